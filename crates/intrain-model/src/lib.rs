@@ -1,0 +1,1 @@
+//! A network at rest: layers, shapes, presets, model files.

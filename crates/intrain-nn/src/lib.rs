@@ -1,0 +1,1 @@
+//! A network in motion: plan, tensors, forward, loss, backward.

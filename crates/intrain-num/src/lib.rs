@@ -1,0 +1,27 @@
+//! What every bit means: formats, rounding, overflow, scale, random bits, quantizers and width proofs.
+//!
+//! This crate is the executable form of `docs/arithmetic.md`. It is scalar, exact and slow on purpose: every
+//! fast path elsewhere must equal it. It knows nothing of tensors, layers or recipes.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::float_arithmetic)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod accumulator;
+pub mod format;
+pub mod overflow;
+pub mod quantizer;
+pub mod random;
+pub mod real;
+pub mod round;
+pub mod scale;
+
+pub use accumulator::Sum;
+pub use format::{Format, ParseError};
+pub use overflow::Overflow;
+pub use quantizer::{Quantizer, Surrogate};
+pub use real::Real;
+pub use round::Round;
+pub use scale::Scale;

@@ -1,0 +1,79 @@
+//! Where a tensor's power of two comes from. Section 1.3 of `docs/arithmetic.md`.
+
+use core::fmt;
+
+/// What multiplies `payload * step` to give the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Scale {
+    /// Nothing: the format alone says the value.
+    #[default]
+    One,
+    /// `@alpha`: a power of two fixed per layer when it is built, `max(Shift(Lmin / L0), 1)`, by which the
+    /// product is divided. WAGE, arXiv 1802.04680 eq. 7 with the code's `L0 = sqrt(3 / fan_in)`.
+    Alpha,
+    /// `@shift`: the tensor is first divided by `Shift(max|x|) = 2^round(log2 max|x|)`, and that power of two is
+    /// then forgotten. WAGE, arXiv 1802.04680 eq. 8 and 9.
+    Shift,
+}
+
+impl Scale {
+    /// The suffix of a format's name.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::One => "",
+            Self::Alpha => "@alpha",
+            Self::Shift => "@shift",
+        }
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.suffix())
+    }
+}
+
+/// `round(log2 m)` for `m >= 1`, exactly: `floor(log2 m) + [m^2 > 2^(2 floor + 1)]`; `None` for `m = 0`.
+///
+/// Exact: `sqrt 2` is irrational, so there is no tie to break.
+#[must_use]
+pub const fn round_log2(m: u64) -> Option<i32> {
+    if m == 0 {
+        return None;
+    }
+    let floor = 63 - m.leading_zeros();
+    let square = m as u128 * m as u128;
+    Some(floor.cast_signed() + (square > 1u128 << (2 * floor + 1)) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::round_log2;
+
+    #[test]
+    fn worked_examples() {
+        let pairs = [
+            (1, 0),
+            (2, 1),
+            (3, 2),
+            (5, 2),
+            (6, 3),
+            (11, 3),
+            (12, 4),
+            (22, 4),
+            (23, 5),
+            (90, 6),
+            (91, 7),
+            (181, 7),
+            (182, 8),
+            (46_340, 15),
+            (46_341, 16),
+            (u64::MAX, 64),
+        ];
+        for (m, n) in pairs {
+            assert_eq!(round_log2(m), Some(n), "round(log2 {m})");
+        }
+        assert_eq!(round_log2(0), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Recipes: which quantizer each role of a tensor has.

@@ -1,0 +1,1 @@
+//! The one place where weights change and where step and epoch exist.

@@ -1,0 +1,1 @@
+//! The command line, and the library that re-exports the parts.
