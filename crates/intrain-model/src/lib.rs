@@ -1,1 +1,48 @@
-//! A network at rest: layers, shapes, presets, model files.
+//! A network at rest: its layers in order, their shapes, presets and model files.
+//!
+//! This crate does not know how to compute anything, and knows no recipe.
+#![forbid(unsafe_code)]
+
+mod layer;
+mod presets;
+mod text;
+
+pub use layer::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
+pub use presets::{PRESETS, Preset, preset};
+
+/// What is wrong with a model. Each message names the layer, the value and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The text is not TOML, or not a model's.
+    #[error("the model is not readable: {0}")]
+    Text(String),
+    /// No such preset.
+    #[error(
+        "no model is named '{name}'; did you mean '{nearest}'? Models are {all}, or a path to a TOML file"
+    )]
+    UnknownPreset {
+        /// What was asked for.
+        name: String,
+        /// The nearest name there is.
+        nearest: String,
+        /// All names.
+        all: String,
+    },
+    /// A layer that cannot stand where it stands.
+    #[error("layer '{layer}': {reason}")]
+    Layer {
+        /// Its name.
+        layer: String,
+        /// The value, the limit, and what to do.
+        reason: String,
+    },
+    /// The network as a whole.
+    #[error("model '{model}': {reason}")]
+    Network {
+        /// Its name.
+        model: String,
+        /// The value, the limit, and what to do.
+        reason: String,
+    },
+}

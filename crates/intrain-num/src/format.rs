@@ -7,6 +7,8 @@ use core::str::FromStr;
 
 /// Most bits that any payload has.
 pub const PAYLOAD_BITS_MAX: u32 = 32;
+/// Most bits of `int<k>`, which also names accumulators.
+pub const INT_BITS_MAX: u32 = 64;
 
 /// A format is a record; it computes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,7 +30,7 @@ pub enum Format {
         /// Bits `k`, at least 2.
         bits: u32,
     },
-    /// `int<k>`: two's complement integers, step 1.
+    /// `int<k>`: two's complement integers, step 1; also the width of an accumulator.
     Int {
         /// Bits `k`, at least 2.
         bits: u32,
@@ -59,7 +61,7 @@ impl Format {
     /// Largest payload.
     #[must_use]
     pub const fn max(self) -> i64 {
-        (1i64 << (self.bits() - 1)) - 1
+        i64::MAX >> (64 - self.bits())
     }
 
     /// Smallest payload: one further than `-max` in two's complement, `-max` in `unit<k>`.
@@ -186,8 +188,8 @@ impl FromStr for Format {
                 })?;
                 fixed(int_bits, frac_bits)
             }
-            ("unit", _, Some(bits)) => Ok(Self::Unit { bits: in_range(bits, 2)? }),
-            ("int", _, Some(bits)) => Ok(Self::Int { bits: in_range(bits, 2)? }),
+            ("unit", _, Some(bits)) => Ok(Self::Unit { bits: in_range(bits, PAYLOAD_BITS_MAX)? }),
+            ("int", _, Some(bits)) => Ok(Self::Int { bits: in_range(bits, INT_BITS_MAX)? }),
             _ => Err(ParseError::Format),
         }
     }
@@ -197,16 +199,12 @@ fn fixed(int_bits: u32, frac_bits: u32) -> Result<Format, ParseError> {
     if int_bits == 0 {
         return Err(ParseError::NoSignBit);
     }
-    in_range(int_bits.saturating_add(frac_bits), 2)?;
+    in_range(int_bits.saturating_add(frac_bits), PAYLOAD_BITS_MAX)?;
     Ok(Format::Fixed { int_bits, frac_bits })
 }
 
-fn in_range(bits: u32, min: u32) -> Result<u32, ParseError> {
-    if (min..=PAYLOAD_BITS_MAX).contains(&bits) {
-        Ok(bits)
-    } else {
-        Err(ParseError::Bits { bits, min, max: PAYLOAD_BITS_MAX })
-    }
+fn in_range(bits: u32, max: u32) -> Result<u32, ParseError> {
+    if (2..=max).contains(&bits) { Ok(bits) } else { Err(ParseError::Bits { bits, min: 2, max }) }
 }
 
 /// `Q4.12` and `q4.12`: the same as `fixed<4,12>`, the sign counted.

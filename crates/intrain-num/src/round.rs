@@ -42,6 +42,17 @@ impl Round {
         matches!(self, Self::Stochastic { .. } | Self::StochasticMagnitude { .. })
     }
 
+    /// The rounding that stands in for this one outside training: the same datapath with its random number replaced
+    /// by a constant, so nearest-down for stochastic and nearest-even for WAGE's form on magnitudes.
+    #[must_use]
+    pub const fn in_evaluation(self) -> Self {
+        match self {
+            Self::Stochastic { .. } => Self::NearestDown,
+            Self::StochasticMagnitude { .. } => Self::NearestEven,
+            other => other,
+        }
+    }
+
     /// `x * 2^-shift` as an integer, rounded; `shift < 0` multiplies exactly (saturating at the ends of `i64`).
     ///
     /// `word` is the element's 32-bit random word; only stochastic roundings look at it, at its top bits.

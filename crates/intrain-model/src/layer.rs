@@ -1,0 +1,349 @@
+//! Layers and shapes. Images are height x width x channels, channels last.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+
+/// Height, width and channels of one image; a vector is `1 x 1 x n`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Height in pixels.
+    pub h: usize,
+    /// Width in pixels.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+impl Shape {
+    /// Elements of one image.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.h * self.w * self.c
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.h, self.w, self.c)
+    }
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Short name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: String,
+    /// What enters.
+    pub input: Input,
+    /// How weights start, where the recipe does not say it (WAGE does).
+    pub init: Init,
+    /// Whether the activation quantizer also stands behind the last product.
+    pub logits: Logits,
+    /// The layers, in the order of the forward pass.
+    pub layers: Vec<Layer>,
+}
+
+/// What enters a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Input {
+    /// Shape of one image.
+    pub shape: Shape,
+    /// What a pixel of 0 to 255 is worth.
+    pub pixels: Pixels,
+}
+
+/// The value of a pixel `p` of 0 to 255, as an exact fraction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pixels {
+    /// `p / 255`, in `[0, 1]`.
+    Unit255,
+    /// `p / 256`, in `[0, 1)`. WAGE on MNIST.
+    Unit256,
+    /// `p / 127.5 - 1`, in `[-1, 1]`. WAGE on CIFAR-10.
+    Symmetric,
+}
+
+impl Pixels {
+    /// Numerator and denominator of the value of `p`.
+    #[must_use]
+    pub const fn fraction(self, p: u8) -> (i64, i64) {
+        let p = p as i64;
+        match self {
+            Self::Unit255 => (p, 255),
+            Self::Unit256 => (p, 256),
+            Self::Symmetric => (2 * p - 255, 255),
+        }
+    }
+}
+
+/// How weights start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Init {
+    /// Uniform in `+-sqrt(6 / fan_in)` (He 2015 for ReLU networks).
+    Uniform,
+    /// Normal with this deviation in millionths; Gupta's MLP has 10,000 (0.01).
+    Normal {
+        /// Standard deviation times 1,000,000.
+        deviation_millionths: u32,
+    },
+}
+
+/// Whether the activation quantizer also stands behind the last product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logits {
+    /// The loss sees the exact sums (WAGE's VGG-7).
+    Exact,
+    /// The loss sees quantized activations (WAGE's LeNet-5).
+    Quantized,
+}
+
+macro_rules! spelled {
+    ($type:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text),+ })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(format!("'{text}' is not one of: {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+spelled!(Pixels { Unit255 = "x/255", Unit256 = "x/256", Symmetric = "x/127.5-1" });
+spelled!(Logits { Exact = "exact", Quantized = "quantized" });
+
+impl fmt::Display for Init {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uniform => f.write_str("uniform"),
+            Self::Normal { deviation_millionths: d } => {
+                write!(f, "normal<{}.{:06}>", d / 1_000_000, d % 1_000_000)
+            }
+        }
+    }
+}
+
+impl FromStr for Init {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let remedy = || format!("'{text}' is not 'uniform' or 'normal<DEVIATION>' with 0 < DEVIATION <= 10");
+        if text == "uniform" {
+            return Ok(Self::Uniform);
+        }
+        let number = text.strip_prefix("normal<").and_then(|t| t.strip_suffix('>')).ok_or_else(remedy)?;
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        let digits = format!("{whole}{part:0<6}");
+        let d = digits
+            .parse()
+            .ok()
+            .filter(|d| part.len() <= 6 && (1..=10_000_000).contains(d))
+            .ok_or_else(remedy)?;
+        Ok(Self::Normal { deviation_millionths: d })
+    }
+}
+
+/// A layer with its name, which is unique in its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// As in recipes' patterns, logs and files.
+    pub name: String,
+    /// What it is.
+    pub kind: LayerKind,
+}
+
+/// What a layer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LayerKind {
+    /// Convolution, square kernel, zero padding. Weights `[kernel, kernel, in, out]`.
+    Conv {
+        /// Output channels.
+        out: usize,
+        /// Height and width of the kernel.
+        kernel: usize,
+        /// Step in pixels.
+        #[serde(default = "one")]
+        stride: usize,
+        /// Zeros around the image.
+        #[serde(default)]
+        pad: usize,
+        /// Whether it has a bias, where the recipe has biases.
+        #[serde(default)]
+        bias: bool,
+    },
+    /// Fully connected. Weights `[in, out]`.
+    Linear {
+        /// Outputs.
+        out: usize,
+        /// Whether it has a bias, where the recipe has biases.
+        #[serde(default)]
+        bias: bool,
+    },
+    /// Maximum over square windows, no padding.
+    MaxPool {
+        /// Height and width of a window.
+        size: usize,
+        /// Step in pixels.
+        stride: usize,
+    },
+    /// `max(x, 0)`.
+    Relu,
+    /// Image to vector; the order (height, width, channel) stays.
+    Flatten,
+}
+
+const fn one() -> usize {
+    1
+}
+
+impl LayerKind {
+    /// Shape behind the layer.
+    ///
+    /// # Errors
+    /// What does not fit, and what would.
+    pub fn output(&self, input: Shape) -> Result<Shape, String> {
+        let positive = |name: &str, value: usize, max: usize| {
+            if (1..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("{name} = {value} is not in 1..={max}"))
+            }
+        };
+        match *self {
+            Self::Conv { out, kernel, stride, pad, .. } => {
+                positive("out", out, 1 << 16)?;
+                positive("kernel", kernel, 64)?;
+                positive("stride", stride, 64)?;
+                if pad >= kernel {
+                    return Err(format!(
+                        "pad = {pad} is not below kernel = {kernel}: outer windows would see only zeros"
+                    ));
+                }
+                let side = |name, size| window(name, size + 2 * pad, kernel, stride);
+                Ok(Shape { h: side("height", input.h)?, w: side("width", input.w)?, c: out })
+            }
+            Self::Linear { out, .. } => {
+                positive("out", out, 1 << 20)?;
+                if input.h != 1 || input.w != 1 {
+                    return Err(format!(
+                        "a linear layer takes a vector, not {input}; put a flatten layer before it"
+                    ));
+                }
+                Ok(Shape { h: 1, w: 1, c: out })
+            }
+            Self::MaxPool { size, stride } => {
+                positive("size", size, 8)?;
+                positive("stride", stride, 8)?;
+                Ok(Shape {
+                    h: window("height", input.h, size, stride)?,
+                    w: window("width", input.w, size, stride)?,
+                    c: input.c,
+                })
+            }
+            Self::Relu => Ok(input),
+            Self::Flatten => Ok(Shape { h: 1, w: 1, c: input.len() }),
+        }
+    }
+
+    /// Shape of the weights, first to last dimension; empty without weights.
+    #[must_use]
+    pub fn weights(&self, input: Shape) -> Vec<usize> {
+        match *self {
+            Self::Conv { out, kernel, .. } => vec![kernel, kernel, input.c, out],
+            Self::Linear { out, .. } => vec![input.c, out],
+            Self::MaxPool { .. } | Self::Relu | Self::Flatten => Vec::new(),
+        }
+    }
+}
+
+fn window(name: &str, padded: usize, size: usize, stride: usize) -> Result<usize, String> {
+    padded.checked_sub(size).map(|rest| rest / stride + 1).ok_or_else(|| {
+        format!("a window of {size} does not fit a padded {name} of {padded}; make it smaller or pad more")
+    })
+}
+
+impl Model {
+    /// Shape before each layer, then behind the last: `layers.len() + 1` of them.
+    ///
+    /// # Errors
+    /// The first layer that does not fit, or a network that is not one.
+    pub fn shapes(&self) -> Result<Vec<Shape>, ModelError> {
+        let refuse = |reason: String| ModelError::Network { model: self.name.clone(), reason };
+        let Shape { h, w, c } = self.input.shape;
+        if [h, w, c].iter().any(|side| !(1..=4096).contains(side)) {
+            return Err(refuse(format!(
+                "an input of {} is impossible; each side must be in 1..=4096",
+                self.input.shape
+            )));
+        }
+        let mut shapes = vec![self.input.shape];
+        for (i, layer) in self.layers.iter().enumerate() {
+            let fail = |reason| ModelError::Layer { layer: layer.name.clone(), reason };
+            if layer.name.is_empty() || layer.name.contains(['*', '/', '\n']) {
+                return Err(fail("a name needs characters other than '*' and '/'".to_owned()));
+            }
+            if self.layers[..i].iter().any(|other| other.name == layer.name) {
+                return Err(fail("two layers have this name; names must be unique".to_owned()));
+            }
+            shapes.push(layer.kind.output(shapes[i]).map_err(fail)?);
+        }
+        let is_product = |l: &Layer| matches!(l.kind, LayerKind::Conv { .. } | LayerKind::Linear { .. });
+        if !self.layers.iter().any(is_product) {
+            return Err(refuse("there is no conv or linear layer: nothing to train".to_owned()));
+        }
+        Ok(shapes)
+    }
+
+    /// How many classes the network tells apart: the length of its last vector.
+    ///
+    /// # Errors
+    /// As [`Model::shapes`], and where the network does not end in a vector of at least two numbers.
+    pub fn n_classes(&self) -> Result<usize, ModelError> {
+        let last = self.shapes()?.last().copied().unwrap_or(self.input.shape);
+        if last.h == 1 && last.w == 1 && last.c >= 2 {
+            return Ok(last.c);
+        }
+        let reason = format!("the last layer gives {last}; end with a linear layer of one output per class");
+        Err(ModelError::Network { model: self.name.clone(), reason })
+    }
+
+    /// Weights and biases, all layers together.
+    ///
+    /// # Errors
+    /// As [`Model::shapes`].
+    pub fn n_parameters(&self) -> Result<usize, ModelError> {
+        let shapes = self.shapes()?;
+        let of_layer = |(layer, shape): (&Layer, &Shape)| {
+            let weights = layer.kind.weights(*shape);
+            let bias = match layer.kind {
+                LayerKind::Conv { out, bias: true, .. } | LayerKind::Linear { out, bias: true } => out,
+                _ => 0,
+            };
+            if weights.is_empty() { 0 } else { weights.iter().product::<usize>() + bias }
+        };
+        Ok(self.layers.iter().zip(&shapes).map(of_layer).sum())
+    }
+}

@@ -1,0 +1,132 @@
+//! Model files: TOML in and out.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ModelError;
+use crate::layer::{Input, Layer, LayerKind, Model, Shape};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    #[serde(default)]
+    source: String,
+    input: FileInput,
+    #[serde(default = "uniform")]
+    init: String,
+    #[serde(default = "exact")]
+    logits: String,
+    layer: Vec<toml::Table>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileInput {
+    h: usize,
+    w: usize,
+    c: usize,
+    pixels: String,
+}
+
+fn uniform() -> String {
+    "uniform".to_owned()
+}
+
+fn exact() -> String {
+    "exact".to_owned()
+}
+
+impl Model {
+    /// Reads a model from TOML and checks its shapes.
+    ///
+    /// # Errors
+    /// What is wrong, with its layer: see [`ModelError`].
+    pub fn from_toml(text: &str) -> Result<Self, ModelError> {
+        let file: File = toml::from_str(text).map_err(|error| ModelError::Text(error.to_string()))?;
+        let key = |name: &'static str| move |reason: String| ModelError::Text(format!("{name}: {reason}"));
+        let FileInput { h, w, c, pixels } = file.input;
+        let model = Self {
+            name: file.name,
+            source: file.source,
+            input: Input { shape: Shape { h, w, c }, pixels: pixels.parse().map_err(key("input.pixels"))? },
+            init: file.init.parse().map_err(key("init"))?,
+            logits: file.logits.parse().map_err(key("logits"))?,
+            layers: file.layer.into_iter().map(read_layer).collect::<Result<_, _>>()?,
+        };
+        model.n_classes()?;
+        Ok(model)
+    }
+
+    /// The model as TOML that [`Model::from_toml`] reads back to the same model.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let Shape { h, w, c } = self.input.shape;
+        let file = File {
+            name: self.name.clone(),
+            source: self.source.clone(),
+            input: FileInput { h, w, c, pixels: self.input.pixels.to_string() },
+            init: self.init.to_string(),
+            logits: self.logits.to_string(),
+            layer: self.layers.iter().map(write_layer).collect(),
+        };
+        toml::to_string(&file).unwrap_or_else(|error| unreachable!("a model is strings and numbers: {error}"))
+    }
+
+    /// SHA-256 of [`Model::to_toml`] in hexadecimal.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        Sha256::digest(self.to_toml()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn read_layer(mut table: toml::Table) -> Result<Layer, ModelError> {
+    let Some(toml::Value::String(name)) = table.remove("name") else {
+        return Err(ModelError::Text("each [[layer]] needs a name, for example name = \"conv1\"".to_owned()));
+    };
+    match toml::Value::Table(table).try_into::<LayerKind>() {
+        Ok(kind) => Ok(Layer { name, kind }),
+        Err(error) => Err(ModelError::Layer { layer: name, reason: error.to_string().trim_end().to_owned() }),
+    }
+}
+
+fn write_layer(layer: &Layer) -> toml::Table {
+    let mut table = toml::Table::from_iter([("name".to_owned(), toml::Value::from(layer.name.clone()))]);
+    let kind =
+        toml::Table::try_from(layer.kind).unwrap_or_else(|error| unreachable!("a layer is numbers: {error}"));
+    table.extend(kind);
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PRESETS, preset};
+
+    #[test]
+    fn toml_round_trips() {
+        for p in PRESETS {
+            let model = preset(p.name).unwrap();
+            assert_eq!(Model::from_toml(&model.to_toml()), Ok(model));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_layer_and_the_remedy() {
+        let good = preset("lenet5").unwrap().to_toml();
+        for (from, to, part) in [
+            ("kind = \"flatten\"", "kind = \"relu\"", "layer 'fc1': a linear layer takes a vector"),
+            ("kernel = 5", "kernel = 29", "layer 'conv1': a window of 29"),
+            ("kernel = 5", "kernel = 0", "kernel = 0 is not in 1..=64"),
+            ("kind = \"conv\"", "kind = \"convolution\"", "layer 'conv1'"),
+            ("out = 32\n", "", "layer 'conv1'"),
+            ("x/256", "x/2", "x/127.5-1"),
+            ("name = \"relu1\"", "name = \"pool1\"", "two layers have this name"),
+            ("h = 28", "h = 0", "impossible"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let message = Model::from_toml(&good.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(message.contains(part), "{from} -> {to}: {message}");
+        }
+    }
+}

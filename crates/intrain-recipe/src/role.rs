@@ -1,0 +1,314 @@
+//! The roles in the order in which a training step meets them, and the record that holds a quantizer for each.
+//!
+//! *When* quantization happens is the role itself; its doc comment fixes the exact station.
+
+use std::fmt;
+use std::str::FromStr;
+
+use intrain_num::{Format, Quantizer, Scale};
+
+/// A recipe. The fields stand in the order in which a step meets them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// Short name, as on the command line.
+    pub name: String,
+    /// Where the rows come from: paper and code.
+    pub source: String,
+    /// The loss, whose derivative starts the backward pass.
+    pub loss: Loss,
+    /// Whether layers may have biases at all.
+    pub bias: Bias,
+    /// The image, as it enters the first product.
+    pub input: Slot,
+    /// The stored weight, when a product reads it.
+    pub weight: Slot,
+    /// The register in which a product is summed: its width is a limit that is proven when a network is built.
+    pub accumulator: Slot,
+    /// The sum with its bias, right behind a product (Gupta's one rounding per output element).
+    pub activation_at_product: Slot,
+    /// The output of a block: behind pooling and ReLU, before the next product (WAGE's `Q_A`).
+    pub activation: Slot,
+    /// The derivative of the loss, before any product.
+    pub error_at_loss: Slot,
+    /// The error that has come back to an activation: behind its surrogate's mask, before ReLU's (WAGE's `Q_E`).
+    pub error_at_activation: Slot,
+    /// The error behind a product's way back, before anything else touches it.
+    pub error_at_product: Slot,
+    /// The weight gradient, summed over the batch.
+    pub gradient: Slot,
+    /// The momentum, when it is written.
+    pub momentum: Slot,
+    /// How the learning rate is represented.
+    pub learning_rate: LearningRate,
+    /// What is subtracted from the stored weight.
+    pub update: Slot,
+    /// The stored weight, when it is written.
+    pub master: Slot,
+}
+
+/// A role that holds a quantizer. There is one spelling of each, in text and in code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the fields of `Recipe` of the same names carry the docs")]
+pub enum Role {
+    Input,
+    Weight,
+    Accumulator,
+    ActivationAtProduct,
+    Activation,
+    ErrorAtLoss,
+    ErrorAtActivation,
+    ErrorAtProduct,
+    Gradient,
+    Momentum,
+    Update,
+    Master,
+}
+
+impl Role {
+    /// All roles with a quantizer, in the order of a step.
+    pub const ALL: [Self; 12] = [
+        Self::Input,
+        Self::Weight,
+        Self::Accumulator,
+        Self::ActivationAtProduct,
+        Self::Activation,
+        Self::ErrorAtLoss,
+        Self::ErrorAtActivation,
+        Self::ErrorAtProduct,
+        Self::Gradient,
+        Self::Momentum,
+        Self::Update,
+        Self::Master,
+    ];
+
+    /// Its row's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Weight => "weight",
+            Self::Accumulator => "accumulator",
+            Self::ActivationAtProduct => "activation.product",
+            Self::Activation => "activation",
+            Self::ErrorAtLoss => "error.loss",
+            Self::ErrorAtActivation => "error.activation",
+            Self::ErrorAtProduct => "error.product",
+            Self::Gradient => "gradient",
+            Self::Momentum => "momentum",
+            Self::Update => "update",
+            Self::Master => "master",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Recipe {
+    /// The row of a role.
+    #[must_use]
+    pub const fn slot(&self, role: Role) -> &Slot {
+        match role {
+            Role::Input => &self.input,
+            Role::Weight => &self.weight,
+            Role::Accumulator => &self.accumulator,
+            Role::ActivationAtProduct => &self.activation_at_product,
+            Role::Activation => &self.activation,
+            Role::ErrorAtLoss => &self.error_at_loss,
+            Role::ErrorAtActivation => &self.error_at_activation,
+            Role::ErrorAtProduct => &self.error_at_product,
+            Role::Gradient => &self.gradient,
+            Role::Momentum => &self.momentum,
+            Role::Update => &self.update,
+            Role::Master => &self.master,
+        }
+    }
+
+    /// The row of a role, to change it.
+    pub const fn slot_mut(&mut self, role: Role) -> &mut Slot {
+        match role {
+            Role::Input => &mut self.input,
+            Role::Weight => &mut self.weight,
+            Role::Accumulator => &mut self.accumulator,
+            Role::ActivationAtProduct => &mut self.activation_at_product,
+            Role::Activation => &mut self.activation,
+            Role::ErrorAtLoss => &mut self.error_at_loss,
+            Role::ErrorAtActivation => &mut self.error_at_activation,
+            Role::ErrorAtProduct => &mut self.error_at_product,
+            Role::Gradient => &mut self.gradient,
+            Role::Momentum => &mut self.momentum,
+            Role::Update => &mut self.update,
+            Role::Master => &mut self.master,
+        }
+    }
+
+    /// The recipe as it holds from `epoch` on: exceptions that start later are left out, and the others start at 0.
+    #[must_use]
+    pub fn at_epoch(&self, epoch: u32) -> Self {
+        let mut recipe = self.clone();
+        for role in Role::ALL {
+            let slot = recipe.slot_mut(role);
+            slot.except.retain(|exception| exception.from_epoch <= epoch);
+            slot.except.iter_mut().for_each(|exception| exception.from_epoch = 0);
+        }
+        recipe
+    }
+
+    /// Whether the recipe's weights are stored in float.
+    #[must_use]
+    pub fn is_float(&self) -> bool {
+        self.master.base.format == Format::Float32
+    }
+
+    /// Whether weights start and are scaled as WAGE's (`weight` has a power of two per layer).
+    #[must_use]
+    pub fn has_layer_alpha(&self) -> bool {
+        self.weight.base.scale == Scale::Alpha
+    }
+}
+
+/// A quantizer, and where another one holds instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// What holds where no exception does.
+    pub base: Quantizer,
+    /// The last one that matches wins.
+    pub except: Vec<Exception>,
+}
+
+impl Slot {
+    /// The quantizer of `layer` (in a recipe that [`Recipe::at_epoch`] has settled).
+    #[must_use]
+    pub fn of_layer(&self, layer: &str) -> Quantizer {
+        let last = self.except.iter().rev().find(|e| e.from_epoch == 0 && e.layers.matches(layer));
+        last.map_or(self.base, |e| e.quantizer)
+    }
+}
+
+impl From<Quantizer> for Slot {
+    fn from(base: Quantizer) -> Self {
+        Self { base, except: Vec::new() }
+    }
+}
+
+/// Another quantizer for some layers, from some epoch on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exception {
+    /// Which layers.
+    pub layers: Pattern,
+    /// First epoch, counted from 0.
+    pub from_epoch: u32,
+    /// What holds there.
+    pub quantizer: Quantizer,
+}
+
+/// A layer's name, in which each `*` stands for any run of characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(pub String);
+
+impl Pattern {
+    /// Every layer.
+    #[must_use]
+    pub fn any() -> Self {
+        Self("*".to_owned())
+    }
+
+    /// Whether `name` is meant.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let mut pieces = self.0.split('*');
+        let first = pieces.next().unwrap_or_default();
+        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let Some(last) = pieces.next_back() else { return rest.is_empty() };
+        for piece in pieces {
+            match rest.find(piece) {
+                Some(at) => rest = &rest[at + piece.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// The loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Loss {
+    /// `1/2 sum (y - t)^2` over classes and batch, one-hot targets; integers throughout. WAGE.
+    SquaredError,
+    /// Softmax and cross-entropy, summed over the batch; computed in float. Gupta 2015 and `float32`.
+    SoftmaxCrossEntropy,
+}
+
+/// Whether layers may have biases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bias {
+    /// As the model says; stored like weights.
+    Model,
+    /// None anywhere, whatever the model says (WAGE).
+    None,
+}
+
+/// How the learning rate is represented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LearningRate {
+    /// In float.
+    Float32,
+    /// It must be a power of two: a shift (WAGE).
+    PowerOfTwo,
+    /// An integer of at most 15 bits times a power of two.
+    Mantissa15,
+}
+
+/// Gives a closed enum its one spelling, both ways.
+macro_rules! spelled {
+    ($type:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text),+ })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(format!("'{text}' is not one of: {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+spelled!(Loss { SquaredError = "squared-error", SoftmaxCrossEntropy = "softmax-cross-entropy" });
+spelled!(Bias { Model = "model", None = "none" });
+spelled!(LearningRate { Float32 = "float32", PowerOfTwo = "power-of-two", Mantissa15 = "mantissa<15>" });
+
+#[cfg(test)]
+mod tests {
+    use super::Pattern;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, matches) in [
+            ("*", "conv1", true),
+            ("conv*", "conv1", true),
+            ("conv*", "fc1", false),
+            ("fc1", "fc1", true),
+            ("fc1", "fc10", false),
+            ("*1", "fc1", true),
+            ("c*v*2", "conv12", true),
+            ("c*v*2", "conv13", false),
+            ("aa*aa", "aaa", false),
+            ("a*b*b", "ab", false),
+            ("", "", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(Pattern(pattern.to_owned()).matches(name), matches, "{pattern} on {name}");
+        }
+    }
+}

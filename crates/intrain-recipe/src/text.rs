@@ -1,0 +1,287 @@
+//! Recipes as text: TOML in and out, the table for a reader, the rows in which two differ, the hash.
+
+use std::fmt;
+
+use intrain_num::Quantizer;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::RecipeError;
+use crate::presets::nearest;
+use crate::role::{Exception, Pattern, Recipe, Role, Slot};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    #[serde(default)]
+    source: String,
+    loss: String,
+    bias: String,
+    learning_rate: String,
+    roles: toml::Table,
+    #[serde(default)]
+    except: Vec<FileException>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileException {
+    role: String,
+    #[serde(default)]
+    layers: Option<String>,
+    #[serde(default)]
+    from_epoch: u32,
+    quantizer: String,
+}
+
+impl Recipe {
+    /// Reads a recipe from TOML and checks it.
+    ///
+    /// # Errors
+    /// What is wrong, with its row: see [`RecipeError`].
+    pub fn from_toml(text: &str) -> Result<Self, RecipeError> {
+        let file: File = toml::from_str(text).map_err(|error| RecipeError::Text(error.to_string()))?;
+        let mut slots: [Option<Slot>; Role::ALL.len()] = std::array::from_fn(|_| None);
+        for (name, value) in &file.roles {
+            let role = find_role(name)?;
+            let line = value.as_str().ok_or_else(|| {
+                RecipeError::Text(format!("row '{name}' must be a string such as \"unit<8> nearest-even\""))
+            })?;
+            slots[position(role)] = Some(parse_row(role, line)?.into());
+        }
+        for exception in &file.except {
+            let role = find_role(&exception.role)?;
+            let quantizer = parse_row(role, &exception.quantizer)?;
+            let layers = exception.layers.clone().map_or_else(Pattern::any, Pattern);
+            let slot =
+                slots[position(role)].as_mut().ok_or(RecipeError::MissingRole { role: role.name() })?;
+            slot.except.push(Exception { layers, from_epoch: exception.from_epoch, quantizer });
+        }
+        let mut take =
+            |role: Role| slots[position(role)].take().ok_or(RecipeError::MissingRole { role: role.name() });
+        let key = |name: &'static str| move |reason: String| RecipeError::Text(format!("{name}: {reason}"));
+        let recipe = Self {
+            name: file.name,
+            source: file.source,
+            loss: file.loss.parse().map_err(key("loss"))?,
+            bias: file.bias.parse().map_err(key("bias"))?,
+            input: take(Role::Input)?,
+            weight: take(Role::Weight)?,
+            accumulator: take(Role::Accumulator)?,
+            activation_at_product: take(Role::ActivationAtProduct)?,
+            activation: take(Role::Activation)?,
+            error_at_loss: take(Role::ErrorAtLoss)?,
+            error_at_activation: take(Role::ErrorAtActivation)?,
+            error_at_product: take(Role::ErrorAtProduct)?,
+            gradient: take(Role::Gradient)?,
+            momentum: take(Role::Momentum)?,
+            learning_rate: file.learning_rate.parse().map_err(key("learning_rate"))?,
+            update: take(Role::Update)?,
+            master: take(Role::Master)?,
+        };
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// The recipe as TOML that [`Recipe::from_toml`] reads back to the same recipe.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        use fmt::Write;
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let mut text = String::new();
+        let mut row = |key: &str, value: &str| {
+            let _ = writeln!(text, "{key:<20} = {}", quoted(value));
+        };
+        row("name", &self.name);
+        row("source", &self.source);
+        row("loss", &self.loss.to_string());
+        row("bias", &self.bias.to_string());
+        row("learning_rate", &self.learning_rate.to_string());
+        text.push_str("\n[roles]\n");
+        for role in Role::ALL {
+            let _ = writeln!(
+                text,
+                "{:<20} = {}",
+                format!("\"{role}\""),
+                quoted(&self.slot(role).base.to_string())
+            );
+        }
+        for role in Role::ALL {
+            for exception in &self.slot(role).except {
+                let _ = write!(
+                    text,
+                    "\n[[except]]\nrole = {}\nlayers = {}\nfrom_epoch = {}\nquantizer = {}\n",
+                    quoted(role.name()),
+                    quoted(&exception.layers.0),
+                    exception.from_epoch,
+                    quoted(&exception.quantizer.to_string())
+                );
+            }
+        }
+        text
+    }
+
+    /// SHA-256 of [`Recipe::to_toml`] in hexadecimal.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        Sha256::digest(self.to_toml()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The rows in the order of a step: name and text.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(String, String)> {
+        let mut rows =
+            vec![("loss".to_owned(), self.loss.to_string()), ("bias".to_owned(), self.bias.to_string())];
+        for role in Role::ALL {
+            let slot = self.slot(role);
+            rows.push((role.name().to_owned(), slot.base.to_string()));
+            for e in &slot.except {
+                let from =
+                    if e.from_epoch == 0 { String::new() } else { format!(" from epoch {}", e.from_epoch) };
+                rows.push((format!("  {}{from}", e.layers.0), e.quantizer.to_string()));
+            }
+            if role == Role::Momentum {
+                rows.push(("learning_rate".to_owned(), self.learning_rate.to_string()));
+            }
+        }
+        rows
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.name, self.source)?;
+        for (name, text) in self.rows() {
+            writeln!(f, "  {name:<20} {text}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A row in which two recipes differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The row's name.
+    pub row: String,
+    /// Its text in the first recipe; empty where it has no such row.
+    pub a: String,
+    /// Its text in the second.
+    pub b: String,
+}
+
+/// The rows in which `a` and `b` differ, in the order of a step.
+#[must_use]
+pub fn diff(a: &Recipe, b: &Recipe) -> Vec<Difference> {
+    let (rows_a, rows_b) = (section(a), section(b));
+    let mut differences = Vec::new();
+    for (row, text_a) in &rows_a {
+        let text_b = rows_b.iter().find(|(name, _)| name == row).map_or("", |(_, text)| text);
+        if text_a != text_b {
+            differences.push(Difference { row: row.clone(), a: text_a.clone(), b: text_b.to_owned() });
+        }
+    }
+    for (row, text) in &rows_b {
+        if !rows_a.iter().any(|(name, _)| name == row) {
+            differences.push(Difference { row: row.clone(), a: String::new(), b: text.clone() });
+        }
+    }
+    differences
+}
+
+/// The rows with each exception's name made unique by its role.
+fn section(recipe: &Recipe) -> Vec<(String, String)> {
+    let mut role = String::new();
+    recipe
+        .rows()
+        .into_iter()
+        .map(|(name, text)| match name.strip_prefix("  ") {
+            Some(exception) => (format!("{role} of {exception}"), text),
+            None => {
+                role.clone_from(&name);
+                (name, text)
+            }
+        })
+        .collect()
+}
+
+fn position(role: Role) -> usize {
+    Role::ALL.iter().position(|r| *r == role).unwrap_or_default()
+}
+
+fn find_role(name: &str) -> Result<Role, RecipeError> {
+    Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| RecipeError::UnknownRole {
+        role: name.to_owned(),
+        nearest: nearest(name, Role::ALL.iter().map(|role| role.name())).to_owned(),
+        all: Role::ALL.map(Role::name).join(", "),
+    })
+}
+
+fn parse_row(role: Role, text: &str) -> Result<Quantizer, RecipeError> {
+    text.parse().map_err(|error| RecipeError::Row {
+        role: role.name().to_owned(),
+        text: text.to_owned(),
+        error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preset;
+
+    #[test]
+    fn toml_round_trips() {
+        for spec in ["wage", "gupta:nearest", "float32"] {
+            let mut recipe = preset(spec).unwrap();
+            let quantizer = recipe.master.base;
+            recipe.master.except.push(Exception { layers: Pattern("fc*".into()), from_epoch: 3, quantizer });
+            assert_eq!(Recipe::from_toml(&recipe.to_toml()), Ok(recipe));
+        }
+    }
+
+    #[test]
+    fn stochastic_and_nearest_differ_in_their_roundings_only() {
+        let rows: Vec<String> = diff(&preset("gupta").unwrap(), &preset("gupta:nearest").unwrap())
+            .into_iter()
+            .map(|d| d.row)
+            .collect();
+        assert_eq!(rows, ["activation.product", "error.loss", "error.product", "momentum", "update"]);
+    }
+
+    #[test]
+    fn errors_name_the_row_and_the_remedy() {
+        let good = preset("wage").unwrap().to_toml();
+        for (from, to, part) in [
+            ("\"activation\"", "\"activatoin\"", "did you mean 'activation'"),
+            ("unit<2>@alpha", "unit<2>@beta", "not a scale"),
+            ("unit<2>@alpha nearest-even", "unit<2>@alpha", "not a rounding"),
+            ("squared-error", "hinge", "squared-error"),
+            ("learning_rate", "lerning_rate", "lerning_rate"),
+            (
+                "unit<8>@shift stochastic-magnitude<16> saturate",
+                "unit<2>@shift stochastic saturate",
+                "k_G must exceed",
+            ),
+        ] {
+            let message = Recipe::from_toml(&good.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(message.contains(part), "{from} -> {to}: {message}");
+        }
+        let without = good.lines().filter(|l| !l.contains("\"update\"")).collect::<Vec<_>>().join("\n");
+        assert_eq!(Recipe::from_toml(&without), Err(RecipeError::MissingRole { role: "update" }));
+    }
+
+    #[test]
+    fn exceptions_hold_by_layer_and_epoch() {
+        let mut recipe = preset("gupta").unwrap();
+        let wide = "fixed<4,16> nearest-down saturate".parse().unwrap();
+        recipe.master.except.push(Exception {
+            layers: Pattern("fc*".into()),
+            from_epoch: 2,
+            quantizer: wide,
+        });
+        assert_eq!(recipe.at_epoch(1).master.of_layer("fc1"), recipe.master.base);
+        assert_eq!(recipe.at_epoch(2).master.of_layer("fc1"), wide);
+        assert_eq!(recipe.at_epoch(2).master.of_layer("conv1"), recipe.master.base);
+    }
+}
