@@ -53,72 +53,74 @@ impl Round {
         }
     }
 
-    /// `x * 2^-shift` as an integer, rounded; `shift < 0` multiplies exactly (saturating at the ends of `i64`).
+    /// `x * 2^-shift` as an integer, rounded; `shift < 0` multiplies exactly. Held at `+-i64::MAX`.
     ///
     /// `word` is the element's 32-bit random word; only stochastic roundings look at it, at its top bits.
-    ///
-    /// Bound: `x` is not `i64::MIN`.
     #[must_use]
     pub const fn shift_right(self, x: i64, shift: i32, word: u32) -> i64 {
+        self.shift_right_wide(x as i128, shift, word)
+    }
+
+    /// [`Round::shift_right`] of a sum that may need more than 64 bits.
+    ///
+    /// Bound: `|x| < 2^126`.
+    #[must_use]
+    pub const fn shift_right_wide(self, x: i128, shift: i32, word: u32) -> i64 {
         if shift <= 0 {
-            return shift_left_saturating(x, shift.unsigned_abs());
+            return shift_left_held(x, shift.unsigned_abs());
         }
-        let shift = shift.unsigned_abs();
-        let (floor, above_half, at_half) = split(x, shift);
-        match self {
-            Self::NearestEven => floor + (above_half || (at_half && floor & 1 == 1)) as i64,
-            Self::NearestDown => floor + above_half as i64,
-            Self::NearestAway => floor + (above_half || (at_half && x > 0)) as i64,
-            Self::Floor => floor,
-            Self::TowardZero => floor + (x < 0 && !is_exact(x, shift)) as i64,
+        // Exact: beyond 127 dropped bits only the sign of x and the top bits of its fraction matter, and both stay.
+        let (x, shift) = match shift.unsigned_abs() {
+            far @ 128.. => (x >> (if far > 254 { 127 } else { far - 127 }), 127),
+            near => (x, near),
+        };
+        let floor = x >> shift;
+        let rest = (x - (floor << shift)).cast_unsigned();
+        let half = 1u128 << (shift - 1);
+        let up = match self {
+            Self::NearestEven => rest > half || (rest == half && floor & 1 == 1),
+            Self::NearestDown => rest > half,
+            Self::NearestAway => rest > half || (rest == half && x > 0),
+            Self::Floor => false,
+            Self::TowardZero => x < 0 && rest != 0,
             Self::Stochastic { bits } => {
                 let bits = if bits < shift { bits } else { shift };
-                let up = (fraction(x, shift, bits) + (word >> (32 - bits)) as u64) >> bits;
-                floor + up.cast_signed()
+                (rest >> (shift - bits)) + (word >> (32 - bits)) as u128 >= 1 << bits
             }
             Self::StochasticMagnitude { bits } => {
-                let magnitude = x.abs();
                 let bits = if bits < shift { bits } else { shift };
-                let up = fraction(magnitude, shift, bits) > (word >> (32 - bits)) as u64;
-                let rounded = (if shift > 62 { 0 } else { magnitude >> shift }) + up as i64;
-                if x < 0 { -rounded } else { rounded }
+                let magnitude = x.unsigned_abs();
+                let fraction = (magnitude >> (shift - bits)) & ((1 << bits) - 1);
+                let rounded = (magnitude >> shift) + (fraction > (word >> (32 - bits)) as u128) as u128;
+                return held(if x < 0 { -rounded.cast_signed() } else { rounded.cast_signed() });
             }
-        }
+        };
+        held(floor + up as i128)
     }
 }
 
-/// `x * 2^shift`, held at `+-i64::MAX` where it does not fit.
-const fn shift_left_saturating(x: i64, shift: u32) -> i64 {
+/// `x` in 64 bits, held at `+-i64::MAX`.
+const fn held(x: i128) -> i64 {
+    const MAX: i128 = i64::MAX as i128;
+    #[allow(clippy::cast_possible_truncation, reason = "the value has just been held inside 64 bits")]
+    if x > MAX {
+        i64::MAX
+    } else if x < -MAX {
+        -i64::MAX
+    } else {
+        x as i64
+    }
+}
+
+/// `x * 2^shift`, held at `+-i64::MAX`.
+const fn shift_left_held(x: i128, shift: u32) -> i64 {
     if x == 0 {
         return 0;
     }
-    if shift < 63 && x.unsigned_abs().leading_zeros() > shift {
-        return x << shift;
+    if shift < 64 && x.unsigned_abs().leading_zeros() > 64 {
+        return held(x << shift);
     }
-    if x < 0 { -i64::MAX } else { i64::MAX }
-}
-
-/// Floor of `x / 2^shift`, and whether the rest is above or exactly one half.
-const fn split(x: i64, shift: u32) -> (i64, bool, bool) {
-    if shift > 63 {
-        // Exact: |x| < 2^63 <= half a step, and equal to half a step only for i64::MIN, which is excluded.
-        return (x >> 63, x < 0, false);
-    }
-    let floor = x >> shift;
-    let rest = x.wrapping_sub(floor.wrapping_shl(shift)).cast_unsigned();
-    let half = 1u64 << (shift - 1);
-    (floor, rest > half, rest == half)
-}
-
-const fn is_exact(x: i64, shift: u32) -> bool {
-    x == 0 || x.trailing_zeros() >= shift
-}
-
-/// The top `bits` bits of the fraction of `x / 2^shift`, `bits <= shift`.
-const fn fraction(x: i64, shift: u32, bits: u32) -> u64 {
-    let dropped = shift - bits;
-    let top = x >> (if dropped > 63 { 63 } else { dropped });
-    top.cast_unsigned() & ((1u64 << bits) - 1)
+    held(if shift == 0 || x.unsigned_abs().leading_zeros() <= 64 { x } else { x.signum() << 64 })
 }
 
 impl fmt::Display for Round {
