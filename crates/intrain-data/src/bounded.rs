@@ -1,0 +1,99 @@
+//! Whole files and gzip streams in memory, never more than a stated number of bytes.
+//!
+//! Every reader of this crate gets its bytes here, so no header, however wrong, can make it allocate without end.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::DataError;
+
+/// Bound of one file, of one unpacked file, and of the pixels of one split, in bytes: 4 GiB less
+/// one, so that the number of an image always fits 32 bits.
+pub const MAX_BYTES: u64 = (4 << 30) - 1;
+
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+/// The file cannot be opened or read, or is longer.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
+    let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;
+    let length = file.metadata().map_err(|e| DataError::io(path, "read", e))?.len();
+    if length > limit {
+        return Err(too_long(path, limit));
+    }
+    read_all(file, limit, path)
+}
+
+/// Unpacks one gzip stream, which must fill `packed` to its end, to at most `limit` bytes.
+///
+/// # Errors
+/// The stream is corrupt, cut short, followed by other bytes, or unpacks to more than `limit`.
+pub fn gunzip(packed: &[u8], limit: u64, path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut decoder = flate2::bufread::GzDecoder::new(packed);
+    let unpacked = read_all(&mut decoder, limit, path)?;
+    let trailing = decoder.into_inner().len();
+    if trailing != 0 {
+        return Err(DataError::file(
+            path,
+            format!("{trailing} bytes follow the gzip stream, expected 0"),
+            AGAIN,
+        ));
+    }
+    Ok(unpacked)
+}
+
+/// The remedy for a damaged file.
+pub(crate) const AGAIN: &str = "the file is damaged: delete it and get it again";
+
+/// Reads to the end, and fails as soon as there are more than `limit` bytes.
+pub(crate) fn read_all(source: impl Read, limit: u64, path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    let read = source.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    let n_bytes = read.map_err(|e| DataError::file(path, format!("cannot be read: {e}"), AGAIN))?;
+    // Exact: a usize fits u64 on every target of the project.
+    if n_bytes as u64 > limit {
+        return Err(too_long(path, limit));
+    }
+    Ok(bytes)
+}
+
+fn too_long(path: &Path, limit: u64) -> DataError {
+    DataError::file(path, format!("holds more than {limit} bytes"), "use a smaller file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn pack(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn gunzip_takes_whole_streams_only() {
+        let path = Path::new("a.gz");
+        let packed = pack(b"twelve bytes");
+        assert_eq!(gunzip(&packed, 12, path).unwrap(), b"twelve bytes");
+        let message = gunzip(&packed, 11, path).unwrap_err().to_string();
+        assert_eq!(message, "a.gz: holds more than 11 bytes; use a smaller file");
+        for cut in 0..packed.len() {
+            assert!(gunzip(&packed[..cut], 100, path).is_err(), "cut at {cut}");
+        }
+        let message = gunzip(&[&packed[..], b"xyz"].concat(), 100, path).unwrap_err().to_string();
+        assert!(message.contains("3 bytes follow"), "{message}");
+        let mut corrupt = packed.clone();
+        let last = corrupt.len() - 5;
+        corrupt[last] ^= 1; // The checksum in the trailer.
+        assert!(gunzip(&corrupt, 100, path).is_err());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let message = read_file(Path::new("no/such.file"), 10).unwrap_err().to_string();
+        assert!(message.starts_with("no/such.file: cannot open: "), "{message}");
+    }
+}

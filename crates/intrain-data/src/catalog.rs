@@ -1,0 +1,225 @@
+//! Names of data sets, and where their files are looked for: the front door of the crate.
+
+use std::path::{Path, PathBuf};
+
+use crate::bounded::{MAX_BYTES, gunzip, read_file};
+use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, idx, npz};
+
+/// A data set that has a name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is asked for by, and the folder that its files lie in.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+}
+
+/// All data sets with names. Besides them there are `npz:PATH` and `folder:PATH`.
+pub const ENTRIES: [Entry; 4] = [
+    Entry {
+        name: "digits",
+        about: "1,797 handwritten digits, 8x8 grey, 10 classes; embedded, needs no download",
+    },
+    Entry { name: "mnist", about: "70,000 handwritten digits, 28x28 grey, 10 classes; 12 MB" },
+    Entry { name: "fashion-mnist", about: "70,000 pieces of clothing, 28x28 grey, 10 classes; 31 MB" },
+    Entry { name: "cifar-10", about: "60,000 photographs, 32x32 RGB, 10 classes; 170 MB" },
+];
+
+/// The four files of MNIST and Fashion-MNIST: images and labels to learn from, then to test.
+pub(crate) const MNIST_FILES: [[&str; 2]; 2] = [
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
+    ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
+];
+
+const MNIST_CLASSES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const FASHION_CLASSES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
+/// Where files are looked for, first place first. A data set lies in a folder of its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFolders {
+    folders: Vec<PathBuf>,
+}
+
+impl DataFolders {
+    /// The given folder (what `INTRAIN_DATA` says), then `intrain` in the user's cache folder.
+    #[must_use]
+    pub fn new(first: Option<PathBuf>) -> Self {
+        use etcetera::BaseStrategy;
+        let cache =
+            etcetera::base_strategy::choose_native_strategy().ok().map(|s| s.cache_dir().join("intrain"));
+        Self { folders: first.into_iter().chain(cache).collect() }
+    }
+
+    /// This folder and no other.
+    #[must_use]
+    pub fn only(folder: impl Into<PathBuf>) -> Self {
+        Self { folders: vec![folder.into()] }
+    }
+
+    /// The folder that downloads go to, if there is any.
+    #[must_use]
+    pub fn first(&self) -> Option<&Path> {
+        self.folders.first().map(PathBuf::as_path)
+    }
+
+    /// The folder of a data set.
+    fn locate(&self, name: &str) -> Result<PathBuf, DataError> {
+        let candidates: Vec<PathBuf> = self.folders.iter().map(|folder| folder.join(name)).collect();
+        match candidates.iter().find(|candidate| candidate.is_dir()) {
+            Some(found) => Ok(found.clone()),
+            None => Err(DataError::NotFound { name: name.to_owned(), looked_at: candidates }),
+        }
+    }
+}
+
+/// Loads a data set: a name of [`ENTRIES`], `npz:PATH` or `folder:PATH`.
+///
+/// # Errors
+/// The name is unknown, or a file is missing, damaged or too large.
+pub fn load(spec: &str, folders: &DataFolders) -> Result<Dataset, DataError> {
+    if let Some(path) = spec.strip_prefix("npz:") {
+        let path = Path::new(path);
+        return npz::parse(&read_file(path, MAX_BYTES)?, spec, path);
+    }
+    if let Some(path) = spec.strip_prefix("folder:") {
+        return folder::load(Path::new(path), spec);
+    }
+    match spec {
+        "digits" => digits::load(),
+        "mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&MNIST_CLASSES)),
+        "fashion-mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&FASHION_CLASSES)),
+        "cifar-10" => Ok(load_cifar_10(spec, &folders.locate(spec)?)?.with_class_names(&cifar::CLASSES)),
+        _ => Err(unknown(spec)),
+    }
+}
+
+/// The error for a name that is not in the list.
+pub(crate) fn unknown(name: &str) -> DataError {
+    let similarity = |entry: &Entry| strsim::jaro_winkler(&name.to_lowercase(), entry.name);
+    let nearest = ENTRIES.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let nearest = nearest.filter(|entry| similarity(entry) > 0.7).map(|entry| entry.name);
+    DataError::UnknownName { name: name.to_owned(), nearest }
+}
+
+fn load_mnist(name: &str, folder: &Path) -> Result<Dataset, DataError> {
+    let n_classes = MNIST_CLASSES.len();
+    let mut shapes = Vec::new();
+    let mut splits = [Split::default(), Split::default()];
+    for (split, [images_name, labels_name]) in splits.iter_mut().zip(MNIST_FILES) {
+        let (bytes, path) = read_packed_or_plain(name, folder, images_name)?;
+        let (n_images, shape, images) = idx::parse_images(&bytes, &path)?;
+        let (bytes, labels_path) = read_packed_or_plain(name, folder, labels_name)?;
+        let labels = idx::parse_labels(&bytes, n_classes, &labels_path)?;
+        if labels.len() != n_images {
+            let problem =
+                format!("holds {} labels, but {} holds {n_images} images", labels.len(), path.display());
+            return Err(DataError::file(&labels_path, problem, format!("run `intrain data fetch {name}`")));
+        }
+        shapes.push(shape);
+        *split = Split { images, labels };
+    }
+    if shapes[0] != shapes[1] {
+        let problem = format!("training images are {:?}, but test images are {:?}", shapes[0], shapes[1]);
+        return Err(DataError::file(folder, problem, format!("run `intrain data fetch {name}`")));
+    }
+    Dataset::new(name, shapes[0], n_classes, splits, folder)
+}
+
+/// The unpacked bytes of `FILE.gz` or `FILE`, and which of the two it was.
+fn read_packed_or_plain(name: &str, folder: &Path, file: &str) -> Result<(Vec<u8>, PathBuf), DataError> {
+    let [packed, plain] = [folder.join(format!("{file}.gz")), folder.join(file)];
+    if packed.is_file() {
+        let bytes = gunzip(&read_file(&packed, MAX_BYTES)?, MAX_BYTES, &packed)?;
+        Ok((bytes, packed))
+    } else if plain.is_file() {
+        Ok((read_file(&plain, MAX_BYTES)?, plain))
+    } else {
+        Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![packed, plain] })
+    }
+}
+
+fn load_cifar_10(name: &str, folder: &Path) -> Result<Dataset, DataError> {
+    let (unpacked, archive) = (folder.join(cifar::FOLDER), folder.join(cifar::ARCHIVE));
+    let mut splits = [Split::default(), Split::default()];
+    let mut take = |index: usize, bytes: &[u8], path: &Path| {
+        let split = cifar::parse(bytes, cifar::IMAGES_PER_FILE, path)?;
+        let part = &mut splits[if cifar::part_of(index) == Part::Train { 0 } else { 1 }];
+        part.images.extend_from_slice(&split.images);
+        part.labels.extend_from_slice(&split.labels);
+        Ok::<(), DataError>(())
+    };
+    if unpacked.is_dir() {
+        for (index, file) in cifar::FILES.iter().enumerate() {
+            let path = unpacked.join(file);
+            if !path.is_file() {
+                return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![path] });
+            }
+            take(index, &read_file(&path, cifar::MAX_FILE_BYTES)?, &path)?;
+        }
+    } else if archive.is_file() {
+        let file = std::fs::File::open(&archive).map_err(|e| DataError::io(&archive, "open", e))?;
+        let files = cifar::unpack(std::io::BufReader::new(file), cifar::MAX_FILE_BYTES, &archive)?;
+        for (index, bytes) in files.iter().enumerate() {
+            take(index, bytes, &archive)?;
+        }
+    } else {
+        return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![unpacked, archive] });
+    }
+    Dataset::new(name, cifar::SHAPE, cifar::CLASSES.len(), splits, folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_get_the_nearest() {
+        let folders = DataFolders::only("/nowhere");
+        let message = |name: &str| load(name, &folders).unwrap_err().to_string();
+        for (name, nearest) in [
+            ("cifar10", "cifar-10"),
+            ("MNIST", "mnist"),
+            ("fashion_mnist", "fashion-mnist"),
+            ("digit", "digits"),
+        ] {
+            assert!(message(name).contains(&format!("did you mean `{nearest}`?")), "{}", message(name));
+        }
+        let strange = message("zzz");
+        assert!(!strange.contains("did you mean") && strange.contains("digits, mnist"), "{strange}");
+    }
+
+    #[test]
+    fn missing_files_are_named_with_the_remedy() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folders = DataFolders::only(temporary.path());
+        let message = |name: &str| load(name, &folders).unwrap_err().to_string();
+        assert!(message("mnist").contains(&temporary.path().join("mnist").display().to_string()));
+        assert!(message("mnist").contains("intrain data fetch mnist"));
+        std::fs::create_dir(temporary.path().join("mnist")).unwrap();
+        assert!(message("mnist").contains("train-images-idx3-ubyte.gz"), "{}", message("mnist"));
+        std::fs::create_dir(temporary.path().join("cifar-10")).unwrap();
+        assert!(message("cifar-10").contains("cifar-10-binary.tar.gz"), "{}", message("cifar-10"));
+        let message = load("npz:/no/such.npz", &folders).unwrap_err().to_string();
+        assert!(message.starts_with("/no/such.npz: cannot open"), "{message}");
+    }
+
+    #[test]
+    fn folders_come_in_order() {
+        let folders = DataFolders::new(Some("/first".into()));
+        assert_eq!(folders.first(), Some(Path::new("/first")));
+        assert_eq!(DataFolders { folders: vec![] }.first(), None);
+        let message = load("mnist", &DataFolders { folders: vec![] }).unwrap_err().to_string();
+        assert!(message.contains("INTRAIN_DATA is not set"), "{message}");
+    }
+}

@@ -1,0 +1,237 @@
+//! A data set in memory: bytes of pixels, channels last, and labels. What every reader makes and every batch is cut of.
+//!
+//! Invariant (by [`Dataset::new`]): in both splits the pixels are `len * height * width * channels` bytes, there is
+//! at least one image, and every label is below `n_classes`.
+
+use std::path::Path;
+
+use crate::DataError;
+use crate::bounded::MAX_BYTES;
+
+/// Size of one image; pixels lie row by row, channels last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ImageShape {
+    /// Rows, 1 to 4096.
+    pub height: usize,
+    /// Columns, 1 to 4096.
+    pub width: usize,
+    /// Channels, 1 to 64: 1 is grey, 3 is red, green, blue.
+    pub channels: usize,
+}
+
+impl ImageShape {
+    /// Greatest height and width.
+    pub const MAX_SIDE: usize = 4096;
+    /// Greatest number of channels.
+    pub const MAX_CHANNELS: usize = 64;
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// A side or the number of channels is zero or too large; `path` is named.
+    pub fn new(height: usize, width: usize, channels: usize, path: &Path) -> Result<Self, DataError> {
+        let side = 1..=Self::MAX_SIDE;
+        if !side.contains(&height) || !side.contains(&width) || !(1..=Self::MAX_CHANNELS).contains(&channels)
+        {
+            let problem = format!(
+                "images are {height} x {width} x {channels} (height x width x channels), \
+                 the limits are 1..={} for a side and 1..={} for channels",
+                Self::MAX_SIDE,
+                Self::MAX_CHANNELS
+            );
+            return Err(DataError::file(path, problem, "resize the images"));
+        }
+        Ok(Self { height, width, channels })
+    }
+
+    /// Bytes of one image.
+    ///
+    /// Bound: `4096 * 4096 * 64 = 2^30`.
+    #[must_use]
+    pub const fn n_values(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Bytes of `n` images, or an error where that is above [`MAX_BYTES`]; for use before anything is allocated.
+    pub(crate) fn bytes_of(&self, n: usize, path: &Path) -> Result<usize, DataError> {
+        let total = self.n_values().checked_mul(n).filter(|&t| t as u64 <= MAX_BYTES);
+        total.ok_or_else(|| {
+            let problem = format!("{n} images of {} bytes are more than {MAX_BYTES} bytes", self.n_values());
+            DataError::file(path, problem, "use fewer or smaller images")
+        })
+    }
+}
+
+/// Images and their labels, in the order of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Split {
+    /// Pixels, `[len, height, width, channels]`, 0 to 255.
+    pub images: Vec<u8>,
+    /// Class of each image.
+    pub labels: Vec<u16>,
+}
+
+impl Split {
+    /// Number of images.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// True without images.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Pixels of image `index`, `[height, width, channels]`.
+    ///
+    /// # Panics
+    /// `index` is not below [`Split::len`].
+    #[must_use]
+    pub fn image(&self, shape: ImageShape, index: usize) -> &[u8] {
+        &self.images[index * shape.n_values()..][..shape.n_values()]
+    }
+
+    /// Parts images without a split of their own: of every five consecutive ones the fifth is for the test.
+    pub(crate) fn every_fifth_is_test(self, n_values: usize) -> (Self, Self) {
+        let (mut train, mut test) = (Self::default(), Self::default());
+        for (index, (pixels, &label)) in self.images.chunks_exact(n_values).zip(&self.labels).enumerate() {
+            let side = if index % 5 == 4 { &mut test } else { &mut train };
+            side.images.extend_from_slice(pixels);
+            side.labels.push(label);
+        }
+        (train, test)
+    }
+}
+
+/// Which images of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Those that a network learns from.
+    Train,
+    /// Those that it is measured on.
+    Test,
+}
+
+/// A data set, whole in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// As it was asked for: `digits`, `npz:PATH`.
+    pub name: String,
+    /// Size of every image.
+    pub shape: ImageShape,
+    /// Number of classes, 1 to 65536.
+    pub n_classes: usize,
+    /// Their names in the order of the labels; empty where the source has none.
+    pub class_names: Vec<String>,
+    /// Images to learn from.
+    pub train: Split,
+    /// Images to be measured on.
+    pub test: Split,
+}
+
+impl Dataset {
+    /// A data set without class names.
+    ///
+    /// # Errors
+    /// A split is empty, its pixels do not fit its labels, or a label is not below `n_classes`; `path` is named.
+    pub fn new(
+        name: &str,
+        shape: ImageShape,
+        n_classes: usize,
+        [train, test]: [Split; 2],
+        path: &Path,
+    ) -> Result<Self, DataError> {
+        for (split, which) in [(&train, "training"), (&test, "test")] {
+            if split.is_empty() {
+                let remedy = "a data set needs at least one image to learn from and one to test";
+                return Err(DataError::file(path, format!("has 0 {which} images"), remedy));
+            }
+            if shape.bytes_of(split.len(), path)? != split.images.len() {
+                let problem = format!(
+                    "{} {which} images with {} labels, expected as many of each",
+                    split.images.len() / shape.n_values(),
+                    split.len()
+                );
+                return Err(DataError::file(path, problem, "check that images and labels belong together"));
+            }
+            check_labels(&split.labels, n_classes, path)?;
+        }
+        Ok(Self { name: name.to_owned(), shape, n_classes, class_names: Vec::new(), train, test })
+    }
+
+    /// The same with names of the classes.
+    pub(crate) fn with_class_names(mut self, names: &[&str]) -> Self {
+        debug_assert_eq!(names.len(), self.n_classes);
+        self.class_names = names.iter().map(|&n| n.to_owned()).collect();
+        self
+    }
+
+    /// The images of a part.
+    #[must_use]
+    pub fn part(&self, part: Part) -> &Split {
+        match part {
+            Part::Train => &self.train,
+            Part::Test => &self.test,
+        }
+    }
+}
+
+/// Finds the first label that is not below `n_classes`.
+pub(crate) fn check_labels(labels: &[u16], n_classes: usize, path: &Path) -> Result<(), DataError> {
+    match labels.iter().position(|&label| usize::from(label) >= n_classes) {
+        None => Ok(()),
+        Some(index) => {
+            let problem = format!("label {index} is {}, the limit is {}", labels[index], n_classes - 1);
+            Err(DataError::file(path, problem, "the file is damaged or of another data set: get it again"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: ImageShape = ImageShape { height: 1, width: 2, channels: 1 };
+
+    fn split(labels: &[u16]) -> Split {
+        Split { images: vec![7; 2 * labels.len()], labels: labels.to_vec() }
+    }
+
+    fn message(train: Split, test: Split) -> String {
+        Dataset::new("x", SHAPE, 3, [train, test], Path::new("f")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn new_keeps_the_invariant() {
+        assert!(Dataset::new("x", SHAPE, 3, [split(&[0, 2]), split(&[1])], Path::new("f")).is_ok());
+        assert!(message(split(&[]), split(&[1])).contains("has 0 training images"));
+        assert!(message(split(&[1]), split(&[])).contains("has 0 test images"));
+        assert!(message(split(&[0, 1]), split(&[0, 3])).contains("label 1 is 3, the limit is 2"));
+        let uneven = Split { images: vec![0; 6], labels: vec![0, 1] };
+        assert!(message(uneven, split(&[1])).contains("3 training images with 2 labels"));
+    }
+
+    #[test]
+    fn shapes_have_limits() {
+        let path = Path::new("f");
+        assert!(ImageShape::new(4096, 1, 64, path).is_ok());
+        for (h, w, c) in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (4097, 1, 1), (1, 4097, 1), (1, 1, 65)] {
+            assert!(ImageShape::new(h, w, c, path).is_err(), "{h} {w} {c}");
+        }
+        let large = ImageShape { height: 4096, width: 4096, channels: 64 };
+        assert!(large.bytes_of(3, path).is_ok());
+        assert!(large.bytes_of(4, path).is_err());
+        assert!(large.bytes_of(usize::MAX, path).is_err());
+    }
+
+    #[test]
+    fn the_fifth_of_every_five_is_for_the_test() {
+        let all = Split { images: (0..11).collect(), labels: (0..11).collect() };
+        let (train, test) = all.every_fifth_is_test(1);
+        assert_eq!(test.labels, [4, 9]);
+        assert_eq!(test.images, [4, 9]);
+        assert_eq!(train.labels, [0, 1, 2, 3, 5, 6, 7, 8, 10]);
+    }
+}

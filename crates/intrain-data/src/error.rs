@@ -1,0 +1,109 @@
+//! What can go wrong between a file and a batch; every message names the file, the value, the limit and the remedy.
+
+use std::path::{Path, PathBuf};
+
+/// Failure to find, read, download or cut up a data set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// No data set is called that.
+    #[error(
+        "unknown data set `{name}`{}; known are {}, npz:PATH and folder:PATH",
+        .nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default(),
+        crate::catalog::ENTRIES.map(|e| e.name).join(", ")
+    )]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+        /// The known name that is spelled most like it, if one comes close.
+        nearest: Option<&'static str>,
+    },
+    /// None of the places where the files may lie has them.
+    #[error("data set `{name}` not found: looked at {}; run `intrain data fetch {name}`", list(.looked_at))]
+    NotFound {
+        /// Name of the data set.
+        name: String,
+        /// Every path tried.
+        looked_at: Vec<PathBuf>,
+    },
+    /// A file that is not what it should be.
+    #[error("{}: {problem}; {remedy}", .path.display())]
+    File {
+        /// The file, with the member behind a colon where it is an archive.
+        path: PathBuf,
+        /// What was found, and what the limit is.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// No full batch can be cut from the data set.
+    #[error(
+        "a batch of {batch_size} images is larger than the data set of {n_images} images; \
+         choose a batch size of at most {n_images}"
+    )]
+    BatchTooLarge {
+        /// Images in a batch.
+        batch_size: usize,
+        /// Images in the data set.
+        n_images: usize,
+    },
+    /// A setting out of its range.
+    #[error("{setting} is {value}, but must be {limit}")]
+    Setting {
+        /// Name of the setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// The range, in words.
+        limit: String,
+    },
+    /// A download that did not come through; what had come is kept where it can be resumed.
+    #[error("{url}: {problem}; {remedy}")]
+    Download {
+        /// The address.
+        url: String,
+        /// What happened.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A file with other contents than the published ones.
+    #[error("{}: SHA-256 is {found}, but {expected} was published; {remedy}", .path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The published sum, in hexadecimal.
+        expected: String,
+        /// The sum of what is there.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+impl DataError {
+    pub(crate) fn file(path: &Path, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::File { path: path.to_owned(), problem: problem.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn io(path: &Path, action: &'static str, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), action, source }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    if paths.is_empty() {
+        return "no folder at all, because INTRAIN_DATA is not set and there is no cache folder".to_owned();
+    }
+    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+}

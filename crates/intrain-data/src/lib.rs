@@ -1,0 +1,30 @@
+//! Files to batches: readers, shuffle, augmentation, prefetch, download. The first stop of the data's way.
+//!
+//! [`load`] makes a [`Dataset`] of bytes; [`TrainBatches`] and [`Loader`] cut it into batches, each a pure function
+//! of (seed, epoch, batch). This crate knows no network, and reads no environment variables of the project.
+#![forbid(unsafe_code)]
+
+pub mod augment;
+pub mod batches;
+pub mod bounded;
+pub mod catalog;
+pub mod cifar;
+pub mod dataset;
+pub mod digits;
+pub mod error;
+pub mod fetch;
+pub mod folder;
+pub mod idx;
+pub mod loader;
+pub mod npy;
+pub mod npz;
+pub mod summary;
+
+pub use augment::Augment;
+pub use batches::{Batch, Position, TrainBatches, evaluation};
+pub use catalog::{DataFolders, load};
+pub use dataset::{Dataset, ImageShape, Part, Split};
+pub use error::DataError;
+pub use fetch::{Progress, fetch};
+pub use loader::Loader;
+pub use summary::{Summary, summarize};

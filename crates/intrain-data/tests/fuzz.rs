@@ -1,0 +1,157 @@
+//! Every reader on files that were valid, until bytes were changed, cut, doubled or added: an error or a valid result,
+//! never a panic, never memory without bound.
+
+#![allow(clippy::cast_possible_truncation, reason = "the low byte is a test pattern")]
+
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use image::{DynamicImage, GrayImage, ImageFormat};
+use intrain_data::{bounded, cifar, folder, idx, npy, npz};
+use proptest::prelude::*;
+
+/// Changes to a file: (where, as a fraction of its length, and what is done there).
+type Damage = Vec<(prop::sample::Index, u8, u8)>;
+
+fn damage(n: usize) -> impl Strategy<Value = Damage> {
+    prop::collection::vec((any::<prop::sample::Index>(), 0_u8..6, any::<u8>()), 1..=n)
+}
+
+fn apply(mut bytes: Vec<u8>, damage: &Damage) -> Vec<u8> {
+    for (index, kind, value) in damage {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = index.index(bytes.len());
+        match kind {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, *value),
+            2 => drop(bytes.remove(at)),
+            3 => bytes.push(*value),
+            4 => bytes[at] ^= 1 << (value % 8),
+            _ => bytes[at] = *value,
+        }
+    }
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn npy_file(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), values].concat()
+}
+
+fn npz_file(compression: zip::CompressionMethod) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let images = npy_file("<f4", "(2, 1, 2)", &[0; 16]);
+    let labels = npy_file("<i2", "(2,)", &[0, 0, 1, 0]);
+    for (name, bytes) in
+        [("x_train", &images), ("y_train", &labels), ("x_test", &images), ("y_test", &labels)]
+    {
+        let options = zip::write::SimpleFileOptions::default().compression_method(compression);
+        zip.start_file(format!("{name}.npy"), options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+fn picture(format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    let image = GrayImage::from_fn(16, 12, |x, y| image::Luma([(x * y) as u8]));
+    DynamicImage::from(image).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn tar_gz(damage: &Damage) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for file in cifar::FILES {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(100);
+        tar.append_data(&mut header, Path::new(cifar::FOLDER).join(file), &[7; 100][..]).unwrap();
+    }
+    // Damaged inside of the gzip stream, where its checksum cannot help.
+    gzip(&apply(tar.into_inner().unwrap(), damage))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn idx_never_panics(damage in damage(4)) {
+        let path = Path::new("f");
+        let images = apply([&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4][..], &[9; 24]].concat(), &damage);
+        if let Ok((n, shape, pixels)) = idx::parse_images(&images, path) {
+            prop_assert_eq!(n * shape.n_values(), pixels.len());
+        }
+        let labels = apply(vec![0, 0, 8, 1, 0, 0, 0, 4, 1, 2, 3, 9], &damage);
+        if let Ok(labels) = idx::parse_labels(&labels, 10, path) {
+            prop_assert!(labels.iter().all(|&label| label < 10));
+        }
+    }
+
+    #[test]
+    fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let path = Path::new("f");
+        let _ = idx::parse(&bytes, path);
+        let _ = npy::parse(&bytes, path);
+        let _ = npy::parse(&[b"\x93NUMPY\x01\x00", &bytes[..]].concat(), path);
+        let _ = npz::parse(&bytes, "x", path);
+        let _ = cifar::parse(&bytes, 1, path);
+        let _ = cifar::unpack(&bytes[..], 1000, path);
+        let _ = folder::decode(&bytes, path);
+        let _ = bounded::gunzip(&bytes, 1000, path);
+    }
+
+    #[test]
+    fn gzip_never_panics(damage in damage(3)) {
+        let bytes = apply(gzip(&[5; 5000]), &damage);
+        if let Ok(unpacked) = bounded::gunzip(&bytes, 5000, Path::new("f")) {
+            prop_assert_eq!(unpacked, vec![5; 5000]);
+        }
+    }
+
+    #[test]
+    fn npy_never_panics(damage in damage(4), header in "[(){}\\[\\]', :0-9a-z<|>]{0,80}") {
+        let path = Path::new("f");
+        let bytes = apply(npy_file("<i4", "(2, 3)", &[1; 24]), &damage);
+        if let Ok(array) = npy::parse(&bytes, path) {
+            let n_values = array.shape.iter().product::<usize>();
+            prop_assert_eq!(n_values * array.item_bytes, array.bytes.len());
+            prop_assert_eq!(array.integers().map_or(n_values, Iterator::count), n_values);
+            prop_assert_eq!(array.floats().map_or(n_values, Iterator::count), n_values);
+        }
+        let _ = npy::parse(&npy_file(&header, &header, &[1; 24]), path);
+    }
+
+    #[test]
+    fn npz_never_panics(damage in damage(3)) {
+        for compression in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
+            if let Ok(dataset) = npz::parse(&apply(npz_file(compression), &damage), "x", Path::new("f")) {
+                prop_assert_eq!(dataset.train.images.len(), dataset.train.len() * dataset.shape.n_values());
+            }
+        }
+    }
+
+    #[test]
+    fn cifar_never_panics(damage in damage(3)) {
+        let path = Path::new("f");
+        if let Ok(split) = cifar::parse(&apply(vec![3; 2 * 3073], &damage), 2, path) {
+            prop_assert_eq!((split.len(), split.images.len()), (2, 2 * 3072));
+        }
+        let files = cifar::unpack(&tar_gz(&damage)[..], 1000, path);
+        prop_assert!(files.is_err() || files.is_ok_and(|files| files.iter().all(|file| file.len() <= 1000)));
+    }
+
+    #[test]
+    fn pictures_never_panic(damage in damage(4)) {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let _ = folder::decode(&apply(picture(format), &damage), Path::new("f"));
+        }
+    }
+}

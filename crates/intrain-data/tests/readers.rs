@@ -1,0 +1,206 @@
+//! NPZ files and folders of images, written here and read back; and what is said of the ones that are wrong.
+
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+use intrain_data::{DataError, DataFolders, Dataset, ImageShape, load, npz};
+
+/// An array with its header, as `numpy.save` writes it.
+fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), values].concat()
+}
+
+fn archive(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (index, (name, bytes)) in arrays.iter().enumerate() {
+        // Stored as by `savez` and deflated as by `savez_compressed`.
+        let method = [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated][index % 2];
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        zip.start_file(format!("{name}.npy"), options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+fn parse(arrays: &[(&str, Vec<u8>)]) -> Result<Dataset, DataError> {
+    npz::parse(&archive(arrays), "npz:a.npz", Path::new("a.npz"))
+}
+
+fn with<'a>(arrays: &[(&'a str, Vec<u8>)], name: &'a str, bytes: Vec<u8>) -> Vec<(&'a str, Vec<u8>)> {
+    let mut arrays = arrays.to_vec();
+    arrays.iter_mut().find(|(n, _)| *n == name).unwrap().1 = bytes;
+    arrays
+}
+
+fn keras() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("x_train", npy("|u1", "(2, 1, 2)", &[1, 2, 3, 255])),
+        ("y_train", npy("<i8", "(2,)", &[3_i64, 0].map(i64::to_le_bytes).concat())),
+        ("x_test", npy("|u1", "(1, 1, 2)", &[9, 8])),
+        ("y_test", npy("|u1", "(1, 1)", &[4])),
+    ]
+}
+
+#[test]
+fn npz_in_both_spellings() {
+    let dataset = parse(&keras()).unwrap();
+    assert_eq!(dataset.shape, ImageShape { height: 1, width: 2, channels: 1 });
+    assert_eq!((dataset.n_classes, dataset.name.as_str()), (5, "npz:a.npz"));
+    assert_eq!((&dataset.train.images[..], &dataset.train.labels[..]), (&[1, 2, 3, 255][..], &[3, 0][..]));
+    assert_eq!((&dataset.test.images[..], &dataset.test.labels[..]), (&[9, 8][..], &[4][..]));
+    let other = ["train_images", "train_labels", "test_images", "test_labels"];
+    let renamed: Vec<_> = other.into_iter().zip(keras().into_iter().map(|(_, bytes)| bytes)).collect();
+    assert_eq!(parse(&renamed).unwrap(), dataset);
+}
+
+#[test]
+fn npz_scales_floats() {
+    // 0.5 * 255 = 127.5 is a tie, and goes away from zero.
+    let floats = [0.0_f32, 0.5, 1.0, 1.0 / 255.0];
+    let single = npy("<f4", "(2, 1, 1, 2)", &floats.map(f32::to_le_bytes).concat());
+    let double = npy(">f8", "(2, 1, 1, 2)", &floats.map(|x| f64::from(x).to_be_bytes()).concat());
+    let test = npy("|u1", "(1, 1, 1, 2)", &[9, 8]);
+    for train in [single, double] {
+        let dataset = parse(&with(&with(&keras(), "x_train", train), "x_test", test.clone())).unwrap();
+        assert_eq!(dataset.train.images, [0, 128, 255, 1]);
+        assert_eq!(dataset.shape, ImageShape { height: 1, width: 1, channels: 2 });
+    }
+}
+
+#[test]
+fn npz_faults_are_named() {
+    let nan = [0.0, f32::NAN, 1.0, 0.0].map(f32::to_le_bytes).concat();
+    let large = [0.0, 1.5_f32, 1.0, 0.0].map(f32::to_le_bytes).concat();
+    let cases = [
+        (
+            "x_train",
+            npy("<f4", "(2, 1, 2)", &nan),
+            "a.npz:x_train.npy: value 1 is NaN, the limits are 0 and 1",
+        ),
+        ("x_train", npy("<f4", "(2, 1, 2)", &large), "value 1 is 1.5"),
+        ("x_train", npy("<i2", "(2, 1, 2)", &[0; 8]), "is of type int16, expected uint8, float32 or float64"),
+        ("x_train", npy("|u1", "(2, 2)", &[0; 4]), "has shape [2, 2], expected [n, height, width]"),
+        ("x_train", npy("|u1", "(3, 1, 2)", &[0; 6]), "3 training images with 2 labels"),
+        ("x_train", npy("|u1", "(0, 1, 2)", &[]), "0 training images with 2 labels"),
+        ("x_train", npy("|u1", "(1, 5000, 1)", &[0; 5000]), "images are 5000 x 1 x 1"),
+        ("x_train", npy("|u1", "(2, 1, 2)", &[0; 3]), "has 3 bytes of values, expected 4"),
+        ("x_test", npy("|u1", "(1, 2, 1)", &[0; 2]), "but test images are"),
+        (
+            "y_train",
+            npy("|i1", "(2,)", &[0, 0xff]),
+            "a.npz:y_train.npy: label 1 is -1, the limits are 0 and 65535",
+        ),
+        ("y_train", npy("<f4", "(2,)", &[0; 8]), "is of type float32, expected integers"),
+        ("y_train", npy("|u1", "(2, 10)", &[0; 20]), "has shape [2, 10], expected [n] or [n, 1]"),
+    ];
+    for (name, bytes, expected) in cases {
+        let message = parse(&with(&keras(), name, bytes)).unwrap_err().to_string();
+        assert!(message.contains(expected) && message.contains("; "), "{message}\n{expected}");
+    }
+    assert!(parse(&keras()[1..]).unwrap_err().to_string().contains("neither x_train nor train_images"));
+    assert!(parse(&keras()[..3]).unwrap_err().to_string().contains("a.npz:y_test.npy: cannot be read"));
+    let bytes = archive(&keras());
+    for cut in 0..bytes.len() {
+        assert!(npz::parse(&bytes[..cut], "x", Path::new("a.npz")).is_err(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn an_npz_of_numpy_is_read() {
+    // numpy.savez_compressed of uint8 [5, 2, 2, 3] = arange(60), int32 labels arange(5) % 3; tests are the first two.
+    let bytes = include_bytes!("numpy.npz");
+    let dataset = npz::parse(bytes, "x", Path::new("numpy.npz")).unwrap();
+    assert_eq!(dataset.shape, ImageShape { height: 2, width: 2, channels: 3 });
+    assert!(dataset.train.images.iter().copied().eq(0..60));
+    assert_eq!(dataset.train.labels, [0, 1, 2, 0, 1]);
+    assert_eq!((dataset.test.images.len(), &dataset.test.labels[..]), (24, &[0, 1][..]));
+}
+
+fn save(image: impl Into<DynamicImage>, path: &Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image.into().save_with_format(path, ImageFormat::from_path(path).unwrap()).unwrap();
+}
+
+fn grey(value: u8) -> GrayImage {
+    GrayImage::from_pixel(3, 2, image::Luma([value]))
+}
+
+fn load_folder(folder: &Path) -> Result<Dataset, DataError> {
+    load(&format!("folder:{}", folder.display()), &DataFolders::only("/nowhere"))
+}
+
+#[test]
+fn folder_with_a_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    save(grey(10), &at("train/b/1.png"));
+    save(grey(20), &at("train/a/2.PNG"));
+    save(grey(30), &at("train/a/1.png"));
+    save(grey(40), &at("test/b/x.png"));
+    std::fs::write(at("train/a/readme.txt"), "no image").unwrap();
+    let dataset = load_folder(folder.path()).unwrap();
+    assert_eq!(dataset.shape, ImageShape { height: 2, width: 3, channels: 1 });
+    assert_eq!(dataset.class_names, ["a", "b"]);
+    assert_eq!(dataset.train.labels, [0, 0, 1]);
+    assert_eq!(dataset.train.images, [[30; 6], [20; 6], [10; 6]].concat());
+    assert_eq!((&dataset.test.labels[..], &dataset.test.images[..]), (&[1][..], &[40; 6][..]));
+
+    // One image in colour makes the whole data set so.
+    save(RgbImage::from_pixel(3, 2, image::Rgb([1, 2, 3])), &at("train/b/2.png"));
+    let dataset = load_folder(folder.path()).unwrap();
+    assert_eq!(dataset.shape.channels, 3);
+    assert_eq!(dataset.train.images.len(), 4 * 18);
+    assert_eq!(dataset.train.images[..3], [30; 3]);
+    assert_eq!(dataset.train.images[54..57], [1, 2, 3]);
+    assert_eq!(dataset.test.images, [40; 18]);
+}
+
+#[test]
+fn folder_without_a_split() {
+    let folder = tempfile::tempdir().unwrap();
+    for index in 0..11 {
+        let class = if index < 7 { "cat" } else { "dog" };
+        save(grey(index), &folder.path().join(format!("{class}/{index:02}.png")));
+    }
+    let dataset = load_folder(folder.path()).unwrap();
+    assert_eq!(dataset.test.images, [[4; 6], [9; 6]].concat());
+    assert_eq!(dataset.test.labels, [0, 1]);
+    assert_eq!(dataset.train.len(), 9);
+}
+
+#[test]
+fn folder_reads_jpeg() {
+    let folder = tempfile::tempdir().unwrap();
+    save(grey(100), &folder.path().join("train/a/1.jpg"));
+    save(grey(100), &folder.path().join("test/a/1.jpeg"));
+    let dataset = load_folder(folder.path()).unwrap();
+    assert_eq!((dataset.shape.channels, dataset.train.images.len()), (1, 6));
+    assert!(dataset.train.images.iter().all(|&v| v.abs_diff(100) <= 1));
+}
+
+#[test]
+fn folder_faults_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    let message = || load_folder(folder.path()).unwrap_err().to_string();
+    assert!(message().contains("holds 0 folders"), "{}", message());
+    assert!(load_folder(&at("none")).unwrap_err().to_string().contains("cannot list"));
+
+    save(grey(1), &at("train/a/1.png"));
+    assert!(message().contains("test: cannot list"), "{}", message());
+    save(grey(1), &at("test/c/1.png"));
+    assert!(message().contains("test/c: is not a class of"), "{}", message());
+    std::fs::rename(at("test/c"), at("test/a")).unwrap();
+    assert!(load_folder(folder.path()).is_ok());
+
+    save(GrayImage::new(2, 2), &at("test/a/2.png"));
+    assert!(message().contains("test/a/2.png: is 2 x 2 (height x width), but"), "{}", message());
+    std::fs::write(at("test/a/2.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();
+    assert!(message().contains("test/a/2.png: cannot be decoded"), "{}", message());
+    std::fs::remove_file(at("test/a/2.png")).unwrap();
+    std::fs::create_dir(at("train/empty")).unwrap();
+    assert!(message().contains("train/empty: holds 0 files named"), "{}", message());
+}

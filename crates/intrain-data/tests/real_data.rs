@@ -1,0 +1,94 @@
+//! The published data sets, read from the folder in `INTRAIN_DATA`; without that variable a test says so and ends.
+
+use intrain_data::{DataFolders, Dataset, Part, Split, cifar, fetch, load, summarize};
+use std::path::PathBuf;
+
+fn real(name: &str) -> Option<(PathBuf, Dataset)> {
+    let folder =
+        std::env::var_os("INTRAIN_DATA").map(PathBuf::from).filter(|folder| folder.join(name).is_dir());
+    let Some(folder) = folder else {
+        eprintln!("skipped: INTRAIN_DATA names no folder with {name}");
+        return None;
+    };
+    let dataset = load(name, &DataFolders::only(&folder)).unwrap();
+    Some((folder, dataset))
+}
+
+fn assert_statistics(dataset: &Dataset, mean: &[f64], std: &[f64], n_per_class: [usize; 2]) {
+    let summary = summarize(dataset);
+    let near =
+        |found: &[f64], expected: &[f64]| found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 5e-7);
+    assert!(near(&summary.mean, mean) && near(&summary.std, std), "{summary:?}");
+    assert_eq!(summary.mean.len(), mean.len());
+    if n_per_class[0] > 0 {
+        assert_eq!(summary.train_counts, [n_per_class[0]; 10]);
+        assert_eq!(summary.test_counts, [n_per_class[1]; 10]);
+    }
+}
+
+#[test]
+fn mnist() {
+    let Some((folder, dataset)) = real("mnist") else { return };
+    assert_eq!((dataset.train.len(), dataset.test.len()), (60_000, 10_000));
+    assert_eq!(dataset.train.labels[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
+    assert_eq!(dataset.test.labels[..5], [7, 2, 1, 0, 4]);
+    assert_statistics(&dataset, &[0.130_660], &[0.308_108], [0, 0]);
+
+    // The same from files that are not packed.
+    let plain = tempfile::tempdir().unwrap();
+    std::fs::create_dir(plain.path().join("mnist")).unwrap();
+    for entry in std::fs::read_dir(folder.join("mnist")).unwrap() {
+        let from = entry.unwrap().path();
+        let bytes = intrain_data::bounded::gunzip(&std::fs::read(&from).unwrap(), 1 << 30, &from).unwrap();
+        std::fs::write(plain.path().join("mnist").join(from.file_stem().unwrap()), bytes).unwrap();
+    }
+    assert_eq!(load("mnist", &DataFolders::only(plain.path())).unwrap(), dataset);
+}
+
+#[test]
+fn fashion_mnist() {
+    let Some((_, dataset)) = real("fashion-mnist") else { return };
+    assert_eq!(dataset.train.labels[..10], [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]);
+    assert_eq!(dataset.class_names[9], "Ankle boot");
+    assert_statistics(&dataset, &[0.286_041], &[0.353_024], [6_000, 1_000]);
+}
+
+#[test]
+fn cifar_10() {
+    let Some((folder, dataset)) = real("cifar-10") else { return };
+    assert_eq!(dataset.train.labels[..5], [6, 9, 9, 4, 1]);
+    assert_eq!(dataset.train.image(dataset.shape, 0)[..6], [59, 62, 63, 43, 46, 45]);
+    let (mean, std) = ([0.491_400, 0.482_158, 0.446_531], [0.247_032, 0.243_485, 0.261_588]);
+    assert_statistics(&dataset, &mean, &std, [5_000, 1_000]);
+
+    // The same from the archive, if it is there packed.
+    let packed = tempfile::tempdir().unwrap();
+    std::fs::create_dir(packed.path().join("cifar-10")).unwrap();
+    let archive = std::fs::File::create(packed.path().join("cifar-10").join(cifar::ARCHIVE)).unwrap();
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(archive, flate2::Compression::none()));
+    tar.append_dir_all(cifar::FOLDER, folder.join("cifar-10").join(cifar::FOLDER)).unwrap();
+    tar.into_inner().unwrap().finish().unwrap();
+    assert_eq!(load("cifar-10", &DataFolders::only(packed.path())).unwrap(), dataset);
+}
+
+#[test]
+fn what_is_there_has_the_published_checksums() {
+    for name in ["mnist", "fashion-mnist", "cifar-10"] {
+        let Some(folder) =
+            std::env::var_os("INTRAIN_DATA").map(PathBuf::from).filter(|f| f.join(name).is_dir())
+        else {
+            eprintln!("skipped: INTRAIN_DATA names no folder with {name}");
+            continue;
+        };
+        // All of it is there, so nothing is asked of a server.
+        assert_eq!(fetch(name, &DataFolders::only(&folder), &mut |_| {}).unwrap(), folder.join(name));
+    }
+}
+
+#[test]
+fn digits_need_no_folder() {
+    let dataset = load("digits", &DataFolders::only("/nowhere")).unwrap();
+    let is_split = |part: Part, n: usize| dataset.part(part).len() == n;
+    assert!(is_split(Part::Train, 1438) && is_split(Part::Test, 359));
+    assert_ne!(dataset.train, Split::default());
+}
