@@ -1,1 +1,21 @@
-//! A network in motion: plan, tensors, forward, loss, backward.
+//! A network in motion: plan, parameters, forward, loss, backward.
+//!
+//! The crate computes gradients and never changes a weight; it knows neither updates nor time. The way of the data:
+//! `Network::forward` -> `loss::run` -> `Network::backward`, block by block; `layers/conv.rs` holds both directions.
+#![forbid(unsafe_code)]
+
+mod block;
+mod carrier;
+mod float;
+mod init;
+mod integer;
+mod layers;
+mod loss;
+mod network;
+mod parameters;
+pub mod plan;
+
+pub use loss::Outcome;
+pub use network::{BlockGradient, Context, Network, StepKey};
+pub use parameters::{Gradient, Parameters, Stored};
+pub use plan::{Arithmetic, BlockPlan, Plan, PlanError};

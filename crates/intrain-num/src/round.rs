@@ -53,6 +53,24 @@ impl Round {
         }
     }
 
+    /// `numerator / denominator` as an integer, rounded as outside training: for values known when a network is built.
+    ///
+    /// Bound: `denominator > 0`, and both are below `2^60`.
+    #[must_use]
+    pub const fn ratio(self, numerator: i64, denominator: i64) -> i64 {
+        let floor = numerator.div_euclid(denominator);
+        let twice = 2 * numerator.rem_euclid(denominator);
+        let (above_half, at_half) = (twice > denominator, twice == denominator);
+        let up = match self.in_evaluation() {
+            Self::NearestEven => above_half || (at_half && floor % 2 != 0),
+            Self::NearestAway => above_half || (at_half && numerator > 0),
+            Self::Floor => false,
+            Self::TowardZero => numerator < 0 && twice != 0,
+            Self::NearestDown | Self::Stochastic { .. } | Self::StochasticMagnitude { .. } => above_half,
+        };
+        floor + up as i64
+    }
+
     /// `x * 2^-shift` as an integer, rounded; `shift < 0` multiplies exactly. Held at `+-i64::MAX`.
     ///
     /// `word` is the element's 32-bit random word; only stochastic roundings look at it, at its top bits.
@@ -250,6 +268,17 @@ mod tests {
                 (0..256u32).map(|r| Round::StochasticMagnitude { bits: 8 }.shift_right(x, 8, r << 24)).sum();
             assert_eq!(up, x);
         }
+    }
+
+    #[test]
+    fn ratios_by_powers_of_two_are_shifts() {
+        for round in ALL {
+            for x in -1000i64..=1000 {
+                assert_eq!(round.ratio(x, 64), round.in_evaluation().shift_right(x, 6, 0), "{round} of {x}/64");
+            }
+        }
+        assert_eq!(Round::NearestEven.ratio(128 * -255, 255), -128);
+        assert_eq!(Round::NearestEven.ratio(128, 255), 1);
     }
 
     #[test]

@@ -1,0 +1,106 @@
+use super::{Args, KERNELS, Store, run};
+use crate::isa::Isa;
+use crate::pack::{PackedI8, Source, pack_i8};
+use crate::product::tests::{assert_kernels_match, noise, scattered};
+
+const FILLS: [(&str, fn(usize) -> i8); 4] = [
+    ("least", |_| i8::MIN),
+    ("greatest", |_| i8::MAX),
+    ("alternating", |i| if i % 2 == 0 { -128 } else { 127 }),
+    ("noise", |i| noise(i).to_le_bytes()[1].cast_signed()),
+];
+
+fn packed(n: usize, n_steps: usize, fill: fn(usize) -> i8) -> PackedI8 {
+    let values: Vec<i8> = (0..n * n_steps * 4).map(fill).collect();
+    let table: Vec<u32> = (0..n_steps * 4).map(|lane| u32::try_from(lane * n).unwrap()).collect();
+    pack_i8(Source { values: &values, n, n_stride: 1, table: &table })
+}
+
+fn check(m: usize, n: usize, n_steps: usize, fill_a: usize, fill_b: usize) {
+    let (rows, steps, a_len) = scattered(m, n_steps, 4);
+    let a: Vec<u8> = (0..a_len).map(|i| FILLS[fill_a].1(i).cast_unsigned() ^ 0x80).collect();
+    let b = packed(n, n_steps, FILLS[fill_b].1);
+    let old = |i: usize| noise(i).cast_signed() >> 3;
+    let name = format!("{m} x {n} x {n_steps} steps, {} by {}", FILLS[fill_a].0, FILLS[fill_b].0);
+    assert_kernels_match(KERNELS, run, (&a, &rows, &steps, &b), old, &name);
+}
+
+#[test]
+fn every_kernel_matches_reference_for_all_tile_shapes() {
+    for m in 1..=30 {
+        for n in [1, 10, 15, 16, 17, 31, 32, 33, 48, 64, 100] {
+            check(m, n, 3, 3, 3);
+        }
+    }
+}
+
+#[test]
+fn every_kernel_matches_reference_at_the_extremes() {
+    for n_steps in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 129, 300] {
+        for (fill_a, fill_b) in (0..16).map(|i| (i / 4, i % 4)) {
+            check(5, 33, n_steps, fill_a, fill_b);
+        }
+    }
+}
+
+#[test]
+fn every_kernel_matches_reference_at_the_greatest_depth() {
+    // 2^17 / 4 steps of -128 * -128 are 2^31, one step fewer fits; the biased sums on the way wrap.
+    check(1, 16, (1 << 15) - 1, 0, 0);
+    check(2, 17, (1 << 15) - 1, 1, 0);
+}
+
+#[test]
+fn the_meaning_on_one_example() {
+    let b = packed(1, 1, |i| [3, -5, 7, -128][i]);
+    for isa in Isa::available() {
+        let (a, mut c) = ([1_u8, 128, 255, 0, 0x80], [1000; 32]);
+        let args = Args {
+            a: &a,
+            rows: &[0, 1],
+            steps: &[0],
+            b: &b,
+            c: &mut c,
+            c_stride: 16,
+            init: Some(&[7]),
+            store: Store::Add,
+        };
+        run(isa, args);
+        // Payloads -127 0 127 -128 and 0 127 -128 0.
+        assert_eq!([c[0], c[16]], [1007 - 381 + 889 + 16384, 1007 - 635 - 896]);
+    }
+}
+
+#[test]
+#[should_panic(expected = "the tables reach 9 of 8 elements of A")]
+fn reads_outside_a_are_refused() {
+    let b = packed(1, 1, |_| 0);
+    let args = Args {
+        a: &[0; 8],
+        rows: &[0, 2],
+        steps: &[3],
+        b: &b,
+        c: &mut [0; 32],
+        c_stride: 16,
+        init: None,
+        store: Store::Set,
+    };
+    run(Isa::Reference, args);
+}
+
+#[test]
+#[should_panic(expected = "C holds 31 of 32")]
+fn writes_outside_c_are_refused() {
+    let b = packed(1, 1, |_| 0);
+    let args = Args {
+        a: &[0; 8],
+        rows: &[0, 2],
+        steps: &[0],
+        b: &b,
+        c: &mut [0; 31],
+        c_stride: 16,
+        init: None,
+        store: Store::Set,
+    };
+    run(Isa::Reference, args);
+}

@@ -1,0 +1,141 @@
+//! Backward max pooling: windows apart scatter their errors, overlapping ones are gathered pixel by pixel.
+//!
+//! Both work on all channels of a pixel at once. The gather meets the windows in the order of the outputs, so that
+//! sums of floats too are those of the reference.
+
+use std::ops::RangeInclusive;
+
+use super::{BackwardArgs, Error, Image, Pool};
+use crate::elementwise::Operation;
+use crate::isa::Isa;
+use crate::requantize::TRACE_INDEX;
+
+/// Channels that are summed at a time.
+const LANES: usize = 64;
+
+/// A sum of errors of type `T`. Bound: the type holds as many as its use adds, at most 64.
+pub trait Accumulator<T>: Copy + Default {
+    /// `self + error`.
+    #[must_use]
+    fn plus(self, error: T) -> Self;
+    /// The sum held in `min..=max`.
+    fn clamped(self, min: T, max: T) -> T;
+}
+
+macro_rules! accumulators {
+    ($($sum:ty: $error:ty),*) => {$(
+        impl Accumulator<$error> for $sum {
+            #[inline(always)]
+            fn plus(self, error: $error) -> Self {
+                self + Self::from(error)
+            }
+            #[inline(always)]
+            #[allow(clippy::cast_possible_truncation, reason = "clamped to the type of errors")]
+            fn clamped(self, min: $error, max: $error) -> $error {
+                let (low, high) = (Self::from(min), Self::from(max));
+                let above = if self < low { low } else { self };
+                (if above > high { high } else { above }) as $error
+            }
+        }
+    )*};
+}
+
+accumulators!(i8: i8, i16: i8, i16: i16, i32: i16, i32: i32, i64: i32, f32: f32);
+
+impl<T: Error> Operation for BackwardArgs<'_, T> {
+    type Output = ();
+
+    fn reference(self) {
+        super::reference::backward(self);
+    }
+
+    #[inline(always)]
+    fn vectorized(self, _isa: Isa) {
+        if self.pool.stride >= self.pool.size { scatter(self) } else { gather(self) }
+    }
+}
+
+/// Windows that don't overlap: each writes its own pixels.
+#[inline(always)]
+fn scatter<T: Error>(args: BackwardArgs<'_, T>) {
+    let BackwardArgs { error, index, image, pool, out, min, max } = args;
+    let Image { w, c, pixel_stride, .. } = image;
+    // What no window covers, and what lies between pixels.
+    out.fill(T::default());
+    if error.is_empty() {
+        return;
+    }
+    let wo = pool.outputs(w);
+    for (o, (error, index)) in error.chunks_exact(c).zip(index.chunks_exact(c)).enumerate() {
+        let corner = o / wo * pool.stride * w + o % wo * pool.stride;
+        let mut place = 0;
+        for ky in 0..pool.size {
+            for kx in 0..pool.size {
+                let pixel = &mut out[(corner + ky * w + kx) * pixel_stride..][..c];
+                for ((x, &e), &i) in pixel.iter_mut().zip(error).zip(index) {
+                    *x = T::default().plus(chosen(e, i, place)).clamped(min, max);
+                }
+                place += 1;
+            }
+        }
+    }
+}
+
+/// Windows that overlap: each pixel adds up those that cover it.
+#[inline(always)]
+fn gather<T: Error>(args: BackwardArgs<'_, T>) {
+    let BackwardArgs { error, index, image, pool, out, min, max } = args;
+    let Image { h, w, c, pixel_stride } = image;
+    if out.is_empty() {
+        return;
+    }
+    let wo = pool.outputs(w);
+    let mut sums = [T::Wide::default(); LANES];
+    for (y, row) in out.chunks_exact_mut(w * pixel_stride).enumerate() {
+        let rows = covering(pool, y, h);
+        for (x, pixel) in row.chunks_exact_mut(pixel_stride).enumerate() {
+            let columns = covering(pool, x, w);
+            let (pixel, rest) = pixel.split_at_mut(c);
+            rest.fill(T::default());
+            for (block, pixel) in pixel.chunks_mut(LANES).enumerate() {
+                let sums = &mut sums[..pixel.len()];
+                sums.fill(T::Wide::default());
+                for oy in rows.clone() {
+                    for ox in columns.clone() {
+                        let place = (y - oy * pool.stride) * pool.size + x - ox * pool.stride;
+                        let at = (oy * wo + ox) * c + block * LANES;
+                        add_chosen(sums, &error[at..][..pixel.len()], &index[at..][..pixel.len()], place);
+                    }
+                }
+                for (x, sum) in pixel.iter_mut().zip(&*sums) {
+                    *x = sum.clamped(min, max);
+                }
+            }
+        }
+    }
+}
+
+/// The outputs along a side of `extent` whose windows cover `at`.
+fn covering(pool: Pool, at: usize, extent: usize) -> RangeInclusive<usize> {
+    let first = (at + 1).saturating_sub(pool.size).div_ceil(pool.stride);
+    let Some(last) = pool.outputs(extent).checked_sub(1) else { return RangeInclusive::new(1, 0) };
+    first..=last.min(at / pool.stride)
+}
+
+/// Adds the errors whose maximum was at `place` of its window.
+#[inline(always)]
+fn add_chosen<T: Error>(sums: &mut [T::Wide], error: &[T], index: &[u8], place: usize) {
+    #[allow(clippy::cast_possible_truncation, reason = "a window has at most 64 places")]
+    let place = place as u8;
+    for ((sum, &e), &i) in sums.iter_mut().zip(error).zip(index) {
+        *sum = sum.plus(chosen(e, i, place));
+    }
+}
+
+/// The error where its maximum was at `place`, else 0.
+///
+/// Exact: a sum of floats that began at +0 is never -0, so that adding +0 changes nothing.
+#[inline(always)]
+fn chosen<T: Error>(error: T, index: u8, place: u8) -> T {
+    if index & TRACE_INDEX == place { error } else { T::default() }
+}

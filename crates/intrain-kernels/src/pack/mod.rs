@@ -1,0 +1,58 @@
+//! B of every product, in the order in which the kernels read it: panels of 32 columns, step after step.
+//!
+//! Runs before a product: over weights once a step, over errors once a gradient. Which values become lanes is said
+//! by a table of offsets, so a convolution's weights, their mirror image and an error image all pack the same way.
+//! Invariant: absent columns and absent lanes are zero, so whatever A holds there does not count.
+
+mod bytes;
+mod fill;
+mod panels;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use bytes::{PackedI8, pack_i8, pack_i8_into};
+pub(crate) use panels::panels;
+pub use panels::{COLUMNS, Limb, Line, LineI8, LineI16};
+pub use words::{PackedI16, pack_i16, pack_i16_into};
+
+/// A lane of a pack table that holds zero whatever the column.
+pub const ZERO_LANE: u32 = u32::MAX;
+
+/// Where the values of B lie: `value(step, column, lane) = values[column * n_stride + table[LANES * step + lane]]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a, T> {
+    /// The payloads, in any order.
+    pub values: &'a [T],
+    /// Columns of B.
+    pub n: usize,
+    /// Distance of two columns; 1 where columns are contiguous.
+    pub n_stride: usize,
+    /// Offset of each lane of each step, length `LANES * n_steps`; [`ZERO_LANE`] is an absent lane.
+    pub table: &'a [u32],
+}
+
+impl<T> Source<'_, T> {
+    /// Steps of depth, checked.
+    ///
+    /// # Panics
+    /// If there is no column or no step, or a lane lies outside `values`.
+    fn n_steps(&self, lanes: usize) -> usize {
+        let Self { values, n, n_stride, table } = *self;
+        assert!(n > 0 && !table.is_empty(), "B needs at least a column and a step, has {n} columns");
+        assert!(
+            table.len().is_multiple_of(lanes),
+            "a pack table of {} is no multiple of {lanes}",
+            table.len()
+        );
+        // The lane that wraps to 0 is ZERO_LANE, so the greatest of all is the end of the last present one.
+        let end = table.iter().map(|&lane| lane.wrapping_add(1)).max().map_or(0, |end| end as usize);
+        assert!(
+            end == 0 || end + (n - 1) * n_stride <= values.len(),
+            "the pack table reaches {} of {} values",
+            end + (n - 1) * n_stride,
+            values.len()
+        );
+        table.len() / lanes
+    }
+}

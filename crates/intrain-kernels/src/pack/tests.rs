@@ -1,0 +1,79 @@
+use super::{Source, ZERO_LANE, pack_i8, pack_i8_into, pack_i16, pack_i16_into};
+use crate::product::Packed;
+use crate::product::tests::noise;
+
+/// Tables of contiguous, mirrored and missing lanes, for columns contiguous and apart.
+fn tables(lanes: usize, n_steps: usize, column: usize, n_stride: usize) -> Vec<Vec<u32>> {
+    let pitch = if n_stride == 1 { column } else { 1 };
+    let count = lanes * n_steps;
+    let forward: Vec<u32> = (0..count).map(|lane| u32::try_from(lane * pitch).unwrap()).collect();
+    let backward: Vec<u32> = forward.iter().rev().copied().collect();
+    let gaps =
+        forward.iter().map(|&lane| if noise(lane as usize) % 3 == 0 { ZERO_LANE } else { lane }).collect();
+    vec![forward, backward, gaps, vec![ZERO_LANE; count]]
+}
+
+#[test]
+fn packed_values_and_column_sums_are_the_source() {
+    let (mut bytes, mut words) = (pack_i8(one()), pack_i16(one(), 1));
+    for n in [1, 3, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
+        for n_steps in [1, 2, 5, 9] {
+            for n_stride in [1, 4 * n_steps, 4 * n_steps + 3] {
+                let values: Vec<i8> =
+                    (0..n * (4 * n_steps + 3)).map(|i| noise(i).to_le_bytes()[0].cast_signed()).collect();
+                let value = |column: usize, lane: u32| match lane {
+                    ZERO_LANE => 0,
+                    lane => values[column * n_stride + lane as usize],
+                };
+                for table in tables(4, n_steps, n, n_stride) {
+                    let source = Source { values: &values, n, n_stride, table: &table };
+                    pack_i8_into(source, &mut bytes);
+                    for column in 0..n {
+                        let lanes: Vec<i8> = table.iter().map(|&lane| value(column, lane)).collect();
+                        let got: Vec<i8> =
+                            (0..lanes.len()).map(|i| bytes.value(i / 4, column, i % 4)).collect();
+                        assert_eq!(got, lanes, "{n} {n_steps} {n_stride}");
+                        assert_eq!(
+                            bytes.column_sums()[column],
+                            lanes.iter().map(|&b| i32::from(b)).sum::<i32>()
+                        );
+                    }
+                    assert!(bytes.column_sums()[n..].iter().all(|&sum| sum == 0), "absent columns are zero");
+                }
+                for table in tables(2, n_steps, n, n_stride) {
+                    let wide: Vec<i32> = values.iter().map(|&v| i32::from(v) << 17 ^ 0x155).collect();
+                    pack_i16_into(Source { values: &wide, n, n_stride, table: &table }, 1 << 15, &mut words);
+                    for (i, &lane) in table.iter().enumerate() {
+                        for column in 0..n {
+                            let want = if lane == ZERO_LANE {
+                                0
+                            } else {
+                                i64::from(wide[column * n_stride + lane as usize])
+                            };
+                            assert_eq!(words.value(i / 2, column, i % 2), want, "{n} {n_steps} {n_stride}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A source to make buffers from.
+fn one() -> Source<'static, i8> {
+    Source { values: &[1], n: 1, n_stride: 1, table: &[0, ZERO_LANE, ZERO_LANE, ZERO_LANE] }
+}
+
+#[test]
+fn absent_columns_are_zero_also_in_used_buffers() {
+    let mut packed = pack_i8(Source { values: &[-1; 64], n: 16, n_stride: 1, table: &[0, 16, 32, 48] });
+    pack_i8_into(one(), &mut packed);
+    assert_eq!(packed, pack_i8(one()));
+    assert_eq!(packed.limbs()[0].lines[0].0.iter().filter(|&&b| b != 0).count(), 1);
+}
+
+#[test]
+#[should_panic(expected = "the pack table reaches 7 of 6 values")]
+fn lanes_outside_the_values_are_refused() {
+    let _ = pack_i8(Source { values: &[0; 6], n: 3, n_stride: 1, table: &[0, 1, 4, ZERO_LANE] });
+}

@@ -1,0 +1,203 @@
+//! B of the word product: payloads of up to 32 bits, split into 16-bit limbs so that no 32-bit sum overflows.
+//!
+//! `v = sum over limbs of limb * 2^shift`, every limb but the last a balanced digit of `width` bits.
+//! Invariant: `2 * a_max * |limb| * flush_steps < 2^31`; this also keeps `-32768 * -32768 * 2 = 2^31` out.
+
+use super::Source;
+use super::fill::fill;
+use super::panels::{Limb, LineI16, locate};
+use crate::product::Packed;
+
+/// A packed B of words, `[n_steps, n, 2]` in panels, once for each limb.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackedI16 {
+    n: usize,
+    n_steps: usize,
+    a_max: u32,
+    limbs: Vec<Limb<LineI16>>,
+}
+
+/// Flushing more often than every 16 steps costs more than another limb.
+const FLUSH_STEPS_WANTED: usize = 16;
+
+impl PackedI16 {
+    /// The bound on `|a|` that the limbs were chosen for.
+    #[must_use]
+    pub const fn a_max(&self) -> u32 {
+        self.a_max
+    }
+
+    /// `B[step][column][lane]`, put together from its limbs.
+    ///
+    /// # Panics
+    /// If the index lies outside B.
+    #[must_use]
+    pub fn value(&self, step: usize, column: usize, lane: usize) -> i64 {
+        assert!(step < self.n_steps && column < self.n && lane < 2);
+        let (line, place) = locate(self.n, self.n_steps, step, column, 2);
+        self.limbs.iter().map(|limb| i64::from(limb.lines[line].0[place + lane]) << limb.shift).sum()
+    }
+}
+
+impl Packed for PackedI16 {
+    type Left = i16;
+    type Sum = i64;
+    type Line = LineI16;
+    const LANES: usize = 2;
+
+    fn n(&self) -> usize {
+        self.n
+    }
+
+    fn n_steps(&self) -> usize {
+        self.n_steps
+    }
+
+    fn limbs(&self) -> &[Limb<LineI16>] {
+        &self.limbs
+    }
+
+    fn start(&self, init: Option<&[i64]>) -> Vec<i64> {
+        let mut start = vec![0; self.n.next_multiple_of(16)];
+        if let Some(init) = init {
+            start[..self.n].copy_from_slice(init);
+        }
+        start
+    }
+
+    /// Whether `|a| <= a_max` for all of A, which the limbs rely on.
+    fn accepts(&self, a: &[i16]) -> bool {
+        a.iter().map(|a| u32::from(a.unsigned_abs())).max() <= Some(self.a_max)
+    }
+}
+
+/// Packs payloads of 8, 16 or 32 bits; `source.table` holds 2 lanes a step, `a_max` bounds `|a|` of the other side.
+///
+/// # Panics
+/// If the table and the values do not fit, or `a_max` exceeds 32,768; see [`pack_i16_into`] to use buffers again.
+#[must_use]
+pub fn pack_i16<S: Copy + Into<i32>>(source: Source<'_, S>, a_max: u32) -> PackedI16 {
+    let mut packed = PackedI16::default();
+    pack_i16_into(source, a_max, &mut packed);
+    packed
+}
+
+/// As [`pack_i16`], into the buffers of an earlier pack of any shape.
+///
+/// # Panics
+/// If there is no column or no step, a lane lies outside the values, or `a_max` exceeds 32,768.
+pub fn pack_i16_into<S: Copy + Into<i32>>(source: Source<'_, S>, a_max: u32, packed: &mut PackedI16) {
+    assert!(a_max <= 1 << 15, "a bound of {a_max} on |a| exceeds 32768");
+    packed.n_steps = source.n_steps(2);
+    (packed.n, packed.a_max) = (source.n, a_max);
+    let range = source.values.iter().fold((0, 0), |(min, max), &value| {
+        let value: i32 = value.into();
+        (value.min(min), value.max(max))
+    });
+    let split = Split::new(range, a_max, packed.n_steps);
+    packed.limbs.resize_with(split.flush_steps.len(), Limb::default);
+    for (index, limb) in packed.limbs.iter_mut().enumerate() {
+        (limb.shift, limb.flush_steps) = (split.shift(index), split.flush_steps[index]);
+        if split.flush_steps.len() == 1 {
+            fill::<S, i16, 2, 32>(&source, &mut limb.lines, |value| truncate(value.into()));
+        } else {
+            fill::<S, i16, 2, 32>(&source, &mut limb.lines, |value| split.digit(value.into(), index));
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a limb's range was bounded to 16 bits by Split::new")]
+const fn truncate(value: i32) -> i16 {
+    value as i16
+}
+
+/// How values are cut into limbs.
+#[derive(Debug, PartialEq, Eq)]
+struct Split {
+    width: u32,
+    /// Of each limb.
+    flush_steps: Vec<usize>,
+}
+
+impl Split {
+    /// The fewest limbs whose sums need no flush for 16 steps, or for all of the depth.
+    ///
+    /// Exact: ends, since 5 limbs of 7 bits allow a flush every 511 steps at `a_max = 2^15`.
+    fn new(range: (i32, i32), a_max: u32, n_steps: usize) -> Self {
+        let total_bits = 33 - range.0.unsigned_abs().max(range.1.unsigned_abs()).leading_zeros();
+        (1..=5)
+            .find_map(|n_limbs| {
+                let width = total_bits.div_ceil(n_limbs);
+                let flush_steps = flush_steps(range, width, n_limbs, a_max)?;
+                let enough = |&steps: &usize| steps >= n_steps.min(FLUSH_STEPS_WANTED);
+                flush_steps.iter().all(enough).then(|| Self {
+                    width,
+                    flush_steps: flush_steps.iter().map(|&steps| steps.min(n_steps)).collect(),
+                })
+            })
+            .expect("five limbs of seven bits always do")
+    }
+
+    const fn shift(&self, index: usize) -> u32 {
+        self.width * index as u32
+    }
+
+    /// Limb `index` of a value: the balanced digit, or what is left for the last limb.
+    ///
+    /// With `half = 2^(width-1)`: `digit = ((v + half) mod 2^width) - half`, and the rest is `(v + half) >> width`.
+    fn digit(&self, value: i32, index: usize) -> i16 {
+        let half = 1_i64 << (self.width - 1);
+        let rest = (0..index).fold(i64::from(value), |rest, _| (rest + half) >> self.width);
+        let digit =
+            if index + 1 == self.flush_steps.len() { rest } else { ((rest + half) & (2 * half - 1)) - half };
+        #[allow(clippy::cast_possible_truncation, reason = "Split::new has bounded each limb to 16 bits")]
+        {
+            digit as i16
+        }
+    }
+}
+
+/// The flush bound of each limb, or `None` where the last one does not fit 16 bits.
+fn flush_steps(range: (i32, i32), width: u32, n_limbs: u32, a_max: u32) -> Option<Vec<usize>> {
+    let half = 1_i64 << (width - 1);
+    let (mut min, mut max) = (i64::from(range.0), i64::from(range.1));
+    let mut bounds = Vec::new();
+    for limb in 1..=n_limbs {
+        let limb_max = if limb == n_limbs { max.max(-min) } else { half.min(max.max(-min)) };
+        // Bound: one multiply-add of a step adds two products, each at most a_max * limb_max.
+        let step_max = (2 * i64::from(a_max) * limb_max).max(1);
+        bounds.push(usize::try_from(i64::from(i32::MAX) / step_max).ok()?);
+        if limb < n_limbs {
+            (min, max) = ((min + half) >> width, (max + half) >> width);
+        }
+    }
+    let fits = min >= i64::from(i16::MIN) && max <= i64::from(i16::MAX) && (n_limbs == 1 || width <= 16);
+    fits.then_some(bounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_is_exact_and_as_short_as_the_bounds_allow() {
+        let whole = |a_max, range, n_steps| Split::new(range, a_max, n_steps).flush_steps.len();
+        assert_eq!(whole(1 << 15, (-(1 << 15), (1 << 15) - 1), 1000), 2);
+        assert_eq!(whole(255, (-(1 << 15), (1 << 15) - 1), 1000), 1);
+        assert_eq!(whole((1 << 15) - 1, (-(1 << 15), (1 << 15) - 1), 1), 1);
+        assert_eq!(whole(1 << 15, (-(1 << 15), 0), 1), 2, "2^31 overflows in one step");
+        assert_eq!(whole(128, (-(1 << 23), (1 << 23) - 1), 1000), 2);
+        assert_eq!(whole(1 << 15, (-(1 << 23), (1 << 23) - 1), 1000), 3);
+        for range in [(0, 0), (i32::MIN, i32::MAX), (-(1 << 23), (1 << 23) - 1), (-100_000, 5), (0, 70_000)] {
+            for a_max in [0, 1, 127, 128, 1000, (1 << 15) - 1, 1 << 15] {
+                let split = Split::new(range, a_max, usize::MAX);
+                for value in [range.0, range.0 / 2, range.0 / 3, -1, 0, 1, range.1 / 3, range.1] {
+                    let value = value.clamp(range.0, range.1);
+                    let digits = (0..split.flush_steps.len())
+                        .map(|l| i64::from(split.digit(value, l)) << split.shift(l));
+                    assert_eq!(digits.sum::<i64>(), i64::from(value), "{range:?} {a_max} {split:?}");
+                }
+            }
+        }
+    }
+}

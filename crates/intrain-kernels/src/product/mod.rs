@@ -1,0 +1,109 @@
+//! The implicit product by two address tables, which every linear and convolutional product is:
+//!
+//! ```text
+//! C[m][n] = init[n] + (C[m][n] if Add) + sum over steps s, lanes i of A[rows[m] + steps[s] + i] * B[s][n][i]
+//! ```
+//! A is never rearranged into a matrix: `rows` says where each row starts, `steps` where each step of depth lies.
+//! `dot_i8` and `dot_i16` are this with bytes and with words. Invariant: no read leaves A, no write leaves C.
+
+#[cfg(test)]
+pub(crate) mod tests;
+pub(crate) mod tile;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86_avx512vnni;
+
+use crate::isa::{Isa, Kernel, choose};
+use crate::pack::{COLUMNS, Limb};
+
+/// What to do with what C holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Overwrite.
+    Set,
+    /// Add to it.
+    Add,
+}
+
+/// A packed B, and with it the types of the product.
+pub trait Packed {
+    /// An element of A.
+    type Left: Copy;
+    /// An element of C.
+    type Sum: Copy + Default;
+    /// Sixteen columns of one step.
+    type Line;
+    /// Consecutive elements of A that a step takes: together 4 bytes.
+    const LANES: usize;
+
+    /// Columns.
+    fn n(&self) -> usize;
+    /// Steps of depth, at least 1.
+    fn n_steps(&self) -> usize;
+    /// The addends of B.
+    fn limbs(&self) -> &[Limb<Self::Line>];
+    /// What the sum of each column starts from: `init` and whatever corrects A's bias; length `n` rounded up to 16.
+    fn start(&self, init: Option<&[Self::Sum]>) -> Vec<Self::Sum>;
+    /// Whether A holds what B was packed for; checked in builds with debug assertions.
+    fn accepts(&self, _a: &[Self::Left]) -> bool {
+        true
+    }
+}
+
+/// Operands of one product of `rows.len()` rows and `b.n()` columns.
+#[derive(Debug)]
+pub struct Args<'a, B: Packed> {
+    /// A, flat; in the byte product each is its payload plus 128.
+    pub a: &'a [B::Left],
+    /// Where each row of C starts in A, in elements.
+    pub rows: &'a [u32],
+    /// Offset of each step of depth, in elements; length `b.n_steps()`.
+    pub steps: &'a [u32],
+    /// B, packed.
+    pub b: &'a B,
+    /// C, `[rows.len()][c_stride]`. Columns `n` up to its multiple of 16 are scratch: they may be written.
+    pub c: &'a mut [B::Sum],
+    /// Distance of two rows of C, at least `n` rounded up to 16.
+    pub c_stride: usize,
+    /// Added to each column, length `n`; `None` is zeros.
+    pub init: Option<&'a [B::Sum]>,
+    /// Whether C is overwritten or added to.
+    pub store: Store,
+}
+
+/// A kernel of a product.
+///
+/// # Safety
+/// The CPU has the kernel's instruction set, and the arguments have passed `Args::check`.
+pub type Run<B> = unsafe fn(Args<'_, B>);
+
+/// Checks, chooses and runs: the one entry of both products.
+///
+/// # Panics
+/// If the CPU lacks `isa`, or sizes and addresses do not fit.
+pub(crate) fn dispatch<B: Packed>(kernels: &[Kernel<Run<B>>], isa: Isa, args: Args<'_, B>) {
+    let kernel = choose(kernels, isa);
+    args.check();
+    // SAFETY: `choose` has found the CPU's features, `check` has proven sizes and bounds.
+    unsafe { (kernel.run)(args) }
+}
+
+impl<B: Packed> Args<'_, B> {
+    fn check(&self) {
+        let (n, n_steps) = (self.b.n(), self.b.n_steps());
+        assert!(n > 0 && n_steps > 0, "a product needs a column and a step");
+        assert_eq!(self.steps.len(), n_steps, "the offsets of the steps must be as many as B's steps");
+        assert!(
+            self.c_stride >= n.next_multiple_of(COLUMNS),
+            "a C stride of {} for {n} columns",
+            self.c_stride
+        );
+        let c_len = self.rows.len().checked_mul(self.c_stride).expect("the size of C overflows");
+        assert!(self.c.len() >= c_len, "C holds {} of {c_len}", self.c.len());
+        assert!(self.init.is_none_or(|init| init.len() == n), "init must hold {n} columns");
+        if let (Some(&row), Some(&step)) = (self.rows.iter().max(), self.steps.iter().max()) {
+            let end = row as usize + step as usize + B::LANES;
+            assert!(end <= self.a.len(), "the tables reach {end} of {} elements of A", self.a.len());
+        }
+        debug_assert!(self.b.accepts(self.a), "A exceeds the bound that B was packed for");
+    }
+}

@@ -1,0 +1,158 @@
+//! Channel-first planes for the gradient product: neighbouring output pixels of one tap become neighbours in memory.
+//!
+//! ```text
+//! [channel][phase_y][phase_x][row][column], plane(py, px)[r][q] = padded image [r * stride + py][q * stride + px]
+//! ```
+//! Tap `(ky, kx)` of output pixel `(y, x)` is row `y + ky / stride`, column `x + kx / stride` of phase
+//! `(ky % stride, kx % stride)`, so `x`, `x + 1`, ... are one run for any stride.
+
+use super::{Payload, SLACK};
+use std::ops::Range;
+
+/// The shape of staged planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanesLayout {
+    /// Rows of the source image.
+    pub h: usize,
+    /// Pixels of a source row.
+    pub w: usize,
+    /// Channels of the source image.
+    pub c: usize,
+    /// Zeros on each side of the source image.
+    pub pad: usize,
+    /// Distance of two output pixels in the source image.
+    pub stride: usize,
+    /// Phases in y: the stride, or fewer where the kernel is smaller.
+    pub phases_y: usize,
+    /// Phases in x.
+    pub phases_x: usize,
+    /// Rows of a plane.
+    pub rows: usize,
+    /// Columns of a plane; enough for whole steps behind the last output pixel.
+    pub columns: usize,
+}
+
+impl PlanesLayout {
+    /// Elements of one channel.
+    #[must_use]
+    pub const fn channel_len(&self) -> usize {
+        self.phases_y * self.phases_x * self.rows * self.columns
+    }
+
+    /// Elements of a buffer for consecutive images of `channels` channels, slack included.
+    #[must_use]
+    pub const fn buffer_len(&self, channels: usize, images: usize) -> usize {
+        self.channel_len() * channels * images + SLACK
+    }
+
+    /// Where tap `(ky, kx)` of output pixel `(0, 0)` lies in its channel; `(y, x)` lies `y * columns + x` behind.
+    #[must_use]
+    pub const fn tap(&self, ky: usize, kx: usize) -> usize {
+        let phase = ky % self.stride * self.phases_x + kx % self.stride;
+        (phase * self.rows + ky / self.stride) * self.columns + kx / self.stride
+    }
+
+    /// The plane indices along one axis that lie inside the source, and the source index of the first.
+    fn inside(&self, phase: usize, size: usize, end: usize) -> (Range<usize>, usize) {
+        let first = self.pad.saturating_sub(phase).div_ceil(self.stride);
+        let end = (size + self.pad).saturating_sub(phase).div_ceil(self.stride).min(end);
+        (first..end.max(first), (first * self.stride + phase).saturating_sub(self.pad))
+    }
+}
+
+/// Stages `channels` of one image, `src` `[h][w][c]`, into the first `channels.len() * channel_len()` of `dst`.
+///
+/// # Panics
+/// If a slice is too short or `channels` leaves the image.
+pub fn stage_planes<P: Payload>(
+    src: &[P],
+    layout: &PlanesLayout,
+    channels: Range<usize>,
+    dst: &mut [P::Staged],
+) {
+    assert!(channels.end <= layout.c && src.len() >= layout.h * layout.w * layout.c);
+    let dst = &mut dst[..channels.len() * layout.channel_len()];
+    dst.fill(P::ZERO);
+    for phase_y in 0..layout.phases_y {
+        let (rows, y_first) = layout.inside(phase_y, layout.h, layout.rows);
+        for phase_x in 0..layout.phases_x {
+            let (columns, x_first) = layout.inside(phase_x, layout.w, layout.columns);
+            if columns.is_empty() {
+                continue;
+            }
+            let plane = (phase_y * layout.phases_x + phase_x) * layout.rows;
+            for (i, row) in rows.clone().enumerate() {
+                let pixel = (y_first + i * layout.stride) * layout.w + x_first;
+                let from = Strided {
+                    values: &src[pixel * layout.c + channels.start..],
+                    pitch: layout.stride * layout.c,
+                };
+                let start = (plane + row) * layout.columns + columns.start;
+                let to = Strided { values: &mut dst[start..], pitch: layout.channel_len() };
+                transpose(from, to, columns.len(), channels.len());
+            }
+        }
+    }
+}
+
+/// A matrix whose rows lie `pitch` apart.
+struct Strided<V> {
+    values: V,
+    pitch: usize,
+}
+
+/// Side of a block: what fits in registers, and as many bytes as a vector has.
+const BLOCK: usize = 16;
+
+/// `to[channel][pixel] = from[pixel][channel]` in blocks, so that both sides are touched a run at a time.
+fn transpose<P: Payload>(
+    from: Strided<&[P]>,
+    to: Strided<&mut [P::Staged]>,
+    n_pixels: usize,
+    n_channels: usize,
+) {
+    for channel in (0..n_channels).step_by(BLOCK) {
+        let width = BLOCK.min(n_channels - channel);
+        for pixel in (0..n_pixels).step_by(BLOCK) {
+            let height = BLOCK.min(n_pixels - pixel);
+            let mut block = [[P::ZERO; BLOCK]; BLOCK];
+            for (i, block) in block[..height].iter_mut().enumerate() {
+                let run = &from.values[(pixel + i) * from.pitch + channel..][..width];
+                if let Ok(run) = <&[P; BLOCK]>::try_from(run) {
+                    // The length is known to the compiler here, so this is one vector.
+                    *block = run.map(P::stage);
+                } else {
+                    super::stage_run(run, block);
+                }
+            }
+            let block = transposed(block);
+            for (i, block) in block[..width].iter().enumerate() {
+                let run = &mut to.values[(channel + i) * to.pitch + pixel..][..height];
+                if let Ok(run) = <&mut [P::Staged; BLOCK]>::try_from(&mut *run) {
+                    *run = *block;
+                } else {
+                    run.copy_from_slice(&block[..height]);
+                }
+            }
+        }
+    }
+}
+
+/// The transpose of a block: four perfect shuffles of its 16 rows, which are four layers of vector unpacks.
+#[inline]
+fn transposed<T: Copy>(mut block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
+    for _ in 0..BLOCK.ilog2() {
+        let mut next = block;
+        for i in 0..BLOCK / 2 {
+            for j in 0..BLOCK / 2 {
+                let (low, high) = (block[i], block[i + BLOCK / 2]);
+                next[2 * i][2 * j] = low[j];
+                next[2 * i][2 * j + 1] = high[j];
+                next[2 * i + 1][2 * j] = low[j + BLOCK / 2];
+                next[2 * i + 1][2 * j + 1] = high[j + BLOCK / 2];
+            }
+        }
+        block = next;
+    }
+    block
+}

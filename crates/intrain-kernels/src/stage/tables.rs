@@ -1,0 +1,214 @@
+//! A convolution's three products as address tables: forward, error and gradient. Built once for each layer.
+//!
+//! ```text
+//! forward   Y[y,x][co]        = sum (ky,kx,ci)  X[y*s+ky-p, x*s+kx-p, ci] * W[ky,kx,ci][co]
+//! error     dX[y,x][ci]       = sum (ky,kx,co)  dY[(y+p-ky)/s, (x+p-kx)/s, co] * W[ky,kx,ci][co]
+//! gradient  dW[ky,kx,ci][co]  = sum (image,y,x) X[y*s+ky-p, x*s+kx-p, ci] * dY[y,x][co]
+//! ```
+//! A linear layer is a 1 x 1 convolution over an image of one row, whose pixels are the batch.
+
+use super::{Payload, PlanesLayout, RowsLayout};
+use crate::pack::{Source, ZERO_LANE};
+use std::ops::Range;
+
+/// A convolution: images channels last `[h][w][c_in]`, weights `[kh][kw][c_in][c_out]`.
+///
+/// Bound: sizes are at least 1, the kernel fits in the padded image, and each staged buffer is below 2^32 elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Rows of the input.
+    pub h: usize,
+    /// Pixels of an input row.
+    pub w: usize,
+    /// Input channels.
+    pub c_in: usize,
+    /// Rows of the kernel.
+    pub kh: usize,
+    /// Columns of the kernel.
+    pub kw: usize,
+    /// Distance of two output pixels in the input.
+    pub stride: usize,
+    /// Zeros on each side of the input.
+    pub pad: usize,
+    /// Output channels.
+    pub c_out: usize,
+}
+
+/// One product: the rows and steps of its A, and how its B packs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// Start of each row of C in A.
+    pub rows: Vec<u32>,
+    /// Offset of each step.
+    pub steps: Vec<u32>,
+    /// Offset of each lane of each step in the values of B, or [`ZERO_LANE`].
+    pub pack: Vec<u32>,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Distance of two columns in the values of B.
+    pub n_stride: usize,
+}
+
+impl Tables {
+    /// B's values under these tables.
+    #[must_use]
+    pub fn source<'a, T>(&'a self, values: &'a [T]) -> Source<'a, T> {
+        Source { values, n: self.n, n_stride: self.n_stride, table: &self.pack }
+    }
+}
+
+impl Conv {
+    /// A linear layer over a batch.
+    #[must_use]
+    pub const fn linear(batch: usize, c_in: usize, c_out: usize) -> Self {
+        Self { h: 1, w: batch, c_in, kh: 1, kw: 1, stride: 1, pad: 0, c_out }
+    }
+
+    /// Rows of the output.
+    #[must_use]
+    pub const fn out_h(&self) -> usize {
+        (self.h + 2 * self.pad - self.kh) / self.stride + 1
+    }
+
+    /// Pixels of an output row.
+    #[must_use]
+    pub const fn out_w(&self) -> usize {
+        (self.w + 2 * self.pad - self.kw) / self.stride + 1
+    }
+
+    /// How the input is staged for [`Conv::forward`].
+    #[must_use]
+    pub const fn forward_layout(&self) -> RowsLayout {
+        let Self { h, w, c_in: c, pad, .. } = *self;
+        RowsLayout { h, w, c, top: pad, left: pad, bottom: pad, right: pad, dilation: 1 }
+    }
+
+    /// How the output's error is staged for [`Conv::error`].
+    #[must_use]
+    pub const fn error_layout(&self) -> RowsLayout {
+        let (h, w) = (self.out_h(), self.out_w());
+        let top = (self.kh - 1).saturating_sub(self.pad);
+        let left = (self.kw - 1).saturating_sub(self.pad);
+        // Every input pixel reads a whole kernel, also those behind the last window of a stride.
+        let height = self.error_skip(self.kh) + self.h + self.kh - 1;
+        let width = self.error_skip(self.kw) + self.w + self.kw - 1;
+        let bottom = height.saturating_sub((h - 1) * self.stride + 1 + top);
+        let right = width.saturating_sub((w - 1) * self.stride + 1 + left);
+        RowsLayout { h, w, c: self.c_out, top, left, bottom, right, dilation: self.stride }
+    }
+
+    /// Staged error rows that no input pixel reads, where the padding exceeds what the kernel needs.
+    const fn error_skip(&self, k: usize) -> usize {
+        self.pad.saturating_sub(k - 1)
+    }
+
+    /// How the input is staged for [`Conv::gradient`].
+    #[must_use]
+    pub fn gradient_layout<P: Payload>(&self) -> PlanesLayout {
+        let Self { h, w, c_in: c, pad, stride, kh, kw, .. } = *self;
+        PlanesLayout {
+            h,
+            w,
+            c,
+            pad,
+            stride,
+            phases_y: stride.min(kh),
+            phases_x: stride.min(kw),
+            rows: self.out_h() + (kh - 1) / stride,
+            columns: self.out_w().next_multiple_of(P::LANES) + (kw - 1) / stride,
+        }
+    }
+
+    /// `C[image, y, x][c_out]` from consecutive staged inputs and the weights.
+    #[must_use]
+    pub fn forward<P: Payload>(&self, images: usize) -> Tables {
+        let layout = self.forward_layout();
+        let weights = |ky: usize, i: usize| (ky * self.kw * self.c_in + i) * self.c_out;
+        Tables {
+            rows: pixels(&layout, images, [self.out_h(), self.out_w()], self.stride, [0, 0]),
+            steps: self.window_steps::<P>(&layout),
+            pack: self.window_lanes::<P>(layout.c, weights),
+            n: self.c_out,
+            n_stride: 1,
+        }
+    }
+
+    /// `C[image, y, x][c_in]` from consecutive staged errors and the weights, whose taps run backwards.
+    #[must_use]
+    pub fn error<P: Payload>(&self, images: usize) -> Tables {
+        let layout = self.error_layout();
+        let skip = [self.error_skip(self.kh), self.error_skip(self.kw)];
+        let weights = |ky: usize, i: usize| {
+            let (kx, co) = (i / self.c_out, i % self.c_out);
+            ((self.kh - 1 - ky) * self.kw + self.kw - 1 - kx) * self.c_in * self.c_out + co
+        };
+        Tables {
+            rows: pixels(&layout, images, [self.h, self.w], 1, skip),
+            steps: self.window_steps::<P>(&layout),
+            pack: self.window_lanes::<P>(layout.c, weights),
+            n: self.c_in,
+            n_stride: self.c_out,
+        }
+    }
+
+    /// `C[ky, kx, ci][c_out]` for `ci` in `channels`, from consecutive staged inputs and the errors
+    /// `[image][out_h][out_w][c_out]`.
+    #[must_use]
+    pub fn gradient<P: Payload>(&self, images: usize, channels: Range<usize>) -> Tables {
+        let layout = self.gradient_layout::<P>();
+        let mut tables =
+            Tables { rows: Vec::new(), steps: Vec::new(), pack: Vec::new(), n: self.c_out, n_stride: 1 };
+        for (ky, kx) in grid(self.kh, self.kw) {
+            let tap = layout.tap(ky, kx);
+            tables.rows.extend((0..channels.len()).map(|ci| address(ci * layout.channel_len() + tap)));
+        }
+        for (image, y) in grid(images, self.out_h()) {
+            let row = image * channels.len() * layout.channel_len() + y * layout.columns;
+            for x in (0..self.out_w()).step_by(P::LANES) {
+                tables.steps.push(address(row + x));
+                tables.pack.extend((x..x + P::LANES).map(|x| {
+                    let pixel = (image * self.out_h() + y) * self.out_w() + x;
+                    if x < self.out_w() { address(pixel * self.c_out) } else { ZERO_LANE }
+                }));
+            }
+        }
+        tables
+    }
+
+    /// A window is `kh` runs of `kw * c` elements, each rounded up to whole steps.
+    fn window_steps<P: Payload>(&self, layout: &RowsLayout) -> Vec<u32> {
+        let (run, pitch) = (self.kw * layout.c, layout.width() * layout.c);
+        grid(self.kh, run.div_ceil(P::LANES))
+            .map(|(ky, step)| address(ky * pitch + step * P::LANES))
+            .collect()
+    }
+
+    /// The lanes of [`Conv::window_steps`]; `weight(ky, i)` is the offset of the weight of run element `i`.
+    fn window_lanes<P: Payload>(&self, c: usize, weight: impl Fn(usize, usize) -> usize) -> Vec<u32> {
+        let run = self.kw * c;
+        grid(self.kh, run.next_multiple_of(P::LANES))
+            .map(|(ky, i)| if i < run { address(weight(ky, i)) } else { ZERO_LANE })
+            .collect()
+    }
+}
+
+/// Start of the window of each pixel of an `h` x `w` grid, image by image.
+fn pixels(layout: &RowsLayout, images: usize, size: [usize; 2], stride: usize, skip: [usize; 2]) -> Vec<u32> {
+    let starts = (0..images).flat_map(|image| {
+        grid(size[0], size[1]).map(move |(y, x)| {
+            let pixel = (skip[0] + y * stride) * layout.width() + skip[1] + x * stride;
+            address(image * layout.image_len() + pixel * layout.c)
+        })
+    });
+    starts.collect()
+}
+
+/// All pairs, the second counting fastest.
+fn grid(outer: usize, inner: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..outer).flat_map(move |i| (0..inner).map(move |j| (i, j)))
+}
+
+/// Bound: buffers stay below 2^32 elements; larger batches are cut by the caller.
+fn address(offset: usize) -> u32 {
+    u32::try_from(offset).expect("a staged buffer reaches 2^32 elements; stage fewer images at once")
+}

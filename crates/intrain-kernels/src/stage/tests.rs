@@ -1,0 +1,214 @@
+//! Staging, tables, packing and products together, against convolutions in the plainest loops.
+
+use super::{Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows};
+use crate::isa::Isa;
+use crate::pack::{pack_i8, pack_i16};
+use crate::product::tests::noise;
+use crate::{dot_i8, dot_i16};
+
+/// Calls `f(input, weight, output)` with the index of each product of the convolution.
+fn for_each_product(conv: &Conv, images: usize, mut f: impl FnMut(usize, usize, usize)) {
+    let (ho, wo) = (conv.out_h(), conv.out_w());
+    for image in 0..images {
+        for (y, x, ky, kx) in (0..ho * wo * conv.kh * conv.kw).map(|i| {
+            let (pixel, tap) = (i / (conv.kh * conv.kw), i % (conv.kh * conv.kw));
+            (pixel / wo, pixel % wo, tap / conv.kw, tap % conv.kw)
+        }) {
+            let (sy, sx) = (y * conv.stride + ky, x * conv.stride + kx);
+            let inside = sy >= conv.pad && sx >= conv.pad && sy < conv.h + conv.pad && sx < conv.w + conv.pad;
+            if !inside {
+                continue;
+            }
+            for ci in 0..conv.c_in {
+                for co in 0..conv.c_out {
+                    let input = ((image * conv.h + sy - conv.pad) * conv.w + sx - conv.pad) * conv.c_in + ci;
+                    let weight = ((ky * conv.kw + kx) * conv.c_in + ci) * conv.c_out + co;
+                    f(input, weight, ((image * ho + y) * wo + x) * conv.c_out + co);
+                }
+            }
+        }
+    }
+}
+
+/// The sizes of a convolution's three tensors.
+fn sizes(conv: &Conv, images: usize) -> [usize; 3] {
+    [
+        images * conv.h * conv.w * conv.c_in,
+        conv.kh * conv.kw * conv.c_in * conv.c_out,
+        images * conv.out_h() * conv.out_w() * conv.c_out,
+    ]
+}
+
+/// Forward, error and gradient in the plainest loops.
+fn naive(conv: &Conv, images: usize, tensors: [&[i64]; 3]) -> [Vec<i64>; 3] {
+    let [x, w, e] = tensors;
+    let (mut forward, mut error, mut gradient) = (vec![0; e.len()], vec![0; x.len()], vec![0; w.len()]);
+    for_each_product(conv, images, |i, k, o| {
+        forward[o] += x[i] * w[k];
+        error[i] += e[o] * w[k];
+        gradient[k] += x[i] * e[o];
+    });
+    [forward, error, gradient]
+}
+
+/// A product that takes a staged A, tables and B's values, and gives C without its scratch columns.
+type Product<'a, P, B> = &'a dyn Fn(&[<P as Payload>::Staged], &Tables, &[B]) -> Vec<i64>;
+
+/// Forward, error and gradient through staging; weights may be wider than payloads.
+fn staged<P: Payload, W: Copy>(
+    conv: &Conv,
+    images: usize,
+    (x, w, e): (&[P], &[W], &[P]),
+    by_weights: Product<'_, P, W>,
+    by_errors: Product<'_, P, P>,
+) -> [Vec<i64>; 3] {
+    let rows = |layout: &RowsLayout, src: &[P]| {
+        let (from, len) = (layout.h * layout.w * layout.c, layout.image_len());
+        // The buffer starts as something else than zero, to see that all of an image is written.
+        let mut staged = vec![src[0].stage(); layout.buffer_len(images)];
+        for image in 0..images {
+            stage_rows(&src[image * from..], layout, &mut staged[image * len..]);
+        }
+        staged
+    };
+    let forward = by_weights(&rows(&conv.forward_layout(), x), &conv.forward::<P>(images), w);
+    let error = by_weights(&rows(&conv.error_layout(), e), &conv.error::<P>(images), w);
+
+    let layout = conv.gradient_layout::<P>();
+    let mut gradient = vec![0; w.len()];
+    let cut = conv.c_in / 2;
+    for channels in [0..cut, cut..conv.c_in].into_iter().filter(|channels| !channels.is_empty()) {
+        let len = channels.len() * layout.channel_len();
+        let mut planes = vec![x[0].stage(); layout.buffer_len(channels.len(), images)];
+        for image in 0..images {
+            let from = &x[image * layout.h * layout.w * layout.c..];
+            stage_planes(from, &layout, channels.clone(), &mut planes[image * len..]);
+        }
+        let part = by_errors(&planes, &conv.gradient::<P>(images, channels.clone()), e);
+        for (i, sum) in part.into_iter().enumerate() {
+            let (row, co) = (i / conv.c_out, i % conv.c_out);
+            let (tap, ci) = (row / channels.len(), channels.start + row % channels.len());
+            gradient[(tap * conv.c_in + ci) * conv.c_out + co] = sum;
+        }
+    }
+    [forward, error, gradient]
+}
+
+fn product_i8(isa: Isa, a: &[u8], tables: &Tables, values: &[i8]) -> Vec<i64> {
+    let (b, c_stride) = (pack_i8(tables.source(values)), tables.n.next_multiple_of(16));
+    let mut c = vec![0; tables.rows.len() * c_stride];
+    let (rows, steps) = (&tables.rows, &tables.steps);
+    let store = dot_i8::Store::Set;
+    dot_i8::run(isa, dot_i8::Args { a, rows, steps, b: &b, c: &mut c, c_stride, init: None, store });
+    c.chunks(c_stride).flat_map(|row| row[..tables.n].iter().map(|&c| i64::from(c))).collect()
+}
+
+fn product_i16<B: Copy + Into<i32>>(isa: Isa, a: &[i16], tables: &Tables, values: &[B]) -> Vec<i64> {
+    let (b, c_stride) = (pack_i16(tables.source(values), 1 << 15), tables.n.next_multiple_of(16));
+    let mut c = vec![0; tables.rows.len() * c_stride];
+    let (rows, steps) = (&tables.rows, &tables.steps);
+    let store = dot_i16::Store::Set;
+    dot_i16::run(isa, dot_i16::Args { a, rows, steps, b: &b, c: &mut c, c_stride, init: None, store });
+    c.chunks(c_stride).flat_map(|row| row[..tables.n].to_vec()).collect()
+}
+
+/// Both widths, on all instruction sets, on noise and on the least value everywhere.
+fn check(conv: &Conv, images: usize, isas: &[Isa]) {
+    let [nx, nw, ne] = sizes(conv, images);
+    for least in [false, true] {
+        let byte = |i: usize| if least { i8::MIN } else { noise(i).to_le_bytes()[1].cast_signed() };
+        let word = |i: usize| {
+            if least {
+                i16::MIN
+            } else {
+                i16::from_le_bytes([noise(i).to_le_bytes()[0], noise(i + 9).to_le_bytes()[2]])
+            }
+        };
+        let wide = |i: usize| if least { -(1 << 23) } else { noise(i).cast_signed() >> 8 };
+        let from = |n: usize, seed: usize| (0..n).map(move |i| i + seed);
+        let (x, w, e): (Vec<i8>, Vec<i8>, Vec<i8>) = (
+            from(nx, 0).map(byte).collect(),
+            from(nw, 77).map(byte).collect(),
+            from(ne, 555).map(byte).collect(),
+        );
+        let long = |v: &[i8]| v.iter().map(|&v| i64::from(v)).collect::<Vec<_>>();
+        let want = naive(conv, images, [&long(&x), &long(&w), &long(&e)]);
+        for &isa in isas {
+            let product = |a: &[u8], tables: &Tables, b: &[i8]| product_i8(isa, a, tables, b);
+            assert_eq!(
+                staged(conv, images, (&x, &w, &e), &product, &product),
+                want,
+                "i8 {isa:?} {images} {conv:?}"
+            );
+        }
+        let (x, w, e): (Vec<i16>, Vec<i32>, Vec<i16>) = (
+            from(nx, 0).map(word).collect(),
+            from(nw, 77).map(wide).collect(),
+            from(ne, 555).map(word).collect(),
+        );
+        let long = |v: &[i16]| v.iter().map(|&v| i64::from(v)).collect::<Vec<_>>();
+        let long_w: Vec<i64> = w.iter().map(|&w| i64::from(w)).collect();
+        let want = naive(conv, images, [&long(&x), &long_w, &long(&e)]);
+        for &isa in isas {
+            let by_weights = |a: &[i16], tables: &Tables, b: &[i32]| product_i16(isa, a, tables, b);
+            let by_errors = |a: &[i16], tables: &Tables, b: &[i16]| product_i16(isa, a, tables, b);
+            let got = staged(conv, images, (&x, &w, &e), &by_weights, &by_errors);
+            assert_eq!(got, want, "i16 {isa:?} {images} {conv:?}");
+        }
+    }
+}
+
+#[test]
+fn convolutions_equal_the_plainest_loops_for_all_small_geometries() {
+    let channels = [(1, 3), (3, 5), (4, 4), (5, 1), (8, 33), (33, 8)];
+    let mut i = 0;
+    for kernel in 1..=5 {
+        for stride in 1..=3 {
+            for pad in 0..=2 {
+                for (h, w) in
+                    [(5, 7), (6, 4), (9, 8)].into_iter().filter(|&(h, w)| h.min(w) + 2 * pad >= kernel)
+                {
+                    let (c_in, c_out) = channels[i % channels.len()];
+                    check(
+                        &Conv { h, w, c_in, kh: kernel, kw: kernel, stride, pad, c_out },
+                        1,
+                        &[Isa::best()],
+                    );
+                    i += 1;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn convolutions_equal_the_plainest_loops_on_every_instruction_set() {
+    for conv in [
+        Conv { h: 6, w: 5, c_in: 3, kh: 3, kw: 3, stride: 1, pad: 1, c_out: 4 },
+        Conv { h: 7, w: 8, c_in: 5, kh: 2, kw: 3, stride: 2, pad: 1, c_out: 33 },
+        Conv { h: 3, w: 3, c_in: 33, kh: 1, kw: 1, stride: 3, pad: 2, c_out: 17 },
+        Conv { h: 20, w: 35, c_in: 18, kh: 3, kw: 3, stride: 1, pad: 1, c_out: 3 },
+        Conv::linear(7, 10, 3),
+        Conv::linear(16, 33, 20),
+    ] {
+        check(&conv, 1, &Isa::available());
+    }
+}
+
+#[test]
+fn consecutive_images_share_one_product() {
+    check(&Conv { h: 4, w: 3, c_in: 3, kh: 3, kw: 3, stride: 1, pad: 1, c_out: 5 }, 3, &Isa::available());
+    check(&Conv { h: 5, w: 6, c_in: 2, kh: 3, kw: 2, stride: 2, pad: 0, c_out: 17 }, 2, &Isa::available());
+}
+
+#[test]
+fn rows_hold_zeros_around_and_between() {
+    let layout = RowsLayout { h: 1, w: 2, c: 1, top: 1, left: 0, bottom: 0, right: 1, dilation: 2 };
+    let mut staged = [0_u8; 9];
+    stage_rows(&[-128_i8, 127], &layout, &mut staged);
+    assert_eq!(
+        staged,
+        [128, 128, 128, 128, 0, 128, 255, 128, 0],
+        "one element behind the image is left alone"
+    );
+}

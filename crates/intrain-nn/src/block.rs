@@ -1,0 +1,223 @@
+//! One block in motion: its buffers, its items, its forward and backward passes over all threads.
+//!
+//! Written once over [`Carrier`]. Threads share nothing but slices that belong to different items, and integer sums
+//! are order-free, so the number of threads cannot change a bit.
+
+use intrain_kernels::Isa;
+use intrain_kernels::requantize::{TRACE_INSIDE, TRACE_RELU};
+use intrain_num::random::{Purpose, Stream};
+use intrain_num::scale::round_log2;
+use intrain_num::{Scale, Surrogate};
+use rayon::prelude::*;
+
+use crate::carrier::{Carrier, Cut, FinishItem, Mode};
+use crate::network::StepKey;
+use crate::parameters::Gradient;
+use crate::plan::{BlockPlan, ProductKind};
+
+/// Rows of a linear layer's batch that one thread takes at a time.
+pub(crate) const LINEAR_ROWS: usize = 32;
+
+/// Lengths of one item of a block.
+#[derive(Debug, Clone, Copy)]
+struct Items {
+    input: usize,
+    product: usize,
+    output: usize,
+}
+
+impl Items {
+    fn of(plan: &BlockPlan) -> Self {
+        let images = match plan.product.kind {
+            ProductKind::Conv => 1,
+            ProductKind::Linear => LINEAR_ROWS,
+        };
+        Self {
+            input: images * plan.product.input.len(),
+            product: images * plan.product.output.len(),
+            output: images * plan.output.len(),
+        }
+    }
+}
+
+/// A block's plan, weights and buffers.
+pub(crate) struct Block<C: Carrier> {
+    pub(crate) plan: BlockPlan,
+    pub(crate) product: C::Product,
+    items: Items,
+    /// Output payloads `[batch, output]`; empty for exact logits.
+    pub(crate) payload: Vec<C::Payload>,
+    /// Exact logits `[batch, classes]`; else empty.
+    pub(crate) sums: Vec<C::Sum>,
+    /// What the way back needs to know of each output element: pooling's choice, ReLU's and the clip's mask.
+    pub(crate) trace: Vec<u8>,
+    pub(crate) gradient: Gradient,
+    pub(crate) bias_gradient: Option<Gradient>,
+}
+
+impl<C: Carrier> Block<C> {
+    pub(crate) fn new(plan: BlockPlan, gradient: Gradient, batch_size: usize) -> Self {
+        let items = Items::of(&plan);
+        let product = C::product(&plan, batch_size);
+        Self {
+            plan,
+            product,
+            items,
+            payload: vec![],
+            sums: vec![],
+            trace: vec![],
+            gradient,
+            bias_gradient: None,
+        }
+    }
+
+    /// `n` images from `input` payloads to this block's output.
+    pub(crate) fn forward(&mut self, isa: Isa, input: &[C::Payload], n: usize, mode: Mode) {
+        let Items { input: item_in, product: item_product, output: item_out } = self.items;
+        let len = n * self.plan.output.len();
+        let (payload_len, sums_len) = if self.plan.has_exact_output() { (0, len) } else { (len, 0) };
+        self.payload.resize(payload_len, C::Payload::default());
+        self.sums.resize(sums_len, C::Sum::default());
+        self.trace.resize(len, 0);
+        let (plan, product) = (&self.plan, &self.product);
+        let payloads = Chunks::new(&mut self.payload, item_out);
+        let sums = Chunks::new(&mut self.sums, item_out);
+        let work: Vec<_> = input
+            .chunks(item_in)
+            .zip(payloads)
+            .zip(sums)
+            .zip(self.trace.chunks_mut(item_out))
+            .enumerate()
+            .collect();
+        work.into_par_iter().for_each_init(
+            C::Scratch::default,
+            |scratch, (i, (((input, payload), sums), trace))| {
+                C::forward(isa, plan, product, input, scratch);
+                let (first_product, first_output) = ((i * item_product) as u64, (i * item_out) as u64);
+                C::finish(
+                    isa,
+                    plan,
+                    FinishItem { first_product, first_output, payload, sums, trace },
+                    scratch,
+                    mode,
+                );
+            },
+        );
+    }
+
+    /// Errors at the block's output become errors at its product, where a pooling lies between.
+    pub(crate) fn unpool(&self, isa: Isa, error: &[C::Payload], out: &mut Vec<C::Payload>) {
+        let (item_out, item_product) = (self.plan.output.len(), self.plan.product.output.len());
+        out.clear();
+        out.resize(error.len() / item_out * item_product, C::Payload::default());
+        out.par_chunks_mut(item_product)
+            .zip(error.par_chunks(item_out))
+            .zip(self.trace.par_chunks(item_out))
+            .for_each(|((out, error), trace)| C::unpool(isa, &self.plan, error, trace, out));
+    }
+
+    /// The gradients from the activations that entered and the errors at the product.
+    pub(crate) fn learn(&mut self, isa: Isa, input: &[C::Payload], error: &[C::Payload]) {
+        C::gradient(isa, &self.plan, &self.product, input, error, &mut self.gradient);
+        self.bias_gradient = self.plan.product.bias.then(|| C::bias_gradient(&self.plan, error));
+    }
+
+    /// From the errors at this product to the errors at the output of `previous`: mask of the surrogate, cut, ReLU.
+    pub(crate) fn error(
+        &self,
+        isa: Isa,
+        error: &[C::Payload],
+        previous: &Self,
+        key: StepKey,
+        buffers: &mut Buffers<C>,
+    ) {
+        let before = &previous.plan;
+        let mask = match before.activation.surrogate {
+            Surrogate::Clipped => TRACE_INSIDE,
+            Surrogate::StraightThrough => 0,
+        };
+        let at_activation = before.error_at_activation;
+        let (quantizer, purpose, layer) = if at_activation.format.is_quantized() {
+            (at_activation, Purpose::ErrorAtActivation, before.index)
+        } else {
+            (self.plan.error_at_product, Purpose::ErrorAtProduct, self.plan.index)
+        };
+        let stream = Stream::new(key.seed, purpose, layer, key.step);
+        let frac_bits = self.plan.error_operand.frac_bits + self.plan.weight.operand.frac_bits;
+        let mut cut = Cut { quantizer, shift: frac_bits - quantizer.format.frac_bits(), stream };
+        let Items { input: item_in, product: item_product, .. } = self.items;
+        let n = error.len() / self.plan.product.output.len();
+        buffers.error.resize(n * self.plan.product.input.len(), C::Payload::default());
+        if quantizer.scale == Scale::Shift {
+            // Two passes: the largest magnitude of the whole tensor must be known before the first element is cut.
+            buffers.sums.resize(n * self.plan.product.input.len(), C::Sum::default());
+            let max = error
+                .par_chunks(item_product)
+                .zip(buffers.sums.par_chunks_mut(item_in))
+                .zip(previous.trace.par_chunks(item_in))
+                .map_init(C::Scratch::default, |scratch, ((error, sums), trace)| {
+                    C::error(isa, &self.plan, &self.product, error, scratch);
+                    sums.copy_from_slice(C::sums(scratch));
+                    C::mask(isa, sums, trace, mask)
+                })
+                .max();
+            cut.shift = round_log2(max.unwrap_or(0)).unwrap_or(0) - quantizer.format.frac_bits();
+            buffers
+                .error
+                .par_chunks_mut(CUT_CHUNK)
+                .zip(buffers.sums.par_chunks(CUT_CHUNK))
+                .zip(previous.trace.par_chunks(CUT_CHUNK))
+                .enumerate()
+                .for_each(|(i, ((out, sums), trace))| {
+                    C::cut_error(isa, &cut, sums, trace, (i * CUT_CHUNK) as u64, out);
+                });
+        } else {
+            buffers
+                .error
+                .par_chunks_mut(item_in)
+                .zip(error.par_chunks(item_product))
+                .zip(previous.trace.par_chunks(item_in))
+                .enumerate()
+                .for_each_init(C::Scratch::default, |scratch, (i, ((out, error), trace))| {
+                    C::error(isa, &self.plan, &self.product, error, scratch);
+                    let sums = C::sums(scratch);
+                    C::mask(isa, sums, trace, mask);
+                    C::cut_error(isa, &cut, sums, trace, (i * item_in) as u64, out);
+                });
+        }
+    }
+}
+
+/// Elements of an error tensor that one thread cuts at a time.
+const CUT_CHUNK: usize = 1 << 16;
+
+/// Buffers that the backward pass hands from block to block.
+pub(crate) struct Buffers<C: Carrier> {
+    /// Errors at the output of the block before.
+    pub(crate) error: Vec<C::Payload>,
+    /// Their sums, where they must be seen twice.
+    pub(crate) sums: Vec<C::Sum>,
+}
+
+/// Mutable chunks of a slice, or empty slices for ever where the slice is empty.
+struct Chunks<'a, T> {
+    rest: std::slice::ChunksMut<'a, T>,
+    is_empty: bool,
+}
+
+impl<'a, T> Chunks<'a, T> {
+    fn new(slice: &'a mut [T], len: usize) -> Self {
+        Self { is_empty: slice.is_empty(), rest: slice.chunks_mut(len) }
+    }
+}
+
+impl<'a, T> Iterator for Chunks<'a, T> {
+    type Item = &'a mut [T];
+
+    fn next(&mut self) -> Option<&'a mut [T]> {
+        if self.is_empty { Some(&mut []) } else { self.rest.next() }
+    }
+}
+
+/// Every bit of a trace that lets an error through.
+pub(crate) const TRACE_OPEN: u8 = TRACE_RELU | TRACE_INSIDE;

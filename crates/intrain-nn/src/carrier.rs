@@ -1,0 +1,127 @@
+//! What carries a network's products and stations: 8-bit integers, 16-bit integers, or floats.
+//!
+//! [`crate::block`] and [`crate::network`] are written once over this trait; `integer.rs` and `float.rs` implement it.
+
+use intrain_kernels::Isa;
+use intrain_num::Quantizer;
+use intrain_num::random::Stream;
+
+use crate::loss::LogitsRef;
+use crate::network::StepKey;
+use crate::parameters::{Gradient, Parameters};
+use crate::plan::{BlockPlan, InputPlan, LossPlan};
+
+/// How a result is rounded where a rounding is stochastic: with the step's random bits, or as in evaluation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode {
+    Training(StepKey),
+    Evaluation,
+}
+
+/// The arithmetic of a whole network. An *item* is what one thread takes at a time: an image, or some rows of a
+/// linear layer's batch.
+pub(crate) trait Carrier: Send + Sync + 'static {
+    /// Activations and errors.
+    type Payload: Copy + Default + Send + Sync + 'static;
+    /// Sums of products.
+    type Sum: Copy + Default + Send + Sync + 'static;
+    /// A block's weights as its products want them, and its address tables.
+    type Product: Send + Sync;
+    /// One thread's buffers.
+    type Scratch: Default + Send;
+
+    fn product(plan: &BlockPlan, batch_size: usize) -> Self::Product;
+    /// Reads the stored weights: the recipe's row `weight`, then the layouts of the products.
+    fn load(isa: Isa, plan: &BlockPlan, product: &mut Self::Product, parameters: &Parameters, mode: Mode);
+    /// The payload of each pixel value: the recipe's row `input`.
+    fn pixels(plan: &InputPlan) -> Vec<Self::Payload>;
+
+    /// Sums `[rows, n]` of one item, bias included, into the scratch.
+    fn forward(
+        isa: Isa,
+        plan: &BlockPlan,
+        product: &Self::Product,
+        input: &[Self::Payload],
+        scratch: &mut Self::Scratch,
+    );
+    /// From the sums in the scratch to the block's output: rows `activation.product` and `activation`, pooling, ReLU.
+    /// `first` is the number of the item's first product element in the batch.
+    fn finish(
+        isa: Isa,
+        plan: &BlockPlan,
+        item: FinishItem<'_, Self>,
+        scratch: &mut Self::Scratch,
+        mode: Mode,
+    );
+    /// The block's outputs for the loss.
+    fn with_logits<R>(
+        plan: &BlockPlan,
+        payload: &[Self::Payload],
+        sums: &[Self::Sum],
+        f: impl FnOnce(&LogitsRef<'_>) -> R,
+    ) -> R;
+    /// The error at the logits: the recipe's row `error.loss`.
+    fn error_at_loss(
+        plan: &LossPlan,
+        logits: &LogitsRef<'_>,
+        labels: &[u16],
+        layer: u32,
+        key: StepKey,
+    ) -> Vec<Self::Payload>;
+
+    /// Undoes max pooling for one image: the error goes where the maximum was.
+    fn unpool(isa: Isa, plan: &BlockPlan, error: &[Self::Payload], trace: &[u8], out: &mut [Self::Payload]);
+    /// Error sums `[input pixels, channels]` of one item, into the scratch.
+    fn error(
+        isa: Isa,
+        plan: &BlockPlan,
+        product: &Self::Product,
+        error: &[Self::Payload],
+        scratch: &mut Self::Scratch,
+    );
+    /// The error sums in the scratch.
+    fn sums(scratch: &mut Self::Scratch) -> &mut Vec<Self::Sum>;
+    /// Zeroes `sums` where `mask` is not in the trace, and gives the largest magnitude left.
+    fn mask(isa: Isa, sums: &mut [Self::Sum], trace: &[u8], mask: u8) -> u64;
+    /// Cuts error sums to payloads, and zeroes them where ReLU was off.
+    fn cut_error(
+        isa: Isa,
+        cut: &Cut,
+        sums: &[Self::Sum],
+        trace: &[u8],
+        first: u64,
+        out: &mut [Self::Payload],
+    );
+
+    /// The gradient of the weights over the whole batch, `[kernel, kernel, in, out]`.
+    fn gradient(
+        isa: Isa,
+        plan: &BlockPlan,
+        product: &Self::Product,
+        input: &[Self::Payload],
+        error: &[Self::Payload],
+        out: &mut Gradient,
+    );
+    /// The gradient of the biases: the error's sum over batch and pixels.
+    fn bias_gradient(plan: &BlockPlan, error: &[Self::Payload]) -> Gradient;
+}
+
+/// Where an item's results go.
+pub(crate) struct FinishItem<'a, C: Carrier + ?Sized> {
+    /// Number of the item's first element in the product's whole output.
+    pub(crate) first_product: u64,
+    /// Number of the item's first element in the block's whole output.
+    pub(crate) first_output: u64,
+    pub(crate) payload: &'a mut [C::Payload],
+    /// Exact sums, for logits that the loss sees unrounded; else empty.
+    pub(crate) sums: &'a mut [C::Sum],
+    pub(crate) trace: &'a mut [u8],
+}
+
+/// How an error's sums become payloads.
+pub(crate) struct Cut {
+    pub(crate) quantizer: Quantizer,
+    /// Bits dropped.
+    pub(crate) shift: i32,
+    pub(crate) stream: Stream,
+}

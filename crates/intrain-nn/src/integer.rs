@@ -1,0 +1,405 @@
+//! The integer carriers: 8-bit operands with 32-bit sums, 16-bit operands with 64-bit sums.
+//!
+//! Everything but the operands' width is written once. No float operation is in this file, nor in `layers/conv.rs`.
+#![deny(clippy::float_arithmetic)]
+
+use intrain_kernels::pack::{PackedI8, PackedI16, Source, pack_i8_into, pack_i16_into};
+use intrain_kernels::product::{self, Packed};
+use intrain_kernels::requantize::{self, Relu, TRACE_INSIDE, TRACE_RELU, Trace};
+use intrain_kernels::{Integer, Isa, dot_i8, dot_i16, max_abs, max_pool, stage};
+use intrain_num::random::{Purpose, Stream};
+use intrain_num::{Quantizer, Round};
+use rayon::prelude::*;
+
+use crate::carrier::{Carrier, Cut, FinishItem, Mode};
+use crate::layers::conv::{Product, Scratch};
+use crate::layers::image;
+use crate::loss::{self, LogitsRef};
+use crate::network::StepKey;
+use crate::parameters::{Gradient, Parameters, Stored};
+use crate::plan::{BlockPlan, InputPlan, LossPlan};
+
+/// 8-bit operands.
+pub(crate) enum Int8 {}
+/// 16-bit operands.
+pub(crate) enum Int16 {}
+
+/// An element of a staged operand.
+pub(crate) type Staged<W> = <<W as Width>::Payload as stage::Payload>::Staged;
+
+/// What differs between the two widths.
+pub(crate) trait Width: Send + Sync + 'static {
+    type Payload: stage::Payload<Staged: Send + Sync> + Integer + max_pool::Error + Send + Sync + 'static;
+    type Sum: Integer + Send + Sync + 'static;
+    /// A weight as it is read.
+    type Weight: Copy + Default + Send + Sync;
+    type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Default + Send + Sync;
+    /// Largest magnitude that a sum can hold.
+    const SUM_MAX: u128;
+
+    fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
+    fn pack_weights(source: Source<'_, Self::Weight>, a_max: u64, packed: &mut Self::Packed);
+    fn pack_errors(source: Source<'_, Self::Payload>, a_max: u64, packed: &mut Self::Packed);
+    fn payload(x: i64) -> Self::Payload;
+    fn weight(x: i64) -> Self::Weight;
+    fn sum(x: i64) -> Self::Sum;
+    fn add(a: Self::Sum, b: Self::Sum) -> Self::Sum;
+    /// Sizes `out` and fills it with one of the two functions, by its type.
+    fn collect(
+        out: &mut Gradient,
+        len: usize,
+        narrow: impl FnOnce(&mut [Self::Sum]),
+        wide: impl FnOnce(&mut [i64]),
+    );
+}
+
+/// Narrows a value that its format holds.
+macro_rules! narrow {
+    ($x:expr) => {{
+        // Bound: the plan has proven that the format fits the type; `Plan::build` chose the width by it.
+        ($x).try_into().unwrap_or_else(|_| unreachable!("{} does not fit the width that was planned", $x))
+    }};
+}
+
+impl Width for Int8 {
+    type Payload = i8;
+    type Sum = i32;
+    type Weight = i8;
+    type Packed = PackedI8;
+    const SUM_MAX: u128 = (1 << 31) - 1;
+
+    fn dot(isa: Isa, args: product::Args<'_, PackedI8>) {
+        dot_i8::run(isa, args);
+    }
+
+    fn pack_weights(source: Source<'_, i8>, _: u64, packed: &mut PackedI8) {
+        pack_i8_into(source, packed);
+    }
+
+    fn pack_errors(source: Source<'_, i8>, _: u64, packed: &mut PackedI8) {
+        pack_i8_into(source, packed);
+    }
+
+    fn payload(x: i64) -> i8 {
+        narrow!(x)
+    }
+
+    fn weight(x: i64) -> i8 {
+        narrow!(x)
+    }
+
+    fn sum(x: i64) -> i32 {
+        narrow!(x)
+    }
+
+    fn add(a: i32, b: i32) -> i32 {
+        a + b
+    }
+
+    fn collect(
+        out: &mut Gradient,
+        len: usize,
+        narrow: impl FnOnce(&mut [i32]),
+        wide: impl FnOnce(&mut [i64]),
+    ) {
+        match out {
+            Gradient::I32(out) => {
+                out.resize(len, 0);
+                narrow(out);
+            }
+            Gradient::I64(out) => {
+                out.resize(len, 0);
+                wide(out);
+            }
+            Gradient::F32(_) => unreachable!("an integer network has integer gradients"),
+        }
+    }
+}
+
+impl Width for Int16 {
+    type Payload = i16;
+    type Sum = i64;
+    type Weight = i32;
+    type Packed = PackedI16;
+    const SUM_MAX: u128 = (1 << 63) - 1;
+
+    fn dot(isa: Isa, args: product::Args<'_, PackedI16>) {
+        dot_i16::run(isa, args);
+    }
+
+    fn pack_weights(source: Source<'_, i32>, a_max: u64, packed: &mut PackedI16) {
+        pack_i16_into(source, narrow!(a_max), packed);
+    }
+
+    fn pack_errors(source: Source<'_, i16>, a_max: u64, packed: &mut PackedI16) {
+        pack_i16_into(source, narrow!(a_max), packed);
+    }
+
+    fn payload(x: i64) -> i16 {
+        narrow!(x)
+    }
+
+    fn weight(x: i64) -> i32 {
+        narrow!(x)
+    }
+
+    fn sum(x: i64) -> i64 {
+        x
+    }
+
+    fn add(a: i64, b: i64) -> i64 {
+        a + b
+    }
+
+    fn collect(out: &mut Gradient, len: usize, narrow: impl FnOnce(&mut [i64]), _: impl FnOnce(&mut [i64])) {
+        match out {
+            Gradient::I64(out) => {
+                out.resize(len, 0);
+                narrow(out);
+            }
+            Gradient::I32(_) | Gradient::F32(_) => unreachable!("16-bit operands have 64-bit gradients"),
+        }
+    }
+}
+
+impl<W: Width> Carrier for W {
+    type Payload = W::Payload;
+    type Sum = W::Sum;
+    type Product = Product<W>;
+    type Scratch = Scratch<W>;
+
+    fn product(plan: &BlockPlan, _: usize) -> Product<W> {
+        Product::new(plan)
+    }
+
+    fn load(_: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {
+        let weights = read_weights::<W>(plan, &parameters.weight, mode);
+        // A bias is stored on the weights' grid and added to the exact sum.
+        let finer = plan.input_operand.frac_bits + plan.weight.operand.frac_bits
+            - plan.weight.master.format.frac_bits();
+        let bias = parameters.bias.as_ref().map_or_else(Vec::new, |bias| {
+            (0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)).collect()
+        });
+        product.load(plan, &weights, bias);
+    }
+
+    fn pixels(plan: &InputPlan) -> Vec<W::Payload> {
+        let q = &plan.quantizer;
+        let payload = |p| {
+            let (numerator, denominator) = plan.pixels.fraction(p);
+            let rounded = q.round.ratio(numerator << q.format.frac_bits(), denominator);
+            W::payload(q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits()))
+        };
+        (0..=255).map(payload).collect()
+    }
+
+    fn forward(
+        isa: Isa,
+        _: &BlockPlan,
+        product: &Product<W>,
+        input: &[W::Payload],
+        scratch: &mut Scratch<W>,
+    ) {
+        product.forward(isa, input, scratch);
+    }
+
+    fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut Scratch<W>, mode: Mode) {
+        let FinishItem { first_product, first_output, payload: out, sums: exact, trace } = item;
+        let Scratch { sums, pooled, payload, .. } = scratch;
+        let station = |q: Quantizer| {
+            let (round, stream) = rounding(q.round, Purpose::Activation, plan.index, mode);
+            (plan.sum_frac_bits - q.format.frac_bits(), round, q.format.min(), q.format.max(), stream)
+        };
+        if plan.activation_at_product.format.is_quantized() {
+            let (shift, round, min, max, stream) = station(plan.activation_at_product);
+            let to = if plan.pool.is_some() { &mut *payload } else { &mut Vec::new() };
+            to.resize(if plan.pool.is_some() { sums.len() } else { 0 }, W::Payload::default());
+            let target = if plan.pool.is_some() { &mut to[..] } else { &mut *out };
+            let first_element = first_product;
+            requantize::run(
+                isa,
+                requantize::Args {
+                    sums,
+                    out: target,
+                    shift,
+                    round,
+                    min,
+                    max,
+                    stream,
+                    first_element,
+                    trace: Trace::None,
+                },
+            );
+            trace.fill(0);
+            if plan.pool.is_some() {
+                image::pool(isa, plan, to, out, trace);
+            }
+            relu(plan.relu, out, trace);
+            return;
+        }
+        trace.fill(0);
+        let sums = if plan.pool.is_some() {
+            pooled.resize(trace.len(), W::Sum::default());
+            image::pool(isa, plan, sums, pooled, trace);
+            pooled
+        } else {
+            sums
+        };
+        if plan.has_exact_output() {
+            exact.copy_from_slice(sums);
+            return;
+        }
+        let (shift, round, min, max, stream) = station(plan.activation);
+        let relu = if plan.relu { Relu::Yes } else { Relu::No };
+        let trace = Trace::Write { trace, relu };
+        requantize::run(
+            isa,
+            requantize::Args {
+                sums,
+                out,
+                shift,
+                round,
+                min,
+                max,
+                stream,
+                first_element: first_output,
+                trace,
+            },
+        );
+    }
+
+    fn with_logits<R>(
+        _: &BlockPlan,
+        payload: &[W::Payload],
+        sums: &[W::Sum],
+        f: impl FnOnce(&LogitsRef<'_>) -> R,
+    ) -> R {
+        let integers: Vec<i64> = if sums.is_empty() {
+            payload.iter().map(|x| (*x).into()).collect()
+        } else {
+            sums.iter().map(|x| (*x).into()).collect()
+        };
+        f(&LogitsRef::Integers(&integers))
+    }
+
+    fn error_at_loss(
+        plan: &LossPlan,
+        logits: &LogitsRef<'_>,
+        labels: &[u16],
+        layer: u32,
+        key: StepKey,
+    ) -> Vec<W::Payload> {
+        loss::error_integers(plan, logits, labels, layer, key).into_iter().map(W::payload).collect()
+    }
+
+    fn unpool(isa: Isa, plan: &BlockPlan, error: &[W::Payload], trace: &[u8], out: &mut [W::Payload]) {
+        let limits = (W::payload(plan.error_operand.min), W::payload(plan.error_operand.max));
+        image::unpool(isa, plan, error, trace, out, limits);
+    }
+
+    fn error(isa: Isa, _: &BlockPlan, product: &Product<W>, error: &[W::Payload], scratch: &mut Scratch<W>) {
+        product.error(isa, error, scratch);
+    }
+
+    fn sums(scratch: &mut Scratch<W>) -> &mut Vec<W::Sum> {
+        &mut scratch.sums
+    }
+
+    fn mask(isa: Isa, sums: &mut [W::Sum], trace: &[u8], mask: u8) -> u64 {
+        if mask == 0 { max_abs::run(isa, sums) } else { max_abs::masked(isa, sums, trace, mask) }
+    }
+
+    fn cut_error(
+        isa: Isa,
+        cut: &Cut,
+        sums: &[W::Sum],
+        trace: &[u8],
+        first_element: u64,
+        out: &mut [W::Payload],
+    ) {
+        let Cut { quantizer, shift, stream } = *cut;
+        let (min, max, round) = (quantizer.format.min(), quantizer.format.max(), quantizer.round);
+        let (stream, trace) = (round.is_stochastic().then_some(stream), Trace::Gate { trace });
+        requantize::run(
+            isa,
+            requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
+        );
+    }
+
+    fn gradient(
+        isa: Isa,
+        plan: &BlockPlan,
+        product: &Product<W>,
+        input: &[W::Payload],
+        error: &[W::Payload],
+        out: &mut Gradient,
+    ) {
+        product.gradient(isa, plan, input, error, out);
+    }
+
+    fn bias_gradient(plan: &BlockPlan, error: &[W::Payload]) -> Gradient {
+        let mut sums = vec![0i64; plan.product.output.c];
+        for row in error.chunks_exact(sums.len()) {
+            for (sum, e) in sums.iter_mut().zip(row) {
+                let e: i64 = (*e).into();
+                *sum += e;
+            }
+        }
+        Gradient::I64(sums)
+    }
+}
+
+/// A rounding and its random words, as they hold in training or in evaluation.
+fn rounding(round: Round, purpose: Purpose, layer: u32, mode: Mode) -> (Round, Option<Stream>) {
+    match mode {
+        Mode::Training(key) if round.is_stochastic() => {
+            (round, Some(Stream::new(key.seed, purpose, layer, key.step)))
+        }
+        Mode::Training(_) => (round, None),
+        Mode::Evaluation => (round.in_evaluation(), None),
+    }
+}
+
+/// ReLU on payloads, and the trace's two top bits; a value on the grid is inside its format.
+fn relu<P: Integer>(relu: bool, out: &mut [P], trace: &mut [u8]) {
+    for (y, trace) in out.iter_mut().zip(trace) {
+        let passes = !relu || *y > P::default();
+        *trace |= TRACE_INSIDE | if passes { TRACE_RELU } else { 0 };
+        *y = if passes { *y } else { P::default() };
+    }
+}
+
+/// Elements that one thread reads at a time.
+const CHUNK: usize = 1 << 16;
+
+/// The stored weights as products read them: the recipe's row `weight`.
+fn read_weights<W: Width>(plan: &BlockPlan, stored: &Stored, mode: Mode) -> Vec<W::Weight> {
+    let read = plan.weight.read;
+    let mut weights = vec![W::Weight::default(); stored.len()];
+    if !read.format.is_quantized() {
+        each(&mut weights, |i| W::weight(stored.payload(i)));
+        return weights;
+    }
+    let shift = plan.weight.master.format.frac_bits() - read.format.frac_bits();
+    let (round, stream) = rounding(read.round, Purpose::Weight, plan.index, mode);
+    let quantizer = Quantizer { round, ..read };
+    match (stored, stream) {
+        (Stored::I8(v), None) => {
+            // A stored byte has 256 values: the quantizer is a table.
+            let table: Vec<W::Weight> =
+                (-128..128).map(|x| W::weight(quantizer.payload_of_shifted(x, shift, 0))).collect();
+            each(&mut weights, |i| table[usize::from(v[i].cast_unsigned() ^ 0x80)]);
+        }
+        _ => each(&mut weights, |i| {
+            let word = stream.map_or(0, |s| s.word(i as u64));
+            W::weight(quantizer.payload_of_shifted(stored.payload(i), shift, word))
+        }),
+    }
+    weights
+}
+
+fn each<T: Send>(out: &mut [T], f: impl Fn(usize) -> T + Sync) {
+    out.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
+        out.iter_mut().enumerate().for_each(|(i, out)| *out = f(chunk * CHUNK + i));
+    });
+}

@@ -1,0 +1,313 @@
+//! Integer products in all three directions: forward, error, gradient, for convolutions and linear layers.
+//!
+//! Each is an implicit product over address tables (`intrain-kernels/src/product`): no matrix of windows is ever
+//! built. A linear layer is a 1 x 1 convolution over an image whose pixels are the rows of the batch.
+
+use std::ops::Range;
+
+use intrain_kernels::Isa;
+use intrain_kernels::product::{self, Store};
+use intrain_kernels::stage::{Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows};
+use rayon::prelude::*;
+
+use crate::block::LINEAR_ROWS;
+use crate::integer::{Staged, Width};
+use crate::parameters::Gradient;
+use crate::plan::{BlockPlan, ProductKind};
+
+/// A block's weights as the products want them, and its address tables.
+pub(crate) struct Product<W: Width> {
+    conv: Conv,
+    forward_tables: Tables,
+    error_tables: Tables,
+    forward_weights: W::Packed,
+    error_weights: W::Packed,
+    /// Added to each output's sum, in units of the sum's last bit; empty without biases.
+    bias: Vec<W::Sum>,
+}
+
+/// One thread's buffers.
+pub(crate) struct Scratch<W: Width> {
+    staged: Vec<Staged<W>>,
+    /// Rows of sums, padded to the kernels' columns.
+    padded: Vec<W::Sum>,
+    /// Rows of sums, `[rows, n]`.
+    pub(crate) sums: Vec<W::Sum>,
+    pub(crate) pooled: Vec<W::Sum>,
+    pub(crate) payload: Vec<W::Payload>,
+}
+
+impl<W: Width> Default for Scratch<W> {
+    fn default() -> Self {
+        Self { staged: vec![], padded: vec![], sums: vec![], pooled: vec![], payload: vec![] }
+    }
+}
+
+impl<W: Width> Product<W> {
+    pub(crate) fn new(plan: &BlockPlan) -> Self {
+        let p = &plan.product;
+        let conv = match p.kind {
+            ProductKind::Linear => Conv::linear(LINEAR_ROWS, p.input.c, p.output.c),
+            ProductKind::Conv => Conv {
+                h: p.input.h,
+                w: p.input.w,
+                c_in: p.input.c,
+                kh: p.kernel,
+                kw: p.kernel,
+                stride: p.stride,
+                pad: p.pad,
+                c_out: p.output.c,
+            },
+        };
+        Self {
+            conv,
+            forward_tables: conv.forward::<W::Payload>(1),
+            error_tables: conv.error::<W::Payload>(1),
+            forward_weights: W::Packed::default(),
+            error_weights: W::Packed::default(),
+            bias: vec![],
+        }
+    }
+
+    /// Lays the weights, as read, out for both directions.
+    pub(crate) fn load(&mut self, plan: &BlockPlan, weights: &[W::Weight], bias: Vec<W::Sum>) {
+        let a_max = plan.input_operand.magnitude();
+        W::pack_weights(self.forward_tables.source(weights), a_max, &mut self.forward_weights);
+        if plan.index > 0 {
+            let a_max = plan.error_operand.magnitude();
+            W::pack_weights(self.error_tables.source(weights), a_max, &mut self.error_weights);
+        }
+        self.bias = bias;
+    }
+
+    /// `sums[pixel][out] = bias[out] + sum over window of input * weight`.
+    pub(crate) fn forward(&self, isa: Isa, input: &[W::Payload], scratch: &mut Scratch<W>) {
+        let layout = self.conv.forward_layout();
+        let init = (!self.bias.is_empty()).then_some(&self.bias[..]);
+        self.run(isa, input, layout, &self.forward_tables, &self.forward_weights, init, scratch);
+    }
+
+    /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`.
+    pub(crate) fn error(&self, isa: Isa, error: &[W::Payload], scratch: &mut Scratch<W>) {
+        let layout = self.conv.error_layout();
+        self.run(isa, error, layout, &self.error_tables, &self.error_weights, None, scratch);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call of the kernel, for both directions")]
+    fn run(
+        &self,
+        isa: Isa,
+        from: &[W::Payload],
+        mut layout: RowsLayout,
+        tables: &Tables,
+        weights: &W::Packed,
+        init: Option<&[W::Sum]>,
+        scratch: &mut Scratch<W>,
+    ) {
+        let mut rows = &tables.rows[..];
+        if self.conv.h == 1 && from.len() < layout.h * layout.w * layout.c {
+            // The last rows of a linear layer's batch.
+            layout.w = from.len() / layout.c;
+            rows = &rows[..layout.w];
+        }
+        scratch.staged.resize(layout.buffer_len(1).max(scratch.staged.len()), W::Payload::ZERO);
+        stage_rows(from, &layout, &mut scratch.staged);
+        let n = tables.n;
+        let c_stride = n.next_multiple_of(intrain_kernels::pack::COLUMNS);
+        let Scratch { staged, padded, sums, .. } = scratch;
+        let c = if c_stride == n { &mut *sums } else { &mut *padded };
+        c.resize(rows.len() * c_stride, W::Sum::default());
+        let steps = &tables.steps;
+        W::dot(
+            isa,
+            product::Args { a: staged, rows, steps, b: weights, c, c_stride, init, store: Store::Set },
+        );
+        if c_stride != n {
+            sums.clear();
+            padded.chunks_exact(c_stride).for_each(|row| sums.extend_from_slice(&row[..n]));
+        }
+    }
+
+    /// `gradient[window][in][out] = sum over images and pixels of input * error`.
+    pub(crate) fn gradient(
+        &self,
+        isa: Isa,
+        plan: &BlockPlan,
+        input: &[W::Payload],
+        error: &[W::Payload],
+        out: &mut Gradient,
+    ) {
+        let p = &plan.product;
+        let (conv, n_images) = match p.kind {
+            ProductKind::Conv => (self.conv, error.len() / p.output.len()),
+            ProductKind::Linear => (Conv::linear(error.len() / p.output.c, p.input.c, p.output.c), 1),
+        };
+        let work = GradientWork::<W>::new(conv, n_images, plan);
+        let packed = work.pack(plan, error);
+        let partial: Vec<Vec<W::Sum>> = work
+            .tasks()
+            .into_par_iter()
+            .map(|(channels, span)| work.sum(isa, channels, span, input, &packed))
+            .collect();
+        W::collect(
+            out,
+            p.n_weights(),
+            |out| work.gather(&partial, out),
+            |out| work.gather_wide(&partial, out),
+        );
+    }
+}
+
+/// How the gradient's long sum is cut: blocks of input channels by spans of images, each a task of its own.
+struct GradientWork<W: Width> {
+    conv: Conv,
+    n_images: usize,
+    /// Input channels of a block.
+    block: usize,
+    /// Images that one call of the kernel sums.
+    group: usize,
+    /// Groups of a span. Bound: one span's sum fits [`Width::Sum`].
+    groups_per_span: usize,
+    width: std::marker::PhantomData<W>,
+}
+
+/// Depth that one call of the kernel sums, about: long enough to keep its tile in registers.
+const DEPTH: usize = 1024;
+/// Input channels of a block, about: rows of a tile for 3 x 3 windows.
+const CHANNELS: usize = 32;
+/// Rows of the gradient that a block of a linear layer has.
+const LINEAR_CHANNELS: usize = 192;
+
+impl<W: Width> GradientWork<W> {
+    fn new(conv: Conv, n_images: usize, plan: &BlockPlan) -> Self {
+        let pixels = conv.out_h() * conv.out_w();
+        let block = if conv.kh * conv.kw == 1 { LINEAR_CHANNELS } else { CHANNELS }.min(conv.c_in);
+        let group = (DEPTH / pixels).clamp(1, n_images);
+        let n_groups = n_images.div_ceil(group);
+        let n_blocks = conv.c_in.div_ceil(block);
+        // Exact: integer sums are order-free, so the cut may follow the number of threads.
+        let spans = (2 * rayon::current_num_threads()).div_ceil(n_blocks).clamp(1, n_groups);
+        let of_image = pixels as u128
+            * u128::from(plan.input_operand.magnitude())
+            * u128::from(plan.error_operand.magnitude());
+        let images_max = usize::try_from(W::SUM_MAX / of_image.max(1)).unwrap_or(usize::MAX);
+        let groups_per_span = n_groups.div_ceil(spans).min((images_max / group).max(1));
+        Self { conv, n_images, block, group, groups_per_span, width: std::marker::PhantomData }
+    }
+
+    fn groups(&self) -> Vec<Range<usize>> {
+        let starts = (0..self.n_images).step_by(self.group);
+        starts.map(|start| start..(start + self.group).min(self.n_images)).collect()
+    }
+
+    /// `(input channels, groups)` of each task; the blocks of a span follow each other.
+    fn tasks(&self) -> Vec<(Range<usize>, Range<usize>)> {
+        let n_groups = self.groups().len();
+        let spans = (0..n_groups).step_by(self.groups_per_span);
+        let spans = spans.map(|start| start..(start + self.groups_per_span).min(n_groups));
+        let c_in = self.conv.c_in;
+        let blocks =
+            move || (0..c_in).step_by(self.block).map(move |start| start..(start + self.block).min(c_in));
+        spans.flat_map(|span| blocks().map(move |block| (block, span.clone()))).collect()
+    }
+
+    /// The errors of each group of images, laid out once for all blocks.
+    fn pack(&self, plan: &BlockPlan, error: &[W::Payload]) -> Vec<W::Packed> {
+        let image_len = self.conv.out_h() * self.conv.out_w() * self.conv.c_out;
+        let a_max = plan.input_operand.magnitude();
+        let tables = self.conv.gradient::<W::Payload>(self.group, 0..1);
+        let pack = |images: Range<usize>| {
+            let mut packed = W::Packed::default();
+            let values = &error[images.start * image_len..images.end * image_len];
+            if images.len() == self.group {
+                W::pack_errors(tables.source(values), a_max, &mut packed);
+            } else {
+                W::pack_errors(
+                    self.conv.gradient::<W::Payload>(images.len(), 0..1).source(values),
+                    a_max,
+                    &mut packed,
+                );
+            }
+            packed
+        };
+        self.groups().into_par_iter().map(pack).collect()
+    }
+
+    /// Sums of one block over one span, `[window, block, out padded]`.
+    fn sum(
+        &self,
+        isa: Isa,
+        channels: Range<usize>,
+        span: Range<usize>,
+        input: &[W::Payload],
+        packed: &[W::Packed],
+    ) -> Vec<W::Sum> {
+        let conv = &self.conv;
+        let layout = conv.gradient_layout::<W::Payload>();
+        let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
+        let mut staged = vec![W::Payload::ZERO; layout.buffer_len(channels.len(), self.group)];
+        let c_stride = conv.c_out.next_multiple_of(intrain_kernels::pack::COLUMNS);
+        let mut c = vec![W::Sum::default(); conv.kh * conv.kw * channels.len() * c_stride];
+        let mut tables = conv.gradient::<W::Payload>(self.group, channels.clone());
+        for (i, images) in self.groups().into_iter().enumerate().skip(span.start).take(span.len()) {
+            if images.len() != self.group {
+                tables = conv.gradient::<W::Payload>(images.len(), channels.clone());
+            }
+            for (image, to) in images.zip(staged.chunks_mut(staged_len)) {
+                stage_planes(&input[image * image_len..], &layout, channels.clone(), to);
+            }
+            let Tables { rows, steps, .. } = &tables;
+            let args = product::Args {
+                a: &staged,
+                rows,
+                steps,
+                b: &packed[i],
+                c: &mut c,
+                c_stride,
+                init: None,
+                store: Store::Add,
+            };
+            W::dot(isa, args);
+        }
+        c
+    }
+
+    /// Adds the spans up and puts each block's rows where they belong in `[window, in, out]`.
+    fn gather(&self, partial: &[Vec<W::Sum>], out: &mut [W::Sum]) {
+        self.each_row(partial, out, |out, from| {
+            for (out, from) in out.iter_mut().zip(from) {
+                *out = W::add(*out, *from);
+            }
+        });
+    }
+
+    /// The same into 64 bits, where one span fits the kernels' sums but all together do not.
+    fn gather_wide(&self, partial: &[Vec<W::Sum>], out: &mut [i64]) {
+        self.each_row(partial, out, |out, from| {
+            for (out, from) in out.iter_mut().zip(from) {
+                *out += (*from).into();
+            }
+        });
+    }
+
+    fn each_row<T: Default + Clone + Send>(
+        &self,
+        partial: &[Vec<W::Sum>],
+        out: &mut [T],
+        add: impl Fn(&mut [T], &[W::Sum]) + Sync,
+    ) {
+        let (c_in, n) = (self.conv.c_in, self.conv.c_out);
+        let c_stride = n.next_multiple_of(intrain_kernels::pack::COLUMNS);
+        let n_blocks = c_in.div_ceil(self.block);
+        out.par_chunks_mut(n).with_min_len(64).enumerate().for_each(|(row, out)| {
+            let (window, ci) = (row / c_in, row % c_in);
+            let (block, at) = (ci / self.block, ci % self.block);
+            let block_len = self.block.min(c_in - block * self.block);
+            out.fill(T::default());
+            for span in partial.chunks_exact(n_blocks) {
+                let start = (window * block_len + at) * c_stride;
+                add(out, &span[block][start..start + n]);
+            }
+        });
+    }
+}

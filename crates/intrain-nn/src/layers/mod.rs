@@ -1,0 +1,4 @@
+//! Layers, both directions in one file each.
+
+pub(crate) mod conv;
+pub(crate) mod image;

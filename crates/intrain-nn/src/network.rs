@@ -1,0 +1,219 @@
+//! A whole network in motion: forward, loss, backward, in the order of the blocks.
+
+use std::sync::Arc;
+
+use intrain_kernels::Isa;
+use intrain_kernels::requantize::TRACE_INSIDE;
+use intrain_num::{Format, Surrogate};
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use crate::block::{Block, Buffers};
+use crate::carrier::{Carrier, Mode};
+use crate::float::Float;
+use crate::integer::{Int8, Int16};
+use crate::loss::{self, Outcome};
+use crate::parameters::{Gradient, Parameters};
+use crate::plan::{Arithmetic, Plan};
+
+/// Where and with what a network computes; it changes no bit of an integer network's result.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Which kernels.
+    pub isa: Isa,
+    /// Which threads.
+    pub threads: Arc<ThreadPool>,
+}
+
+/// What the random bits of a step depend on, besides layer, role and element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepKey {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the step, from 0.
+    pub step: u64,
+}
+
+/// A block's gradients after a backward pass.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockGradient<'a> {
+    /// Weights `[kernel, kernel, in, out]`.
+    pub weight: &'a Gradient,
+    /// Biases `[out]`, in units of the error's last bit.
+    pub bias: Option<&'a Gradient>,
+}
+
+/// A network that can run forward and backward. It holds no stored weights: [`Network::load`] reads them.
+pub struct Network {
+    plan: Plan,
+    context: Context,
+    engine: Box<dyn Engine>,
+}
+
+impl Network {
+    /// A network for `plan`, without weights yet.
+    #[must_use]
+    pub fn new(plan: Plan, context: Context) -> Self {
+        let engine: Box<dyn Engine> = match plan.arithmetic {
+            Arithmetic::Int8 => Box::new(Chain::<Int8>::new(&plan)),
+            Arithmetic::Int16 => Box::new(Chain::<Int16>::new(&plan)),
+            Arithmetic::Float32 => Box::new(Chain::<Float>::new(&plan)),
+        };
+        Self { plan, context, engine }
+    }
+
+    /// What it was built from.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where it computes.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Reads the stored weights, as a training step does at its start (`key`) or as evaluation does.
+    pub fn load(&mut self, parameters: &[Parameters], key: Option<StepKey>) {
+        let isa = self.context.isa;
+        self.context.threads.install(|| self.engine.load(isa, parameters, mode(key)));
+    }
+
+    /// Runs `images` (pixels `[n, h, w, c]`) to the logits; with `key` as a training step, else as evaluation.
+    pub fn forward(&mut self, images: &[u8], key: Option<StepKey>) {
+        let isa = self.context.isa;
+        self.context.threads.install(|| self.engine.forward(isa, images, mode(key)));
+    }
+
+    /// How well the last forward pass answered.
+    #[must_use]
+    pub fn outcome(&self, labels: &[u16]) -> Outcome {
+        self.engine.outcome(&self.plan, labels)
+    }
+
+    /// Runs the errors of the last forward pass back and leaves the gradients in [`Network::gradients`].
+    pub fn backward(&mut self, labels: &[u16], key: StepKey) {
+        let isa = self.context.isa;
+        self.context.threads.install(|| self.engine.backward(isa, &self.plan, labels, key));
+    }
+
+    /// The gradients of the last backward pass, block by block.
+    #[must_use]
+    pub fn gradients(&self) -> Vec<BlockGradient<'_>> {
+        self.engine.gradients()
+    }
+}
+
+const fn mode(key: Option<StepKey>) -> Mode {
+    match key {
+        Some(key) => Mode::Training(key),
+        None => Mode::Evaluation,
+    }
+}
+
+/// A chain of blocks, whatever carries it.
+trait Engine: Send {
+    fn load(&mut self, isa: Isa, parameters: &[Parameters], mode: Mode);
+    fn forward(&mut self, isa: Isa, images: &[u8], mode: Mode);
+    fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome;
+    fn backward(&mut self, isa: Isa, plan: &Plan, labels: &[u16], key: StepKey);
+    fn gradients(&self) -> Vec<BlockGradient<'_>>;
+}
+
+struct Chain<C: Carrier> {
+    pixels: Vec<C::Payload>,
+    image_len: usize,
+    input: Vec<C::Payload>,
+    blocks: Vec<Block<C>>,
+    buffers: Buffers<C>,
+    /// Errors at a product behind a pooling.
+    unpooled: Vec<C::Payload>,
+}
+
+impl<C: Carrier> Chain<C> {
+    fn new(plan: &Plan) -> Self {
+        let block = |block: &crate::BlockPlan| {
+            let gradient = match (block.weight.master.format, plan.arithmetic) {
+                (Format::Float32, _) => Gradient::F32(vec![]),
+                (_, Arithmetic::Int8) if block.sums.gradient.fits(32) => Gradient::I32(vec![]),
+                _ => Gradient::I64(vec![]),
+            };
+            Block::new(block.clone(), gradient, plan.batch_size)
+        };
+        Self {
+            pixels: C::pixels(&plan.input),
+            image_len: plan.input.shape.len(),
+            input: vec![],
+            blocks: plan.blocks.iter().map(block).collect(),
+            buffers: Buffers { error: vec![], sums: vec![] },
+            unpooled: vec![],
+        }
+    }
+
+    fn last(&self) -> &Block<C> {
+        &self.blocks[self.blocks.len() - 1]
+    }
+}
+
+impl<C: Carrier> Engine for Chain<C> {
+    fn load(&mut self, isa: Isa, parameters: &[Parameters], mode: Mode) {
+        self.blocks.par_iter_mut().zip(parameters).for_each(|(block, parameters)| {
+            C::load(isa, &block.plan, &mut block.product, parameters, mode);
+        });
+    }
+
+    fn forward(&mut self, isa: Isa, images: &[u8], mode: Mode) {
+        let n = images.len() / self.image_len;
+        self.input.resize(images.len(), C::Payload::default());
+        let pixels = &self.pixels;
+        self.input.par_chunks_mut(self.image_len).zip(images.par_chunks(self.image_len)).for_each(
+            |(out, image)| out.iter_mut().zip(image).for_each(|(o, p)| *o = pixels[usize::from(*p)]),
+        );
+        let mut input = &self.input;
+        for block in &mut self.blocks {
+            block.forward(isa, input, n, mode);
+            input = &block.payload;
+        }
+    }
+
+    fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome {
+        let last = self.last();
+        C::with_logits(&last.plan, &last.payload, &last.sums, |logits| {
+            loss::evaluate(&plan.loss, logits, labels)
+        })
+    }
+
+    fn backward(&mut self, isa: Isa, plan: &Plan, labels: &[u16], key: StepKey) {
+        let last = self.last();
+        let layer = last.plan.index;
+        let mut error = C::with_logits(&last.plan, &last.payload, &last.sums, |logits| {
+            C::error_at_loss(&plan.loss, logits, labels, layer, key)
+        });
+        if last.plan.activation.surrogate == Surrogate::Clipped {
+            // The clip of the quantized logits lies behind the error's quantizer, as in the code's graph.
+            let outside = |(_, trace): &(&mut C::Payload, &u8)| *trace & TRACE_INSIDE == 0;
+            error.iter_mut().zip(&last.trace).filter(outside).for_each(|(e, _)| *e = C::Payload::default());
+        }
+        for i in (0..self.blocks.len()).rev() {
+            let (before, rest) = self.blocks.split_at_mut(i);
+            let block = &mut rest[0];
+            let at_product = if block.plan.pool.is_some() {
+                block.unpool(isa, &error, &mut self.unpooled);
+                &self.unpooled
+            } else {
+                &error
+            };
+            let input = before.last().map_or(&self.input, |previous| &previous.payload);
+            block.learn(isa, input, at_product);
+            if let Some(previous) = before.last() {
+                block.error(isa, at_product, previous, key, &mut self.buffers);
+                std::mem::swap(&mut error, &mut self.buffers.error);
+            }
+        }
+    }
+
+    fn gradients(&self) -> Vec<BlockGradient<'_>> {
+        self.blocks.iter().map(|b| BlockGradient { weight: &b.gradient, bias: b.bias_gradient.as_ref() }).collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! Parameters and gradients: integers (or floats) in the narrowest type that holds their format.
+
+use intrain_num::{Format, Quantizer};
+
+/// A stored tensor: `value = payload * 2^-frac_bits` of its format.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Stored {
+    I8(Vec<i8>),
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+    F32(Vec<f32>),
+}
+
+impl Stored {
+    /// Zeros in the type that `quantizer`'s format needs.
+    #[must_use]
+    pub fn zeros(quantizer: Quantizer, len: usize) -> Self {
+        match (quantizer.format, quantizer.format.bits()) {
+            (Format::Float32, _) => Self::F32(vec![0.0; len]),
+            (_, 0..=8) => Self::I8(vec![0; len]),
+            (_, 9..=16) => Self::I16(vec![0; len]),
+            _ => Self::I32(vec![0; len]),
+        }
+    }
+
+    /// Elements.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::I8(v) => v.len(),
+            Self::I16(v) => v.len(),
+            Self::I32(v) => v.len(),
+            Self::F32(v) => v.len(),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The payload at `i`; floats have none and give 0.
+    #[must_use]
+    pub fn payload(&self, i: usize) -> i64 {
+        match self {
+            Self::I8(v) => v[i].into(),
+            Self::I16(v) => v[i].into(),
+            Self::I32(v) => v[i].into(),
+            Self::F32(_) => 0,
+        }
+    }
+
+    /// Sets the payload at `i`, held at the ends of the type; floats are left alone.
+    pub fn set_payload(&mut self, i: usize, payload: i64) {
+        /// `payload` in a narrower type, held at its ends.
+        fn narrow<T: TryFrom<i64>>(payload: i64, min: T, max: T) -> T {
+            T::try_from(payload).unwrap_or(if payload < 0 { min } else { max })
+        }
+        match self {
+            Self::I8(v) => v[i] = narrow(payload, i8::MIN, i8::MAX),
+            Self::I16(v) => v[i] = narrow(payload, i16::MIN, i16::MAX),
+            Self::I32(v) => v[i] = narrow(payload, i32::MIN, i32::MAX),
+            Self::F32(_) => {}
+        }
+    }
+}
+
+/// What a block has learned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameters {
+    /// Weights `[kernel, kernel, in, out]` or `[in, out]`.
+    pub weight: Stored,
+    /// Biases `[out]`, stored in the weights' format.
+    pub bias: Option<Stored>,
+}
+
+/// A weight gradient, summed over the batch, in units of the product's last bit.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Gradient {
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    F32(Vec<f32>),
+}

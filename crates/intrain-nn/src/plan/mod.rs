@@ -1,0 +1,276 @@
+//! The plan: a model and a recipe put together, before anything runs.
+//!
+//! All shapes, formats, accumulator widths and impossible combinations are settled here, so that a step cannot fail.
+//! A network is a chain of *blocks*: a product (conv or linear), then at most one max pooling and one ReLU.
+
+mod build;
+mod table;
+
+pub use table::{Operation, Promise};
+
+use intrain_kernels::max_pool::Pool;
+use intrain_model::{Init, Pixels, Shape};
+use intrain_num::{Quantizer, Sum};
+use intrain_recipe::{LearningRate, Loss, Warning};
+
+/// What arithmetic carries a whole network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// Operands of at most 8 bits, 32-bit sums.
+    Int8,
+    /// Operands of at most 16 bits (weights 24), 64-bit sums.
+    Int16,
+    /// binary32 throughout.
+    Float32,
+}
+
+/// A network, planned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Images in a training step.
+    pub batch_size: usize,
+    /// What carries the network.
+    pub arithmetic: Arithmetic,
+    /// What enters.
+    pub input: InputPlan,
+    /// The blocks, in the order of the forward pass.
+    pub blocks: Vec<BlockPlan>,
+    /// The loss behind the last block.
+    pub loss: LossPlan,
+    /// How weights start.
+    pub init: Init,
+    /// How the learning rate is represented.
+    pub learning_rate: LearningRate,
+    /// What is allowed but doubtful.
+    pub warnings: Vec<Warning>,
+}
+
+/// What enters the first block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputPlan {
+    /// Shape of one image.
+    pub shape: Shape,
+    /// What a pixel is worth.
+    pub pixels: Pixels,
+    /// How it becomes a payload.
+    pub quantizer: Quantizer,
+}
+
+/// An operand of a product: what one unit of its payload is worth, and which payloads there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    /// `value = payload * 2^-frac_bits`.
+    pub frac_bits: i32,
+    /// Smallest payload.
+    pub min: i64,
+    /// Largest payload.
+    pub max: i64,
+}
+
+impl Operand {
+    /// Largest magnitude of a payload.
+    #[must_use]
+    pub const fn magnitude(self) -> u64 {
+        let (min, max) = (self.min.unsigned_abs(), self.max.unsigned_abs());
+        if min > max { min } else { max }
+    }
+}
+
+/// A product, what follows it, and what comes back through it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockPlan {
+    /// Name of its conv or linear layer.
+    pub name: String,
+    /// Number of the block: the `layer` of its random streams.
+    pub index: u32,
+    /// The product's shape.
+    pub product: ProductPlan,
+    /// Max pooling behind the product.
+    pub pool: Option<Pool>,
+    /// Whether a ReLU follows (before or behind the pooling: the result is the same).
+    pub relu: bool,
+    /// Shape of the block's output.
+    pub output: Shape,
+    /// The activation that enters.
+    pub input_operand: Operand,
+    /// The stored weights and how they are read.
+    pub weight: WeightPlan,
+    /// Binary digits behind the point of the product's sum, the layer's alpha included.
+    pub sum_frac_bits: i32,
+    /// Recipe row `activation.product`.
+    pub activation_at_product: Quantizer,
+    /// Recipe row `activation`.
+    pub activation: Quantizer,
+    /// The block's output as the next product's operand; the sum's own for exact logits.
+    pub output_operand: Operand,
+    /// Recipe row `error.activation` (or `error.loss` for the last block): how the error at the output is cut.
+    pub error_at_activation: Quantizer,
+    /// Recipe row `error.product`: how the error behind this product's way back is cut.
+    pub error_at_product: Quantizer,
+    /// The error as an operand of this block's two backward products.
+    pub error_operand: Operand,
+    /// Recipe row `gradient`.
+    pub gradient: Quantizer,
+    /// Recipe row `momentum`.
+    pub momentum: Quantizer,
+    /// Recipe row `update`.
+    pub update: Quantizer,
+    /// Largest magnitude of the three products' sums.
+    pub sums: Sums,
+    /// Width of the accumulator that the recipe states.
+    pub accumulator_bits: u32,
+}
+
+/// Largest magnitudes of a block's sums, from the operands' formats and the depths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    /// Forward, the bias included.
+    pub forward: Sum,
+    /// Error; `None` for the first block, whose error goes nowhere.
+    pub error: Option<Sum>,
+    /// Gradient of the weights, over the whole batch.
+    pub gradient: Sum,
+}
+
+/// Shape of a product on one image. A linear layer is a 1 x 1 convolution whose image is the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProductPlan {
+    /// Whether it came from a linear layer.
+    pub kind: ProductKind,
+    /// What enters, for one image.
+    pub input: Shape,
+    /// What leaves, for one image.
+    pub output: Shape,
+    /// Side of the square kernel.
+    pub kernel: usize,
+    /// Step in pixels.
+    pub stride: usize,
+    /// Zeros around the image.
+    pub pad: usize,
+    /// Whether it has a bias.
+    pub bias: bool,
+}
+
+/// Convolution or linear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum ProductKind {
+    Conv,
+    Linear,
+}
+
+impl ProductPlan {
+    /// Weights: `kernel * kernel * in * out`, in that order of dimensions.
+    #[must_use]
+    pub const fn n_weights(&self) -> usize {
+        self.fan_in() * self.output.c
+    }
+
+    /// Products that are summed for one output element.
+    #[must_use]
+    pub const fn fan_in(&self) -> usize {
+        self.kernel * self.kernel * self.input.c
+    }
+
+    /// Dimensions of the weight tensor: `[kernel, kernel, in, out]` or `[in, out]`.
+    #[must_use]
+    pub fn weight_shape(&self) -> Vec<usize> {
+        match self.kind {
+            ProductKind::Conv => vec![self.kernel, self.kernel, self.input.c, self.output.c],
+            ProductKind::Linear => vec![self.input.c, self.output.c],
+        }
+    }
+}
+
+/// How a weight is stored and how it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightPlan {
+    /// Recipe row `master`.
+    pub master: Quantizer,
+    /// Recipe row `weight`; exact reads the stored payload as it is.
+    pub read: Quantizer,
+    /// The weight as an operand.
+    pub operand: Operand,
+    /// `log2` of the layer's alpha, by which the product is divided; 0 without one.
+    pub alpha_log2: i32,
+}
+
+/// The loss and what it sees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LossPlan {
+    /// Which loss.
+    pub loss: Loss,
+    /// Classes.
+    pub n_classes: usize,
+    /// Binary digits behind the point of the logits.
+    pub logits_frac_bits: i32,
+    /// Recipe row `error.loss`.
+    pub quantizer: Quantizer,
+}
+
+/// Why a model and a recipe do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The model alone is wrong.
+    #[error(transparent)]
+    Model(#[from] intrain_model::ModelError),
+    /// The recipe alone is wrong.
+    #[error(transparent)]
+    Recipe(#[from] intrain_recipe::RecipeError),
+    /// A layer under this recipe.
+    #[error("layer '{layer}': {reason}")]
+    Layer {
+        /// Its name.
+        layer: String,
+        /// The value, the limit, and what to do.
+        reason: String,
+    },
+    /// A sum that its register may not hold.
+    #[error(
+        "layer '{layer}': the {product} sum can reach {bound} and needs {needed} bits, but the accumulator has \
+         {stated}; widen the recipe's row 'accumulator', use fewer operand bits, or a smaller {remedy}"
+    )]
+    Accumulator {
+        /// Its name.
+        layer: String,
+        /// Which of the three products.
+        product: &'static str,
+        /// The proven bound.
+        bound: u128,
+        /// Bits it needs.
+        needed: u32,
+        /// Bits there are.
+        stated: u32,
+        /// What else would make the sum shorter.
+        remedy: &'static str,
+    },
+    /// An exception for layers that are not there.
+    #[error("the recipe's exception for '{role}' names layers '{pattern}', which match none of: {layers}")]
+    Pattern {
+        /// The row.
+        role: &'static str,
+        /// The pattern.
+        pattern: String,
+        /// Names there are.
+        layers: String,
+    },
+    /// The batch.
+    #[error("batch size {batch_size} is not in 1..={max}")]
+    BatchSize {
+        /// What was asked for.
+        batch_size: usize,
+        /// Most.
+        max: usize,
+    },
+}
+
+impl Plan {
+    /// Weights and biases of all blocks.
+    #[must_use]
+    pub fn n_parameters(&self) -> usize {
+        let of_block =
+            |b: &BlockPlan| b.product.n_weights() + if b.product.bias { b.product.output.c } else { 0 };
+        self.blocks.iter().map(of_block).sum()
+    }
+}

@@ -1,0 +1,187 @@
+//! The plan as a table of operations, for a reader: formats, integer or float, bound and width of each sum, memory.
+
+use intrain_num::{Format, Quantizer, Sum};
+use intrain_recipe::Loss;
+
+use super::build::loss_is_float;
+use super::{Arithmetic, BlockPlan, Plan, ProductKind};
+
+/// Which promise of the contract holds for an operation's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// The same bits on every machine, at any thread count, with any kernel.
+    SameBits,
+    /// Float: the same for any thread count and on any restart on one machine.
+    SameOnOneMachine,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Layer, or `input` and `loss`.
+    pub layer: String,
+    /// What is computed.
+    pub name: &'static str,
+    /// In which format the result is.
+    pub format: String,
+    /// Which promise holds.
+    pub promise: Promise,
+    /// Largest magnitude of the sum and the bits it needs, for products.
+    pub sum: Option<Sum>,
+    /// Bytes of the result for one batch (weights: once); 0 where it never reaches memory whole.
+    pub bytes: usize,
+}
+
+impl Plan {
+    /// Every operation of a step, in order.
+    #[must_use]
+    pub fn operations(&self) -> Vec<Operation> {
+        let float = self.arithmetic == Arithmetic::Float32;
+        let mut rows = vec![self.row("input", "quantize", self.input.quantizer.to_string(), float, None)];
+        rows[0].bytes = self.batch_size * self.input.shape.len() * self.payload_bytes();
+        for block in &self.blocks {
+            self.forward_rows(block, float, &mut rows);
+        }
+        let loss_float = float || loss_is_float(self.loss.loss);
+        let loss_name = match self.loss.loss {
+            Loss::SquaredError => "squared error",
+            Loss::SoftmaxCrossEntropy => "softmax cross-entropy",
+        };
+        rows.push(self.row(
+            "loss",
+            loss_name,
+            if loss_float { "float32".to_owned() } else { "exact".to_owned() },
+            loss_float,
+            None,
+        ));
+        rows.push(self.row("loss", "quantize error", self.loss.quantizer.to_string(), float, None));
+        for block in self.blocks.iter().rev() {
+            self.backward_rows(block, float, &mut rows);
+        }
+        rows
+    }
+
+    /// Operations that are computed in float.
+    #[must_use]
+    pub fn float_operations(&self) -> Vec<Operation> {
+        self.operations().into_iter().filter(|o| o.promise == Promise::SameOnOneMachine).collect()
+    }
+
+    fn row(
+        &self,
+        layer: &str,
+        name: &'static str,
+        format: String,
+        float: bool,
+        sum: Option<Sum>,
+    ) -> Operation {
+        let promise = if float { Promise::SameOnOneMachine } else { Promise::SameBits };
+        Operation { layer: layer.to_owned(), name, format, promise, sum: sum.filter(|_| !float), bytes: 0 }
+    }
+
+    fn forward_rows(&self, block: &BlockPlan, float: bool, rows: &mut Vec<Operation>) {
+        let product = match block.product.kind {
+            ProductKind::Conv => "conv forward",
+            ProductKind::Linear => "linear forward",
+        };
+        if block.weight.read.format.is_quantized() {
+            let mut row = self.row(&block.name, "read weight", block.weight.read.to_string(), float, None);
+            row.bytes = block.product.n_weights() * self.payload_bytes();
+            rows.push(row);
+        }
+        rows.push(self.row(&block.name, product, self.sum_format(), float, Some(block.sums.forward)));
+        if block.activation_at_product.format.is_quantized() {
+            rows.push(self.row(
+                &block.name,
+                "quantize output",
+                block.activation_at_product.to_string(),
+                float,
+                None,
+            ));
+        }
+        if block.pool.is_some() {
+            rows.push(self.row(&block.name, "max pool", "as it arrives".to_owned(), float, None));
+        }
+        if block.relu {
+            rows.push(self.row(&block.name, "relu", "as it arrives".to_owned(), float, None));
+        }
+        if block.activation.format.is_quantized() {
+            rows.push(self.row(
+                &block.name,
+                "quantize activation",
+                block.activation.to_string(),
+                float,
+                None,
+            ));
+        }
+        if let Some(last) = rows.last_mut() {
+            // The payload, and one byte that remembers the pooling's choice, ReLU's and the clip's mask.
+            let element_bytes =
+                if block.has_exact_output() { self.sum_bytes() } else { self.payload_bytes() };
+            last.bytes = self.batch_size * block.output.len() * (element_bytes + 1);
+        }
+    }
+
+    fn backward_rows(&self, block: &BlockPlan, float: bool, rows: &mut Vec<Operation>) {
+        let mut gradient =
+            self.row(&block.name, "gradient", self.sum_format(), float, Some(block.sums.gradient));
+        gradient.bytes = block.product.n_weights() * self.sum_bytes();
+        rows.push(gradient);
+        if let Some(i) = block.index.checked_sub(1) {
+            let previous = &self.blocks[i as usize];
+            let mut error = self.row(&block.name, "error", self.sum_format(), float, block.sums.error);
+            error.bytes = self.batch_size * previous.output.len() * self.sum_bytes();
+            rows.push(error);
+            for q in [block.error_at_product, previous.error_at_activation] {
+                if q.format.is_quantized() {
+                    rows.push(self.row(&previous.name, "quantize error", q.to_string(), float, None));
+                }
+            }
+        }
+        for (name, q) in [
+            ("quantize gradient", block.gradient),
+            ("quantize momentum", block.momentum),
+            ("quantize update", block.update),
+        ] {
+            if q.format.is_quantized() {
+                rows.push(self.row(&block.name, name, q.to_string(), float, None));
+            }
+        }
+        let mut master = self.row(&block.name, "write weight", block.weight.master.to_string(), float, None);
+        master.bytes = block.product.n_weights() * stored_bytes(block.weight.master);
+        rows.push(master);
+    }
+
+    const fn payload_bytes(&self) -> usize {
+        match self.arithmetic {
+            Arithmetic::Int8 => 1,
+            Arithmetic::Int16 => 2,
+            Arithmetic::Float32 => 4,
+        }
+    }
+
+    const fn sum_bytes(&self) -> usize {
+        match self.arithmetic {
+            Arithmetic::Int8 | Arithmetic::Float32 => 4,
+            Arithmetic::Int16 => 8,
+        }
+    }
+
+    fn sum_format(&self) -> String {
+        match self.arithmetic {
+            Arithmetic::Int8 => "int<32> sum".to_owned(),
+            Arithmetic::Int16 => "int<64> sum".to_owned(),
+            Arithmetic::Float32 => "float32".to_owned(),
+        }
+    }
+}
+
+/// Bytes of one stored weight.
+pub(crate) const fn stored_bytes(master: Quantizer) -> usize {
+    match (master.format, master.format.bits()) {
+        (Format::Float32, _) => 4,
+        (_, 0..=8) => 1,
+        (_, 9..=16) => 2,
+        _ => 4,
+    }
+}

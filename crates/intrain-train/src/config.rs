@@ -1,0 +1,473 @@
+//! What a run is: recipe, model, data and hyperparameters, resolved so that the run can be repeated from it alone.
+//!
+//! The order of precedence: defaults for (recipe, model, data), then a file, then flags, then `--set key=value`.
+
+use std::path::Path;
+
+use intrain_data::{Augment, ImageShape};
+use intrain_model::{LayerKind, Model, Shape};
+use intrain_recipe::{Loss, Recipe};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::rate;
+
+/// A resolved run. `threads` and kernels are not in it: they change no bit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Data set, as on the command line.
+    pub data: String,
+    /// How each role is quantized.
+    pub recipe: Recipe,
+    /// The network.
+    pub model: Model,
+    /// The numbers.
+    pub settings: Settings,
+}
+
+/// The numbers of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Seed of every random bit.
+    pub seed: u64,
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Stop after so many steps, where that is earlier; 0 is no such limit.
+    pub max_steps: u64,
+    /// Images in a step.
+    pub batch_size: usize,
+    /// Learning rate at the start.
+    pub learning_rate: f64,
+    /// From which epoch (counted from 0) which learning rate holds.
+    pub schedule: Vec<(u32, f64)>,
+    /// Factor of the learning rate after each epoch.
+    pub decay: f64,
+    /// Share of the momentum that is kept.
+    pub momentum: f64,
+    /// Share of the weight that is added to its gradient.
+    pub weight_decay: f64,
+    /// Zeros around a training image, from which a crop of the original size is taken; 0 crops nothing.
+    pub pad: usize,
+    /// Whether training images are mirrored at random.
+    pub flip: bool,
+    /// Steps between two checkpoints, besides those at the end of each epoch.
+    pub checkpoint_every: u64,
+}
+
+const KEYS: [&str; 15] = [
+    "data",
+    "recipe",
+    "model",
+    "seed",
+    "epochs",
+    "max_steps",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "decay",
+    "momentum",
+    "weight_decay",
+    "pad",
+    "flip",
+    "checkpoint_every",
+];
+
+impl Config {
+    /// The data set that a table of keys means, before it is loaded.
+    #[must_use]
+    pub fn data_name(keys: &toml::Table) -> String {
+        let text = |key: &str| keys.get(key).and_then(toml::Value::as_str);
+        let by_model = || match text("model") {
+            Some("lenet5" | "mlp" | "gupta-cnn") => "mnist",
+            Some("vgg7" | "gupta-cifar") => "cifar-10",
+            _ => "digits",
+        };
+        text("data").unwrap_or_else(by_model).to_owned()
+    }
+
+    /// Resolves a table of keys (file and flags merged) and `--set` assignments for images of `shape` in `n_classes`.
+    ///
+    /// # Errors
+    /// Unknown keys with the nearest known one, and everything that a recipe, a model or a setting can have wrong.
+    pub fn resolve(
+        mut keys: toml::Table,
+        sets: &[String],
+        shape: ImageShape,
+        n_classes: usize,
+    ) -> Result<Self, TrainError> {
+        let data = Self::data_name(&keys);
+        keys.insert("data".to_owned(), data.clone().into());
+        let model = take_model(&mut keys, &data, shape, n_classes)?;
+        let recipe = take_recipe(&mut keys, &model)?;
+        keys.insert("model".to_owned(), parse_table(&model.to_toml())?.into());
+        keys.insert("recipe".to_owned(), parse_table(&recipe.to_toml())?.into());
+        for assignment in sets {
+            set(&mut keys, assignment)?;
+        }
+        let config = Self::from_keys(keys)?;
+        config.check(shape, n_classes)?;
+        Ok(config)
+    }
+
+    /// Reads a resolved run back.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn from_toml(text: &str) -> Result<Self, TrainError> {
+        Self::from_keys(parse_table(text)?)
+    }
+
+    /// The run as TOML that [`Config::from_toml`] reads back to the same run.
+    ///
+    /// # Errors
+    /// Never for a resolved run.
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        let mut keys =
+            toml::Table::try_from(&self.settings).map_err(|e| TrainError::Setting(e.to_string()))?;
+        keys.insert("data".to_owned(), self.data.clone().into());
+        keys.insert("recipe".to_owned(), parse_table(&self.recipe.to_toml())?.into());
+        keys.insert("model".to_owned(), parse_table(&self.model.to_toml())?.into());
+        Ok(keys.to_string())
+    }
+
+    fn from_keys(mut keys: toml::Table) -> Result<Self, TrainError> {
+        for key in keys.keys() {
+            if !KEYS.contains(&key.as_str()) {
+                let nearest = KEYS.iter().min_by_key(|k| strsim::damerau_levenshtein(k, key)).unwrap_or(&"");
+                let reason = format!(
+                    "'{key}' is not a setting; did you mean '{nearest}'? Settings are {}",
+                    KEYS.join(", ")
+                );
+                return Err(TrainError::Setting(reason));
+            }
+        }
+        let table = |keys: &mut toml::Table, key: &str| match keys.remove(key) {
+            Some(toml::Value::Table(table)) => Ok(table.to_string()),
+            _ => Err(TrainError::Setting(format!("'{key}' must be a table in a resolved run"))),
+        };
+        let model = Model::from_toml(&table(&mut keys, "model")?)?;
+        let recipe = Recipe::from_toml(&table(&mut keys, "recipe")?)?;
+        let Some(toml::Value::String(data)) = keys.remove("data") else {
+            return Err(TrainError::Setting("'data' must be a name or PATH in quotes".to_owned()));
+        };
+        let epochs = keys.get("epochs").and_then(toml::Value::as_integer);
+        let rate = keys.get("learning_rate").and_then(number);
+        let mut all = toml::Table::try_from(Settings::default_for(&recipe, &model, &data, epochs, rate))
+            .map_err(|e| TrainError::Setting(e.to_string()))?;
+        for (key, value) in keys {
+            // A whole number is a number.
+            let is_float = all.get(&key).is_some_and(toml::Value::is_float);
+            let value = if is_float { number(&value).map_or(value, toml::Value::from) } else { value };
+            all.insert(key, value);
+        }
+        let settings =
+            all.try_into().map_err(|e: toml::de::Error| TrainError::Setting(e.message().to_owned()))?;
+        Ok(Self { data, recipe, model, settings })
+    }
+
+    fn check(&self, shape: ImageShape, n_classes: usize) -> Result<(), TrainError> {
+        let s = &self.settings;
+        let refuse = |reason: String| Err(TrainError::Setting(reason));
+        let input = self.model.input.shape;
+        if (input.h, input.w, input.c) != (shape.height, shape.width, shape.channels) {
+            return refuse(format!(
+                "model '{}' takes images of {input}, but data '{}' has {}x{}x{}; change the model's input or the data",
+                self.model.name, self.data, shape.height, shape.width, shape.channels
+            ));
+        }
+        let outputs = self.model.n_classes()?;
+        if outputs < n_classes {
+            return refuse(format!(
+                "model '{}' has {outputs} outputs, but data '{}' has {n_classes} classes; widen its last layer",
+                self.model.name, self.data
+            ));
+        }
+        if !(1..=100_000).contains(&s.epochs) {
+            return refuse(format!("epochs = {} is not in 1..=100000", s.epochs));
+        }
+        if !(s.decay > 0.0 && s.decay <= 1.0) {
+            return refuse(format!("decay = {} is not above 0 and at most 1", s.decay));
+        }
+        for epoch in 0..s.epochs {
+            rate::check(self.recipe.learning_rate, s.learning_rate_at(epoch))?;
+        }
+        if s.checkpoint_every == 0 {
+            return refuse("checkpoint_every = 0 would never write a checkpoint; use at least 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Learning rate of an epoch.
+    #[must_use]
+    pub fn learning_rate_at(&self, epoch: u32) -> f64 {
+        let base = self
+            .schedule
+            .iter()
+            .rev()
+            .find(|(from, _)| *from <= epoch)
+            .map_or(self.learning_rate, |(_, rate)| *rate);
+        (0..epoch).fold(base, |rate, _| rate * self.decay)
+    }
+
+    /// What is done to training images.
+    #[must_use]
+    pub const fn augment(&self) -> Augment {
+        Augment { pad: self.pad, flip: self.flip }
+    }
+
+    /// The paper's settings where there is one, else what works.
+    fn default_for(
+        recipe: &Recipe,
+        model: &Model,
+        data: &str,
+        epochs: Option<i64>,
+        rate: Option<f64>,
+    ) -> Self {
+        let relative = recipe.loss == Loss::SquaredError;
+        let (default_epochs, batch_size, default_rate, decay, momentum, weight_decay) =
+            match (relative, model.name.as_str()) {
+                // Wu 2018: 8, then 1 from two thirds, 1/8 from five sixths of the epochs.
+                (true, "vgg7") => (300, 128, 8.0, 1.0, 0.0, 0.0),
+                (true, "digits-cnn") => (30, 32, 8.0, 1.0, 0.0, 0.0),
+                (true, _) => (30, 128, 8.0, 1.0, 0.0, 0.0),
+                // Gupta 2015, section 4.1; the MLP's rate and epochs are not stated there.
+                (false, "mlp") => (15, 100, 0.1, 1.0, 0.0, 0.0),
+                (false, "gupta-cnn") => (20, 100, 0.1, 0.95, 0.9, 5e-4),
+                // Section 4.2; momentum is not stated there.
+                (false, "gupta-cifar") => (120, 100, 0.01, 1.0, 0.9, 0.0),
+                (false, "digits-cnn") => (30, 32, 0.02, 1.0, 0.9, 0.0),
+                (false, _) => (30, 128, 0.02, 1.0, 0.9, 5e-4),
+            };
+        let epochs = epochs.and_then(|e| u32::try_from(e).ok()).unwrap_or(default_epochs);
+        let learning_rate = rate.unwrap_or(default_rate);
+        let at = |thirds_of_half: u32| (epochs * thirds_of_half).div_ceil(6);
+        let schedule = match (relative, model.name.as_str()) {
+            (true, _) => vec![(at(4), learning_rate / 8.0), (at(5), learning_rate / 64.0)],
+            (false, "gupta-cifar") => {
+                [(50, 2.0), (75, 4.0), (100, 8.0)].map(|(e, d)| (e, learning_rate / d)).to_vec()
+            }
+            (false, "mlp" | "gupta-cnn") => vec![],
+            (false, _) => vec![(at(4), learning_rate / 10.0), (at(5), learning_rate / 100.0)],
+        };
+        let photographs = data == "cifar-10";
+        Self {
+            seed: 1,
+            epochs,
+            max_steps: 0,
+            batch_size,
+            learning_rate,
+            schedule,
+            decay,
+            momentum,
+            weight_decay,
+            pad: if photographs && model.name != "gupta-cifar" { 4 } else { 0 },
+            flip: photographs && model.name != "gupta-cifar",
+            checkpoint_every: 500,
+        }
+    }
+}
+
+fn number(value: &toml::Value) -> Option<f64> {
+    #[allow(clippy::cast_precision_loss, reason = "a setting beyond 2^53 is refused later")]
+    value.as_float().or_else(|| value.as_integer().map(|i| i as f64))
+}
+
+fn parse_table(text: &str) -> Result<toml::Table, TrainError> {
+    text.parse().map_err(|e: toml::de::Error| TrainError::Setting(e.to_string()))
+}
+
+fn read(path: &str) -> Result<String, TrainError> {
+    std::fs::read_to_string(Path::new(path)).map_err(|e| {
+        TrainError::Setting(format!("{path}: cannot read: {e}; name a preset or a TOML file that exists"))
+    })
+}
+
+fn in_file(path: &str, error: impl std::fmt::Display) -> TrainError {
+    TrainError::Setting(format!("{path}: {error}"))
+}
+
+fn take_model(
+    keys: &mut toml::Table,
+    data: &str,
+    shape: ImageShape,
+    n_classes: usize,
+) -> Result<Model, TrainError> {
+    match keys.remove("model") {
+        Some(toml::Value::Table(table)) => Ok(Model::from_toml(&table.to_string())?),
+        Some(toml::Value::String(path)) if path.ends_with(".toml") => {
+            Model::from_toml(&read(&path)?).map_err(|e| in_file(&path, e))
+        }
+        Some(toml::Value::String(name)) => fit(intrain_model::preset(&name)?, data, shape, n_classes),
+        None => {
+            let name = match (data, shape.height.min(shape.width)) {
+                ("cifar-10", _) => "vgg7",
+                (_, 0..=13) => "digits-cnn",
+                (_, 14..=28) => "lenet5",
+                _ => "vgg7",
+            };
+            fit(intrain_model::preset(name)?, data, shape, n_classes)
+        }
+        Some(other) => {
+            Err(TrainError::Setting(format!("model = {other} must be a name, a TOML file or a table")))
+        }
+    }
+}
+
+/// A preset takes the data's shape and number of classes; a model of the user's own must fit as it is.
+fn fit(mut model: Model, data: &str, shape: ImageShape, n_classes: usize) -> Result<Model, TrainError> {
+    model.input.shape = Shape { h: shape.height, w: shape.width, c: shape.channels };
+    if let Some(LayerKind::Linear { out, .. }) = model.layers.last_mut().map(|layer| &mut layer.kind) {
+        *out = n_classes.max(2);
+    }
+    let name = model.name.clone();
+    model.n_classes().map_err(|e| {
+        TrainError::Setting(format!(
+            "model '{name}' on data '{data}': {e}; choose another model with --model"
+        ))
+    })?;
+    Ok(model)
+}
+
+fn take_recipe(keys: &mut toml::Table, model: &Model) -> Result<Recipe, TrainError> {
+    match keys.remove("recipe") {
+        Some(toml::Value::Table(table)) => Ok(Recipe::from_toml(&table.to_string())?),
+        Some(toml::Value::String(path)) if path.ends_with(".toml") => {
+            Recipe::from_toml(&read(&path)?).map_err(|e| in_file(&path, e))
+        }
+        Some(toml::Value::String(name)) => Ok(intrain_recipe::preset(&with_outputs_of(&name, model))?),
+        None => Ok(intrain_recipe::preset("wage")?),
+        Some(other) => {
+            Err(TrainError::Setting(format!("recipe = {other} must be a name, a TOML file or a table")))
+        }
+    }
+}
+
+/// Gupta's networks have output formats of their own (sections 4.1 and 4.2), where the user names none.
+fn with_outputs_of(spec: &str, model: &Model) -> String {
+    let outputs = match model.name.as_str() {
+        "gupta-cnn" => "Q6.10",
+        "gupta-cifar" => "Q4.12",
+        _ => return spec.to_owned(),
+    };
+    let mut parts: Vec<&str> = spec.split(':').collect();
+    let is_rounding = |part: &&str| matches!(*part, "nearest" | "stochastic");
+    let n_formats = parts.iter().skip(1).filter(|part| !is_rounding(part)).count();
+    if parts[0] != "gupta" || n_formats > 1 {
+        return spec.to_owned();
+    }
+    if n_formats == 0 {
+        parts.insert(1, "Q2.14");
+    }
+    let at = 1 + parts.iter().skip(1).position(|part| !is_rounding(part)).unwrap_or(0);
+    parts.insert(at + 1, outputs);
+    parts.join(":")
+}
+
+/// `a.b.c=value`, where the value is TOML, or a string as it stands.
+fn set(keys: &mut toml::Table, assignment: &str) -> Result<(), TrainError> {
+    let refuse = |reason: &str| TrainError::Setting(format!("--set {assignment}: {reason}"));
+    let (path, text) =
+        assignment.split_once('=').ok_or_else(|| refuse("write key=value, for example seed=3"))?;
+    let value = format!("v = {text}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+    let value = value.unwrap_or_else(|| text.into());
+    let (first, rest) = path.trim().split_once('.').unwrap_or((path.trim(), ""));
+    if rest.is_empty() {
+        keys.insert(first.to_owned(), value);
+        return Ok(());
+    }
+    let mut table = keys
+        .get_mut(first)
+        .and_then(toml::Value::as_table_mut)
+        .ok_or_else(|| refuse("there is no such table"))?;
+    let mut rest = rest;
+    loop {
+        // A row's own name may hold a dot: `recipe.roles.error.loss`.
+        if table.contains_key(rest) || !rest.contains('.') {
+            table.insert(rest.to_owned(), value);
+            return Ok(());
+        }
+        let (head, tail) = rest.split_once('.').unwrap_or((rest, ""));
+        if !table.contains_key(head) {
+            table.insert(rest.to_owned(), value);
+            return Ok(());
+        }
+        table = table
+            .get_mut(head)
+            .and_then(toml::Value::as_table_mut)
+            .ok_or_else(|| refuse("there is no such table"))?;
+        rest = tail;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MNIST: ImageShape = ImageShape { height: 28, width: 28, channels: 1 };
+
+    fn resolve(keys: &str, sets: &[&str]) -> Result<Config, TrainError> {
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        Config::resolve(keys.parse().unwrap(), &sets, MNIST, 10)
+    }
+
+    #[test]
+    fn a_resolved_run_reads_back() {
+        for keys in [
+            "model = 'lenet5'",
+            "model = 'mlp'\nrecipe = 'gupta:nearest'",
+            "recipe = 'float32'\nlearning_rate = 1",
+        ] {
+            let config = resolve(keys, &["seed=7"]).unwrap();
+            assert_eq!(Config::from_toml(&config.to_toml().unwrap()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn wage_schedule_has_the_papers_proportions() {
+        let rates = |epochs: u32| {
+            let config = resolve(&format!("model = 'lenet5'\nepochs = {epochs}"), &[]).unwrap();
+            (0..epochs).map(|e| config.settings.learning_rate_at(e)).collect::<Vec<_>>()
+        };
+        let thirty = rates(30);
+        assert_eq!((thirty[19], thirty[20], thirty[24], thirty[25]), (8.0, 1.0, 1.0, 0.125));
+        assert_eq!(rates(5), [8.0, 8.0, 8.0, 8.0, 1.0]);
+    }
+
+    #[test]
+    fn outputs_follow_guptas_network() {
+        let name = |keys: &str| resolve(keys, &[]).unwrap().recipe.name;
+        assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta'"), "gupta:Q2.14:Q6.10:Q2.14:stochastic");
+        assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta:nearest'"), "gupta:Q2.14:Q6.10:Q2.14:nearest");
+        assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta:Q4.12'"), "gupta:Q4.12:Q6.10:Q2.14:stochastic");
+        assert_eq!(name("model = 'mlp'\nrecipe = 'gupta'"), "gupta");
+    }
+
+    #[test]
+    fn set_reaches_rows_with_dots() {
+        let config =
+            resolve("", &["recipe.roles.error.loss=unit<6>@shift nearest-even", "momentum=0"]).unwrap();
+        assert_eq!(config.recipe.error_at_loss.base.format.bits(), 6);
+    }
+
+    #[test]
+    fn mistakes_name_the_remedy() {
+        for (keys, sets, part) in [
+            ("epoch = 3", &[][..], "did you mean 'epochs'"),
+            ("model = 'lenet'", &[], "did you mean 'lenet5'"),
+            ("recipe = 'wag'", &[], "did you mean 'wage'"),
+            ("learning_rate = 0.3", &[], "not a power of two"),
+            ("epochs = 0", &[], "1..=100000"),
+            ("", &["seed"], "key=value"),
+            ("", &["nothing.here=3"], "no such table"),
+            ("", &["recipe.roles.actvation=exact"], "did you mean 'activation'"),
+            ("seed = 'x'", &[], "invalid type"),
+            ("model = 'nowhere.toml'", &[], "nowhere.toml: cannot read"),
+        ] {
+            let message = resolve(keys, sets).unwrap_err().to_string();
+            assert!(message.contains(part), "{keys} {sets:?}: {message}");
+        }
+    }
+}

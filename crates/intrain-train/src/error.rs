@@ -1,0 +1,127 @@
+//! What can go wrong with a file of a run folder. Each message names the file, what was found and the remedy.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Why a run can't start, or can't go on. Each message names the value, the limit and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A setting of the run.
+    #[error("{0}")]
+    Setting(String),
+    /// A layer whose rows cannot carry an update.
+    #[error("layer '{layer}': {reason}")]
+    Row {
+        /// Its name.
+        layer: String,
+        /// What stands in the way, and what to do.
+        reason: String,
+    },
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] intrain_recipe::RecipeError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] intrain_model::ModelError),
+    /// The two together.
+    #[error(transparent)]
+    Plan(#[from] intrain_nn::PlanError),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] intrain_data::DataError),
+    /// A file of a run.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+}
+
+/// A file of a run that can't be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtefactError {
+    /// There is no such file.
+    #[error("{}: no such file; check the path, or resume from best.ckpt or an older run", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}; {}", .path.display(), remedy(.source))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The file doesn't begin as a checkpoint does.
+    #[error("{}: not a checkpoint: it doesn't begin with \"INTRAIN1\"; pass a .ckpt file of a run", .path.display())]
+    NotACheckpoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file ends too early.
+    #[error(
+        "{}: cut short: {actual} bytes of {expected}; resume from best.ckpt or an older run", .path.display()
+    )]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+        /// Size in bytes that the file should have.
+        expected: u64,
+        /// Size in bytes that it has.
+        actual: u64,
+    },
+    /// The file has a sound beginning, but its content isn't what was written.
+    #[error("{}: damaged: {problem}; resume from best.ckpt or an older run", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        problem: String,
+    },
+    /// A tensor, or the table of them, that a `.safetensors` file can't hold or that isn't supported here.
+    #[error("{}: {problem}", .path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor, its value, the limit, and what to do.
+        problem: String,
+    },
+    /// A line of a metrics file that isn't a row.
+    #[error("{}, line {line}: {problem}; delete the line, or start a new run folder", .path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line number from 1.
+        line: usize,
+        /// The value, and what was expected.
+        problem: String,
+    },
+}
+
+impl ArtefactError {
+    /// Says which file it was and what was tried; for `map_err`.
+    pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| match source.kind() {
+            ErrorKind::NotFound if action == "read" => Self::Missing { path: path.to_owned() },
+            _ => Self::Io { path: path.to_owned(), action, source },
+        }
+    }
+}
+
+/// What to do about an error of the operating system.
+fn remedy(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::NotFound => "create the folder first, or choose another",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "choose a folder that you may write to, or change its permissions"
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free space on that disk or choose another; a file already there is as it was"
+        }
+        ErrorKind::IsADirectory => "that path is a folder; name a file",
+        _ => "check the disk and the path",
+    }
+}

@@ -1,0 +1,286 @@
+//! `metrics.csv`: one line per measurement of a run, appended as the run goes.
+//!
+//! Invariant: whatever stops the run, all lines but perhaps the last are whole, and a resumed run goes on behind the
+//! last line that its checkpoint knows of. Numbers are written so that reading them gives the same `f64`.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::{ArtefactError, atomic_write};
+
+/// The first line of the file: the columns in order.
+pub const HEADER: &str = "step,epoch,learning_rate,train_loss,train_error,test_loss,test_error,dead_updates,\
+                          saturated_weights,images_per_second,seconds";
+const COLUMNS: usize = 11;
+
+/// One measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Row {
+    /// Number of finished steps.
+    pub step: u64,
+    /// Number of finished epochs.
+    pub epoch: u32,
+    /// Learning rate of the last step, as the recipe spells it.
+    pub learning_rate: f64,
+    /// Mean loss over the training images since the row before.
+    pub train_loss: f64,
+    /// Share of those images that were classified wrongly, 0 to 1.
+    pub train_error: f64,
+    /// Mean loss over the test set, if it was evaluated now.
+    pub test_loss: Option<f64>,
+    /// Share of the test images classified wrongly, 0 to 1, if the test set was evaluated now.
+    pub test_error: Option<f64>,
+    /// Share of the updates that left their weight as it was, 0 to 1.
+    pub dead_updates: f64,
+    /// Share of the stored weights at a limit of their format, 0 to 1.
+    pub saturated_weights: f64,
+    /// Training images per second since the row before.
+    pub images_per_second: f64,
+    /// Seconds since the run began, those before a restart included.
+    pub seconds: f64,
+}
+
+impl Row {
+    /// `{:?}` of an `f64` is the shortest text that reads back as the same number; no value is an empty field.
+    fn to_line(self) -> String {
+        let option = |value: Option<f64>| value.map(|v| format!("{v:?}")).unwrap_or_default();
+        format!(
+            "{},{},{:?},{:?},{:?},{},{},{:?},{:?},{:?},{:?}\n",
+            self.step,
+            self.epoch,
+            self.learning_rate,
+            self.train_loss,
+            self.train_error,
+            option(self.test_loss),
+            option(self.test_error),
+            self.dead_updates,
+            self.saturated_weights,
+            self.images_per_second,
+            self.seconds,
+        )
+    }
+
+    /// `Err` says which value of the line is wrong.
+    fn from_line(line: &str) -> Result<Self, String> {
+        let fields: Vec<&str> = line.trim_end_matches('\r').split(',').collect();
+        let fields: [&str; COLUMNS] = fields
+            .try_into()
+            .map_err(|fields: Vec<_>| format!("{} values instead of {COLUMNS}", fields.len()))?;
+        let number = |column| parse::<f64>(&fields, column);
+        let option =
+            |column: usize| if fields[column].is_empty() { Ok(None) } else { number(column).map(Some) };
+        Ok(Self {
+            step: parse(&fields, 0)?,
+            epoch: parse(&fields, 1)?,
+            learning_rate: number(2)?,
+            train_loss: number(3)?,
+            train_error: number(4)?,
+            test_loss: option(5)?,
+            test_error: option(6)?,
+            dead_updates: number(7)?,
+            saturated_weights: number(8)?,
+            images_per_second: number(9)?,
+            seconds: number(10)?,
+        })
+    }
+}
+
+fn parse<T: FromStr>(fields: &[&str; COLUMNS], column: usize) -> Result<T, String> {
+    fields[column].parse().map_err(|_| {
+        let name = HEADER.split(',').nth(column).unwrap_or_default();
+        format!("{name} is '{}', which isn't a number of its kind", fields[column])
+    })
+}
+
+/// A metrics file that is being written.
+#[derive(Debug)]
+pub struct MetricsFile {
+    path: PathBuf,
+    file: File,
+    /// Bytes of whole lines; behind them lies nothing.
+    len: u64,
+}
+
+impl MetricsFile {
+    /// Starts a file without rows, in place of what was there.
+    ///
+    /// # Errors
+    /// [`ArtefactError::Io`] if the system refuses.
+    pub fn create(path: &Path) -> Result<Self, ArtefactError> {
+        Self::with_rows(path, &[])
+    }
+
+    /// Goes on with the file of a stopped run: keeps the rows up to `step` finished steps, drops those behind it.
+    ///
+    /// # Errors
+    /// As [`read`], and [`ArtefactError::Io`] if the system refuses to write; the file is as it was then.
+    pub fn resume(path: &Path, step: u64) -> Result<Self, ArtefactError> {
+        let mut rows = read(path)?;
+        rows.retain(|row| row.step <= step);
+        Self::with_rows(path, &rows)
+    }
+
+    fn with_rows(path: &Path, rows: &[Row]) -> Result<Self, ArtefactError> {
+        let mut text = format!("{HEADER}\n");
+        rows.iter().for_each(|row| text.push_str(&row.to_line()));
+        atomic_write(path, text.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(path).map_err(ArtefactError::io(path, "open"))?;
+        Ok(Self { path: path.to_owned(), file, len: text.len() as u64 })
+    }
+
+    /// Adds one row; it has left this process when the call returns.
+    ///
+    /// # Errors
+    /// [`ArtefactError::Io`] if the system refuses, as on a full disk. A part of the line is taken back then, so that
+    /// the next row doesn't land behind it.
+    pub fn append(&mut self, row: &Row) -> Result<(), ArtefactError> {
+        let line = row.to_line();
+        if let Err(error) = self.file.write_all(line.as_bytes()) {
+            // The first error is the one to tell, and a reader drops a last line that isn't whole.
+            let _ = self.file.set_len(self.len);
+            return Err(ArtefactError::io(&self.path, "add a line")(error));
+        }
+        self.len += line.len() as u64;
+        Ok(())
+    }
+}
+
+/// Reads all rows. A last line without its line feed is what a crash leaves behind, and is dropped.
+///
+/// # Errors
+/// [`ArtefactError::Missing`], [`ArtefactError::Io`], and [`ArtefactError::Line`] for another line that isn't a row.
+pub fn read(path: &Path) -> Result<Vec<Row>, ArtefactError> {
+    let bytes = std::fs::read(path).map_err(ArtefactError::io(path, "read"))?;
+    let problem = |line, problem| ArtefactError::Line { path: path.to_owned(), line, problem };
+
+    let mut lines = bytes.split(|&byte| byte == b'\n').map(|line| String::from_utf8_lossy(line));
+    lines.next_back();
+    let header = lines.next().unwrap_or_default();
+    if header.trim_end_matches('\r') != HEADER {
+        return Err(problem(1, format!("the header isn't '{HEADER}'")));
+    }
+    lines.zip(2..).map(|(line, number)| Row::from_line(&line).map_err(|e| problem(number, e))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(step: u64) -> Row {
+        Row {
+            step,
+            epoch: 1,
+            learning_rate: 0.1,
+            train_loss: 1e-300,
+            train_error: 1.0 / 3.0,
+            test_error: step.is_multiple_of(2).then_some(0.25),
+            seconds: 12.5,
+            ..Row::default()
+        }
+    }
+
+    fn file_with(rows: &[Row]) -> (tempfile::TempDir, PathBuf, MetricsFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let mut file = MetricsFile::create(&path).unwrap();
+        rows.iter().for_each(|row| file.append(row).unwrap());
+        (folder, path, file)
+    }
+
+    #[test]
+    fn the_text_is_fixed() {
+        let (_folder, path, _file) = file_with(&[row(1), row(2)]);
+        let text = fs::read_to_string(path).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0].split(',').count(), COLUMNS);
+        assert_eq!(lines[1], "1,1,0.1,1e-300,0.3333333333333333,,,0.0,0.0,0.0,12.5");
+        assert_eq!(lines[2], "2,1,0.1,1e-300,0.3333333333333333,,0.25,0.0,0.0,0.0,12.5");
+    }
+
+    #[test]
+    fn a_crash_costs_at_most_the_last_line() {
+        let rows = [row(1), row(2), row(3)];
+        let (_folder, path, _file) = file_with(&rows);
+        let whole = fs::read(&path).unwrap();
+        for end in HEADER.len() + 1..whole.len() {
+            fs::write(&path, &whole[..end]).unwrap();
+            let lines = whole[..end].iter().filter(|&&byte| byte == b'\n').count();
+            assert_eq!(read(&path).unwrap(), rows[..lines - 1], "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn resuming_drops_what_the_checkpoint_does_not_know() {
+        let (_folder, path, file) = file_with(&[row(10), row(20), row(30)]);
+        drop(file);
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"40,2,0.").unwrap();
+        let mut file = MetricsFile::resume(&path, 20).unwrap();
+        file.append(&row(21)).unwrap();
+        assert_eq!(read(&path).unwrap(), [row(10), row(20), row(21)]);
+        let missing = MetricsFile::resume(&path.with_file_name("no.csv"), 0).unwrap_err();
+        assert!(matches!(missing, ArtefactError::Missing { .. }));
+    }
+
+    #[test]
+    fn a_wrong_line_is_named() {
+        let (_folder, path, _file) = file_with(&[]);
+        let good = row(1).to_line();
+        let cases = [
+            ("a,b\n".to_owned(), "metrics.csv, line 1: the header isn't"),
+            (String::new(), "line 1: the header"),
+            (format!("{HEADER}\n{good}1,2\n{good}"), "line 3: 2 values instead of 11"),
+            (format!("{HEADER}\n\n"), "line 2: 1 values instead of 11"),
+            (format!("{HEADER}\n{}", good.replacen("0.1", "high", 1)), "line 2: learning_rate is 'high'"),
+            (format!("{HEADER}\n-{good}"), "line 2: step is '-1'"),
+        ];
+        for (text, expected) in cases {
+            fs::write(&path, text).unwrap();
+            let message = read(&path).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains("delete the line"), "{message}");
+        }
+    }
+
+    /// A file opened only for reading refuses the write; the row before must stay the last one.
+    #[test]
+    fn a_refused_row_is_an_error_that_names_the_file() {
+        let (_folder, path, mut file) = file_with(&[row(1)]);
+        file.file = File::open(&path).unwrap();
+        let message = file.append(&row(2)).unwrap_err().to_string();
+        assert!(message.contains("metrics.csv: cannot add a line"), "{message}");
+        assert_eq!(read(&path).unwrap(), [row(1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_comes_back(a in any::<[f64; 8]>(), test in any::<Option<f64>>(), step: u64, epoch: u32) {
+            let row = Row {
+                step,
+                epoch,
+                learning_rate: a[0],
+                train_loss: a[1],
+                train_error: a[2],
+                test_loss: test,
+                test_error: test,
+                dead_updates: a[3],
+                saturated_weights: a[4],
+                images_per_second: f64::NAN,
+                seconds: f64::INFINITY,
+            };
+            let back = Row::from_line(row.to_line().trim_end()).unwrap();
+            prop_assert_eq!(format!("{:?}", back), format!("{:?}", row));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let (_folder, path, _file) = file_with(&[]);
+            fs::write(&path, [HEADER.as_bytes(), b"\n", &bytes].concat()).unwrap();
+            let _ = read(&path);
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! `report.html`: a run on one page, for a person: numbers, curves, the recipe, the plan, the stored integers.
+//!
+//! Invariant: one file that needs nothing else (no script, no network), with all text from outside escaped.
+
+mod axis;
+mod chart;
+mod number;
+
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+
+use self::axis::Scale;
+use self::chart::Curves;
+use crate::metrics::Row;
+
+/// What a report shows; any part may be empty.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The heading.
+    pub title: String,
+    /// What was run, as name and value: recipe, model, data, seed, hash of the weights, command.
+    pub facts: Vec<(String, String)>,
+    /// The measurements of the run, in the order of their steps.
+    pub curves: Vec<Row>,
+    /// The recipe, as role and quantizer.
+    pub recipe: Vec<(String, String)>,
+    /// What ran, one row for each operation.
+    pub plan: Table,
+    /// The stored weights, one histogram for each layer.
+    pub histograms: Vec<Histogram>,
+    /// What the user should know before trusting the numbers.
+    pub warnings: Vec<String>,
+}
+
+/// A table of texts.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// One for each column.
+    pub headings: Vec<String>,
+    /// Each as long as `headings`.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// How often each stored integer of a layer occurs.
+#[derive(Debug, Clone, Default)]
+pub struct Histogram {
+    /// The layer's name.
+    pub layer: String,
+    /// The format of its integers, as text.
+    pub format: String,
+    /// First integer, last integer, and number of weights from the one to the other; rising and without overlap.
+    pub bins: Vec<(i64, i64, u64)>,
+    /// Number of weights.
+    pub n: u64,
+    /// Share of weights that are zero, 0 to 1.
+    pub zeros_share: f64,
+    /// Share of weights at a limit of their format, 0 to 1.
+    pub at_limit_share: f64,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The drawing library gave up.
+    #[error("report: cannot draw a chart: {0}; the numbers are in metrics.csv")]
+    Draw(String),
+    /// The template engine gave up.
+    #[error("report: cannot fill in the page: {0}; the numbers are in metrics.csv")]
+    Template(#[from] minijinja::Error),
+}
+
+/// Gives the page as HTML.
+///
+/// # Errors
+/// [`ReportError`] if a library that it is made with fails; no content of `report` is known to bring that about.
+pub fn render(report: &Report) -> Result<String, ReportError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let pairs = |pairs: &[(String, String)]| -> Value {
+        pairs.iter().map(|(name, value)| Value::from_iter([name, value])).collect()
+    };
+    let histograms: Result<Vec<Value>, ReportError> = report.histograms.iter().map(histogram).collect();
+    let context = context! {
+        title => &report.title,
+        warnings => Value::from_iter(&report.warnings),
+        headline => headline(&report.curves),
+        facts => pairs(&report.facts),
+        charts => charts(&report.curves)?,
+        histograms => histograms?,
+        recipe => pairs(&report.recipe),
+        plan => context! {
+            headings => Value::from_iter(&report.plan.headings),
+            rows => report.plan.rows.iter().map(Value::from_iter).collect::<Value>(),
+        },
+    };
+    // The name's ending turns escaping on.
+    Ok(environment.render_named_str("report.html", include_str!("template.html"), context)?)
+}
+
+/// The few numbers that most readers came for: label, number, remark.
+fn headline(rows: &[Row]) -> Value {
+    let tested = || rows.iter().filter_map(|row| Some((row, row.test_error.filter(|e| e.is_finite())?)));
+    let best = tested().min_by(|a, b| a.1.total_cmp(&b.1));
+    let last = rows.last();
+    let when = |row: &Row| format!("after epoch {}, step {}", row.epoch, number::grouped(row.step));
+    // The median, because the first rows pay for a cold start.
+    let mut speeds: Vec<f64> =
+        rows.iter().map(|row| row.images_per_second).filter(|v| v.is_finite()).collect();
+    speeds.sort_by(f64::total_cmp);
+    let speed = speeds.get(speeds.len() / 2);
+
+    let card = |label: &str, number: Option<String>, remark: String| {
+        context! { label, number => number.unwrap_or_else(|| number::NONE.into()), remark }
+    };
+    [
+        card(
+            "Test error",
+            tested().next_back().map(|(_, error)| number::percent(error)),
+            tested().next_back().map_or("not measured".into(), |(row, _)| when(row)),
+        ),
+        card(
+            "Best test error",
+            best.map(|(_, error)| number::percent(error)),
+            best.map_or("not measured".into(), |(row, _)| when(row)),
+        ),
+        card(
+            "Training loss",
+            last.map(|row| number::short(row.train_loss)),
+            last.map_or("no rows".into(), |row| format!("error {}", number::percent(row.train_error))),
+        ),
+        card("Images per second", speed.map(|v| number::short(*v)), "median over the run".into()),
+        card(
+            "Time",
+            last.map(|row| number::duration(row.seconds)),
+            last.map_or("no rows".into(), |row| format!("{} steps", number::grouped(row.step))),
+        ),
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// A curve's points: `y` of the rows that have it, over `x`.
+fn points(rows: &[Row], x: impl Fn(&Row) -> f64, y: impl Fn(&Row) -> Option<f64>) -> Vec<(f64, f64)> {
+    rows.iter().filter_map(|row| Some((x(row), y(row)?))).collect()
+}
+
+fn charts(rows: &[Row]) -> Result<Value, ReportError> {
+    let step = |row: &Row| row.step as f64;
+    let chart = |title: &str, legend: &[&str], chart: Curves| -> Result<Value, ReportError> {
+        let svg = chart.svg()?.map(Value::from_safe_string);
+        Ok(
+            context! { title, legend => Value::from_iter(legend.iter().copied()), svg, left_out => chart.n_left_out() },
+        )
+    };
+    let loss = Curves {
+        x_label: "step",
+        y_label: "loss",
+        y_scale: Scale::Log,
+        curves: vec![points(rows, step, |row| Some(row.train_loss)), points(rows, step, |row| row.test_loss)],
+    };
+    let telemetry = Curves {
+        x_label: "step",
+        y_label: "share",
+        y_scale: Scale::Percent,
+        curves: vec![
+            points(rows, step, |row| Some(100.0 * row.dead_updates)),
+            points(rows, step, |row| Some(100.0 * row.saturated_weights)),
+        ],
+    };
+    let learning_rate = Curves {
+        x_label: "step",
+        y_label: "learning rate",
+        y_scale: Scale::Linear,
+        curves: vec![points(rows, step, |row| Some(row.learning_rate))],
+    };
+    [
+        chart("Loss", &["training", "test"], loss),
+        chart("Classification error", &["training", "test"], errors(rows)),
+        chart("Updates and limits", &["updates without effect", "weights at a limit"], telemetry),
+        chart("Learning rate", &["learning rate"], learning_rate),
+    ]
+    .into_iter()
+    .collect::<Result<Vec<Value>, _>>()
+    .map(Value::from)
+}
+
+/// Errors at the end of each epoch; over steps where the run was too short for two epochs.
+fn errors(rows: &[Row]) -> Curves<'static> {
+    let epochs: Vec<Row> = rows
+        .chunk_by(|a, b| a.epoch == b.epoch)
+        .filter(|rows| rows[0].epoch > 0)
+        .map(|rows| {
+            // The test set may have been evaluated on another row than the epoch's last.
+            let test_error = rows.iter().rev().find_map(|row| row.test_error);
+            Row { test_error, ..rows[rows.len() - 1] }
+        })
+        .collect();
+    let (rows, x_label, x): (_, _, fn(&Row) -> f64) = if epochs.len() >= 2 {
+        (&epochs[..], "epoch", |row| f64::from(row.epoch))
+    } else {
+        (rows, "step", |row| row.step as f64)
+    };
+    Curves {
+        x_label,
+        y_label: "images classified wrongly",
+        y_scale: Scale::Percent,
+        curves: vec![
+            points(rows, x, |row| Some(100.0 * row.train_error)),
+            points(rows, x, |row| row.test_error.map(|error| 100.0 * error)),
+        ],
+    }
+}
+
+fn histogram(histogram: &Histogram) -> Result<Value, ReportError> {
+    Ok(context! {
+        layer => &histogram.layer,
+        format => &histogram.format,
+        n => number::grouped(histogram.n),
+        zeros => number::percent(histogram.zeros_share),
+        at_limit => number::percent(histogram.at_limit_share),
+        svg => chart::bars(histogram)?.map(Value::from_safe_string),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(n: u32) -> Vec<Row> {
+        let row = |i: u32| Row {
+            step: u64::from(i) * 100,
+            epoch: i / 2,
+            learning_rate: 0.1,
+            train_loss: 2.0 / f64::from(i),
+            train_error: 0.5 / f64::from(i),
+            test_loss: i.is_multiple_of(2).then_some(2.1 / f64::from(i)),
+            test_error: i.is_multiple_of(2).then_some(0.6 / f64::from(i)),
+            images_per_second: 1000.0 + f64::from(i),
+            seconds: f64::from(i),
+            ..Row::default()
+        };
+        (1..=n).map(row).collect()
+    }
+
+    fn example() -> Report {
+        let text = |s: &str| s.to_owned();
+        Report {
+            title: text("wage <2-8-8-8> & co"),
+            facts: vec![(text("command"), text("intrain train --set \"a=<b>\""))],
+            curves: rows(8),
+            recipe: vec![(text("weight"), text("unit<2> nearest-even"))],
+            plan: Table {
+                headings: vec![text("operation")],
+                rows: vec![vec![text("<script>alert(1)</script>")]],
+            },
+            histograms: vec![Histogram {
+                layer: text("conv1<x>"),
+                format: text("unit<8>"),
+                bins: (-4..=4).map(|v| (v, v, 10)).collect(),
+                n: 90,
+                zeros_share: 1.0 / 9.0,
+                at_limit_share: f64::NAN,
+            }],
+            warnings: vec![text("a & b")],
+        }
+    }
+
+    #[test]
+    fn the_page_needs_nothing_else_and_escapes_what_it_shows() {
+        let html = render(&example()).unwrap();
+        for outside in ["http", "<script", "src=", "@import", "url(", "<x>", "<2-8-8-8>", "a=<b>"] {
+            assert!(!html.contains(outside), "{outside}");
+        }
+        let shown = ["wage &lt;2-8-8-8&gt; &amp; co", "unit&lt;2&gt; nearest-even", "11.11 %", "a &amp; b"];
+        for shown in shown {
+            assert!(html.contains(shown), "{shown}");
+        }
+        assert_eq!(html.matches("<svg").count(), 5);
+        assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
+    }
+
+    #[test]
+    fn the_headline_has_the_last_and_the_best() {
+        let mut report = example();
+        report.curves[7].test_error = Some(0.9);
+        let html = render(&report).unwrap();
+        for shown in
+            ["90.00 %", "after epoch 4, step 800", "10.00 %", "after epoch 3, step 600", "1,005", "8.0 s"]
+        {
+            assert!(html.contains(shown), "{shown}");
+        }
+    }
+
+    #[test]
+    fn runs_that_ended_early_or_badly_have_a_report_too() {
+        let n_charts = |curves: Vec<Row>| {
+            let html = render(&Report { curves, ..Report::default() }).unwrap();
+            (html.matches("<svg").count(), html.matches("Nothing was measured").count())
+        };
+        assert_eq!(n_charts(vec![]), (0, 4));
+        assert_eq!(n_charts(rows(1)), (4, 0));
+        assert_eq!(n_charts(rows(100)), (4, 0));
+        let untested = |row: Row| Row { test_loss: None, test_error: None, ..row };
+        assert_eq!(n_charts(rows(8).into_iter().map(untested).collect()), (4, 0));
+
+        let lost = Row { train_loss: f64::NAN, learning_rate: f64::INFINITY, ..Row::default() };
+        assert_eq!(n_charts(vec![lost]), (2, 2));
+        let mut partly = rows(8);
+        partly[4].train_loss = f64::NAN;
+        partly[5].train_loss = f64::INFINITY;
+        let html = render(&Report { curves: partly, ..Report::default() }).unwrap();
+        assert!(html.contains("2 values aren't finite and not drawn") && !html.contains("NaN"));
+    }
+}

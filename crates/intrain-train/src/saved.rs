@@ -1,0 +1,319 @@
+//! Networks on disk: checkpoints to go on from, and `model.safetensors` with the integers as integers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use intrain_model::Model;
+use intrain_nn::{BlockPlan, Parameters, Plan, Stored};
+use intrain_num::Round;
+use intrain_recipe::Recipe;
+
+use crate::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
+use crate::config::Config;
+use crate::run::EpochSums;
+use crate::step::Trainer;
+use crate::update::UpdateStats;
+use crate::{ArtefactError, TrainError};
+
+/// Where a run is, besides its tensors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct State {
+    /// Epoch whose recipe is in force.
+    pub(crate) epoch: u32,
+    /// Steps done.
+    pub(crate) step: u64,
+    pub(crate) sums: EpochSums,
+    pub(crate) best_test_error: f64,
+}
+
+/// A network that was saved: enough to evaluate it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedModel {
+    /// The network.
+    pub model: Model,
+    /// Its recipe, as it held at the end.
+    pub recipe: Recipe,
+    /// The data that it was trained on.
+    pub data: String,
+    /// Stored weights and biases, block by block.
+    pub parameters: Vec<Parameters>,
+}
+
+impl From<Stored> for TensorData {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::I8(v) => Self::I8(v),
+            Stored::I16(v) => Self::I16(v),
+            Stored::I32(v) => Self::I32(v),
+            Stored::F32(v) => Self::F32(v),
+        }
+    }
+}
+
+fn stored(data: TensorData) -> Option<Stored> {
+    match data {
+        TensorData::I8(v) => Some(Stored::I8(v)),
+        TensorData::I16(v) => Some(Stored::I16(v)),
+        TensorData::I32(v) => Some(Stored::I32(v)),
+        TensorData::F32(v) => Some(Stored::F32(v)),
+        TensorData::I64(_) | TensorData::U8(_) => None,
+    }
+}
+
+fn parameter_tensors(plan: &Plan, parameters: &[Parameters]) -> Vec<NamedTensor> {
+    let mut tensors = Vec::new();
+    for (block, p) in plan.blocks.iter().zip(parameters) {
+        let mut add = |part: &str, shape: Vec<usize>, stored: &Stored| {
+            tensors.push(NamedTensor {
+                name: format!("{}.{part}", block.name),
+                shape,
+                data: stored.clone().into(),
+            });
+        };
+        add("weight", block.product.weight_shape(), &p.weight);
+        if let Some(bias) = &p.bias {
+            add("bias", vec![block.product.output.c], bias);
+        }
+    }
+    tensors
+}
+
+/// SHA-256 over all stored weights and biases in layer order, little-endian.
+#[must_use]
+pub fn weights_sha256(parameters: &[Parameters]) -> String {
+    let data: Vec<TensorData> = parameters
+        .iter()
+        .flat_map(|p| std::iter::once(&p.weight).chain(&p.bias))
+        .map(|stored| stored.clone().into())
+        .collect();
+    checkpoint::weights_sha256(data.iter())
+}
+
+/// Writes `model.safetensors`.
+///
+/// # Errors
+/// What the system refuses.
+pub fn write_model(
+    path: &Path,
+    config: &Config,
+    plan: &Plan,
+    parameters: &[Parameters],
+) -> Result<(), TrainError> {
+    let recipe = config.recipe.at_epoch(config.settings.epochs.saturating_sub(1));
+    let mut metadata = BTreeMap::from([
+        ("intrain".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("recipe".to_owned(), recipe.to_toml()),
+        ("model".to_owned(), config.model.to_toml()),
+        ("data".to_owned(), config.data.clone()),
+        ("seed".to_owned(), config.settings.seed.to_string()),
+        ("weights_sha256".to_owned(), weights_sha256(parameters)),
+    ]);
+    for block in &plan.blocks {
+        metadata.insert(format!("{}.format", block.name), block.weight.master.format.to_string());
+        metadata.insert(format!("{}.alpha_log2", block.name), block.weight.alpha_log2.to_string());
+    }
+    checkpoint::write_safetensors(path, &metadata, &parameter_tensors(plan, parameters))?;
+    Ok(())
+}
+
+/// Reads a `model.safetensors` that [`write_model`] wrote.
+///
+/// # Errors
+/// A file that is missing, damaged, or not of this program; the tensor that does not fit.
+pub fn read_model(path: &Path) -> Result<SavedModel, TrainError> {
+    let (metadata, tensors) = checkpoint::read_safetensors(path)?;
+    let key = |name: &str| {
+        metadata.get(name).cloned().ok_or_else(|| {
+            let reason = format!(
+                "{}: no '{name}' in its metadata; only a model.safetensors of a run can be read",
+                path.display()
+            );
+            TrainError::Setting(reason)
+        })
+    };
+    let (model, recipe) = (Model::from_toml(&key("model")?)?, Recipe::from_toml(&key("recipe")?)?);
+    let plan = Plan::build(&model, &recipe, 1)?;
+    let mut by_name: BTreeMap<String, NamedTensor> =
+        tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
+    let parameters =
+        plan.blocks.iter().map(|b| take_parameters(path, b, &mut by_name)).collect::<Result<_, _>>()?;
+    Ok(SavedModel { model, recipe, data: key("data")?, parameters })
+}
+
+fn take_parameters(
+    path: &Path,
+    block: &BlockPlan,
+    tensors: &mut BTreeMap<String, NamedTensor>,
+) -> Result<Parameters, TrainError> {
+    let like = |n| Stored::zeros(block.weight.master, n);
+    let weight = take(path, &format!("{}.weight", block.name), &like(block.product.n_weights()), tensors)?;
+    let bias = if block.product.bias {
+        Some(take(path, &format!("{}.bias", block.name), &like(block.product.output.c), tensors)?)
+    } else {
+        None
+    };
+    Ok(Parameters { weight, bias })
+}
+
+/// The tensor of that name, in the type and length of `like`.
+fn take(
+    path: &Path,
+    name: &str,
+    like: &Stored,
+    tensors: &mut BTreeMap<String, NamedTensor>,
+) -> Result<Stored, TrainError> {
+    let damaged =
+        |problem: String| TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem });
+    let tensor = tensors
+        .remove(name)
+        .ok_or_else(|| damaged(format!("there is no tensor '{name}'; it belongs to another network")))?;
+    let found = stored(tensor.data)
+        .filter(|s| std::mem::discriminant(s) == std::mem::discriminant(like) && s.len() == like.len());
+    found.ok_or_else(|| {
+        damaged(format!("tensor '{name}' has another type or length; it belongs to another network"))
+    })
+}
+
+/// Writes a checkpoint in place of the one that was there.
+pub(crate) fn write_checkpoint(
+    path: &Path,
+    config: &Config,
+    trainer: &Trainer,
+    state: &State,
+) -> Result<(), TrainError> {
+    let EpochSums { outcome, updates } = state.sums;
+    let float = |x: f64| format!("{:016x}", x.to_bits());
+    let header = [
+        ("recipe_sha256", config.recipe.sha256()),
+        ("model_sha256", config.model.sha256()),
+        ("seed", config.settings.seed.to_string()),
+        ("epoch", state.epoch.to_string()),
+        ("step", state.step.to_string()),
+        ("loss", float(outcome.loss)),
+        ("n_wrong", outcome.n_wrong.to_string()),
+        ("n", outcome.n.to_string()),
+        ("n_dead", updates.n_dead.to_string()),
+        ("n_saturated", updates.n_saturated.to_string()),
+        ("n_updates", updates.n.to_string()),
+        ("best_test_error", float(state.best_test_error)),
+    ];
+    let mut tensors = parameter_tensors(trainer.plan(), trainer.parameters());
+    for (block, momentum) in trainer.plan().blocks.iter().zip(trainer.optimizer().momentum()) {
+        for (part, stored) in ["weight", "bias"].iter().zip(momentum) {
+            if let Some(stored) = stored {
+                let name = format!("{}.{part}.momentum", block.name);
+                tensors.push(NamedTensor { name, shape: vec![stored.len()], data: stored.clone().into() });
+            }
+        }
+    }
+    let header = header.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    checkpoint::write(path, &Checkpoint { header, tensors })?;
+    Ok(())
+}
+
+/// Reads a checkpoint of the run that `config` describes.
+pub(crate) fn read_checkpoint(path: &Path, config: &Config) -> Result<(State, Vec<NamedTensor>), TrainError> {
+    let Checkpoint { header, tensors } = checkpoint::read(path)?;
+    let damaged =
+        |problem: String| TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem });
+    let text = |key: &str| header.get(key).ok_or_else(|| damaged(format!("'{key}' is not in its header")));
+    for (key, expected) in
+        [("model_sha256", config.model.sha256()), ("recipe_sha256", config.recipe.sha256())]
+    {
+        if *text(key)? != expected {
+            let what = key.trim_end_matches("_sha256");
+            return Err(TrainError::Setting(format!(
+                "{}: it belongs to another {what}; resume it in the run folder that it came from",
+                path.display()
+            )));
+        }
+    }
+    let number = |key: &str| -> Result<u64, TrainError> {
+        text(key)?.parse().map_err(|_| damaged(format!("'{key}' in its header is not a number")))
+    };
+    let float = |key: &str| -> Result<f64, TrainError> {
+        let bits = u64::from_str_radix(text(key)?, 16)
+            .map_err(|_| damaged(format!("'{key}' in its header is not a number")))?;
+        Ok(f64::from_bits(bits))
+    };
+    if number("seed")? != config.settings.seed {
+        return Err(TrainError::Setting(format!(
+            "{}: it belongs to seed {}, not {}",
+            path.display(),
+            number("seed")?,
+            config.settings.seed
+        )));
+    }
+    let small = |key: &str| number(key).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    let outcome = intrain_nn::Outcome { loss: float("loss")?, n_wrong: small("n_wrong")?, n: small("n")? };
+    let updates = UpdateStats {
+        n_dead: number("n_dead")?,
+        n_saturated: number("n_saturated")?,
+        n: number("n_updates")?,
+    };
+    let state = State {
+        epoch: u32::try_from(number("epoch")?)
+            .map_err(|_| damaged("'epoch' in its header is too large".to_owned()))?,
+        step: number("step")?,
+        sums: EpochSums { outcome, updates },
+        best_test_error: float("best_test_error")?,
+    };
+    Ok((state, tensors))
+}
+
+/// Puts a checkpoint's tensors into a trainer of the same network.
+pub(crate) fn restore(
+    path: &Path,
+    tensors: Vec<NamedTensor>,
+    trainer: &mut Trainer,
+    step: u64,
+) -> Result<(), TrainError> {
+    let mut by_name: BTreeMap<String, NamedTensor> =
+        tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
+    let blocks = trainer.plan().blocks.clone();
+    let (parameters, optimizer, steps) = trainer.restore();
+    for ((block, parameters), momentum) in blocks.iter().zip(parameters).zip(optimizer.momentum_mut()) {
+        *parameters = take_parameters(path, block, &mut by_name)?;
+        for (part, stored) in ["weight", "bias"].iter().zip(momentum) {
+            if let Some(stored) = stored {
+                *stored = take(path, &format!("{}.{part}.momentum", block.name), stored, &mut by_name)?;
+            }
+        }
+    }
+    *steps = step;
+    Ok(())
+}
+
+/// Moves stored weights and momentum from one plan's formats to another's of the same network: exactly where the new
+/// step is finer, else to the nearest.
+pub(crate) fn move_parameters(from: &Trainer, to: &mut Trainer) {
+    let plans: Vec<_> = from.plan().blocks.iter().cloned().zip(to.plan().blocks.clone()).collect();
+    let step = from.steps();
+    let (parameters, optimizer, steps) = to.restore();
+    *steps = step;
+    for (i, (old, new)) in plans.into_iter().enumerate() {
+        let (weights, rows) = ((old.weight.master, new.weight.master), (old.momentum, new.momentum));
+        let source = &from.parameters()[i];
+        requantize(&source.weight, &mut parameters[i].weight, weights);
+        if let (Some(a), Some(b)) = (&source.bias, &mut parameters[i].bias) {
+            requantize(a, b, weights);
+        }
+        for (a, b) in from.optimizer().momentum()[i].iter().zip(&mut optimizer.momentum_mut()[i]) {
+            if let (Some(a), Some(b)) = (a, b) {
+                requantize(a, b, rows);
+            }
+        }
+    }
+}
+
+fn requantize(from: &Stored, to: &mut Stored, (old, new): (intrain_num::Quantizer, intrain_num::Quantizer)) {
+    if matches!(from, Stored::F32(_)) {
+        to.clone_from(from);
+        return;
+    }
+    let shift = old.format.frac_bits() - new.format.frac_bits();
+    for i in 0..from.len() {
+        let payload = Round::NearestEven.shift_right(from.payload(i), shift, 0);
+        to.set_payload(i, payload.clamp(new.format.min(), new.format.max()));
+    }
+}

@@ -1,0 +1,96 @@
+//! One training step, on one page: load, forward, loss, backward, update, in the order of the recipe's rows.
+//!
+//! Read this first. Each line names the rows of the recipe that act in it; what the rows mean is
+//! `docs/arithmetic.md`, section 7.
+
+use intrain_data::Batch;
+use intrain_nn::{Context, Network, Outcome, Parameters, Plan, StepKey};
+
+use crate::TrainError;
+use crate::update::{Hyper, Optimizer, UpdateStats};
+
+/// A network that learns: the only owner of stored weights, momentum and the count of steps.
+pub struct Trainer {
+    network: Network,
+    parameters: Vec<Parameters>,
+    optimizer: Optimizer,
+    seed: u64,
+    step: u64,
+}
+
+impl Trainer {
+    /// A trainer before its first step, with initial weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// Rows of the recipe that cannot carry an update.
+    pub fn new(plan: Plan, hyper: Hyper, seed: u64, context: Context) -> Result<Self, TrainError> {
+        let optimizer = Optimizer::new(&plan, hyper)?;
+        let parameters = Parameters::initial(&plan, seed);
+        Ok(Self { network: Network::new(plan, context), parameters, optimizer, seed, step: 0 })
+    }
+
+    /// Learns from one batch with the learning rate `rate`.
+    pub fn step(&mut self, batch: &Batch, rate: f64) -> (Outcome, UpdateStats) {
+        let key = StepKey { seed: self.seed, step: self.step };
+
+        self.network.load(&self.parameters, Some(key)); // weight
+        self.network.forward(&batch.images, Some(key)); // input, accumulator, activation.product, activation
+        let outcome = self.network.outcome(&batch.labels);
+        self.network.backward(&batch.labels, key); // error.loss, error.product, error.activation
+        let stats = self.update(rate, key); // gradient, learning_rate, momentum, update, master
+
+        self.step += 1;
+        (outcome, stats)
+    }
+
+    fn update(&mut self, rate: f64, key: StepKey) -> UpdateStats {
+        let Self { network, parameters, optimizer, .. } = self;
+        let (plan, isa) = (network.plan(), network.context().isa);
+        let gradients = network.gradients();
+        network.context().threads.install(|| optimizer.update(isa, plan, parameters, &gradients, rate, key))
+    }
+
+    /// Loss and mistakes over `batches`, with every rounding as the deployed model has it: nothing random.
+    pub fn evaluate(&mut self, batches: impl Iterator<Item = Batch>) -> Outcome {
+        self.network.load(&self.parameters, None);
+        batches.fold(Outcome::default(), |total, batch| {
+            self.network.forward(&batch.images, None);
+            total.and(self.network.outcome(&batch.labels))
+        })
+    }
+
+    /// Steps done.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Name of the kernels that compute.
+    #[must_use]
+    pub fn kernel(&self) -> &'static str {
+        self.network.context().isa.name()
+    }
+
+    /// What it was built from.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        self.network.plan()
+    }
+
+    /// The stored weights and biases, block by block.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameters] {
+        &self.parameters
+    }
+
+    /// The momentum.
+    #[must_use]
+    pub const fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// Everything that changes in a step, to restore a checkpoint.
+    pub fn restore(&mut self) -> (&mut Vec<Parameters>, &mut Optimizer, &mut u64) {
+        (&mut self.parameters, &mut self.optimizer, &mut self.step)
+    }
+}

@@ -1,0 +1,176 @@
+//! What a run shows of itself: TensorBoard events, warnings with cause and remedy, the report.
+
+use intrain_nn::plan::Promise;
+use intrain_nn::{Plan, Stored};
+use intrain_num::{Quantizer, Round};
+
+use crate::config::Config;
+use crate::metrics::Row;
+use crate::report::{self, Histogram, Report, Table};
+use crate::run::{RunDir, Summary};
+use crate::step::Trainer;
+use crate::tensorboard::EventWriter;
+use crate::{TrainError, atomic_write};
+
+/// The run's TensorBoard events.
+pub(crate) struct Events(EventWriter);
+
+impl Events {
+    pub(crate) fn create(dir: &RunDir) -> Result<Self, TrainError> {
+        Ok(Self(EventWriter::create(&dir.0)?))
+    }
+
+    /// Tells a reader that what it has seen beyond `step` is void.
+    pub(crate) fn restarted_at(&mut self, step: u64) -> Result<(), TrainError> {
+        Ok(self.0.restarted_at(step)?)
+    }
+
+    /// The numbers and the stored integers after an epoch.
+    pub(crate) fn epoch(&mut self, row: &Row, trainer: &Trainer) -> Result<(), TrainError> {
+        let scalars = [
+            ("train/loss", Some(row.train_loss)),
+            ("train/error", Some(row.train_error)),
+            ("test/loss", row.test_loss),
+            ("test/error", row.test_error),
+            ("learning_rate", Some(row.learning_rate)),
+            ("updates/dead", Some(row.dead_updates)),
+            ("updates/saturated", Some(row.saturated_weights)),
+            ("images_per_second", Some(row.images_per_second)),
+        ];
+        for (tag, value) in scalars {
+            if let Some(value) = value {
+                self.0.scalar(tag, row.step, value)?;
+            }
+        }
+        for histogram in histograms(trainer) {
+            #[allow(clippy::cast_precision_loss, reason = "a histogram's numbers are for the eye")]
+            let buckets: Vec<(f64, f64)> =
+                histogram.bins.iter().map(|(_, to, count)| (*to as f64, *count as f64)).collect();
+            self.0.histogram(&format!("weights/{}", histogram.layer), row.step, &buckets)?;
+        }
+        Ok(self.0.flush()?)
+    }
+}
+
+/// A warning where most updates came to nothing although the rounding is not stochastic.
+pub(crate) fn warning(plan: &Plan, row: &Row) -> Option<String> {
+    let nearest =
+        |q: Quantizer| q.format.is_quantized() && !q.round.is_stochastic() && q.round != Round::Floor;
+    let block = plan.blocks.iter().find(|b| nearest(b.update) || nearest(b.gradient))?;
+    (row.dead_updates > 0.5).then(|| {
+        format!(
+            "epoch {}: rounding turned {:.0} % of the updates to nothing ({} in '{}'): most are below half a step; use \
+             stochastic rounding or more fractional bits",
+            row.epoch,
+            100.0 * row.dead_updates,
+            block.update.round,
+            block.name
+        )
+    })
+}
+
+/// Bins of a histogram, at most.
+const BINS: i64 = 64;
+
+/// The stored integers of each layer.
+pub(crate) fn histograms(trainer: &Trainer) -> Vec<Histogram> {
+    let pairs = trainer.plan().blocks.iter().zip(trainer.parameters());
+    pairs
+        .filter_map(|(block, parameters)| histogram(&block.name, block.weight.master, &parameters.weight))
+        .collect()
+}
+
+/// The histogram of one layer's stored integers; `None` for floats.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "counts of weights are far below 2^53")]
+pub fn histogram(layer: &str, master: Quantizer, stored: &Stored) -> Option<Histogram> {
+    if matches!(stored, Stored::F32(_)) || stored.is_empty() {
+        return None;
+    }
+    let payloads = || (0..stored.len()).map(|i| stored.payload(i));
+    let largest = payloads().map(i64::abs).max().unwrap_or(0).max(1);
+    let width = (2 * largest + 1 + BINS - 1) / BINS;
+    let n_bins = usize::try_from((2 * largest + width) / width).unwrap_or(1);
+    let mut counts = vec![0u64; n_bins];
+    let (mut zeros, mut at_limit) = (0u64, 0u64);
+    for payload in payloads() {
+        counts[usize::try_from((payload + largest) / width).unwrap_or(0)] += 1;
+        zeros += u64::from(payload == 0);
+        at_limit += u64::from(payload <= master.format.min() || payload >= master.format.max());
+    }
+    let from = |i: usize| i64::try_from(i).unwrap_or(0) * width - largest;
+    let bins = counts.iter().enumerate().map(|(i, count)| (from(i), from(i) + width - 1, *count)).collect();
+    Some(Histogram {
+        layer: layer.to_owned(),
+        format: master.format.to_string(),
+        bins,
+        n: stored.len() as u64,
+        zeros_share: zeros as f64 / stored.len() as f64,
+        at_limit_share: at_limit as f64 / stored.len() as f64,
+    })
+}
+
+/// The plan as a table for a reader.
+#[must_use]
+pub fn plan_table(plan: &Plan) -> Table {
+    let headings = ["layer", "operation", "format", "arithmetic", "sum at most", "bits", "memory"];
+    let row = |o: intrain_nn::plan::Operation| {
+        let (bound, bits) = o
+            .sum
+            .map_or((String::new(), String::new()), |s| (s.bound.to_string(), s.width_bits().to_string()));
+        let arithmetic = match o.promise {
+            Promise::SameBits => "integer",
+            Promise::SameOnOneMachine => "float",
+        };
+        vec![o.layer, o.name.to_owned(), o.format, arithmetic.to_owned(), bound, bits, size(o.bytes)]
+    };
+    Table {
+        headings: headings.map(str::to_owned).to_vec(),
+        rows: plan.operations().into_iter().map(row).collect(),
+    }
+}
+
+/// Bytes for a reader.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub fn size(bytes: usize) -> String {
+    match bytes {
+        0 => String::new(),
+        1..=1023 => format!("{bytes} B"),
+        1024..=1_048_575 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+pub(crate) fn write_report(
+    dir: &RunDir,
+    config: &Config,
+    trainer: &Trainer,
+    rows: &[Row],
+    summary: &Summary,
+) -> Result<(), TrainError> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let report = Report {
+        title: format!("{} on {} with {}", summary.model, summary.data, summary.recipe),
+        facts: vec![
+            fact("recipe", summary.recipe.clone()),
+            fact("model", format!("{} ({} parameters)", summary.model, trainer.plan().n_parameters())),
+            fact("data", summary.data.clone()),
+            fact("seed", summary.seed.to_string()),
+            fact("steps", summary.steps.to_string()),
+            fact("batch size", config.settings.batch_size.to_string()),
+            fact("learning rate", config.settings.learning_rate.to_string()),
+            fact("weights sha256", summary.weights_sha256.clone()),
+            fact("recipe sha256", config.recipe.sha256()),
+            fact("kernels", trainer.kernel().to_owned()),
+            fact("repeat with", "intrain train config.toml --out NEW_FOLDER".to_owned()),
+        ],
+        curves: rows.to_vec(),
+        recipe: config.recipe.rows(),
+        plan: plan_table(trainer.plan()),
+        histograms: histograms(trainer),
+        warnings: trainer.plan().warnings.iter().map(|w| format!("{}: {}", w.role, w.message)).collect(),
+    };
+    let page = report::render(&report).map_err(|e| TrainError::Setting(e.to_string()))?;
+    Ok(atomic_write(&dir.report(), page.as_bytes())?)
+}

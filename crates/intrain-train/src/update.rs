@@ -1,0 +1,421 @@
+//! The station where stored weights change: gradient -> learning rate, momentum, weight decay -> update -> master.
+//!
+//! Sections 7 and 8 of `docs/arithmetic.md`: one rounding between the gradient's exact sum and the stored weight.
+
+use intrain_kernels::update::{self, Args};
+use intrain_kernels::{Integer, Isa, max_abs};
+use intrain_nn::plan::Operand;
+use intrain_nn::{BlockGradient, BlockPlan, Gradient, Parameters, Plan, StepKey, Stored};
+use intrain_num::random::{Purpose, Stream};
+use intrain_num::scale::round_log2;
+use intrain_num::{Format, Overflow, Quantizer, Scale};
+use rayon::prelude::*;
+
+use crate::TrainError;
+use crate::rate::Rate;
+
+/// What stays the same over a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hyper {
+    /// Share of the momentum that is kept; 0 without momentum.
+    pub momentum: f64,
+    /// Share of the weight that is added to its gradient.
+    pub weight_decay: f64,
+}
+
+/// What happened to a step's updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UpdateStats {
+    /// Elements whose gradient was not zero and whose update rounding turned to nothing.
+    pub n_dead: u64,
+    /// Elements that were held at an end of their format.
+    pub n_saturated: u64,
+    /// Elements.
+    pub n: u64,
+}
+
+impl UpdateStats {
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            n_dead: self.n_dead + other.n_dead,
+            n_saturated: self.n_saturated + other.n_saturated,
+            n: self.n + other.n,
+        }
+    }
+}
+
+/// Momentum of each block's weights and biases, and how updates are made.
+#[derive(Debug, Clone)]
+pub struct Optimizer {
+    hyper: Hyper,
+    /// `[weight, bias]` of each block; empty without momentum.
+    momentum: Vec<[Option<Stored>; 2]>,
+}
+
+impl Optimizer {
+    /// Checks that the plan's rows can carry an update, and starts with no momentum.
+    ///
+    /// # Errors
+    /// The row that stands in the way.
+    pub fn new(plan: &Plan, hyper: Hyper) -> Result<Self, TrainError> {
+        if !(0.0..1.0).contains(&hyper.momentum) || !(0.0..1.0).contains(&hyper.weight_decay) {
+            let reason = format!(
+                "momentum {} and weight decay {} must be at least 0 and below 1",
+                hyper.momentum, hyper.weight_decay
+            );
+            return Err(TrainError::Setting(reason));
+        }
+        for block in &plan.blocks {
+            check(block, hyper)?;
+        }
+        let zeros = |b: &BlockPlan, n| {
+            (hyper.momentum > 0.0)
+                .then(|| Stored::zeros(if is_float(b) { Quantizer::FLOAT } else { b.momentum }, n))
+        };
+        let momentum = plan
+            .blocks
+            .iter()
+            .map(|b| {
+                [zeros(b, b.product.n_weights()), zeros(b, b.product.output.c).filter(|_| b.product.bias)]
+            })
+            .collect();
+        Ok(Self { hyper, momentum })
+    }
+
+    /// The momentum's tensors, `[weight, bias]` of each block.
+    #[must_use]
+    pub fn momentum(&self) -> &[[Option<Stored>; 2]] {
+        &self.momentum
+    }
+
+    /// The same, to restore a checkpoint.
+    pub fn momentum_mut(&mut self) -> &mut [[Option<Stored>; 2]] {
+        &mut self.momentum
+    }
+
+    /// Changes every parameter once. `rate` is the learning rate of this step, for a batch of `batch_size`.
+    pub fn update(
+        &mut self,
+        isa: Isa,
+        plan: &Plan,
+        parameters: &mut [Parameters],
+        gradients: &[BlockGradient<'_>],
+        rate: f64,
+        key: StepKey,
+    ) -> UpdateStats {
+        let mut stats = UpdateStats::default();
+        for (((block, parameters), gradients), momentum) in
+            plan.blocks.iter().zip(parameters).zip(gradients).zip(&mut self.momentum)
+        {
+            // A relative gradient (`@shift`) has no size, so neither has its batch.
+            let scale = if block.gradient.scale == Scale::Shift {
+                1.0
+            } else {
+                f64::from(u32::try_from(plan.batch_size).unwrap_or(u32::MAX))
+            };
+            let station = Station { isa, block, rate, rate_of_sum: rate / scale, hyper: self.hyper };
+            let [weight_momentum, bias_momentum] = momentum;
+            let n = parameters.weight.len() as u64;
+            stats = stats.and(station.run(
+                gradients.weight,
+                &mut parameters.weight,
+                weight_momentum.as_mut(),
+                Part::weight(block),
+                key,
+            ));
+            if let (Some(gradient), Some(bias)) = (gradients.bias, &mut parameters.bias) {
+                stats =
+                    stats.and(station.run(gradient, bias, bias_momentum.as_mut(), Part::bias(block, n), key));
+            }
+        }
+        stats
+    }
+}
+
+fn is_float(block: &BlockPlan) -> bool {
+    block.weight.master.format == Format::Float32
+}
+
+/// The one quantizer that rounds an update: the first of the rows gradient, momentum (where there is any), update.
+fn rounding_row(block: &BlockPlan, hyper: Hyper) -> Quantizer {
+    let rows = [Some(block.gradient), (hyper.momentum > 0.0).then_some(block.momentum), Some(block.update)];
+    rows.into_iter().flatten().find(|q| q.format.is_quantized()).unwrap_or(block.weight.master)
+}
+
+fn check(block: &BlockPlan, hyper: Hyper) -> Result<(), TrainError> {
+    if is_float(block) {
+        return Ok(());
+    }
+    let refuse = |reason: String| Err(TrainError::Row { layer: block.name.clone(), reason });
+    let (row, master) = (rounding_row(block, hyper), block.weight.master);
+    if row.format.frac_bits() != master.format.frac_bits() {
+        return refuse(format!(
+            "an update in {} does not lie on the grid of the stored weight {}; give both the same fractional bits",
+            row.format, master.format
+        ));
+    }
+    let uses_terms = hyper.momentum > 0.0 || hyper.weight_decay > 0.0;
+    if uses_terms && block.gradient.format.is_quantized() {
+        return refuse(
+            "momentum and weight decay need the row 'gradient' to be exact (a relative gradient cannot be added to \
+             anything); set both to 0 for this recipe"
+                .to_owned(),
+        );
+    }
+    if hyper.momentum > 0.0 && !block.momentum.format.is_quantized() {
+        return refuse(
+            "the row 'momentum' is exact, so there is no format to store it in; give it one".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// What an update of one block needs.
+struct Station<'a> {
+    isa: Isa,
+    block: &'a BlockPlan,
+    rate: f64,
+    /// Learning rate for a gradient that was summed over the batch.
+    rate_of_sum: f64,
+    hyper: Hyper,
+}
+
+/// Weights or biases of a block.
+struct Part {
+    /// Binary digits behind the point of the gradient's sum.
+    gradient_frac_bits: i32,
+    /// Number of the first element in the block's random streams: biases follow the weights.
+    first_element: u64,
+}
+
+impl Part {
+    const fn weight(block: &BlockPlan) -> Self {
+        let Operand { frac_bits, .. } = block.input_operand;
+        Self { gradient_frac_bits: frac_bits + block.error_operand.frac_bits, first_element: 0 }
+    }
+
+    const fn bias(block: &BlockPlan, n_weights: u64) -> Self {
+        Self { gradient_frac_bits: block.error_operand.frac_bits, first_element: n_weights }
+    }
+}
+
+/// Elements that one thread updates at a time.
+const CHUNK: usize = 1 << 15;
+
+impl Station<'_> {
+    fn run(
+        &self,
+        gradient: &Gradient,
+        master: &mut Stored,
+        momentum: Option<&mut Stored>,
+        part: Part,
+        key: StepKey,
+    ) -> UpdateStats {
+        match (gradient, master) {
+            (Gradient::F32(g), Stored::F32(w)) => {
+                self.float(g, w, momentum);
+                UpdateStats { n: w.len() as u64, ..UpdateStats::default() }
+            }
+            (gradient, master) if momentum.is_none() && self.hyper.weight_decay == 0.0 => {
+                self.fused(gradient, master, &part, key)
+            }
+            (gradient, master) => self.with_terms(gradient, master, momentum, &part, key),
+        }
+    }
+
+    /// `v = momentum * v + rate * (g / batch + decay * w); w -= v`, in float.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "hyperparameters are rounded to the float they act in"
+    )]
+    fn float(&self, gradient: &[f32], weight: &mut [f32], momentum: Option<&mut Stored>) {
+        let (rate, decay) = (self.rate_of_sum as f32, (self.rate * self.hyper.weight_decay) as f32);
+        match momentum {
+            Some(Stored::F32(v)) => {
+                let keep = self.hyper.momentum as f32;
+                weight.par_iter_mut().zip(gradient).zip(v).with_min_len(CHUNK).for_each(|((w, g), v)| {
+                    *v = keep * *v + (rate * g + decay * *w);
+                    *w -= *v;
+                });
+            }
+            _ => weight
+                .par_iter_mut()
+                .zip(gradient)
+                .with_min_len(CHUNK)
+                .for_each(|(w, g)| *w -= rate * g + decay * *w),
+        }
+    }
+
+    fn stream(&self, row: Quantizer, key: StepKey) -> Option<Stream> {
+        let purpose = if self.block.gradient.format.is_quantized() {
+            Purpose::Gradient
+        } else if self.hyper.momentum > 0.0 {
+            Purpose::Momentum
+        } else {
+            Purpose::Update
+        };
+        row.round.is_stochastic().then(|| Stream::new(key.seed, purpose, self.block.index, key.step))
+    }
+
+    /// `(limit before the update, least and largest stored payload)`.
+    fn limits(&self) -> (Option<i64>, i64, i64) {
+        let master = self.block.weight.master;
+        let (min, max) = (master.format.min(), master.format.max());
+        match master.overflow {
+            Overflow::ClipBefore { limit } => (Some(limit), min, max),
+            Overflow::Clip { limit } => (None, min.max(-limit), max.min(limit)),
+            Overflow::Saturate | Overflow::Wrap => (None, min, max),
+        }
+    }
+
+    /// Learning rate times gradient, rounded once, subtracted: one pass over the weights.
+    fn fused(&self, gradient: &Gradient, master: &mut Stored, part: &Part, key: StepKey) -> UpdateStats {
+        let row = rounding_row(self.block, self.hyper);
+        let rate = Rate::new(self.rate_of_sum);
+        let shift = match row.scale {
+            // Exact: rate * G / 2^n in steps of one payload, whatever the gradient's own last bit is worth.
+            Scale::Shift => round_log2(largest(self.isa, gradient)).unwrap_or(0) - rate.exponent,
+            Scale::One | Scale::Alpha => part.gradient_frac_bits - rate.exponent - row.format.frac_bits(),
+        };
+        // A relative update (`@shift`) is not held: WAGE's steps may be as large as the learning rate.
+        let (update_min, update_max) = if row.scale == Scale::Shift {
+            (-(1 << 62), 1 << 62)
+        } else {
+            (row.format.min(), row.format.max())
+        };
+        let (before, master_min, master_max) = self.limits();
+        let stream = self.stream(row, key);
+        let each = Each {
+            isa: self.isa,
+            multiplier: rate.mantissa,
+            shift,
+            row,
+            stream,
+            first_element: part.first_element,
+            update: (update_min, update_max),
+            before,
+            master: (master_min, master_max),
+        };
+        match (gradient, master) {
+            (Gradient::I32(g), Stored::I8(w)) => each.run(g, w),
+            (Gradient::I32(g), Stored::I16(w)) => each.run(g, w),
+            (Gradient::I32(g), Stored::I32(w)) => each.run(g, w),
+            (Gradient::I64(g), Stored::I8(w)) => each.run(g, w),
+            (Gradient::I64(g), Stored::I16(w)) => each.run(g, w),
+            (Gradient::I64(g), Stored::I32(w)) => each.run(g, w),
+            (Gradient::F32(_), _) | (_, Stored::F32(_)) => {
+                unreachable!("a plan is float in every role or in none")
+            }
+        }
+    }
+
+    /// `v = round(mu * v + rate * (G / batch + decay * W))`, exact in 128 bits before the one rounding; `W = W - v`.
+    fn with_terms(
+        &self,
+        gradient: &Gradient,
+        master: &mut Stored,
+        mut momentum: Option<&mut Stored>,
+        part: &Part,
+        key: StepKey,
+    ) -> UpdateStats {
+        let row = rounding_row(self.block, self.hyper);
+        let stream = self.stream(row, key);
+        let of_gradient = Rate::new(self.rate_of_sum);
+        let of_weight = Rate::new(self.rate * self.hyper.weight_decay);
+        let of_momentum = Rate::new(self.hyper.momentum);
+        let step_bits = row.format.frac_bits();
+        // Binary digits behind the point of each term, and of their exact sum.
+        let digits = [
+            part.gradient_frac_bits - of_gradient.exponent,
+            self.block.weight.master.format.frac_bits() - of_weight.exponent,
+            step_bits - of_momentum.exponent,
+        ];
+        let common = digits.into_iter().max().unwrap_or(0);
+        let term = |rate: &Rate, payload: i64, digits: i32| {
+            (i128::from(rate.mantissa) * i128::from(payload)) << (common - digits)
+        };
+        let (before, min, max) = self.limits();
+        let mut stats = UpdateStats { n: master.len() as u64, ..UpdateStats::default() };
+        for i in 0..master.len() {
+            let (g, w) = (element(gradient, i), master.payload(i));
+            let v = momentum.as_ref().map_or(0, |v| v.payload(i));
+            let sum = term(&of_gradient, g, digits[0])
+                + term(&of_weight, w, digits[1])
+                + term(&of_momentum, v, digits[2]);
+            let word = stream.map_or(0, |s| s.word(part.first_element + i as u64));
+            let rounded = row.round.shift_right_wide(sum, common - step_bits, word);
+            let u = rounded.clamp(row.format.min(), row.format.max());
+            if let Some(v) = momentum.as_mut() {
+                v.set_payload(i, u);
+            }
+            let next = before.map_or(w, |limit| w.clamp(-limit, limit)) - u;
+            master.set_payload(i, next.clamp(min, max));
+            stats.n_dead += u64::from(u == 0 && sum != 0);
+            stats.n_saturated += u64::from(next != next.clamp(min, max));
+        }
+        stats
+    }
+}
+
+fn element(gradient: &Gradient, i: usize) -> i64 {
+    match gradient {
+        Gradient::I32(g) => g[i].into(),
+        Gradient::I64(g) => g[i],
+        Gradient::F32(_) => 0,
+    }
+}
+
+fn largest(isa: Isa, gradient: &Gradient) -> u64 {
+    match gradient {
+        Gradient::I32(g) => g.par_chunks(CHUNK).map(|g| max_abs::run(isa, g)).max().unwrap_or(0),
+        Gradient::I64(g) => g.par_chunks(CHUNK).map(|g| max_abs::run(isa, g)).max().unwrap_or(0),
+        Gradient::F32(_) => 0,
+    }
+}
+
+/// What the update kernel needs for each chunk.
+struct Each {
+    isa: Isa,
+    multiplier: i64,
+    shift: i32,
+    row: Quantizer,
+    stream: Option<Stream>,
+    first_element: u64,
+    update: (i64, i64),
+    before: Option<i64>,
+    master: (i64, i64),
+}
+
+impl Each {
+    fn run<G: Integer + Sync, W: Integer + Send>(&self, gradient: &[G], master: &mut [W]) -> UpdateStats {
+        let n = master.len() as u64;
+        let stats = master
+            .par_chunks_mut(CHUNK)
+            .zip(gradient.par_chunks(CHUNK))
+            .enumerate()
+            .map(|(i, (master, gradient))| {
+                let counts = update::run(
+                    self.isa,
+                    Args {
+                        gradient,
+                        master,
+                        multiplier: self.multiplier,
+                        shift: self.shift,
+                        round: self.row.round,
+                        stream: self.stream,
+                        first_element: self.first_element + (i * CHUNK) as u64,
+                        update_min: self.update.0,
+                        update_max: self.update.1,
+                        before: self.before,
+                        master_min: self.master.0,
+                        master_max: self.master.1,
+                    },
+                );
+                UpdateStats { n_dead: counts.dead, n_saturated: counts.clamped, n: 0 }
+            })
+            .reduce(UpdateStats::default, UpdateStats::and);
+        UpdateStats { n, ..stats }
+    }
+}
