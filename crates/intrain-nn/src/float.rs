@@ -84,7 +84,7 @@ impl Carrier for Float {
     }
 
     fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut FloatScratch, _: Mode) {
-        let out = if plan.has_exact_output() && !item.sums.is_empty() { item.sums } else { item.payload };
+        let out = item.payload;
         match plan.pool {
             None => {
                 out.copy_from_slice(&scratch.sums);
@@ -107,7 +107,7 @@ impl Carrier for Float {
         sums: &[f32],
         f: impl FnOnce(&LogitsRef<'_>) -> R,
     ) -> R {
-        f(&LogitsRef::Floats(if sums.is_empty() { payload } else { sums }))
+        f(&LogitsRef::Floats(payload))
     }
 
     fn error_at_loss(

@@ -365,7 +365,7 @@ impl BlockPlan {
     /// Whether the loss sees this block's exact sums.
     #[must_use]
     pub const fn has_exact_output(&self) -> bool {
-        !self.activation_at_product.format.is_quantized() && !self.activation.format.is_quantized()
+        matches!((self.activation_at_product.format, self.activation.format), (Format::Exact, Format::Exact))
     }
 }
 

@@ -50,13 +50,16 @@ impl Axis {
     /// From a tick to a tick around the values.
     pub(super) fn around(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Self {
         let (from, to) = span(values.clone());
-        let positive = values.fold(f64::INFINITY, f64::min) > 0.0;
+        let positive = values.clone().fold(f64::INFINITY, f64::min) > 0.0;
+        let highest = values.fold(f64::NEG_INFINITY, f64::max);
         if scale == Scale::Log && positive && to / from >= 10.0 {
             return Self::log(from, to);
         }
         let scale = if scale == Scale::Log { Scale::Linear } else { scale };
         // A range that begins near zero begins at zero, so that heights can be compared.
         let from = if from > 0.0 && from < 0.5 * to { 0.0 } else { from };
+        // A lone value widens the range, but a share has its end.
+        let to = if scale == Scale::Percent && highest <= 100.0 { to.min(100.0) } else { to };
         let step = round_step((to - from) / 5.0, scale);
         let (from, to) = ((from / step).floor() * step, (to / step).ceil() * step);
         Self { from, to, ticks: multiples(step, from, to), scale, decimals: decimals_of(step) }
@@ -168,6 +171,7 @@ mod tests {
     fn ticks_are_round_numbers() {
         let around = |scale, values: &[f64]| labels(&Axis::around(scale, values.iter().copied()));
         assert_eq!(around(Scale::Percent, &[3.1, 41.0]), ["0 %", "10 %", "20 %", "30 %", "40 %", "50 %"]);
+        assert_eq!(around(Scale::Percent, &[90.0]), ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]);
         assert_eq!(around(Scale::Linear, &[0.31, 0.35]), ["0.31", "0.32", "0.33", "0.34", "0.35"]);
         assert_eq!(around(Scale::Log, &[0.04, 2.3]), ["0.05", "0.1", "0.2", "0.5", "1", "2"]);
         assert_eq!(around(Scale::Log, &[0.0, 2.0]), ["0.0", "0.5", "1.0", "1.5", "2.0"]);

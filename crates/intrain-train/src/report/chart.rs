@@ -57,8 +57,8 @@ impl Curves<'_> {
         let y_label = if y.is_log() { format!("{} (log scale)", self.y_label) } else { self.y_label.into() };
         let mut chart = ChartBuilder::on(area)
             .margin(24)
-            .x_label_area_size(88)
-            .y_label_area_size(136)
+            .x_label_area_size(80)
+            .y_label_area_size(150)
             .build_cartesian_2d(x.clone(), y.clone())?;
         chart
             .configure_mesh()
@@ -67,8 +67,8 @@ impl Curves<'_> {
             .light_line_style(TRANSPARENT)
             .axis_style(INK.stroke_width(2))
             .set_all_tick_mark_size(8)
-            .label_style(text(26.0))
-            .axis_desc_style(text(26.0))
+            .label_style(text(30.0))
+            .axis_desc_style(text(30.0))
             .x_label_formatter(&|value| x.label(*value))
             .y_label_formatter(&|value| y.label(*value))
             .x_desc(self.x_label)
@@ -152,7 +152,7 @@ fn draw_bars(area: &Area, bars: &[(f64, f64, f64)], x: Axis, y: Axis) -> Result<
         .draw()?;
     // Few bars stand apart; many touch, because a gap would be as wide as they are.
     let gap = if bars.len() <= 48 { 4 } else { 0 };
-    chart.draw_series(bars.iter().map(|&(from, to, height)| {
+    chart.draw_series(bars.iter().filter(|bar| bar.2 > 0.0).map(|&(from, to, height)| {
         let mut bar = Rectangle::new([(from, 0.0), (to, height)], BAR.filled());
         bar.set_margin(0, 0, gap, gap);
         bar

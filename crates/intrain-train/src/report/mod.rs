@@ -102,7 +102,7 @@ fn headline(rows: &[Row]) -> Value {
     let tested = || rows.iter().filter_map(|row| Some((row, row.test_error.filter(|e| e.is_finite())?)));
     let best = tested().min_by(|a, b| a.1.total_cmp(&b.1));
     let last = rows.last();
-    let when = |row: &Row| format!("after epoch {}, step {}", row.epoch, number::grouped(row.step));
+    let when = |row: &Row| format!("epoch {}, step {}", row.epoch, number::grouped(row.step));
     // The median, because the first rows pay for a cold start.
     let mut speeds: Vec<f64> =
         rows.iter().map(|row| row.images_per_second).filter(|v| v.is_finite()).collect();
@@ -284,9 +284,7 @@ mod tests {
         let mut report = example();
         report.curves[7].test_error = Some(0.9);
         let html = render(&report).unwrap();
-        for shown in
-            ["90.00 %", "after epoch 4, step 800", "10.00 %", "after epoch 3, step 600", "1,005", "8.0 s"]
-        {
+        for shown in ["90.00 %", "epoch 4, step 800", "10.00 %", "epoch 3, step 600", "1,005", "8.0 s"] {
             assert!(html.contains(shown), "{shown}");
         }
     }
