@@ -118,7 +118,7 @@ impl<C: Carrier> Block<C> {
 
     /// The gradients from the activations that entered and the errors at the product.
     pub(crate) fn learn(&mut self, isa: Isa, input: &[C::Payload], error: &[C::Payload]) {
-        C::gradient(isa, &self.plan, &self.product, input, error, &mut self.gradient);
+        C::gradient(isa, &self.plan, &mut self.product, input, error, &mut self.gradient);
         self.bias_gradient = self.plan.product.bias.then(|| C::bias_gradient(&self.plan, error));
     }
 

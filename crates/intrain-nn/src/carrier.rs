@@ -97,7 +97,7 @@ pub(crate) trait Carrier: Send + Sync + 'static {
     fn gradient(
         isa: Isa,
         plan: &BlockPlan,
-        product: &Self::Product,
+        product: &mut Self::Product,
         input: &[Self::Payload],
         error: &[Self::Payload],
         out: &mut Gradient,

@@ -101,12 +101,7 @@ impl Carrier for Float {
         }
     }
 
-    fn with_logits<R>(
-        _: &BlockPlan,
-        payload: &[f32],
-        sums: &[f32],
-        f: impl FnOnce(&LogitsRef<'_>) -> R,
-    ) -> R {
+    fn with_logits<R>(_: &BlockPlan, payload: &[f32], _: &[f32], f: impl FnOnce(&LogitsRef<'_>) -> R) -> R {
         f(&LogitsRef::Floats(payload))
     }
 
@@ -159,7 +154,7 @@ impl Carrier for Float {
     fn gradient(
         _: Isa,
         plan: &BlockPlan,
-        _: &FloatProduct,
+        _: &mut FloatProduct,
         input: &[f32],
         error: &[f32],
         out: &mut Gradient,

@@ -38,8 +38,10 @@ pub(crate) trait Width: Send + Sync + 'static {
     const SUM_MAX: u128;
 
     fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
-    fn pack_weights(source: Source<'_, Self::Weight>, a_max: u64, packed: &mut Self::Packed);
-    fn pack_errors(source: Source<'_, Self::Payload>, a_max: u64, packed: &mut Self::Packed);
+    fn pack_weights(isa: Isa, source: Source<'_, Self::Weight>, a_max: u64, packed: &mut Self::Packed);
+    fn pack_errors(isa: Isa, source: Source<'_, Self::Payload>, a_max: u64, packed: &mut Self::Packed);
+    /// The stored payloads as they are, where the row `weight` is exact.
+    fn read_exact(stored: &Stored, weights: &mut Vec<Self::Weight>);
     fn payload(x: i64) -> Self::Payload;
     fn weight(x: i64) -> Self::Weight;
     fn sum(x: i64) -> Self::Sum;
@@ -72,12 +74,21 @@ impl Width for Int8 {
         dot_i8::run(isa, args);
     }
 
-    fn pack_weights(source: Source<'_, i8>, _: u64, packed: &mut PackedI8) {
-        pack_i8_into(source, packed);
+    fn pack_weights(isa: Isa, source: Source<'_, i8>, _: u64, packed: &mut PackedI8) {
+        pack_i8_into(isa, source, packed);
     }
 
-    fn pack_errors(source: Source<'_, i8>, _: u64, packed: &mut PackedI8) {
-        pack_i8_into(source, packed);
+    fn pack_errors(isa: Isa, source: Source<'_, i8>, _: u64, packed: &mut PackedI8) {
+        pack_i8_into(isa, source, packed);
+    }
+
+    fn read_exact(stored: &Stored, weights: &mut Vec<i8>) {
+        match stored {
+            Stored::I8(v) => weights.clone_from(v),
+            Stored::I16(_) | Stored::I32(_) | Stored::F32(_) => {
+                unreachable!("8-bit weights are stored in bytes")
+            }
+        }
     }
 
     fn payload(x: i64) -> i8 {
@@ -127,12 +138,22 @@ impl Width for Int16 {
         dot_i16::run(isa, args);
     }
 
-    fn pack_weights(source: Source<'_, i32>, a_max: u64, packed: &mut PackedI16) {
+    fn pack_weights(_: Isa, source: Source<'_, i32>, a_max: u64, packed: &mut PackedI16) {
         pack_i16_into(source, narrow!(a_max), packed);
     }
 
-    fn pack_errors(source: Source<'_, i16>, a_max: u64, packed: &mut PackedI16) {
+    fn pack_errors(_: Isa, source: Source<'_, i16>, a_max: u64, packed: &mut PackedI16) {
         pack_i16_into(source, narrow!(a_max), packed);
+    }
+
+    fn read_exact(stored: &Stored, weights: &mut Vec<i32>) {
+        weights.resize(stored.len(), 0);
+        match stored {
+            Stored::I8(v) => each(weights, v, i32::from),
+            Stored::I16(v) => each(weights, v, i32::from),
+            Stored::I32(v) => weights.clone_from(v),
+            Stored::F32(_) => unreachable!("an integer network has integer weights"),
+        }
     }
 
     fn payload(x: i64) -> i16 {
@@ -172,15 +193,15 @@ impl<W: Width> Carrier for W {
         Product::new(plan)
     }
 
-    fn load(_: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {
-        let weights = read_weights::<W>(plan, &parameters.weight, mode);
+    fn load(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {
+        read_weights::<W>(plan, &parameters.weight, mode, &mut product.weights);
         // A bias is stored on the weights' grid and added to the exact sum.
         let finer = plan.input_operand.frac_bits + plan.weight.operand.frac_bits
             - plan.weight.master.format.frac_bits();
         let bias = parameters.bias.as_ref().map_or_else(Vec::new, |bias| {
             (0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)).collect()
         });
-        product.load(plan, &weights, bias);
+        product.load(isa, plan, bias);
     }
 
     fn pixels(plan: &InputPlan) -> Vec<W::Payload> {
@@ -329,7 +350,7 @@ impl<W: Width> Carrier for W {
     fn gradient(
         isa: Isa,
         plan: &BlockPlan,
-        product: &Product<W>,
+        product: &mut Product<W>,
         input: &[W::Payload],
         error: &[W::Payload],
         out: &mut Gradient,
@@ -373,33 +394,34 @@ fn relu<P: Integer>(relu: bool, out: &mut [P], trace: &mut [u8]) {
 const CHUNK: usize = 1 << 16;
 
 /// The stored weights as products read them: the recipe's row `weight`.
-fn read_weights<W: Width>(plan: &BlockPlan, stored: &Stored, mode: Mode) -> Vec<W::Weight> {
+fn read_weights<W: Width>(plan: &BlockPlan, stored: &Stored, mode: Mode, weights: &mut Vec<W::Weight>) {
     let read = plan.weight.read;
-    let mut weights = vec![W::Weight::default(); stored.len()];
     if !read.format.is_quantized() {
-        each(&mut weights, |i| W::weight(stored.payload(i)));
-        return weights;
+        W::read_exact(stored, weights);
+        return;
     }
+    weights.resize(stored.len(), W::Weight::default());
     let shift = plan.weight.master.format.frac_bits() - read.format.frac_bits();
     let (round, stream) = rounding(read.round, Purpose::Weight, plan.index, mode);
     let quantizer = Quantizer { round, ..read };
-    match (stored, stream) {
-        (Stored::I8(v), None) => {
-            // A stored byte has 256 values: the quantizer is a table.
-            let table: Vec<W::Weight> =
-                (-128..128).map(|x| W::weight(quantizer.payload_of_shifted(x, shift, 0))).collect();
-            each(&mut weights, |i| table[usize::from(v[i].cast_unsigned() ^ 0x80)]);
-        }
-        _ => each(&mut weights, |i| {
-            let word = stream.map_or(0, |s| s.word(i as u64));
-            W::weight(quantizer.payload_of_shifted(stored.payload(i), shift, word))
-        }),
+    let payload = |x, word| W::weight(quantizer.payload_of_shifted(x, shift, word));
+    if let (Stored::I8(v), None) = (stored, stream) {
+        // A stored byte has 256 values: the quantizer is a table.
+        let table: Vec<W::Weight> = (-128..128).map(|x| payload(x, 0)).collect();
+        each(weights, v, |x| table[usize::from(x.cast_unsigned() ^ 0x80)]);
+        return;
     }
-    weights
+    weights.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, weights)| {
+        for (i, weight) in weights.iter_mut().enumerate() {
+            let i = chunk * CHUNK + i;
+            *weight = payload(stored.payload(i), stream.map_or(0, |s| s.word(i as u64)));
+        }
+    });
 }
 
-fn each<T: Send>(out: &mut [T], f: impl Fn(usize) -> T + Sync) {
-    out.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
-        out.iter_mut().enumerate().for_each(|(i, out)| *out = f(chunk * CHUNK + i));
+/// `out[i] = f(values[i])`, over all threads.
+fn each<S: Copy + Sync, T: Send>(out: &mut [T], values: &[S], f: impl Fn(S) -> T + Sync) {
+    out.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(out, values)| {
+        out.iter_mut().zip(values).for_each(|(out, value)| *out = f(*value));
     });
 }

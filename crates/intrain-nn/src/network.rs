@@ -214,6 +214,9 @@ impl<C: Carrier> Engine for Chain<C> {
     }
 
     fn gradients(&self) -> Vec<BlockGradient<'_>> {
-        self.blocks.iter().map(|b| BlockGradient { weight: &b.gradient, bias: b.bias_gradient.as_ref() }).collect()
+        self.blocks
+            .iter()
+            .map(|b| BlockGradient { weight: &b.gradient, bias: b.bias_gradient.as_ref() })
+            .collect()
     }
 }

@@ -163,11 +163,16 @@ impl Config {
         }
         let settings =
             all.try_into().map_err(|e: toml::de::Error| TrainError::Setting(e.message().to_owned()))?;
-        Ok(Self { data, recipe, model, settings })
+        let config = Self { data, recipe, model, settings };
+        config.check_settings()?;
+        Ok(config)
     }
 
-    fn check(&self, shape: ImageShape, n_classes: usize) -> Result<(), TrainError> {
-        let s = &self.settings;
+    /// Checks that the network takes these images and tells these classes apart.
+    ///
+    /// # Errors
+    /// The sizes that differ, and what to change.
+    pub(crate) fn check(&self, shape: ImageShape, n_classes: usize) -> Result<(), TrainError> {
         let refuse = |reason: String| Err(TrainError::Setting(reason));
         let input = self.model.input.shape;
         if (input.h, input.w, input.c) != (shape.height, shape.width, shape.channels) {
@@ -183,6 +188,12 @@ impl Config {
                 self.model.name, self.data
             ));
         }
+        Ok(())
+    }
+
+    fn check_settings(&self) -> Result<(), TrainError> {
+        let s = &self.settings;
+        let refuse = |reason: String| Err(TrainError::Setting(reason));
         if !(1..=100_000).contains(&s.epochs) {
             return refuse(format!("epochs = {} is not in 1..=100000", s.epochs));
         }
@@ -209,6 +220,9 @@ impl Settings {
             .rev()
             .find(|(from, _)| *from <= epoch)
             .map_or(self.learning_rate, |(_, rate)| *rate);
+        if self.decay == 1.0 {
+            return base;
+        }
         (0..epoch).fold(base, |rate, _| rate * self.decay)
     }
 
@@ -243,7 +257,7 @@ impl Settings {
             };
         let epochs = epochs.and_then(|e| u32::try_from(e).ok()).unwrap_or(default_epochs);
         let learning_rate = rate.unwrap_or(default_rate);
-        let at = |thirds_of_half: u32| (epochs * thirds_of_half).div_ceil(6);
+        let at = |sixths: u32| epochs.saturating_mul(sixths).div_ceil(6);
         let schedule = match (relative, model.name.as_str()) {
             (true, _) => vec![(at(4), learning_rate / 8.0), (at(5), learning_rate / 64.0)],
             (false, "gupta-cifar") => {
@@ -460,6 +474,9 @@ mod tests {
             ("recipe = 'wag'", &[], "did you mean 'wage'"),
             ("learning_rate = 0.3", &[], "not a power of two"),
             ("epochs = 0", &[], "1..=100000"),
+            ("epochs = 4294967295", &[], "1..=100000"),
+            ("", &["checkpoint_every=0"], "use at least 1"),
+            ("decay = 0", &[], "above 0"),
             ("", &["seed"], "key=value"),
             ("", &["nothing.here=3"], "no such table"),
             ("", &["recipe.roles.actvation=exact"], "did you mean 'activation'"),

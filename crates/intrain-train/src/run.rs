@@ -16,7 +16,7 @@ use crate::metrics::{MetricsFile, Row};
 use crate::saved;
 use crate::step::Trainer;
 use crate::telemetry::{self, Events};
-use crate::update::{Hyper, UpdateStats};
+use crate::update::{self, Hyper, UpdateStats};
 use crate::{TrainError, atomic_write};
 
 /// Images that are evaluated at a time.
@@ -180,6 +180,7 @@ impl Run {
         context: Context,
         dir: RunDir,
     ) -> Result<Self, TrainError> {
+        config.check(dataset.shape, dataset.n_classes)?;
         let trainer = trainer_at(&config, 0, context.clone())?;
         TrainBatches::new(
             dataset.clone(),
@@ -221,6 +222,7 @@ impl Run {
             // The run was stopped before its first checkpoint: it begins again.
             return Self::start(config, dataset, context, dir);
         }
+        config.check(dataset.shape, dataset.n_classes)?;
         let (state, tensors) = saved::read_checkpoint(&checkpoint, &config)?;
         let mut trainer = trainer_at(&config, state.epoch, context.clone())?;
         saved::restore(&checkpoint, tensors, &mut trainer, state.step)?;
@@ -363,7 +365,8 @@ impl Run {
     }
 
     fn finish(self, interrupted: bool, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
-        saved::write_model(&self.dir.model(), &self.config, self.trainer.plan(), self.trainer.parameters())?;
+        let (plan, parameters) = (self.trainer.plan(), self.trainer.parameters());
+        saved::write_model(&self.dir.model(), &self.config, self.epoch, plan, parameters)?;
         let rows = crate::metrics::read(&self.dir.metrics())?;
         let last = rows.last();
         let summary = Summary {
@@ -394,13 +397,17 @@ impl Run {
 /// As [`Plan::build`] and [`Trainer::new`].
 fn trainer_at(config: &Config, epoch: u32, context: Context) -> Result<Trainer, TrainError> {
     let settings = &config.settings;
-    for later in epoch..settings.epochs {
-        // Every format that the run will switch to is proven before its first step.
-        if later == epoch || config.recipe.at_epoch(later) != config.recipe.at_epoch(later - 1) {
-            Plan::build(&config.model, &config.recipe.at_epoch(later), settings.batch_size)?;
-        }
-    }
-    let plan = Plan::build(&config.model, &config.recipe.at_epoch(epoch), settings.batch_size)?;
     let hyper = Hyper { momentum: settings.momentum, weight_decay: settings.weight_decay };
+    let plan = Plan::build(&config.model, &config.recipe.at_epoch(epoch), settings.batch_size)?;
+    // Every format that the run will switch to, and every rate, is proven before its first step.
+    let mut in_force = (config.recipe.at_epoch(epoch), plan.clone());
+    for later in epoch..settings.epochs {
+        let recipe = config.recipe.at_epoch(later);
+        if recipe != in_force.0 {
+            let plan = Plan::build(&config.model, &recipe, settings.batch_size)?;
+            in_force = (recipe, plan);
+        }
+        update::check(&in_force.1, hyper, settings.learning_rate_at(later))?;
+    }
     Trainer::new(plan, hyper, settings.seed, context)
 }

@@ -89,17 +89,18 @@ pub fn weights_sha256(parameters: &[Parameters]) -> String {
     checkpoint::weights_sha256(data.iter())
 }
 
-/// Writes `model.safetensors`.
+/// Writes `model.safetensors`, with the recipe as it holds in `epoch`: `plan` is its plan.
 ///
 /// # Errors
 /// What the system refuses.
 pub fn write_model(
     path: &Path,
     config: &Config,
+    epoch: u32,
     plan: &Plan,
     parameters: &[Parameters],
 ) -> Result<(), TrainError> {
-    let recipe = config.recipe.at_epoch(config.settings.epochs.saturating_sub(1));
+    let recipe = config.recipe.at_epoch(epoch);
     let mut metadata = BTreeMap::from([
         ("intrain".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("recipe".to_owned(), recipe.to_toml()),

@@ -23,6 +23,13 @@ pub struct Hyper {
     pub weight_decay: f64,
 }
 
+impl Hyper {
+    /// Whether anything is added to the gradient.
+    fn has_terms(self) -> bool {
+        self.momentum > 0.0 || self.weight_decay > 0.0
+    }
+}
+
 /// What happened to a step's updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UpdateStats {
@@ -60,16 +67,7 @@ impl Optimizer {
     /// # Errors
     /// The row that stands in the way.
     pub fn new(plan: &Plan, hyper: Hyper) -> Result<Self, TrainError> {
-        if !(0.0..1.0).contains(&hyper.momentum) || !(0.0..1.0).contains(&hyper.weight_decay) {
-            let reason = format!(
-                "momentum {} and weight decay {} must be at least 0 and below 1",
-                hyper.momentum, hyper.weight_decay
-            );
-            return Err(TrainError::Setting(reason));
-        }
-        for block in &plan.blocks {
-            check(block, hyper)?;
-        }
+        check_rows(plan, hyper)?;
         let zeros = |b: &BlockPlan, n| {
             (hyper.momentum > 0.0)
                 .then(|| Stored::zeros(if is_float(b) { Quantizer::FLOAT } else { b.momentum }, n))
@@ -109,13 +107,8 @@ impl Optimizer {
         for (((block, parameters), gradients), momentum) in
             plan.blocks.iter().zip(parameters).zip(gradients).zip(&mut self.momentum)
         {
-            // A relative gradient (`@shift`) has no size, so neither has its batch.
-            let scale = if block.gradient.scale == Scale::Shift {
-                1.0
-            } else {
-                f64::from(u32::try_from(plan.batch_size).unwrap_or(u32::MAX))
-            };
-            let station = Station { isa, block, rate, rate_of_sum: rate / scale, hyper: self.hyper };
+            let rate_of_sum = rate_of_sum(block, plan.batch_size, rate);
+            let station = Station { isa, block, rate, rate_of_sum, hyper: self.hyper };
             let [weight_momentum, bias_momentum] = momentum;
             let n = parameters.weight.len() as u64;
             stats = stats.and(station.run(
@@ -144,7 +137,61 @@ fn rounding_row(block: &BlockPlan, hyper: Hyper) -> Quantizer {
     rows.into_iter().flatten().find(|q| q.format.is_quantized()).unwrap_or(block.weight.master)
 }
 
-fn check(block: &BlockPlan, hyper: Hyper) -> Result<(), TrainError> {
+/// The rate of a gradient that is a sum over the batch.
+fn rate_of_sum(block: &BlockPlan, batch_size: usize, rate: f64) -> f64 {
+    // A relative gradient (`@shift`) has no size, so neither has its batch.
+    if block.gradient.scale == Scale::Shift {
+        return rate;
+    }
+    rate / f64::from(u32::try_from(batch_size).unwrap_or(u32::MAX))
+}
+
+/// Checks that the plan's rows can carry updates at the learning rate `rate`, whatever the gradients will be.
+///
+/// # Errors
+/// The row, or the number, that stands in the way.
+pub(crate) fn check(plan: &Plan, hyper: Hyper, rate: f64) -> Result<(), TrainError> {
+    check_rows(plan, hyper)?;
+    for block in plan.blocks.iter().filter(|b| !is_float(b)) {
+        let of_sum = rate_of_sum(block, plan.batch_size, rate);
+        let gradient_bits = block.sums.gradient.width_bits();
+        let (needed, limit) = if hyper.has_terms() {
+            let parts = [Part::weight(block), Part::bias(block, 0)];
+            let bits = |part| Terms::new(block, hyper, rate, of_sum, &part).bits(gradient_bits, block);
+            // Bound: three terms, and a bit for the rounding behind them, in 128 bits.
+            (parts.into_iter().map(bits).max().unwrap_or(0), 124)
+        } else {
+            (gradient_bits + bits_of(Rate::new(of_sum).mantissa), 64)
+        };
+        if needed > limit {
+            let reason = format!(
+                "with the learning rate {rate}, momentum {} and weight decay {} the exact sum of an update needs \
+                 {needed} bits, and there are {limit}; use rates nearer to 1 or a smaller batch",
+                hyper.momentum, hyper.weight_decay
+            );
+            return Err(TrainError::Row { layer: block.name.clone(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// Bits of a magnitude.
+const fn bits_of(x: i64) -> u32 {
+    64 - x.unsigned_abs().leading_zeros()
+}
+
+fn check_rows(plan: &Plan, hyper: Hyper) -> Result<(), TrainError> {
+    if !(0.0..1.0).contains(&hyper.momentum) || !(0.0..1.0).contains(&hyper.weight_decay) {
+        let reason = format!(
+            "momentum {} and weight decay {} must be at least 0 and below 1",
+            hyper.momentum, hyper.weight_decay
+        );
+        return Err(TrainError::Setting(reason));
+    }
+    plan.blocks.iter().try_for_each(|block| check_block(block, hyper))
+}
+
+fn check_block(block: &BlockPlan, hyper: Hyper) -> Result<(), TrainError> {
     if is_float(block) {
         return Ok(());
     }
@@ -156,8 +203,7 @@ fn check(block: &BlockPlan, hyper: Hyper) -> Result<(), TrainError> {
             row.format, master.format
         ));
     }
-    let uses_terms = hyper.momentum > 0.0 || hyper.weight_decay > 0.0;
-    if uses_terms && block.gradient.format.is_quantized() {
+    if hyper.has_terms() && block.gradient.format.is_quantized() {
         return refuse(
             "momentum and weight decay need the row 'gradient' to be exact (a relative gradient cannot be added to \
              anything); set both to 0 for this recipe"
@@ -218,10 +264,10 @@ impl Station<'_> {
                 self.float(g, w, momentum);
                 UpdateStats { n: w.len() as u64, ..UpdateStats::default() }
             }
-            (gradient, master) if momentum.is_none() && self.hyper.weight_decay == 0.0 => {
-                self.fused(gradient, master, &part, key)
+            (gradient, master) if self.hyper.has_terms() => {
+                self.with_terms(gradient, master, momentum, &part, key)
             }
-            (gradient, master) => self.with_terms(gradient, master, momentum, &part, key),
+            (gradient, master) => self.fused(gradient, master, &part, key),
         }
     }
 
@@ -322,30 +368,16 @@ impl Station<'_> {
     ) -> UpdateStats {
         let row = rounding_row(self.block, self.hyper);
         let stream = self.stream(row, key);
-        let of_gradient = Rate::new(self.rate_of_sum);
-        let of_weight = Rate::new(self.rate * self.hyper.weight_decay);
-        let of_momentum = Rate::new(self.hyper.momentum);
-        let step_bits = row.format.frac_bits();
-        // Binary digits behind the point of each term, and of their exact sum.
-        let digits = [
-            part.gradient_frac_bits - of_gradient.exponent,
-            self.block.weight.master.format.frac_bits() - of_weight.exponent,
-            step_bits - of_momentum.exponent,
-        ];
-        let common = digits.into_iter().max().unwrap_or(0);
-        let term = |rate: &Rate, payload: i64, digits: i32| {
-            (i128::from(rate.mantissa) * i128::from(payload)) << (common - digits)
-        };
+        let terms = Terms::new(self.block, self.hyper, self.rate, self.rate_of_sum, part);
+        let shift = terms.frac_bits - row.format.frac_bits();
         let (before, min, max) = self.limits();
         let mut stats = UpdateStats { n: master.len() as u64, ..UpdateStats::default() };
         for i in 0..master.len() {
             let (g, w) = (element(gradient, i), master.payload(i));
             let v = momentum.as_ref().map_or(0, |v| v.payload(i));
-            let sum = term(&of_gradient, g, digits[0])
-                + term(&of_weight, w, digits[1])
-                + term(&of_momentum, v, digits[2]);
+            let sum = terms.sum([g, w, v]);
             let word = stream.map_or(0, |s| s.word(part.first_element + i as u64));
-            let rounded = row.round.shift_right_wide(sum, common - step_bits, word);
+            let rounded = row.round.shift_right_wide(sum, shift, word);
             let u = rounded.clamp(row.format.min(), row.format.max());
             if let Some(v) = momentum.as_mut() {
                 v.set_payload(i, u);
@@ -356,6 +388,49 @@ impl Station<'_> {
             stats.n_saturated += u64::from(next != next.clamp(min, max));
         }
         stats
+    }
+}
+
+/// The exact sum in front of the one rounding: rate * G, decay * W, momentum * v, aligned.
+struct Terms {
+    /// Mantissa of each term's rate, and the places by which its product is moved.
+    factors: [(i64, i32); 3],
+    /// Binary digits behind the point of the sum.
+    frac_bits: i32,
+}
+
+impl Terms {
+    fn new(block: &BlockPlan, hyper: Hyper, rate: f64, rate_of_sum: f64, part: &Part) -> Self {
+        let rates = [rate_of_sum, rate * hyper.weight_decay, hyper.momentum].map(Rate::new);
+        let payload_frac_bits = [
+            part.gradient_frac_bits,
+            block.weight.master.format.frac_bits(),
+            rounding_row(block, hyper).format.frac_bits(),
+        ];
+        let digits: [i32; 3] = std::array::from_fn(|i| payload_frac_bits[i] - rates[i].exponent);
+        let frac_bits = digits.into_iter().max().unwrap_or(0);
+        let factor = |i: usize| match rates[i].mantissa {
+            0 => (0, 0),
+            mantissa => (mantissa, frac_bits - digits[i]),
+        };
+        Self { factors: std::array::from_fn(factor), frac_bits }
+    }
+
+    /// Bits of the longest term: of gradients of `gradient_bits`, of weights and momentum of `block`.
+    fn bits(&self, gradient_bits: u32, block: &BlockPlan) -> u32 {
+        let payload_bits = [gradient_bits, block.weight.master.format.bits(), block.momentum.format.bits()];
+        let bits = |((mantissa, places), payload): (&(i64, i32), u32)| {
+            bits_of(*mantissa) + payload + places.unsigned_abs()
+        };
+        self.factors.iter().zip(payload_bits).map(bits).max().unwrap_or(0)
+    }
+
+    /// Bound: [`check`] has proven that each term fits.
+    fn sum(&self, payloads: [i64; 3]) -> i128 {
+        let term = |((mantissa, places), payload): (&(i64, i32), i64)| {
+            (i128::from(*mantissa) * i128::from(payload)) << places
+        };
+        self.factors.iter().zip(payloads).map(term).sum()
     }
 }
 

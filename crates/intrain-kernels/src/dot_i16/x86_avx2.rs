@@ -3,7 +3,7 @@
 //! Bound: a tile takes no more than a limb's `flush_steps`, so its 32-bit sums cannot overflow.
 
 use super::{Args, Store};
-use crate::pack::{COLUMNS, LineI16, PackedI16};
+use crate::pack::{COLUMNS, Line, PackedI16};
 use crate::product::tile::{self, Tile, Tiles, tiles};
 use core::arch::x86_64::{
     __m256i, _mm_cvtsi32_si128, _mm256_add_epi32, _mm256_add_epi64, _mm256_castsi256_si128,
@@ -61,7 +61,7 @@ unsafe fn sums<const ROWS: usize, const WIDTH: usize>(
     a: *const i16,
     rows: &[u32],
     steps: &[u32],
-    b: *const LineI16,
+    b: *const Line,
 ) -> [[__m256i; 2]; ROWS] {
     let mut starts = [a; ROWS];
     let rows: &[u32; ROWS] = rows.try_into().expect("a tile gets the rows that it is made for");

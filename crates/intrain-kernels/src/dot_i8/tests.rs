@@ -3,17 +3,19 @@ use crate::isa::Isa;
 use crate::pack::{PackedI8, Source, pack_i8};
 use crate::product::tests::{assert_kernels_match, noise, scattered};
 
-const FILLS: [(&str, fn(usize) -> i8); 4] = [
+type Fill = fn(usize) -> i8;
+
+const FILLS: [(&str, Fill); 4] = [
     ("least", |_| i8::MIN),
     ("greatest", |_| i8::MAX),
     ("alternating", |i| if i % 2 == 0 { -128 } else { 127 }),
     ("noise", |i| noise(i).to_le_bytes()[1].cast_signed()),
 ];
 
-fn packed(n: usize, n_steps: usize, fill: fn(usize) -> i8) -> PackedI8 {
+fn packed(n: usize, n_steps: usize, fill: Fill) -> PackedI8 {
     let values: Vec<i8> = (0..n * n_steps * 4).map(fill).collect();
     let table: Vec<u32> = (0..n_steps * 4).map(|lane| u32::try_from(lane * n).unwrap()).collect();
-    pack_i8(Source { values: &values, n, n_stride: 1, table: &table })
+    pack_i8(Isa::Reference, Source { values: &values, n, n_stride: 1, table: &table })
 }
 
 fn check(m: usize, n: usize, n_steps: usize, fill_a: usize, fill_b: usize) {
@@ -48,6 +50,14 @@ fn every_kernel_matches_reference_at_the_greatest_depth() {
     // 2^17 / 4 steps of -128 * -128 are 2^31, one step fewer fits; the biased sums on the way wrap.
     check(1, 16, (1 << 15) - 1, 0, 0);
     check(2, 17, (1 << 15) - 1, 1, 0);
+}
+
+#[test]
+fn every_kernel_matches_reference_over_several_blocks_of_rows() {
+    // Deeper than 1365 steps, a block is 48 rows.
+    for m in [48, 49, 97, 100] {
+        check(m, 17, 1500, 3, 3);
+    }
 }
 
 #[test]

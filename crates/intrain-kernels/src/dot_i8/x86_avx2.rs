@@ -3,7 +3,7 @@
 //! Exact: no `vpmaddubsw`, so no 16-bit saturation; `2 * 255 * 128` fits in 32 bits.
 
 use super::{Args, Store};
-use crate::pack::{COLUMNS, LineI8, PackedI8};
+use crate::pack::{COLUMNS, Line, PackedI8};
 use crate::product::tile::{self, Tile, Tiles, tiles};
 use core::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_load_si256, _mm256_loadu_si256, _mm256_madd_epi16,
@@ -57,7 +57,7 @@ unsafe fn sums<const ROWS: usize, const WIDTH: usize>(
     a: *const u8,
     rows: &[u32],
     steps: &[u32],
-    b: *const LineI8,
+    b: *const Line,
 ) -> [[__m256i; 2]; ROWS] {
     let low_bytes = _mm256_set1_epi16(0xFF);
     let mut starts = [a; ROWS];

@@ -2,7 +2,8 @@
 
 use super::Source;
 use super::fill::fill;
-use super::panels::{COLUMNS, Limb, LineI8, locate, panels};
+use super::panels::{COLUMNS, Limb, line_index};
+use crate::isa::{Isa, Kernel, choose};
 use crate::product::Packed;
 
 /// A packed B of `i8`, `[n_steps, n, 4]` in panels.
@@ -10,7 +11,7 @@ use crate::product::Packed;
 pub struct PackedI8 {
     n: usize,
     n_steps: usize,
-    limb: Limb<LineI8>,
+    limb: Limb,
     column_sums: Vec<i32>,
 }
 
@@ -27,39 +28,34 @@ impl PackedI8 {
     /// If the index lies outside B.
     #[must_use]
     pub fn value(&self, step: usize, column: usize, lane: usize) -> i8 {
-        assert!(step < self.n_steps && column < self.n && lane < 4);
-        let (line, place) = locate(self.n, self.n_steps, step, column, 4);
-        self.limb.lines[line].0[place + lane]
+        self.limb.column(self.n, self.n_steps, step, column).to_le_bytes()[lane].cast_signed()
     }
 
-    fn sum_columns(&mut self) {
+    /// Compiled for the instruction set of its caller.
+    #[inline(always)]
+    fn fill(&mut self, source: &Source<'_, i8>) {
+        fill::<i8, 4>(source, &mut self.limb.lines, |value| u32::from(value.cast_unsigned()));
         self.column_sums.clear();
-        for panel in panels(self.n) {
-            let first = panel.first_line(self.n_steps);
-            let lines = &self.limb.lines[first..first + self.n_steps * panel.width];
-            for half in 0..panel.width {
-                self.column_sums.extend(sums(lines[half..].iter().step_by(panel.width)));
+        self.column_sums.resize(self.n.next_multiple_of(COLUMNS), 0);
+        for (line, sums) in self.column_sums.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
+            // A copy, so that the sums stay in registers.
+            let mut totals = *sums;
+            for step in 0..self.n_steps {
+                let columns = self.limb.lines[line_index(self.n, self.n_steps, step, line)].0;
+                for (total, lanes) in totals.iter_mut().zip(columns) {
+                    let lanes = lanes.to_le_bytes().map(|lane| i32::from(lane.cast_signed()));
+                    // Wrapping: the products that this corrects wrap modulo 2^32 too.
+                    *total = total.wrapping_add(lanes.iter().sum());
+                }
             }
+            *sums = totals;
         }
     }
-}
-
-/// Sums of 16 columns.
-fn sums<'a>(lines: impl Iterator<Item = &'a LineI8>) -> [i32; COLUMNS] {
-    let mut sums = [0_i32; COLUMNS];
-    for line in lines {
-        for (sum, lanes) in sums.iter_mut().zip(line.0.as_chunks::<4>().0) {
-            // Wrapping: the products that this corrects wrap modulo 2^32 too.
-            *sum = sum.wrapping_add(lanes.iter().map(|&b| i32::from(b)).sum());
-        }
-    }
-    sums
 }
 
 impl Packed for PackedI8 {
     type Left = u8;
     type Sum = i32;
-    type Line = LineI8;
     const LANES: usize = 4;
 
     fn n(&self) -> usize {
@@ -70,7 +66,7 @@ impl Packed for PackedI8 {
         self.n_steps
     }
 
-    fn limbs(&self) -> &[Limb<LineI8>] {
+    fn limbs(&self) -> &[Limb] {
         std::slice::from_ref(&self.limb)
     }
 
@@ -85,26 +81,58 @@ impl Packed for PackedI8 {
     }
 }
 
+/// A kernel of packing.
+///
+/// # Safety
+/// The CPU has the kernel's instruction set.
+pub type RunI8 = unsafe fn(&mut PackedI8, &Source<'_, i8>);
+
+/// Every kernel, best first: the same loops, compiled for each instruction set.
+pub static KERNELS_I8: &[Kernel<RunI8>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Kernel { isa: Isa::Avx512Vnni, name: "x86_avx512vnni", run: x86_avx512vnni },
+    #[cfg(target_arch = "x86_64")]
+    Kernel { isa: Isa::Avx2, name: "x86_avx2", run: x86_avx2 },
+    Kernel { isa: Isa::Reference, name: "reference", run: reference },
+];
+
+fn reference(packed: &mut PackedI8, source: &Source<'_, i8>) {
+    packed.fill(source);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn x86_avx2(packed: &mut PackedI8, source: &Source<'_, i8>) {
+    packed.fill(source);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn x86_avx512vnni(packed: &mut PackedI8, source: &Source<'_, i8>) {
+    packed.fill(source);
+}
+
 /// Packs `i8` payloads; `source.table` holds 4 lanes a step.
 ///
 /// # Panics
-/// If the table and the values do not fit; see [`pack_i8_into`] to use buffers again.
+/// As [`pack_i8_into`], which uses buffers again.
 #[must_use]
-pub fn pack_i8(source: Source<'_, i8>) -> PackedI8 {
+pub fn pack_i8(isa: Isa, source: Source<'_, i8>) -> PackedI8 {
     let mut packed = PackedI8::default();
-    pack_i8_into(source, &mut packed);
+    pack_i8_into(isa, source, &mut packed);
     packed
 }
 
 /// As [`pack_i8`], into the buffers of an earlier pack of any shape.
 ///
 /// # Panics
-/// If there is no column or no step, or a lane lies outside the values.
-pub fn pack_i8_into(source: Source<'_, i8>, packed: &mut PackedI8) {
+/// If the CPU lacks `isa`, there is no column or no step, or a lane lies outside the values.
+pub fn pack_i8_into(isa: Isa, source: Source<'_, i8>, packed: &mut PackedI8) {
     packed.n_steps = source.n_steps(4);
     packed.n = source.n;
     // Bound: i8 sums are taken modulo 2^32 and never flushed.
     packed.limb.flush_steps = packed.n_steps;
-    fill::<i8, i8, 4, 64>(&source, &mut packed.limb.lines, |value| value);
-    packed.sum_columns();
+    let kernel = choose(KERNELS_I8, isa);
+    // SAFETY: `choose` has found the CPU's features.
+    unsafe { (kernel.run)(packed, &source) }
 }

@@ -1,89 +1,98 @@
 //! The loops of packing, portable: columns contiguous are interleaved, columns apart are gathered.
+//!
+//! Everything here is inlined into its callers, so that it is compiled for their instruction set.
 
-use super::panels::{COLUMNS, Line, panels};
+use super::panels::{COLUMNS, Line, line_index};
 use super::{Source, ZERO_LANE};
 
-/// Writes all lines of `source`, each value through `convert`; the lines it does not reach do not exist.
+/// Writes all lines of `source`; `bits` gives the low `32 / LANES` bits of a lane, the others zero.
 ///
-/// `N = 16 * LANES`; `source` is checked.
-pub(super) fn fill<S: Copy, T: Copy + Default, const LANES: usize, const N: usize>(
+/// `source` is checked.
+#[inline(always)]
+pub(super) fn fill<S: Copy, const LANES: usize>(
     source: &Source<'_, S>,
-    lines: &mut Vec<Line<T, N>>,
-    convert: impl Fn(S) -> T + Copy,
+    lines: &mut Vec<Line>,
+    bits: impl Fn(S) -> u32 + Copy,
 ) {
-    const { assert!(N == COLUMNS * LANES) };
     let (groups, _) = source.table.as_chunks::<LANES>();
-    lines.resize(source.n.div_ceil(COLUMNS) * groups.len(), Line::default());
-    for panel in panels(source.n) {
-        let first = panel.first_line(groups.len());
-        let panel_lines = &mut lines[first..first + groups.len() * panel.width];
-        for half in 0..panel.width {
-            let column = panel.column + half * COLUMNS;
-            let every = panel_lines[half..].iter_mut().step_by(panel.width);
-            for (line, group) in every.zip(groups) {
-                line.0 = if source.n_stride == 1 {
-                    interleave(source, column, group, convert)
-                } else {
-                    gather(source, column, group, convert)
-                };
+    let n_lines = source.n.div_ceil(COLUMNS);
+    lines.resize(n_lines * groups.len(), Line::default());
+    let index = |step, line| line_index(source.n, groups.len(), step, line);
+    if source.n_stride == 1 {
+        for (step, group) in groups.iter().enumerate() {
+            interleave(source, group, |line, columns| lines[index(step, line)] = Line(columns), bits);
+        }
+    } else {
+        for line in 0..n_lines {
+            for (step, group) in groups.iter().enumerate() {
+                lines[index(step, line)] = Line(gather(source, line * COLUMNS, group, bits));
             }
         }
     }
 }
 
-/// A line from `LANES` runs of 16 contiguous columns.
-#[inline]
-fn interleave<S: Copy, T: Copy + Default, const LANES: usize, const N: usize>(
+/// The lines of one step from `LANES` rows of contiguous columns.
+#[inline(always)]
+fn interleave<S: Copy, const LANES: usize>(
     source: &Source<'_, S>,
-    column: usize,
     group: &[u32; LANES],
-    convert: impl Fn(S) -> T,
-) -> [T; N] {
-    let width = COLUMNS.min(source.n - column);
-    let mut runs = [[T::default(); COLUMNS]; LANES];
-    for (run, &lane) in runs.iter_mut().zip(group) {
-        if lane == ZERO_LANE {
-            continue;
-        }
-        let from = &source.values[lane as usize + column..][..width];
-        if let Ok(whole) = <&[S; COLUMNS]>::try_from(from) {
-            // A whole line has a length that the compiler knows, so it becomes vector code.
-            *run = whole.each_ref().map(|&value| convert(value));
-        } else {
-            run.iter_mut().zip(from).for_each(|(to, &value)| *to = convert(value));
-        }
-    }
-    let mut line = [T::default(); N];
-    for column in 0..COLUMNS {
-        for lane in 0..LANES {
-            line[column * LANES + lane] = runs[lane][column];
+    mut write: impl FnMut(usize, [u32; COLUMNS]),
+    bits: impl Fn(S) -> u32 + Copy,
+) {
+    let row = |lane: u32| &source.values[lane as usize..][..source.n];
+    let mut done = 0;
+    if !group.contains(&ZERO_LANE) {
+        // All lanes and whole lines: sizes that the compiler knows, so this is vector code.
+        let rows = group.map(|lane| row(lane).as_chunks::<COLUMNS>().0);
+        done = source.n / COLUMNS;
+        for line in 0..done {
+            let mut columns = [0; COLUMNS];
+            for (i, row) in rows.iter().enumerate() {
+                merge(&mut columns, &row[line], i * 32 / LANES, bits);
+            }
+            write(line, columns);
         }
     }
-    line
+    for line in done..source.n.div_ceil(COLUMNS) {
+        let mut columns = [0; COLUMNS];
+        for (i, &lane) in group.iter().enumerate().filter(|(_, lane)| **lane != ZERO_LANE) {
+            merge(&mut columns, &row(lane)[line * COLUMNS..], i * 32 / LANES, bits);
+        }
+        write(line, columns);
+    }
 }
 
-/// A line from 16 columns that lie apart; each takes its lanes in one copy where they are neighbours.
-#[inline]
-fn gather<S: Copy, T: Copy + Default, const LANES: usize, const N: usize>(
+/// Puts one lane of each column at its place.
+#[inline(always)]
+fn merge<S: Copy>(columns: &mut [u32; COLUMNS], run: &[S], shift: usize, bits: impl Fn(S) -> u32) {
+    columns.iter_mut().zip(run).for_each(|(to, &value)| *to |= bits(value) << shift);
+}
+
+/// A line from 16 columns that lie apart; each takes its lanes in one load where they are neighbours.
+#[inline(always)]
+fn gather<S: Copy, const LANES: usize>(
     source: &Source<'_, S>,
     column: usize,
     group: &[u32; LANES],
-    convert: impl Fn(S) -> T,
-) -> [T; N] {
-    let mut line = [T::default(); N];
-    let (columns, _) = line.as_chunks_mut::<LANES>();
-    let columns = columns[..COLUMNS.min(source.n - column)].iter_mut().enumerate();
-    let neighbours = group[0] != ZERO_LANE && group.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1));
+    bits: impl Fn(S) -> u32,
+) -> [u32; COLUMNS] {
+    let mut line = [0; COLUMNS];
+    let columns = &mut line[..COLUMNS.min(source.n - column)];
+    // ZERO_LANE is the greatest of all, so it has no neighbour behind it.
+    let neighbours = group.windows(2).all(|pair| pair[0] != ZERO_LANE && pair[1] == pair[0] + 1);
     if neighbours && group[LANES - 1] != ZERO_LANE {
-        for (i, to) in columns {
+        for (i, to) in columns.iter_mut().enumerate() {
             let start = (column + i) * source.n_stride + group[0] as usize;
-            let from: &[S] = &source.values[start..][..LANES];
-            to.iter_mut().zip(from).for_each(|(to, &value)| *to = convert(value));
+            let run: &[S; LANES] = source.values[start..].first_chunk().expect("the source is checked");
+            for (i, &value) in run.iter().enumerate() {
+                *to |= bits(value) << (i * 32 / LANES);
+            }
         }
     } else {
-        for (i, to) in columns {
-            for (to, &lane) in to.iter_mut().zip(group).filter(|(_, lane)| **lane != ZERO_LANE) {
-                *to = convert(source.values[(column + i) * source.n_stride + lane as usize]);
+        for (i, &lane) in group.iter().enumerate().filter(|(_, lane)| **lane != ZERO_LANE) {
+            for (j, to) in columns.iter_mut().enumerate() {
+                let value = source.values[(column + j) * source.n_stride + lane as usize];
+                *to |= bits(value) << (i * 32 / LANES);
             }
         }
     }

@@ -11,9 +11,10 @@ mod panels;
 mod tests;
 mod words;
 
-pub use bytes::{PackedI8, pack_i8, pack_i8_into};
-pub(crate) use panels::panels;
-pub use panels::{COLUMNS, Limb, Line, LineI8, LineI16};
+pub use bytes::{KERNELS_I8, PackedI8, RunI8, pack_i8, pack_i8_into};
+pub use panels::{COLUMNS, Limb, Line};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use panels::{Panel, panels};
 pub use words::{PackedI16, pack_i16, pack_i16_into};
 
 /// A lane of a pack table that holds zero whatever the column.

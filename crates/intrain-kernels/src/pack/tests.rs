@@ -1,4 +1,5 @@
-use super::{Source, ZERO_LANE, pack_i8, pack_i8_into, pack_i16, pack_i16_into};
+use super::{Line, Source, ZERO_LANE, pack_i8, pack_i8_into, pack_i16, pack_i16_into};
+use crate::isa::Isa;
 use crate::product::Packed;
 use crate::product::tests::noise;
 
@@ -8,14 +9,16 @@ fn tables(lanes: usize, n_steps: usize, column: usize, n_stride: usize) -> Vec<V
     let count = lanes * n_steps;
     let forward: Vec<u32> = (0..count).map(|lane| u32::try_from(lane * pitch).unwrap()).collect();
     let backward: Vec<u32> = forward.iter().rev().copied().collect();
-    let gaps =
-        forward.iter().map(|&lane| if noise(lane as usize) % 3 == 0 { ZERO_LANE } else { lane }).collect();
+    let gaps = forward
+        .iter()
+        .map(|&lane| if noise(lane as usize).is_multiple_of(3) { ZERO_LANE } else { lane })
+        .collect();
     vec![forward, backward, gaps, vec![ZERO_LANE; count]]
 }
 
 #[test]
 fn packed_values_and_column_sums_are_the_source() {
-    let (mut bytes, mut words) = (pack_i8(one()), pack_i16(one(), 1));
+    let (mut bytes, mut words) = (pack_i8(Isa::Reference, one()), pack_i16(one(), 1));
     for n in [1, 3, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
         for n_steps in [1, 2, 5, 9] {
             for n_stride in [1, 4 * n_steps, 4 * n_steps + 3] {
@@ -27,7 +30,14 @@ fn packed_values_and_column_sums_are_the_source() {
                 };
                 for table in tables(4, n_steps, n, n_stride) {
                     let source = Source { values: &values, n, n_stride, table: &table };
-                    pack_i8_into(source, &mut bytes);
+                    for isa in Isa::available() {
+                        pack_i8_into(isa, source, &mut bytes);
+                        assert_eq!(
+                            bytes,
+                            pack_i8(Isa::Reference, source),
+                            "{isa:?} {n} {n_steps} {n_stride}"
+                        );
+                    }
                     for column in 0..n {
                         let lanes: Vec<i8> = table.iter().map(|&lane| value(column, lane)).collect();
                         let got: Vec<i8> =
@@ -66,14 +76,15 @@ fn one() -> Source<'static, i8> {
 
 #[test]
 fn absent_columns_are_zero_also_in_used_buffers() {
-    let mut packed = pack_i8(Source { values: &[-1; 64], n: 16, n_stride: 1, table: &[0, 16, 32, 48] });
-    pack_i8_into(one(), &mut packed);
-    assert_eq!(packed, pack_i8(one()));
-    assert_eq!(packed.limbs()[0].lines[0].0.iter().filter(|&&b| b != 0).count(), 1);
+    let mut packed =
+        pack_i8(Isa::best(), Source { values: &[-1; 64], n: 16, n_stride: 1, table: &[0, 16, 32, 48] });
+    pack_i8_into(Isa::best(), one(), &mut packed);
+    assert_eq!(packed, pack_i8(Isa::Reference, one()));
+    assert_eq!(packed.limbs()[0].lines, [Line([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]);
 }
 
 #[test]
 #[should_panic(expected = "the pack table reaches 7 of 6 values")]
 fn lanes_outside_the_values_are_refused() {
-    let _ = pack_i8(Source { values: &[0; 6], n: 3, n_stride: 1, table: &[0, 1, 4, ZERO_LANE] });
+    let _ = pack_i8(Isa::best(), Source { values: &[0; 6], n: 3, n_stride: 1, table: &[0, 1, 4, ZERO_LANE] });
 }

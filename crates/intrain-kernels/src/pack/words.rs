@@ -5,7 +5,7 @@
 
 use super::Source;
 use super::fill::fill;
-use super::panels::{Limb, LineI16, locate};
+use super::panels::Limb;
 use crate::product::Packed;
 
 /// A packed B of words, `[n_steps, n, 2]` in panels, once for each limb.
@@ -14,7 +14,7 @@ pub struct PackedI16 {
     n: usize,
     n_steps: usize,
     a_max: u32,
-    limbs: Vec<Limb<LineI16>>,
+    limbs: Vec<Limb>,
 }
 
 /// Flushing more often than every 16 steps costs more than another limb.
@@ -33,16 +33,18 @@ impl PackedI16 {
     /// If the index lies outside B.
     #[must_use]
     pub fn value(&self, step: usize, column: usize, lane: usize) -> i64 {
-        assert!(step < self.n_steps && column < self.n && lane < 2);
-        let (line, place) = locate(self.n, self.n_steps, step, column, 2);
-        self.limbs.iter().map(|limb| i64::from(limb.lines[line].0[place + lane]) << limb.shift).sum()
+        let digits = self.limbs.iter().map(|limb| {
+            let [low0, high0, low1, high1] = limb.column(self.n, self.n_steps, step, column).to_le_bytes();
+            let digit = i16::from_le_bytes([[low0, high0], [low1, high1]][lane]);
+            i64::from(digit) << limb.shift
+        });
+        digits.sum()
     }
 }
 
 impl Packed for PackedI16 {
     type Left = i16;
     type Sum = i64;
-    type Line = LineI16;
     const LANES: usize = 2;
 
     fn n(&self) -> usize {
@@ -53,7 +55,7 @@ impl Packed for PackedI16 {
         self.n_steps
     }
 
-    fn limbs(&self) -> &[Limb<LineI16>] {
+    fn limbs(&self) -> &[Limb] {
         &self.limbs
     }
 
@@ -99,16 +101,16 @@ pub fn pack_i16_into<S: Copy + Into<i32>>(source: Source<'_, S>, a_max: u32, pac
     for (index, limb) in packed.limbs.iter_mut().enumerate() {
         (limb.shift, limb.flush_steps) = (split.shift(index), split.flush_steps[index]);
         if split.flush_steps.len() == 1 {
-            fill::<S, i16, 2, 32>(&source, &mut limb.lines, |value| truncate(value.into()));
+            fill::<S, 2>(&source, &mut limb.lines, |value| low_word(value.into()));
         } else {
-            fill::<S, i16, 2, 32>(&source, &mut limb.lines, |value| split.digit(value.into(), index));
+            fill::<S, 2>(&source, &mut limb.lines, |value| low_word(split.digit(value.into(), index)));
         }
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "a limb's range was bounded to 16 bits by Split::new")]
-const fn truncate(value: i32) -> i16 {
-    value as i16
+/// Exact: `Split::new` has bounded each limb to 16 bits.
+const fn low_word(limb: i32) -> u32 {
+    limb.cast_unsigned() & 0xFFFF
 }
 
 /// How values are cut into limbs.
@@ -138,22 +140,20 @@ impl Split {
             .expect("five limbs of seven bits always do")
     }
 
-    const fn shift(&self, index: usize) -> u32 {
-        self.width * index as u32
+    fn shift(&self, index: usize) -> u32 {
+        (0..index).map(|_| self.width).sum()
     }
 
     /// Limb `index` of a value: the balanced digit, or what is left for the last limb.
     ///
     /// With `half = 2^(width-1)`: `digit = ((v + half) mod 2^width) - half`, and the rest is `(v + half) >> width`.
-    fn digit(&self, value: i32, index: usize) -> i16 {
+    #[allow(clippy::cast_possible_truncation, reason = "a limb lies between 16-bit bounds")]
+    fn digit(&self, value: i32, index: usize) -> i32 {
         let half = 1_i64 << (self.width - 1);
         let rest = (0..index).fold(i64::from(value), |rest, _| (rest + half) >> self.width);
-        let digit =
-            if index + 1 == self.flush_steps.len() { rest } else { ((rest + half) & (2 * half - 1)) - half };
-        #[allow(clippy::cast_possible_truncation, reason = "Split::new has bounded each limb to 16 bits")]
-        {
-            digit as i16
-        }
+        let is_last = index + 1 == self.flush_steps.len();
+        let digit = if is_last { rest } else { ((rest + half) & (2 * half - 1)) - half };
+        digit as i32
     }
 }
 

@@ -53,14 +53,15 @@ unsafe fn in_chunks<const WORDS: usize>(
     first_block: u32,
     out: &mut [u32],
 ) {
-    const { assert!(WORDS.is_multiple_of(4) && WORDS <= 1 << 16) };
     let mut block = first_block;
     let (whole, rest) = out.as_chunks_mut::<WORDS>();
     for out in whole {
         // SAFETY: the caller's promise.
         unsafe { chunk(key, counter_high, block, out) };
-        // Wrapping: the block number is the low counter word, modulo 2^32.
-        block = block.wrapping_add(const { (WORDS / 4) as u32 });
+        for _ in 0..WORDS / 4 {
+            // Wrapping: the block number is the low counter word, modulo 2^32.
+            block = block.wrapping_add(1);
+        }
     }
     if !rest.is_empty() {
         let mut last = [0; WORDS];
@@ -76,13 +77,12 @@ const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 
 /// The keys of the ten rounds.
 #[cfg(target_arch = "x86_64")]
-fn round_keys(key: [u32; 2]) -> [[u32; 2]; 10] {
-    // Wrapping: the schedule is a Weyl sequence modulo 2^32.
-    std::array::from_fn(|round| {
-        let round = round as u32;
-        [
-            key[0].wrapping_add(round.wrapping_mul(0x9E37_79B9)),
-            key[1].wrapping_add(round.wrapping_mul(0xBB67_AE85)),
-        ]
-    })
+fn round_keys(mut key: [u32; 2]) -> [[u32; 2]; 10] {
+    let mut keys = [key; 10];
+    for round in &mut keys {
+        *round = key;
+        // Wrapping: the schedule is a Weyl sequence modulo 2^32.
+        key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
+    }
+    keys
 }

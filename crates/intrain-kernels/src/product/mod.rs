@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod tile;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_avx512vnni;
@@ -30,8 +31,6 @@ pub trait Packed {
     type Left: Copy;
     /// An element of C.
     type Sum: Copy + Default;
-    /// Sixteen columns of one step.
-    type Line;
     /// Consecutive elements of A that a step takes: together 4 bytes.
     const LANES: usize;
 
@@ -40,7 +39,7 @@ pub trait Packed {
     /// Steps of depth, at least 1.
     fn n_steps(&self) -> usize;
     /// The addends of B.
-    fn limbs(&self) -> &[Limb<Self::Line>];
+    fn limbs(&self) -> &[Limb];
     /// What the sum of each column starts from: `init` and whatever corrects A's bias; length `n` rounded up to 16.
     fn start(&self, init: Option<&[Self::Sum]>) -> Vec<Self::Sum>;
     /// Whether A holds what B was packed for; checked in builds with debug assertions.

@@ -20,8 +20,11 @@ pub(crate) unsafe fn sums<const ROWS: usize, const WIDTH: usize, const LANES: us
 ) -> [[__m512i; WIDTH]; ROWS] {
     let size = const { 4 / LANES };
     let rows: &[u32; ROWS] = rows.try_into().expect("a tile gets the rows that it is made for");
-    // SAFETY: each row starts inside A.
-    let starts = rows.map(|row| unsafe { a.add(row as usize * size) });
+    let mut starts = [a; ROWS];
+    for (start, &row) in starts.iter_mut().zip(rows) {
+        // SAFETY: the row starts inside A.
+        *start = unsafe { a.add(row as usize * size) };
+    }
     let mut sums = [[_mm512_setzero_si512(); WIDTH]; ROWS];
     let mut b = b;
     for &step in steps {

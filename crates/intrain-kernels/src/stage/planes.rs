@@ -115,44 +115,73 @@ fn transpose<P: Payload>(
         let width = BLOCK.min(n_channels - channel);
         for pixel in (0..n_pixels).step_by(BLOCK) {
             let height = BLOCK.min(n_pixels - pixel);
-            let mut block = [[P::ZERO; BLOCK]; BLOCK];
-            for (i, block) in block[..height].iter_mut().enumerate() {
-                let run = &from.values[(pixel + i) * from.pitch + channel..][..width];
-                if let Ok(run) = <&[P; BLOCK]>::try_from(run) {
-                    // The length is known to the compiler here, so this is one vector.
-                    *block = run.map(P::stage);
-                } else {
-                    super::stage_run(run, block);
-                }
-            }
-            let block = transposed(block);
-            for (i, block) in block[..width].iter().enumerate() {
-                let run = &mut to.values[(channel + i) * to.pitch + pixel..][..height];
-                if let Ok(run) = <&mut [P::Staged; BLOCK]>::try_from(&mut *run) {
-                    *run = *block;
-                } else {
-                    run.copy_from_slice(&block[..height]);
-                }
+            let (first, last) = (pixel * from.pitch + channel, channel * to.pitch + pixel);
+            // A width that the compiler knows makes each run one vector.
+            let block = if width == BLOCK {
+                read::<P, BLOCK>(&from.values[first..], from.pitch, [height, BLOCK])
+            } else {
+                read::<P, 1>(&from.values[first..], from.pitch, [height, width])
+            };
+            let (block, to_values) = (transposed(block), &mut to.values[last..]);
+            if height == BLOCK {
+                write::<_, BLOCK>(&block, to_values, to.pitch, [width, BLOCK]);
+            } else if height.is_multiple_of(4) {
+                write::<_, 4>(&block, to_values, to.pitch, [width, height]);
+            } else {
+                write::<_, 1>(&block, to_values, to.pitch, [width, height]);
             }
         }
     }
 }
 
-/// The transpose of a block: four perfect shuffles of its 16 rows, which are four layers of vector unpacks.
-#[inline]
-fn transposed<T: Copy>(mut block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
-    for _ in 0..BLOCK.ilog2() {
-        let mut next = block;
-        for i in 0..BLOCK / 2 {
-            for j in 0..BLOCK / 2 {
-                let (low, high) = (block[i], block[i + BLOCK / 2]);
-                next[2 * i][2 * j] = low[j];
-                next[2 * i][2 * j + 1] = high[j];
-                next[2 * i + 1][2 * j] = low[j + BLOCK / 2];
-                next[2 * i + 1][2 * j + 1] = high[j + BLOCK / 2];
-            }
-        }
-        block = next;
+/// A block whose upper left `[rows, columns]` come from rows `pitch` apart, `columns` being a multiple of `RUN`.
+#[inline(always)]
+fn read<P: Payload, const RUN: usize>(
+    from: &[P],
+    pitch: usize,
+    [rows, columns]: [usize; 2],
+) -> [[P::Staged; BLOCK]; BLOCK] {
+    let mut block = [[P::ZERO; BLOCK]; BLOCK];
+    let mut first = 0;
+    for to in &mut block[..rows] {
+        let from = from[first..first + columns].as_chunks::<RUN>().0;
+        to.as_chunks_mut::<RUN>().0.iter_mut().zip(from).for_each(|(to, from)| *to = from.map(P::stage));
+        first += pitch;
     }
     block
+}
+
+/// The way back of [`read`].
+#[inline(always)]
+fn write<T: Copy, const RUN: usize>(
+    block: &[[T; BLOCK]; BLOCK],
+    to: &mut [T],
+    pitch: usize,
+    [rows, columns]: [usize; 2],
+) {
+    let mut first = 0;
+    for from in &block[..rows] {
+        let to = to[first..first + columns].as_chunks_mut::<RUN>().0;
+        to.iter_mut().zip(from.as_chunks::<RUN>().0).for_each(|(to, from)| *to = *from);
+        first += pitch;
+    }
+}
+
+/// The transpose of a block: four perfect shuffles of its 16 rows, which are four layers of vector unpacks.
+#[inline(always)]
+fn transposed<T: Copy>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
+    shuffled(shuffled(shuffled(shuffled(block))))
+}
+
+/// Rows `i` and `i + 8` interleaved into rows `2 i` and `2 i + 1`.
+#[inline(always)]
+fn shuffled<T: Copy>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
+    const HALF: usize = BLOCK / 2;
+    let mut next = block;
+    for i in 0..HALF {
+        let pair = [block[i], block[i + HALF]];
+        next[2 * i] = std::array::from_fn(|j| pair[j % 2][j / 2]);
+        next[2 * i + 1] = std::array::from_fn(|j| pair[j % 2][HALF + j / 2]);
+    }
+    next
 }

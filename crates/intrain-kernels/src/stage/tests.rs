@@ -95,7 +95,7 @@ fn staged<P: Payload, W: Copy>(
 }
 
 fn product_i8(isa: Isa, a: &[u8], tables: &Tables, values: &[i8]) -> Vec<i64> {
-    let (b, c_stride) = (pack_i8(tables.source(values)), tables.n.next_multiple_of(16));
+    let (b, c_stride) = (pack_i8(isa, tables.source(values)), tables.n.next_multiple_of(16));
     let mut c = vec![0; tables.rows.len() * c_stride];
     let (rows, steps) = (&tables.rows, &tables.steps);
     let store = dot_i8::Store::Set;

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use intrain_kernels::Isa;
+use intrain_kernels::pack::COLUMNS;
 use intrain_kernels::product::{self, Store};
 use intrain_kernels::stage::{Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows};
 use rayon::prelude::*;
@@ -20,8 +21,12 @@ pub(crate) struct Product<W: Width> {
     conv: Conv,
     forward_tables: Tables,
     error_tables: Tables,
+    /// As read, before any layout.
+    pub(crate) weights: Vec<W::Weight>,
     forward_weights: W::Packed,
     error_weights: W::Packed,
+    /// Sums of the gradient's tasks, kept for the next step.
+    partial: Vec<Vec<W::Sum>>,
     /// Added to each output's sum, in units of the sum's last bit; empty without biases.
     bias: Vec<W::Sum>,
 }
@@ -63,6 +68,8 @@ impl<W: Width> Product<W> {
             conv,
             forward_tables: conv.forward::<W::Payload>(1),
             error_tables: conv.error::<W::Payload>(1),
+            weights: vec![],
+            partial: vec![],
             forward_weights: W::Packed::default(),
             error_weights: W::Packed::default(),
             bias: vec![],
@@ -70,12 +77,13 @@ impl<W: Width> Product<W> {
     }
 
     /// Lays the weights, as read, out for both directions.
-    pub(crate) fn load(&mut self, plan: &BlockPlan, weights: &[W::Weight], bias: Vec<W::Sum>) {
+    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan, bias: Vec<W::Sum>) {
+        let weights = &self.weights[..];
         let a_max = plan.input_operand.magnitude();
-        W::pack_weights(self.forward_tables.source(weights), a_max, &mut self.forward_weights);
+        W::pack_weights(isa, self.forward_tables.source(weights), a_max, &mut self.forward_weights);
         if plan.index > 0 {
             let a_max = plan.error_operand.magnitude();
-            W::pack_weights(self.error_tables.source(weights), a_max, &mut self.error_weights);
+            W::pack_weights(isa, self.error_tables.source(weights), a_max, &mut self.error_weights);
         }
         self.bias = bias;
     }
@@ -113,7 +121,7 @@ impl<W: Width> Product<W> {
         scratch.staged.resize(layout.buffer_len(1).max(scratch.staged.len()), W::Payload::ZERO);
         stage_rows(from, &layout, &mut scratch.staged);
         let n = tables.n;
-        let c_stride = n.next_multiple_of(intrain_kernels::pack::COLUMNS);
+        let c_stride = n.next_multiple_of(COLUMNS);
         let Scratch { staged, padded, sums, .. } = scratch;
         let c = if c_stride == n { &mut *sums } else { &mut *padded };
         c.resize(rows.len() * c_stride, W::Sum::default());
@@ -130,7 +138,7 @@ impl<W: Width> Product<W> {
 
     /// `gradient[window][in][out] = sum over images and pixels of input * error`.
     pub(crate) fn gradient(
-        &self,
+        &mut self,
         isa: Isa,
         plan: &BlockPlan,
         input: &[W::Payload],
@@ -143,18 +151,14 @@ impl<W: Width> Product<W> {
             ProductKind::Linear => (Conv::linear(error.len() / p.output.c, p.input.c, p.output.c), 1),
         };
         let work = GradientWork::<W>::new(conv, n_images, plan);
-        let packed = work.pack(plan, error);
-        let partial: Vec<Vec<W::Sum>> = work
-            .tasks()
-            .into_par_iter()
-            .map(|(channels, span)| work.sum(isa, channels, span, input, &packed))
-            .collect();
-        W::collect(
-            out,
-            p.n_weights(),
-            |out| work.gather(&partial, out),
-            |out| work.gather_wide(&partial, out),
-        );
+        let packed = work.pack(isa, plan, error);
+        let tasks = work.tasks();
+        self.partial.resize(tasks.len(), vec![]);
+        self.partial.par_iter_mut().zip(tasks).for_each(|(partial, (channels, span))| {
+            work.sum(isa, channels, span, input, &packed, partial);
+        });
+        let partial = &self.partial;
+        W::collect(out, p.n_weights(), |out| work.gather(partial, out), |out| work.gather_wide(partial, out));
     }
 }
 
@@ -212,7 +216,7 @@ impl<W: Width> GradientWork<W> {
     }
 
     /// The errors of each group of images, laid out once for all blocks.
-    fn pack(&self, plan: &BlockPlan, error: &[W::Payload]) -> Vec<W::Packed> {
+    fn pack(&self, isa: Isa, plan: &BlockPlan, error: &[W::Payload]) -> Vec<W::Packed> {
         let image_len = self.conv.out_h() * self.conv.out_w() * self.conv.c_out;
         let a_max = plan.input_operand.magnitude();
         let tables = self.conv.gradient::<W::Payload>(self.group, 0..1);
@@ -220,9 +224,10 @@ impl<W: Width> GradientWork<W> {
             let mut packed = W::Packed::default();
             let values = &error[images.start * image_len..images.end * image_len];
             if images.len() == self.group {
-                W::pack_errors(tables.source(values), a_max, &mut packed);
+                W::pack_errors(isa, tables.source(values), a_max, &mut packed);
             } else {
                 W::pack_errors(
+                    isa,
                     self.conv.gradient::<W::Payload>(images.len(), 0..1).source(values),
                     a_max,
                     &mut packed,
@@ -233,7 +238,7 @@ impl<W: Width> GradientWork<W> {
         self.groups().into_par_iter().map(pack).collect()
     }
 
-    /// Sums of one block over one span, `[window, block, out padded]`.
+    /// Sums of one block over one span, `[window, block, out padded]`, into `c`.
     fn sum(
         &self,
         isa: Isa,
@@ -241,13 +246,14 @@ impl<W: Width> GradientWork<W> {
         span: Range<usize>,
         input: &[W::Payload],
         packed: &[W::Packed],
-    ) -> Vec<W::Sum> {
+        c: &mut Vec<W::Sum>,
+    ) {
         let conv = &self.conv;
         let layout = conv.gradient_layout::<W::Payload>();
         let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
         let mut staged = vec![W::Payload::ZERO; layout.buffer_len(channels.len(), self.group)];
-        let c_stride = conv.c_out.next_multiple_of(intrain_kernels::pack::COLUMNS);
-        let mut c = vec![W::Sum::default(); conv.kh * conv.kw * channels.len() * c_stride];
+        let c_stride = conv.c_out.next_multiple_of(COLUMNS);
+        c.resize(conv.kh * conv.kw * channels.len() * c_stride, W::Sum::default());
         let mut tables = conv.gradient::<W::Payload>(self.group, channels.clone());
         for (i, images) in self.groups().into_iter().enumerate().skip(span.start).take(span.len()) {
             if images.len() != self.group {
@@ -257,19 +263,12 @@ impl<W: Width> GradientWork<W> {
                 stage_planes(&input[image * image_len..], &layout, channels.clone(), to);
             }
             let Tables { rows, steps, .. } = &tables;
-            let args = product::Args {
-                a: &staged,
-                rows,
-                steps,
-                b: &packed[i],
-                c: &mut c,
-                c_stride,
-                init: None,
-                store: Store::Add,
-            };
-            W::dot(isa, args);
+            let store = if i == span.start { Store::Set } else { Store::Add };
+            W::dot(
+                isa,
+                product::Args { a: &staged, rows, steps, b: &packed[i], c, c_stride, init: None, store },
+            );
         }
-        c
     }
 
     /// Adds the spans up and puts each block's rows where they belong in `[window, in, out]`.
@@ -297,7 +296,7 @@ impl<W: Width> GradientWork<W> {
         add: impl Fn(&mut [T], &[W::Sum]) + Sync,
     ) {
         let (c_in, n) = (self.conv.c_in, self.conv.c_out);
-        let c_stride = n.next_multiple_of(intrain_kernels::pack::COLUMNS);
+        let c_stride = n.next_multiple_of(COLUMNS);
         let n_blocks = c_in.div_ceil(self.block);
         out.par_chunks_mut(n).with_min_len(64).enumerate().for_each(|(row, out)| {
             let (window, ci) = (row / c_in, row % c_in);

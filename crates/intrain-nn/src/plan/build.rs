@@ -25,8 +25,12 @@ impl Plan {
         }
         let groups = group(model)?;
         check_patterns(recipe, &groups)?;
-        let input =
-            InputPlan { shape: model.input.shape, pixels: model.input.pixels, quantizer: recipe.input.base };
+        let names = [groups.first(), groups.last()].map(|group| group.map_or("", |g| g.layer.name.as_str()));
+        let input = InputPlan {
+            shape: model.input.shape,
+            pixels: model.input.pixels,
+            quantizer: recipe.input.of_layer(names[0]),
+        };
         if input.quantizer.round.is_stochastic() {
             let reason = "the image is quantized once, not per step; use a nearest rounding";
             return Err(refuse_row("input", reason));
@@ -45,8 +49,8 @@ impl Plan {
         for block in &mut blocks {
             prove(block, batch_size)?;
         }
-        let loss =
-            LossPlan { loss: recipe.loss, n_classes, logits_frac_bits, quantizer: recipe.error_at_loss.base };
+        let quantizer = recipe.error_at_loss.of_layer(names[1]);
+        let loss = LossPlan { loss: recipe.loss, n_classes, logits_frac_bits, quantizer };
         let learning_rate = recipe.learning_rate;
         Ok(Self { batch_size, arithmetic, input, blocks, loss, init: model.init, learning_rate, warnings })
     }
@@ -193,7 +197,7 @@ fn plan_block(
         activation,
         output_operand,
         error_at_activation: if place.is_last {
-            recipe.error_at_loss.base
+            recipe.error_at_loss.of_layer(name)
         } else {
             recipe.error_at_activation.of_layer(name)
         },
@@ -297,17 +301,15 @@ fn arithmetic(blocks: &[BlockPlan], input: Quantizer) -> Arithmetic {
     }
     let narrow = bits.iter().all(|bits| *bits <= 8)
         && blocks.iter().all(|b| {
-            let forward = forward_sum(b);
-            forward.fits(32) && error_sum(b).fits(32)
+            // One image's gradient is the shortest sum that the kernels' registers must hold on their own.
+            [forward_sum(b), error_sum(b), gradient_sum(b, 1)].iter().all(|sum| sum.fits(32))
         });
     if narrow { Arithmetic::Int8 } else { Arithmetic::Int16 }
 }
 
 fn forward_sum(block: &BlockPlan) -> Sum {
     let bias = if block.product.bias {
-        let shift = block.input_operand.frac_bits + block.weight.operand.frac_bits
-            - block.weight.master.format.frac_bits();
-        u128::from(block.weight.master.format.magnitude()) << shift.clamp(0, 64)
+        u128::from(block.weight.master.format.magnitude()) << block.bias_shift().clamp(0, 64)
     } else {
         0
     };
@@ -340,6 +342,14 @@ fn prove(block: &mut BlockPlan, batch_size: usize) -> Result<(), PlanError> {
     }
     let error = (block.index > 0).then(|| error_sum(block));
     block.sums = Sums { forward: forward_sum(block), error, gradient: gradient_sum(block, batch_size) };
+    if block.product.bias && block.bias_shift() < 0 {
+        let reason = format!(
+            "its bias has {} more fractional bits than the sum that it is added to; give input, activation or weight as \
+             many more, or leave the bias out",
+            -block.bias_shift()
+        );
+        return Err(PlanError::Layer { layer: block.name.clone(), reason });
+    }
     let stated = block.accumulator_bits.min(63);
     let sums = [
         ("forward", "fan-in", Some(block.sums.forward)),
@@ -362,6 +372,11 @@ fn prove(block: &mut BlockPlan, batch_size: usize) -> Result<(), PlanError> {
 }
 
 impl BlockPlan {
+    /// Places by which a stored bias is moved to the sum's last bit; below 0 it would not fit there.
+    const fn bias_shift(&self) -> i32 {
+        self.input_operand.frac_bits + self.weight.operand.frac_bits - self.weight.master.format.frac_bits()
+    }
+
     /// Whether the loss sees this block's exact sums.
     #[must_use]
     pub const fn has_exact_output(&self) -> bool {

@@ -57,7 +57,7 @@ impl Curves<'_> {
         let y_label = if y.is_log() { format!("{} (log scale)", self.y_label) } else { self.y_label.into() };
         let mut chart = ChartBuilder::on(area)
             .margin(24)
-            .x_label_area_size(80)
+            .x_label_area_size(92)
             .y_label_area_size(150)
             .build_cartesian_2d(x.clone(), y.clone())?;
         chart

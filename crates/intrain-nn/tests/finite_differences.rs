@@ -1,0 +1,124 @@
+//! The float network's way back against central finite differences of its loss.
+//!
+//! With a step of `2^-7` the differences of a smooth loss agree with its gradient to `TOLERANCE` of the layer's largest
+//! gradient. Where ReLU or a maximum switches between the two points there is no derivative to compare: such elements
+//! show as unlike differences on both sides, are skipped, and may be one in ten at most.
+#![allow(clippy::cast_precision_loss, reason = "counts are small")]
+
+mod network;
+
+use intrain_kernels::Isa;
+use intrain_model::Model;
+use intrain_nn::{Gradient, Network, Parameters, Plan, StepKey, Stored};
+use intrain_recipe::{Loss, Recipe, preset};
+use network::{batch, conv, linear, model, network, parameters};
+
+const STEP: f32 = 1.0 / 128.0;
+/// Share of a layer's largest gradient; what binary32 leaves of a difference of two losses.
+const TOLERANCE: f64 = 4e-3;
+/// Share of a layer's largest gradient by which the differences on both sides differ at a kink.
+const KINK: f64 = 2e-2;
+
+struct Setup {
+    network: Network,
+    parameters: Vec<Parameters>,
+    images: Vec<u8>,
+    labels: Vec<u16>,
+}
+
+impl Setup {
+    fn loss(&mut self) -> f64 {
+        self.network.load(&self.parameters, None);
+        self.network.forward(&self.images, None);
+        self.network.outcome(&self.labels).loss
+    }
+
+    fn value(&mut self, block: usize, part: usize, i: usize) -> &mut f32 {
+        let p = &mut self.parameters[block];
+        match if part == 0 { Some(&mut p.weight) } else { p.bias.as_mut() } {
+            Some(Stored::F32(values)) => &mut values[i],
+            other => panic!("not a float tensor: {other:?}"),
+        }
+    }
+
+    /// The loss with one parameter moved by `by`.
+    fn loss_at(&mut self, block: usize, part: usize, i: usize, by: f32) -> f64 {
+        let before = *self.value(block, part, i);
+        *self.value(block, part, i) = before + by;
+        let loss = self.loss();
+        *self.value(block, part, i) = before;
+        loss
+    }
+}
+
+fn floats(gradient: &Gradient) -> Vec<f64> {
+    match gradient {
+        Gradient::F32(g) => g.iter().map(|x| f64::from(*x)).collect(),
+        other => panic!("an integer gradient in a float network: {other:?}"),
+    }
+}
+
+fn compare(name: &str, model: &Model, loss: Loss, n: usize) {
+    let recipe = Recipe { loss, ..preset("float32").unwrap() };
+    let plan = Plan::build(model, &recipe, n).unwrap();
+    let (images, labels) = batch(&plan, n, 5);
+    let mut setup = Setup {
+        network: network(&plan, Isa::best(), 1),
+        parameters: parameters(&plan, 5),
+        images,
+        labels,
+    };
+    let here = setup.loss();
+    setup.network.backward(&setup.labels.clone(), StepKey { seed: 5, step: 0 });
+    let gradients: Vec<[Option<Vec<f64>>; 2]> = setup
+        .network
+        .gradients()
+        .iter()
+        .map(|g| [Some(floats(g.weight)), g.bias.map(floats)])
+        .collect();
+    let (mut n_compared, mut n_skipped) = (0, 0);
+    for (block, parts) in gradients.iter().enumerate() {
+        for (part, gradient) in parts.iter().enumerate().filter_map(|(i, g)| Some((i, g.as_ref()?))) {
+            let largest = gradient.iter().fold(0.0f64, |max, g| max.max(g.abs()));
+            assert!(largest > 1e-3, "{name}: block {block}, part {part}: nothing to compare");
+            // Every element of a small tensor, about 200 of a large one.
+            for i in (0..gradient.len()).step_by(gradient.len() / 200 + 1) {
+                let (up, down) = (setup.loss_at(block, part, i, STEP), setup.loss_at(block, part, i, -STEP));
+                let (right, left) = ((up - here) / f64::from(STEP), (here - down) / f64::from(STEP));
+                if (right - left).abs() > KINK * largest {
+                    n_skipped += 1;
+                    continue;
+                }
+                n_compared += 1;
+                let (found, expected) = (gradient[i], f64::midpoint(right, left));
+                assert!(
+                    (found - expected).abs() <= TOLERANCE * largest,
+                    "{name}, {loss}: block {block}, part {part}, element {i}: gradient {found}, but the loss rises by \
+                     {expected} (largest {largest})"
+                );
+            }
+        }
+    }
+    assert!(9 * n_skipped <= n_compared, "{name}, {loss}: {n_skipped} of {n_compared} at a kink");
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_loss() {
+    let without_relu = |mut model: Model| {
+        model.layers.retain(|l| !l.name.starts_with("relu"));
+        model
+    };
+    let strided = model((7, 6, 2), &[conv(4, 3, 2, 1), conv(3, 2, 1, 0)], 3);
+    let networks = [
+        ("linear", model((1, 1, 12), &[linear(7)], 4)),
+        ("conv, stride and padding", strided.clone()),
+        ("conv without ReLU", without_relu(strided)),
+        ("pooling", model((6, 6, 2), &[conv(4, 3, 1, 1).pooled(2, 2), linear(6)], 3)),
+        ("overlapping pooling", model((7, 7, 1), &[conv(3, 3, 1, 1).pooled(3, 2)], 3)),
+    ];
+    for (name, model) in &networks {
+        for loss in [Loss::SoftmaxCrossEntropy, Loss::SquaredError] {
+            compare(name, model, loss, 3);
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! Forward, loss, backward and gradients against the contract in plain loops.
+//!
+//! The scalar step below follows sections 6 and 7 of `docs/arithmetic.md` line by line, in 128-bit sums, and calls
+//! `intrain-num` alone; it shares no code with the network. Equality is exact: an integer test has no tolerance.
+#![allow(clippy::cast_possible_truncation, reason = "sums are small here, and 128 bits wide")]
+#![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "positions in an image are small")]
+#![allow(clippy::cast_precision_loss, reason = "the reference's float loss is compared with a tolerance")]
+
+mod network;
+
+use intrain_kernels::Isa;
+use intrain_model::{LayerKind, Logits, Model, Pixels, Shape};
+use intrain_nn::{Arithmetic, Parameters, Plan, StepKey, Stored};
+use intrain_num::random::{Purpose, Stream};
+use intrain_num::scale::round_log2;
+use intrain_num::{Quantizer, Real, Scale, Surrogate};
+use intrain_recipe::{Bias, Loss, Recipe};
+use network::{BlockShape, batch, conv, integers, linear, model, parameters, recipe};
+use proptest::prelude::*;
+
+/// A product with what follows it, as the model says.
+struct Block<'a> {
+    name: &'a str,
+    input: Shape,
+    product: Shape,
+    output: Shape,
+    kernel: usize,
+    stride: usize,
+    pad: usize,
+    pool: Option<(usize, usize)>,
+    relu: bool,
+    bias: bool,
+}
+
+fn blocks<'a>(model: &'a Model, recipe: &Recipe) -> Vec<Block<'a>> {
+    let mut blocks: Vec<Block<'_>> = Vec::new();
+    let mut shape = model.input.shape;
+    for layer in &model.layers {
+        let input = shape;
+        shape = layer.kind.output(input).unwrap();
+        let (kernel, stride, pad, bias) = match layer.kind {
+            LayerKind::Conv { kernel, stride, pad, bias, .. } => (kernel, stride, pad, bias),
+            LayerKind::Linear { bias, .. } => (1, 1, 0, bias),
+            LayerKind::MaxPool { size, stride } => {
+                let block = blocks.last_mut().unwrap();
+                (block.pool, block.output) = (Some((size, stride)), shape);
+                continue;
+            }
+            LayerKind::Relu => {
+                blocks.last_mut().unwrap().relu = true;
+                continue;
+            }
+            LayerKind::Flatten => continue,
+        };
+        let bias = bias && recipe.bias == Bias::Model;
+        let (name, product, output) = (layer.name.as_str(), shape, shape);
+        blocks.push(Block {
+            name,
+            input,
+            product,
+            output,
+            kernel,
+            stride,
+            pad,
+            pool: None,
+            relu: false,
+            bias,
+        });
+    }
+    blocks
+}
+
+impl Block<'_> {
+    fn fan_in(&self) -> usize {
+        self.kernel * self.kernel * self.input.c
+    }
+
+    /// Calls `f(index of X, of W, of E)` for every product of the three sums of section 6.2.
+    fn products(&self, n: usize, mut f: impl FnMut(usize, usize, usize)) {
+        let (input, output) = (self.input, self.product);
+        for b in 0..n {
+            for (y, x) in grid(output) {
+                for (ky, kx) in grid(Shape { h: self.kernel, w: self.kernel, c: 0 }) {
+                    let v = (y * self.stride + ky) as i64 - self.pad as i64;
+                    let u = (x * self.stride + kx) as i64 - self.pad as i64;
+                    if v < 0 || u < 0 || v >= input.h as i64 || u >= input.w as i64 {
+                        continue;
+                    }
+                    for i in 0..input.c {
+                        for o in 0..output.c {
+                            f(
+                                ((b * input.h + v as usize) * input.w + u as usize) * input.c + i,
+                                ((ky * self.kernel + kx) * input.c + i) * output.c + o,
+                                ((b * output.h + y) * output.w + x) * output.c + o,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Calls `f(index of the pooled element, place in its window, index of the product's element)`.
+    fn windows(&self, n: usize, mut f: impl FnMut(usize, usize, usize)) {
+        let (from, to) = (self.product, self.output);
+        let (size, stride) = self.pool.unwrap_or((1, 1));
+        for b in 0..n {
+            for (y, x) in grid(to) {
+                for (ky, kx) in grid(Shape { h: size, w: size, c: 0 }) {
+                    for o in 0..to.c {
+                        let pixel = (b * from.h + y * stride + ky) * from.w + x * stride + kx;
+                        let out = ((b * to.h + y) * to.w + x) * to.c + o;
+                        f(out, ky * size + kx, pixel * from.c + o);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn grid(shape: Shape) -> impl Iterator<Item = (usize, usize)> {
+    (0..shape.h).flat_map(move |y| (0..shape.w).map(move |x| (y, x)))
+}
+
+/// What a block's forward pass leaves behind.
+#[derive(Default)]
+struct Trace {
+    x: Vec<i64>,
+    x_digits: i32,
+    w: Vec<i64>,
+    w_digits: i32,
+    passes: Vec<bool>,
+    inside: Vec<bool>,
+    index: Vec<usize>,
+}
+
+/// The whole step's inputs.
+struct Step<'a> {
+    model: &'a Model,
+    recipe: &'a Recipe,
+    parameters: &'a [Parameters],
+    /// `None`: as in evaluation.
+    key: Option<StepKey>,
+}
+
+/// A tensor of exact integers with their digits behind the point.
+type Exact = (Vec<i128>, i32);
+
+impl Step<'_> {
+    fn stream(&self, purpose: Purpose, layer: usize) -> Stream {
+        let key = self.key.unwrap_or(StepKey { seed: 0, step: 0 });
+        Stream::new(key.seed, purpose, layer as u32, key.step)
+    }
+
+    /// Section 1.4 on a whole tensor.
+    fn quantize(&self, q: Quantizer, (x, digits): &Exact, purpose: Purpose, layer: usize) -> Vec<i64> {
+        let largest = x.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0);
+        let n = match q.scale {
+            Scale::Shift => round_log2(largest as u64).map_or(0, |log2| log2 - digits),
+            Scale::One | Scale::Alpha => 0,
+        };
+        let round = if self.key.is_some() { q.round } else { q.round.in_evaluation() };
+        let stream = self.stream(purpose, layer);
+        let payload = |(i, x): (usize, &i128)| {
+            let rounded =
+                round.shift_right_wide(*x, digits + n - q.format.frac_bits(), stream.word(i as u64));
+            q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits())
+        };
+        x.iter().enumerate().map(payload).collect()
+    }
+
+    fn input(&self, images: &[u8]) -> Vec<i64> {
+        let q = self.recipe.input.base;
+        let payload = |p: &u8| {
+            let (numerator, denominator) = self.model.input.pixels.fraction(*p);
+            let rounded = q.round.ratio(numerator << q.format.frac_bits(), denominator);
+            q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits())
+        };
+        images.iter().map(payload).collect()
+    }
+
+    /// Station 1: the stored weights as products read them.
+    fn weights(&self, i: usize, block: &Block<'_>) -> (Vec<i64>, i32, i32) {
+        let (read, master) =
+            (self.recipe.weight.of_layer(block.name), self.recipe.master.of_layer(block.name));
+        let stored = &self.parameters[i].weight;
+        let payloads: Vec<i128> = (0..stored.len()).map(|k| stored.payload(k).into()).collect();
+        let digits = master.format.frac_bits();
+        if !read.format.is_quantized() {
+            return (payloads.iter().map(|x| *x as i64).collect(), digits, 0);
+        }
+        let alpha = match read.scale {
+            Scale::Alpha => {
+                let least = 1.5 * 2f64.powi(1 - read.format.bits() as i32);
+                (least / (3.0 / block.fan_in() as f64).sqrt()).log2().round().max(0.0) as i32
+            }
+            Scale::One | Scale::Shift => 0,
+        };
+        (
+            self.quantize(read, &(payloads, digits), Purpose::Weight, i),
+            read.format.frac_bits(),
+            alpha,
+        )
+    }
+
+    /// Stations 2 to 6 of section 7.1: the block's output, and what the way back needs.
+    fn forward(&self, i: usize, block: &Block<'_>, x: Vec<i64>, x_digits: i32, last: bool) -> (Exact, Trace) {
+        let n = x.len() / block.input.len();
+        let (w, w_digits, alpha) = self.weights(i, block);
+        let mut sums = vec![0i128; n * block.product.len()];
+        block.products(n, |xi, wi, yi| sums[yi] += i128::from(x[xi]) * i128::from(w[wi]));
+        if block.bias {
+            let bias = self.parameters[i].bias.as_ref().unwrap();
+            let finer = x_digits + w_digits - self.recipe.master.of_layer(block.name).format.frac_bits();
+            for (yi, sum) in sums.iter_mut().enumerate() {
+                *sum += i128::from(bias.payload(yi % block.product.c)) << finer;
+            }
+        }
+        let mut y = (sums, x_digits + w_digits + alpha);
+        let q = self.recipe.activation_at_product.of_layer(block.name);
+        if q.format.is_quantized() {
+            let payloads = self.quantize(q, &y, Purpose::Activation, i);
+            y = (payloads.into_iter().map(i128::from).collect(), q.format.frac_bits());
+        }
+        let mut pooled = vec![i128::MIN; n * block.output.len()];
+        let mut index = vec![0; pooled.len()];
+        block.windows(n, |out, place, from| {
+            if y.0[from] > pooled[out] {
+                (pooled[out], index[out]) = (y.0[from], place);
+            }
+        });
+        y.0 = pooled;
+        let passes = y.0.iter().map(|v| !block.relu || *v > 0).collect();
+        if block.relu {
+            y.0.iter_mut().for_each(|v| *v = (*v).max(0));
+        }
+        let mut inside = vec![true; y.0.len()];
+        let q = self.recipe.activation.of_layer(block.name);
+        if q.format.is_quantized() && !(last && self.model.logits == Logits::Exact) {
+            let places = y.1 - q.format.frac_bits();
+            let at = |payload: i64| i128::from(payload) << places.max(0);
+            let is_inside = |v: &i128| {
+                let v = v << (-places).max(0);
+                at(q.format.min()) <= v && v <= at(q.format.max())
+            };
+            inside = y.0.iter().map(is_inside).collect();
+            let payloads = self.quantize(q, &y, Purpose::Activation, i);
+            y = (payloads.into_iter().map(i128::from).collect(), q.format.frac_bits());
+        }
+        (y, Trace { x, x_digits, w, w_digits, passes, inside, index })
+    }
+
+    /// All blocks: the logits and the traces.
+    fn run(&self, images: &[u8]) -> (Exact, Vec<Trace>) {
+        let blocks = blocks(self.model, self.recipe);
+        let mut y = (
+            self.input(images).into_iter().map(i128::from).collect::<Vec<_>>(),
+            self.recipe.input.base.format.frac_bits(),
+        );
+        let mut traces = Vec::new();
+        for (i, block) in blocks.iter().enumerate() {
+            let x = y.0.iter().map(|x| *x as i64).collect();
+            let (next, trace) = self.forward(i, block, x, y.1, i + 1 == blocks.len());
+            traces.push(trace);
+            y = next;
+        }
+        (y, traces)
+    }
+
+    /// Section 7.2: payloads of `error.loss`.
+    fn error_at_loss(&self, (y, digits): &Exact, labels: &[u16]) -> Vec<i64> {
+        let n_classes = y.len() / labels.len();
+        let layer = blocks(self.model, self.recipe).len() - 1;
+        let is_label = |i: usize| i % n_classes == usize::from(labels[i / n_classes]);
+        let q = self.recipe.error_at_loss.base;
+        if self.recipe.loss == Loss::SquaredError {
+            let target = |i: usize| if is_label(i) { 1i128 << digits } else { 0 };
+            let errors = y.iter().enumerate().map(|(i, y)| y - target(i)).collect();
+            return self.quantize(q, &(errors, *digits), Purpose::ErrorAtLoss, layer);
+        }
+        let stream = self.stream(Purpose::ErrorAtLoss, layer);
+        let p = y.chunks(n_classes).flat_map(|row| softmax(row, *digits));
+        p.enumerate()
+            .map(|(i, p)| {
+                let error = Real::from_f64(p - if is_label(i) { 1.0 } else { 0.0 }).unwrap();
+                q.payload(error, 0, stream.word(i as u64))
+            })
+            .collect()
+    }
+
+    /// Section 7.3: the gradients of weights and biases, block by block.
+    fn backward(&self, logits: &Exact, traces: &[Trace], labels: &[u16]) -> Vec<(Vec<i64>, Option<Vec<i64>>)> {
+        let blocks = blocks(self.model, self.recipe);
+        let mut cut = self.recipe.error_at_loss.base;
+        let mut error = self.error_at_loss(logits, labels);
+        let last = blocks.len() - 1;
+        let surrogate = self.recipe.activation.of_layer(blocks[last].name).surrogate;
+        if surrogate == Surrogate::Clipped && self.model.logits == Logits::Quantized {
+            error.iter_mut().zip(&traces[last].inside).filter(|(_, i)| !**i).for_each(|(e, _)| *e = 0);
+        }
+        let mut gradients = Vec::new();
+        for (i, block) in blocks.iter().enumerate().rev() {
+            let trace = &traces[i];
+            let n = labels.len();
+            let mut e = vec![0i64; n * block.product.len()];
+            block.windows(n, |out, place, from| {
+                if trace.index[out] == place {
+                    e[from] += error[out];
+                }
+            });
+            e.iter_mut().for_each(|e| *e = (*e).clamp(cut.format.min(), cut.format.max()));
+            let mut gradient = vec![0i64; trace.w.len()];
+            block.products(n, |xi, wi, ei| gradient[wi] += trace.x[xi] * e[ei]);
+            let bias = block.bias.then(|| {
+                (0..block.product.c).map(|o| e.iter().skip(o).step_by(block.product.c).sum()).collect()
+            });
+            gradients.push((gradient, bias));
+            let Some(before) = i.checked_sub(1) else { break };
+            let mut sums = vec![0i128; trace.x.len()];
+            block.products(n, |xi, wi, ei| sums[xi] += i128::from(e[ei]) * i128::from(trace.w[wi]));
+            (error, cut) = self.cut(before, i, (sums, cut.format.frac_bits() + trace.w_digits), &traces[before]);
+        }
+        gradients.reverse();
+        gradients
+    }
+
+    /// Steps 4 to 6 of section 7.3, from the sums behind block `i` to the error at the output of block `before`.
+    fn cut(&self, before: usize, i: usize, mut sums: Exact, trace: &Trace) -> (Vec<i64>, Quantizer) {
+        let blocks = blocks(self.model, self.recipe);
+        if self.recipe.activation.of_layer(blocks[before].name).surrogate == Surrogate::Clipped {
+            sums.0.iter_mut().zip(&trace.inside).filter(|(_, inside)| !**inside).for_each(|(s, _)| *s = 0);
+        }
+        let at_activation = self.recipe.error_at_activation.of_layer(blocks[before].name);
+        let (q, purpose, layer) = if at_activation.format.is_quantized() {
+            (at_activation, Purpose::ErrorAtActivation, before)
+        } else {
+            (self.recipe.error_at_product.of_layer(blocks[i].name), Purpose::ErrorAtProduct, i)
+        };
+        let mut error = self.quantize(q, &sums, purpose, layer);
+        error.iter_mut().zip(&trace.passes).filter(|(_, passes)| !**passes).for_each(|(e, _)| *e = 0);
+        (error, q)
+    }
+}
+
+fn softmax(row: &[i128], digits: i32) -> Vec<f64> {
+    let y: Vec<f64> =
+        row.iter().map(|y| Real { mantissa: *y as i64, exponent: -digits }.to_f64()).collect();
+    let largest = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exp: Vec<f64> = y.iter().map(|y| (y - largest).exp()).collect();
+    let sum: f64 = exp.iter().sum();
+    exp.iter().map(|e| e / sum).collect()
+}
+
+/// `(wrong answers, loss)` of the logits.
+fn answer(recipe: &Recipe, (y, digits): &Exact, labels: &[u16]) -> (usize, f64) {
+    let n_classes = y.len() / labels.len();
+    let (mut wrong, mut loss) = (0, 0.0);
+    for (row, label) in y.chunks(n_classes).zip(labels.iter().map(|l| usize::from(*l))) {
+        let first_largest = row.iter().position(|y| y == row.iter().max().unwrap()).unwrap();
+        wrong += usize::from(first_largest != label);
+        loss += match recipe.loss {
+            Loss::SoftmaxCrossEntropy => -softmax(row, *digits)[label].max(f64::MIN_POSITIVE).ln(),
+            Loss::SquaredError => {
+                let target = |c: usize| if c == label { 1i128 << digits } else { 0 };
+                let squares = row.iter().enumerate().map(|(c, y)| (y - target(c)).pow(2));
+                0.5 * squares.sum::<i128>() as f64 * 2f64.powi(-2 * digits)
+            }
+        };
+    }
+    (wrong, loss)
+}
+
+/// A network and a step of it.
+#[derive(Debug, Clone)]
+struct Case {
+    model: Model,
+    recipe: String,
+    n: usize,
+    seed: u64,
+}
+
+/// Runs one step of the network and of the reference, in training and as evaluation; gives the arithmetic met.
+fn compare(case: &Case) -> Arithmetic {
+    let Case { model, recipe: spec, n, seed } = case;
+    let (n, seed) = (*n, *seed);
+    let recipe = recipe(spec);
+    let plan = Plan::build(model, &recipe, n).unwrap_or_else(|error| panic!("{case:?}: {error}"));
+    let parameters = parameters(&plan, seed);
+    let (images, labels) = batch(&plan, n, seed);
+    let isa = Isa::available()[seed as usize % Isa::available().len()];
+    let mut network = network::network(&plan, isa, 2);
+    let key = StepKey { seed, step: seed >> 7 };
+
+    for (key, n) in [(Some(key), n), (None, n), (None, n.div_ceil(2))] {
+        let (images, labels) = (&images[..n * plan.input.shape.len()], &labels[..n]);
+        let step = Step { model, recipe: &recipe, parameters: &parameters, key };
+        let (logits, traces) = step.run(images);
+        network.load(&parameters, key);
+        network.forward(images, key);
+        // The losses for each class as the label, and the places of the maxima, tell the logits apart.
+        for class in 0..plan.loss.n_classes as u16 {
+            let all = vec![class; n];
+            let outcome = network.outcome(&all);
+            let (wrong, loss) = answer(&recipe, &logits, &all);
+            assert_eq!((outcome.n_wrong, outcome.n), (wrong, n), "mistakes for class {class}: {case:?}");
+            let far = (outcome.loss - loss).abs() > 1e-12 * loss.abs();
+            assert!(!far, "loss {} instead of {loss} for class {class}: {case:?}", outcome.loss);
+        }
+        let Some(key) = key else { continue };
+        network.backward(labels, key);
+        let expected = step.backward(&logits, &traces, labels);
+        assert_eq!(network.gradients().len(), expected.len());
+        for ((found, (weight, bias)), block) in network.gradients().iter().zip(expected).zip(&plan.blocks) {
+            assert_eq!(integers(found.weight), weight, "weights of {} ({}): {case:?}", block.name, isa.name());
+            assert_eq!(found.bias.map(integers), bias, "biases of {} ({}): {case:?}", block.name, isa.name());
+        }
+    }
+    plan.arithmetic
+}
+
+const INT8: [&str; 6] = [
+    "wage",
+    "wage:3-6-8-4",
+    "wage:2-2-3-2",
+    // Two's complement operands reach -128.
+    "gupta:Q2.6:Q4.4:Q1.7:stochastic",
+    "gupta:Q1.7:Q3.5:Q2.6:nearest",
+    // Exceptions by layer, other roundings, a stochastic activation.
+    "wage | block0:activation = unit<5> stochastic<12> saturate clipped | last:weight = unit<3>@alpha floor saturate \
+     | block1:error.activation = unit<6>@shift nearest-away saturate",
+];
+
+const INT16: [&str; 7] = [
+    "wage:2-8-12-12",
+    "wage:4-16-16-16",
+    "gupta",
+    "gupta:nearest",
+    "gupta:Q4.16:stochastic",
+    "gupta:Q4.16:Q6.10:Q2.14:nearest",
+    // Weights that are read coarsely, errors cut at the activation, mixed widths.
+    "gupta | weight = fixed<2,10> stochastic<16> saturate | block0:error.activation = fixed<2,12> toward-zero saturate \
+     | block1:error.product = exact",
+];
+
+#[test]
+fn fixed_networks_equal_the_reference() {
+    let networks = [
+        // More channels than a kernel's columns or a task's block; stride and padding; overlapping pooling.
+        (model((7, 6, 3), &[conv(35, 3, 1, 1).pooled(3, 2), conv(17, 2, 2, 1)], 10), 5),
+        // Only linear layers, more rows than a thread takes at a time and more inputs than a task.
+        (model((1, 1, 200), &[linear(33), linear(16)], 3), 67),
+        // A batch of one, windows with gaps between them, a pooling with gaps.
+        (model((9, 8, 1), &[conv(4, 2, 3, 0), conv(3, 2, 1, 1).pooled(2, 3)], 2), 1),
+        // Heavily overlapping windows.
+        (model((6, 6, 2), &[conv(5, 3, 1, 2).pooled(4, 1), conv(6, 3, 1, 0).pooled(3, 1)], 4), 3),
+    ];
+    let mut met = Vec::new();
+    for (k, (network, n)) in networks.into_iter().enumerate() {
+        for (j, spec) in INT8.iter().chain(&INT16).enumerate() {
+            let mut model = network.clone();
+            model.logits = if j % 2 == 0 { Logits::Exact } else { Logits::Quantized };
+            let arithmetic = compare(&Case { model, recipe: (*spec).to_owned(), n, seed: (17 * j + k) as u64 });
+            met.push(arithmetic);
+            let expected = if j < INT8.len() { Arithmetic::Int8 } else { Arithmetic::Int16 };
+            assert_eq!(arithmetic, expected, "{spec}");
+        }
+    }
+}
+
+/// Payloads that no rounding of the contract could have made must still give the sums that the contract says.
+#[test]
+fn extreme_weights_and_images_equal_the_reference() {
+    let model = model((5, 5, 4), &[conv(20, 3, 1, 1).pooled(3, 2), linear(9)], 3);
+    for spec in INT8.iter().chain(&INT16) {
+        let recipe = recipe(spec);
+        let plan = Plan::build(&model, &recipe, 2).unwrap();
+        let format = recipe.master.base.format;
+        for payload in [format.min(), format.max()] {
+            let mut parameters = Parameters::initial(&plan, 0);
+            let all = parameters.iter_mut().flat_map(|p| std::iter::once(&mut p.weight).chain(&mut p.bias));
+            all.for_each(|stored: &mut Stored| (0..stored.len()).for_each(|i| stored.set_payload(i, payload)));
+            let images = vec![255; 2 * plan.input.shape.len()];
+            let key = StepKey { seed: 3, step: 1 };
+            let step = Step { model: &model, recipe: &recipe, parameters: &parameters, key: Some(key) };
+            let (logits, traces) = step.run(&images);
+            let expected = step.backward(&logits, &traces, &[0, 2]);
+            for isa in Isa::available() {
+                let mut network = network::network(&plan, isa, 1);
+                network.load(&parameters, Some(key));
+                network.forward(&images, Some(key));
+                network.backward(&[0, 2], key);
+                for (found, (weight, bias)) in network.gradients().iter().zip(&expected) {
+                    assert_eq!(&integers(found.weight), weight, "{spec}, all {payload}, {}", isa.name());
+                    assert_eq!(&found.bias.map(integers), bias, "{spec}, all {payload}, {}", isa.name());
+                }
+            }
+        }
+    }
+}
+
+fn any_block() -> impl Strategy<Value = BlockShape> {
+    let window = proptest::option::weighted(0.75, (1usize..5, 1usize..4, 0usize..4));
+    let pool = proptest::option::of((1usize..5, 1usize..4));
+    (window, 1usize..9, pool, any::<bool>(), any::<bool>())
+        .prop_map(|(conv, out, pool, relu, bias)| BlockShape { conv, out, pool, relu, bias })
+}
+
+fn any_case() -> impl Strategy<Value = Case> {
+    let input = (1usize..9, 1usize..9, 1usize..5);
+    // Two blocks at least, so that the recipes' exceptions find their layers.
+    let shapes = (input, prop::collection::vec(any_block(), 2..4), 2usize..6);
+    let pixels = prop_oneof![Just(Pixels::Unit255), Just(Pixels::Unit256), Just(Pixels::Symmetric)];
+    let recipe = prop::sample::select([&INT8[..], &INT16[..]].concat());
+    (shapes, pixels, any::<bool>(), recipe, 1usize..5, any::<u64>()).prop_map(
+        |((input, blocks, n_classes), pixels, exact, recipe, n, seed)| {
+            let mut model = model(input, &blocks, n_classes);
+            model.input.pixels = pixels;
+            model.logits = if exact { Logits::Exact } else { Logits::Quantized };
+            Case { model, recipe: recipe.to_owned(), n, seed }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_network_equals_the_reference(case in any_case()) {
+        compare(&case);
+    }
+}

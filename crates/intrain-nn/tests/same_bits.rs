@@ -1,0 +1,84 @@
+//! The same bits for any number of threads and with every kernel: outcomes and gradients of a whole step.
+//!
+//! Networks are large enough that the work is cut differently for each number of threads.
+
+mod network;
+
+use intrain_kernels::Isa;
+use intrain_model::{Logits, Model};
+use intrain_nn::{Gradient, Outcome, Plan, StepKey};
+use network::{batch, conv, linear, model, network, parameters, recipe};
+
+/// All that a step gives, floats as their bits.
+#[derive(PartialEq)]
+struct Bits {
+    outcomes: Vec<(u64, usize)>,
+    gradients: Vec<Vec<i64>>,
+}
+
+fn bits(gradient: &Gradient) -> Vec<i64> {
+    match gradient {
+        Gradient::F32(g) => g.iter().map(|x| x.to_bits().into()).collect(),
+        integer => network::integers(integer),
+    }
+}
+
+fn step(plan: &Plan, isa: Isa, threads: usize) -> Bits {
+    let parameters = parameters(plan, 11);
+    let (images, labels) = batch(plan, plan.batch_size, 11);
+    let mut network = network(plan, isa, threads);
+    let outcome = |outcome: Outcome| (outcome.loss.to_bits(), outcome.n_wrong);
+    let mut outcomes = Vec::new();
+    let mut gradients = Vec::new();
+    // Twice, so that buffers of the step before are met; then an evaluation of fewer images.
+    for step in 0..2 {
+        let key = StepKey { seed: 11, step };
+        network.load(&parameters, Some(key));
+        network.forward(&images, Some(key));
+        outcomes.push(outcome(network.outcome(&labels)));
+        network.backward(&labels, key);
+        for gradient in network.gradients() {
+            gradients.push(bits(gradient.weight));
+            gradients.extend(gradient.bias.map(bits));
+        }
+    }
+    let n = plan.batch_size / 3;
+    network.load(&parameters, None);
+    network.forward(&images[..n * plan.input.shape.len()], None);
+    outcomes.push(outcome(network.outcome(&labels[..n])));
+    Bits { outcomes, gradients }
+}
+
+fn networks() -> [(Model, usize); 2] {
+    let mut convolutions = model((9, 9, 3), &[conv(40, 3, 1, 1).pooled(3, 2), conv(24, 3, 2, 1)], 10);
+    convolutions.logits = Logits::Quantized;
+    [(convolutions, 37), (model((1, 1, 250), &[linear(50), linear(33)], 10), 100)]
+}
+
+#[test]
+fn integer_steps_are_the_same_with_any_threads_and_kernels() {
+    for (model, batch_size) in networks() {
+        for spec in ["wage", "wage:2-8-12-12", "gupta", "gupta:nearest", "gupta:Q2.6:Q4.4:Q2.6:stochastic"] {
+            let plan = Plan::build(&model, &recipe(spec), batch_size).unwrap();
+            let expected = step(&plan, Isa::Reference, 1);
+            assert!(expected.gradients.iter().any(|g| g.iter().any(|x| *x != 0)), "{spec}: nothing learned");
+            for isa in Isa::available() {
+                for threads in 1..=3 {
+                    let same = step(&plan, isa, threads) == expected;
+                    assert!(same, "{spec}: {threads} threads with {} differ from the reference", isa.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn float_steps_are_the_same_with_any_threads() {
+    for (model, batch_size) in networks() {
+        let plan = Plan::build(&model, &recipe("float32"), batch_size).unwrap();
+        let expected = step(&plan, Isa::best(), 1);
+        for threads in 2..=3 {
+            assert!(step(&plan, Isa::best(), threads) == expected, "{threads} threads differ from one");
+        }
+    }
+}
