@@ -266,7 +266,7 @@ impl Run {
         while self.trainer.steps() < n_steps && !interrupted {
             let Some(batch) = loader.next() else { break };
             let epoch = u32::try_from(self.trainer.steps() / per_epoch).unwrap_or(u32::MAX);
-            if self.trainer.steps() % per_epoch == 0 {
+            if self.trainer.steps().is_multiple_of(per_epoch) {
                 self.enter_epoch(epoch)?;
             }
             let rate = settings.learning_rate_at(epoch);
@@ -280,9 +280,9 @@ impl Run {
             loader.recycle(batch);
             let step = self.trainer.steps();
             interrupted = observer.step(&self.progress(n_steps, epoch)).is_break();
-            if step % per_epoch == 0 || step == n_steps {
+            if step.is_multiple_of(per_epoch) || step == n_steps {
                 self.end_epoch(epoch, rate, observer)?;
-            } else if step % settings.checkpoint_every == 0 || interrupted {
+            } else if step.is_multiple_of(settings.checkpoint_every) || interrupted {
                 self.checkpoint(&self.dir.last())?;
             }
         }

@@ -273,27 +273,31 @@ impl<W: Width> GradientWork<W> {
 
     /// Adds the spans up and puts each block's rows where they belong in `[window, in, out]`.
     fn gather(&self, partial: &[Vec<W::Sum>], out: &mut [W::Sum]) {
-        self.each_row(partial, out, |out, from| {
-            for (out, from) in out.iter_mut().zip(from) {
-                *out = W::add(*out, *from);
-            }
+        self.each_row(partial, out, |out, spans| {
+            out.copy_from_slice(spans.next().unwrap_or_default());
+            spans.for_each(|span| out.iter_mut().zip(span).for_each(|(out, sum)| *out = W::add(*out, *sum)));
         });
     }
 
     /// The same into 64 bits, where one span fits the kernels' sums but all together do not.
     fn gather_wide(&self, partial: &[Vec<W::Sum>], out: &mut [i64]) {
-        self.each_row(partial, out, |out, from| {
-            for (out, from) in out.iter_mut().zip(from) {
-                *out += (*from).into();
+        self.each_row(partial, out, |out, spans| {
+            out.fill(0);
+            for span in spans {
+                for (out, sum) in out.iter_mut().zip(span) {
+                    let sum: i64 = (*sum).into();
+                    *out += sum;
+                }
             }
         });
     }
 
-    fn each_row<T: Default + Clone + Send>(
+    /// Calls `f(row of out, the same row of each span)`.
+    fn each_row<T: Send>(
         &self,
         partial: &[Vec<W::Sum>],
         out: &mut [T],
-        add: impl Fn(&mut [T], &[W::Sum]) + Sync,
+        f: impl Fn(&mut [T], &mut dyn Iterator<Item = &[W::Sum]>) + Sync,
     ) {
         let (c_in, n) = (self.conv.c_in, self.conv.c_out);
         let c_stride = n.next_multiple_of(COLUMNS);
@@ -302,11 +306,9 @@ impl<W: Width> GradientWork<W> {
             let (window, ci) = (row / c_in, row % c_in);
             let (block, at) = (ci / self.block, ci % self.block);
             let block_len = self.block.min(c_in - block * self.block);
-            out.fill(T::default());
-            for span in partial.chunks_exact(n_blocks) {
-                let start = (window * block_len + at) * c_stride;
-                add(out, &span[block][start..start + n]);
-            }
+            let start = (window * block_len + at) * c_stride;
+            let mut spans = partial.chunks_exact(n_blocks).map(|span| &span[block][start..start + n]);
+            f(out, &mut spans);
         });
     }
 }

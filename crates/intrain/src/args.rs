@@ -1,0 +1,255 @@
+//! What can be typed: the commands, their flags and their help. Parsing does nothing but parse.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Trains neural networks in low-precision integers, bit for bit the same everywhere.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  intrain train                                        the embedded digits, in seconds
+  intrain train --data mnist --recipe wage             LeNet-5 with 2-bit weights
+  intrain plan --data mnist --recipe gupta             what will run, before it runs
+  intrain recipe diff wage gupta                       two methods, row by row
+
+Data sets are looked for in the folder that INTRAIN_DATA names, then in the user's cache folder.
+Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print one JSON object as the only line of standard output; text goes to standard error
+    #[arg(long, global = true, display_order = 100)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a network; without flags, on the embedded digits with 2-bit weights, in seconds
+    #[command(after_help = "Examples:
+  intrain train
+  intrain train --data mnist --recipe gupta:Q2.14 --epochs 3
+  intrain train --recipe wage --set recipe.roles.activation='unit<6> nearest-even saturate clipped'
+  intrain train runs/mnist-wage-1/config.toml --seed 2
+  intrain train --resume runs/mnist-wage-1
+
+Flags win over CONFIG.toml, and --set wins over both. A run folder holds config.toml (enough to
+repeat the run), metrics.csv, TensorBoard events, checkpoints/, model.safetensors and report.html.
+Ctrl-C finishes the step and writes a checkpoint; --resume goes on from there.")]
+    Train(TrainArgs),
+    /// Measure a trained network's error on a data set
+    #[command(after_help = "Examples:
+  intrain eval runs/mnist-wage-1
+  intrain eval model.safetensors --data fashion-mnist --split train")]
+    Eval(EvalArgs),
+    /// Show what will run: formats, integer or float, accumulator bounds, memory
+    #[command(after_help = "Examples:
+  intrain plan --model lenet5 --recipe wage
+  intrain plan --data cifar-10 --recipe gupta --batch-size 64
+
+Takes the flags of `intrain train` and needs no data on disk for data sets with names. --out,
+--threads and --kernel are accepted and change nothing: a plan is the same on every machine.")]
+    Plan(TrainArgs),
+    /// List, show, compare and check recipes: which quantizer each role of a tensor has
+    Recipe(RecipeArgs),
+    /// Quantize an array and measure the error: bias, mean square, saturation
+    #[command(after_help = "Examples:
+  intrain quantize x.npy --as Q4.12 --round stochastic --seed 3
+  intrain quantize gradient.npy --as 'unit<8>@shift' --round stochastic --out q.npy
+  intrain quantize x.npy --as 'int<8>' --overflow wrap --payload integers.npy
+
+With FORMAT@shift the array is first divided by 2^n, n = round(log2 max|x|), and that power of two
+is thrown away, as WAGE does: OUT.npy and the error then are about x / 2^n; n is printed.")]
+    Quantize(QuantizeArgs),
+    /// List, download and describe data sets
+    Data(DataArgs),
+    /// Show a trained network: layers, formats, histograms of the stored integers, how the run went
+    #[command(after_help = "Examples:
+  intrain inspect runs/digits-wage-1
+  intrain inspect model.safetensors")]
+    Inspect(InspectArgs),
+    /// Prove the arithmetic contract on this machine
+    #[command(
+        after_help = "Runs every case of the golden suite through the scalar definition and through each kernel that
+this CPU has. Exit code 1 and the cases by name, if any result differs by a bit."
+    )]
+    Verify(VerifyArgs),
+}
+
+/// Flags of `train` and `plan`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrainArgs {
+    /// Settings as TOML; the config.toml of a run folder repeats that run
+    #[arg(value_name = "CONFIG.toml")]
+    pub(crate) config: Option<PathBuf>,
+    /// Network: digits-cnn, mlp, gupta-cnn, gupta-cifar, lenet5, vgg7, or a TOML file [default: one that fits the data]
+    #[arg(long, value_name = "M")]
+    pub(crate) model: Option<String>,
+    /// Recipe with its parameters, or a TOML file; see `intrain recipe list` [default: wage]
+    #[arg(long, value_name = "R")]
+    pub(crate) recipe: Option<String>,
+    /// Data set: digits, mnist, fashion-mnist, cifar-10, npz:PATH or folder:PATH [default: what the model was made for,
+    /// else digits]
+    #[arg(long, value_name = "D")]
+    pub(crate) data: Option<String>,
+    /// Passes over the training images [default: the paper's, where there is one]
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<u32>,
+    /// Stop after so many steps, where that is earlier
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1 << 62))]
+    pub(crate) max_steps: Option<u64>,
+    /// Images in a step [default: the paper's, where there is one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_size: Option<u32>,
+    /// Learning rate at the start [default: the paper's, where there is one]
+    #[arg(long, value_name = "X")]
+    pub(crate) lr: Option<f64>,
+    /// Seed of every random bit [default: 1]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(..1 << 63))]
+    pub(crate) seed: Option<u64>,
+    /// Threads; they change no bit of an integer network [default: one per CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Instruction set of the kernels; it changes no bit of an integer network [default: the best that this CPU has]
+    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
+    pub(crate) kernel: Option<String>,
+    /// New run folder [default: runs/DATA-RECIPE-1, or the next free number]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with a run from its last checkpoint, to the same bits as if it had never stopped; only --max-steps,
+    /// --threads and --kernel can change
+    #[arg(long, value_name = "DIR", conflicts_with_all =
+        ["config", "model", "recipe", "data", "epochs", "batch_size", "lr", "seed", "out", "set"])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Any other setting, such as momentum=0.9 or recipe.roles.gradient='unit<9>@shift stochastic'; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EvalArgs {
+    /// Run folder, or its model.safetensors
+    #[arg(value_name = "RUN|MODEL")]
+    pub(crate) model: PathBuf,
+    /// Data set, as for `intrain train` [default: the one that the network was trained on]
+    #[arg(long, value_name = "D")]
+    pub(crate) data: Option<String>,
+    /// Which images
+    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"])]
+    pub(crate) split: String,
+    /// Threads [default: one per CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Instruction set of the kernels [default: the best that this CPU has]
+    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
+    pub(crate) kernel: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecipeArgs {
+    #[command(subcommand)]
+    pub(crate) action: RecipeAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecipeAction {
+    /// List the presets and their parameters
+    List,
+    /// Print a recipe as a table
+    #[command(after_help = "Examples:
+  intrain recipe show wage:2-8-8-8
+  intrain recipe show gupta --toml > mine.toml      a recipe of your own to start from")]
+    Show {
+        /// Preset with its parameters, or a TOML file
+        #[arg(value_name = "R")]
+        recipe: String,
+        /// Print TOML that --recipe reads back
+        #[arg(long)]
+        toml: bool,
+    },
+    /// Print the rows in which two recipes differ
+    Diff {
+        /// Preset with its parameters, or a TOML file
+        #[arg(value_name = "A")]
+        a: String,
+        /// The other one
+        #[arg(value_name = "B")]
+        b: String,
+    },
+    /// Check a recipe file; says what is wrong and exits with 2
+    Check {
+        /// TOML file, as `intrain recipe show R --toml` prints it
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct QuantizeArgs {
+    /// Array of floats or integers in NumPy's format
+    #[arg(value_name = "IN.npy")]
+    pub(crate) input: PathBuf,
+    /// Format: fixed<IL,FL> (or QIL.FL), unit<k>, int<k>, each with or without @shift
+    #[arg(long = "as", value_name = "FORMAT")]
+    pub(crate) format: String,
+    /// Rounding: nearest-even, nearest-down, nearest-away, floor, toward-zero, stochastic<BITS>,
+    /// stochastic-magnitude<BITS>
+    #[arg(long, value_name = "R", default_value = "nearest-even")]
+    pub(crate) round: String,
+    /// What happens outside of the range: saturate, wrap or clip<N>, with N the largest payload
+    #[arg(long, value_name = "O", default_value = "saturate")]
+    pub(crate) overflow: String,
+    /// Seed of the random bits of a stochastic rounding
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Write payload * step, in the shape and type of the input (float64 for integers)
+    #[arg(long, value_name = "OUT.npy")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write the payloads, in the shape of the input, as int32 (int64 for formats of more than 32 bits)
+    #[arg(long, value_name = "INTS.npy")]
+    pub(crate) payload: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DataArgs {
+    #[command(subcommand)]
+    pub(crate) action: DataAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataAction {
+    /// List the data sets that have names
+    List,
+    /// Download a data set from its authors, resuming where it stopped, and check it
+    #[command(after_help = "Goes to the folder that INTRAIN_DATA names, else to the user's cache folder.")]
+    Fetch {
+        /// mnist, fashion-mnist or cifar-10
+        #[arg(value_name = "D")]
+        name: String,
+    },
+    /// Count and average a data set
+    Info {
+        /// Data set, as for `intrain train`
+        #[arg(value_name = "D")]
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// Run folder, or its model.safetensors
+    #[arg(value_name = "RUN|MODEL")]
+    pub(crate) model: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// What to prove
+    #[arg(value_name = "WHAT", default_value = "golden", value_parser = ["golden"])]
+    pub(crate) what: String,
+}

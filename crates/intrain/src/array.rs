@@ -1,0 +1,224 @@
+//! Arrays in NumPy's format, read and written in either order: what `intrain quantize` takes and gives.
+//!
+//! Values stay in the order of the file, so that element `i` is the same number in every file of one shape and order.
+
+use std::path::Path;
+
+use intrain_data::npy::{self, Kind, Npy};
+use intrain_num::Real;
+use intrain_train::{ArtefactError, atomic_write};
+
+use crate::measure::MeasureError;
+
+/// An array in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// The values, in the order of the file.
+    pub values: Values,
+    /// Sizes and order.
+    pub layout: Layout,
+}
+
+/// The values of an array, exactly.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// From float32, which every value is exactly.
+    F32(Vec<f64>),
+    /// From float64.
+    F64(Vec<f64>),
+    /// From integers of up to 64 bits.
+    Integers(Vec<i64>),
+}
+
+/// How an array's elements lie in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Sizes, slowest dimension first in C order.
+    pub shape: Vec<usize>,
+    /// Which dimension is contiguous.
+    pub order: Order,
+}
+
+/// Which dimension is contiguous.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The last.
+    C,
+    /// The first.
+    Fortran,
+}
+
+impl Array {
+    /// Reads an NPY file.
+    ///
+    /// # Errors
+    /// The file is missing or no NPY file, or holds anything but float32, float64 or integers.
+    pub fn read(path: &Path) -> Result<Self, MeasureError> {
+        let mut bytes = std::fs::read(path).map_err(|e| MeasureError::Input {
+            path: path.to_owned(),
+            problem: format!("cannot read: {e}; name an NPY file that exists"),
+        })?;
+        let order = take_order(&mut bytes);
+        let npy = npy::parse(&bytes, path)?;
+        let values = values(&npy, path)?;
+        Ok(Self { values, layout: Layout { shape: npy.shape, order } })
+    }
+}
+
+impl Values {
+    /// Elements.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::F32(v) | Self::F64(v) => v.len(),
+            Self::Integers(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The exact value of element `i`; `None` for NaN.
+    #[must_use]
+    pub fn real(&self, i: usize) -> Option<Real> {
+        match self {
+            Self::F32(v) | Self::F64(v) => Real::from_f64(v[i]),
+            Self::Integers(v) => Some(Real { mantissa: v[i], exponent: 0 }),
+        }
+    }
+
+    /// Whether element `i` is an infinity.
+    #[must_use]
+    pub fn is_infinite(&self, i: usize) -> bool {
+        match self {
+            Self::F32(v) | Self::F64(v) => v[i].is_infinite(),
+            Self::Integers(_) => false,
+        }
+    }
+
+    /// The type in numpy's words.
+    #[must_use]
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::F32(_) => "float32",
+            Self::F64(_) => "float64",
+            Self::Integers(_) => "integers",
+        }
+    }
+}
+
+/// Says in which order the array lies, and rewrites the header's word so that a reader of C order takes it as it lies.
+fn take_order(bytes: &mut [u8]) -> Order {
+    // numpy.save always writes the comma and the blank, so the two texts are equally long.
+    const FORTRAN: &[u8] = b"'fortran_order': True, ";
+    const C: &[u8] = b"'fortran_order': False,";
+    let header = bytes.len().min(256);
+    match bytes[..header].windows(FORTRAN.len()).position(|window| window == FORTRAN) {
+        None => Order::C,
+        Some(at) => {
+            bytes[at..at + C.len()].copy_from_slice(C);
+            Order::Fortran
+        }
+    }
+}
+
+fn values(npy: &Npy<'_>, path: &Path) -> Result<Values, MeasureError> {
+    let unfit = |problem: String| MeasureError::Input { path: path.to_owned(), problem };
+    if let Some(floats) = npy.floats() {
+        let floats = floats.collect();
+        return Ok(if npy.item_bytes == 4 { Values::F32(floats) } else { Values::F64(floats) });
+    }
+    let integers = npy.integers().filter(|_| npy.kind != Kind::Bool).ok_or_else(|| {
+        unfit(format!("holds {}; convert it to float32, float64 or an integer type", npy.type_name()))
+    })?;
+    let narrow = |(i, value): (usize, i128)| {
+        i64::try_from(value).map_err(|_| {
+            unfit(format!("element {i} is {value}, above the limit of {}; convert it to float64", i64::MAX))
+        })
+    };
+    integers.enumerate().map(narrow).collect::<Result<_, _>>().map(Values::Integers)
+}
+
+/// What can be written as an element.
+pub trait Element: Copy {
+    /// The type in the header.
+    const DESCR: &'static str;
+    /// Appends its little-endian bytes.
+    fn append(self, bytes: &mut Vec<u8>);
+}
+
+macro_rules! elements {
+    ($($type:ty = $descr:literal),+) => {$(
+        impl Element for $type {
+            const DESCR: &'static str = $descr;
+            fn append(self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_le_bytes());
+            }
+        }
+    )+};
+}
+
+elements!(f32 = "<f4", f64 = "<f8", i32 = "<i4", i64 = "<i8");
+
+/// Writes an NPY file of version 1.0, in place of what was there.
+///
+/// # Errors
+/// The system refuses.
+pub fn write<T: Element>(
+    path: &Path,
+    layout: &Layout,
+    values: impl ExactSizeIterator<Item = T>,
+) -> Result<(), ArtefactError> {
+    let sizes: Vec<String> = layout.shape.iter().map(usize::to_string).collect();
+    let shape = match &sizes[..] {
+        [one] => format!("({one},)"),
+        many => format!("({})", many.join(", ")),
+    };
+    let fortran = if layout.order == Order::Fortran { "True" } else { "False" };
+    let mut header = format!("{{'descr': '{}', 'fortran_order': {fortran}, 'shape': {shape}, }}", T::DESCR);
+    // Magic, version, length and header together are a multiple of 64, and end in a line feed.
+    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    header.push_str(&" ".repeat(padded - 1 - header.len()));
+    header.push('\n');
+    let length = u16::try_from(header.len()).map_err(|_| ArtefactError::Tensor {
+        path: path.to_owned(),
+        problem: format!("{} dimensions are too many for a header; reshape the array", sizes.len()),
+    })?;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.reserve(values.len() * size_of::<T>());
+    values.for_each(|value| value.append(&mut bytes));
+    atomic_write(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there_and_back<T: Element>(shape: &[usize], order: Order, values: &[T]) -> Array {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.npy");
+        let layout = Layout { shape: shape.to_vec(), order };
+        write(&path, &layout, values.iter().copied()).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap().len() - size_of_val(values)) % 64, 0);
+        let array = Array::read(&path).unwrap();
+        assert_eq!(array.layout, layout);
+        array
+    }
+
+    #[test]
+    fn arrays_come_back_in_their_type_and_order() {
+        assert_eq!(
+            there_and_back(&[3], Order::C, &[0.5f32, -1.0, 2.0]).values,
+            Values::F32(vec![0.5, -1.0, 2.0])
+        );
+        let fortran = there_and_back(&[2, 2], Order::Fortran, &[1.0f64, 2.0, 3.0, 0.1]);
+        assert_eq!(fortran.values, Values::F64(vec![1.0, 2.0, 3.0, 0.1]));
+        assert_eq!(there_and_back(&[], Order::C, &[7i64]).values, Values::Integers(vec![7]));
+        assert_eq!(there_and_back(&[0, 5], Order::C, &[0i32; 0]).values, Values::Integers(vec![]));
+    }
+}

@@ -1,0 +1,106 @@
+//! `intrain data`: what there is to train on, where it comes from, what is in it.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use intrain::data::{self, ImageShape, Progress, catalog};
+use serde_json::json;
+
+use crate::args::{DataAction, DataArgs};
+use crate::output::{Output, facts, grouped, say, table};
+use crate::settings::data_folders;
+
+pub(crate) fn run(args: &DataArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        DataAction::List => list(output)?,
+        DataAction::Fetch { name } => fetch(name, output)?,
+        DataAction::Info { name } => info(name, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(output: &Output) -> anyhow::Result<()> {
+    let own = [
+        ("npz:PATH", "arrays x_train, y_train, x_test and y_test in a file of numpy.savez"),
+        ("folder:PATH", "PNG or JPEG images in folders train/CLASS and test/CLASS"),
+    ];
+    let named = catalog::ENTRIES.map(|entry| (entry.name, entry.about));
+    let rows: Vec<_> =
+        named.iter().chain(&own).map(|(name, about)| [name, about].map(|s| (*s).to_owned())).collect();
+    let object: Vec<_> = rows.iter().map(|[name, about]| json!({"name": name, "about": about})).collect();
+    Ok(output.finish(&table(["data", "what it is"], &rows), &json!({ "data": object }))?)
+}
+
+fn fetch(name: &str, output: &Output) -> anyhow::Result<()> {
+    let mut display = Download::default();
+    let folder = data::fetch(name, &data_folders(), &mut |progress| display.show(progress))?;
+    let text = format!("{name} is in {}", folder.display());
+    Ok(output.finish(&text, &json!({"data": name, "folder": folder}))?)
+}
+
+fn info(name: &str, output: &Output) -> anyhow::Result<()> {
+    let dataset = data::load(name, &data_folders())?;
+    let summary = data::summarize(&dataset);
+    let ImageShape { height, width, channels } = summary.shape;
+    let numbers = |values: &[f64]| values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(", ");
+    let total = |counts: &[usize]| grouped(counts.iter().sum::<usize>() as u64);
+    let mut text = facts(&[
+        ("data", dataset.name.clone()),
+        ("images", format!("{height}x{width}x{channels} (height x width x channels)")),
+        ("train", total(&summary.train_counts)),
+        ("test", total(&summary.test_counts)),
+        ("mean", format!("{} (pixels / 255, per channel, training images)", numbers(&summary.mean))),
+        ("deviation", numbers(&summary.std)),
+    ]);
+    text.push('\n');
+    let class = |i: usize| dataset.class_names.get(i).cloned().unwrap_or_else(|| i.to_string());
+    let rows: Vec<_> = (0..dataset.n_classes)
+        .map(|i| [class(i), summary.train_counts[i].to_string(), summary.test_counts[i].to_string()])
+        .collect();
+    text.push_str(&table(["class", "train", "test"], &rows));
+    let object = json!({
+        "data": dataset.name, "height": height, "width": width, "channels": channels,
+        "classes": (0..dataset.n_classes).map(class).collect::<Vec<_>>(),
+        "train_counts": summary.train_counts, "test_counts": summary.test_counts,
+        "mean": summary.mean, "std": summary.std,
+    });
+    Ok(output.finish(&text, &object)?)
+}
+
+/// A bar per file on a terminal, else a line per file and about every 10 seconds.
+#[derive(Default)]
+struct Download {
+    file: String,
+    bar: Option<ProgressBar>,
+    said: Option<Instant>,
+}
+
+impl Download {
+    fn show(&mut self, progress: Progress<'_>) {
+        let Progress { file, done_bytes, total_bytes } = progress;
+        if self.file != file {
+            file.clone_into(&mut self.file);
+            self.said = None;
+            self.bar = std::io::stderr().is_terminal().then(|| {
+                let style = ProgressStyle::with_template(
+                    "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+                );
+                ProgressBar::new(total_bytes)
+                    .with_message(file.to_owned())
+                    .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            });
+        }
+        match &self.bar {
+            Some(bar) => bar.set_position(done_bytes),
+            None if done_bytes == total_bytes
+                || self.said.is_none_or(|at| at.elapsed() > Duration::from_secs(10)) =>
+            {
+                self.said = Some(Instant::now());
+                say(&format!("{file}: {} of {} bytes", grouped(done_bytes), grouped(total_bytes)));
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `intrain eval`: the error of a trained network, with every rounding as deployed.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use intrain::data::{self, Dataset, Part};
+use intrain::nn::{Network, Outcome, Plan};
+use intrain::train::saved::{SavedModel, weights_sha256};
+use serde_json::json;
+
+use crate::args::EvalArgs;
+use crate::failure::Usage;
+use crate::output::{Output, facts, grouped, percent};
+use crate::settings::{context, data_folders, open_model};
+
+/// Images at a time.
+const BATCH: usize = 250;
+
+pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let context = context(args.threads, args.kernel.as_deref())?;
+    let saved = open_model(&args.model)?;
+    let data = args.data.as_deref().unwrap_or(&saved.data);
+    let dataset = data::load(data, &data_folders())?;
+    check(&saved, &dataset)?;
+    let part = if args.split == "train" { Part::Train } else { Part::Test };
+
+    let plan =
+        Plan::build(&saved.model, &saved.recipe, 1).with_context(|| args.model.display().to_string())?;
+    let mut network = Network::new(plan, context);
+    network.load(&saved.parameters, None);
+    let Outcome { loss, n_wrong, n } =
+        data::evaluation(&dataset, part, BATCH)?.fold(Outcome::default(), |total, batch| {
+            network.forward(&batch.images, None);
+            total.and(network.outcome(&batch.labels))
+        });
+
+    #[allow(clippy::cast_precision_loss, reason = "counts of images are far below 2^53")]
+    let (loss, error) = (loss / n as f64, n_wrong as f64 / n as f64);
+    let sha256 = weights_sha256(&saved.parameters);
+    let text = facts(&[
+        (
+            "error",
+            format!("{} ({} of {} images)", percent(error), grouped(n_wrong as u64), grouped(n as u64)),
+        ),
+        ("loss", format!("{loss:.4}")),
+        ("network", format!("{} with {}", saved.model.name, saved.recipe.name)),
+        ("data", format!("{data}, {}", args.split)),
+        ("weights sha256", sha256.clone()),
+    ]);
+    let object = json!({
+        "recipe": saved.recipe.name, "model": saved.model.name, "data": data, "split": args.split,
+        "images": n, "wrong": n_wrong, "error": error, "loss": loss, "weights_sha256": sha256,
+    });
+    output.finish(&text, &object)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the network takes the data's images and tells its classes apart.
+fn check(saved: &SavedModel, dataset: &Dataset) -> anyhow::Result<()> {
+    let (input, shape) = (saved.model.input.shape, dataset.shape);
+    if (input.h, input.w, input.c) != (shape.height, shape.width, shape.channels) {
+        let reason = format!(
+            "the network takes images of {input}, but data '{}' has {}x{}x{}; name data like '{}' with --data",
+            dataset.name, shape.height, shape.width, shape.channels, saved.data
+        );
+        return Err(Usage(reason).into());
+    }
+    let outputs = saved.model.n_classes()?;
+    if outputs < dataset.n_classes {
+        let reason = format!(
+            "the network has {outputs} outputs, but data '{}' has {} classes; name data like '{}' with --data",
+            dataset.name, dataset.n_classes, saved.data
+        );
+        return Err(Usage(reason).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! One file per command: from its arguments to a result on standard output.
+
+pub(crate) mod data;
+pub(crate) mod eval;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod quantize;
+pub(crate) mod recipe;
+pub(crate) mod train;
+pub(crate) mod verify;

@@ -1,0 +1,155 @@
+//! `intrain plan`: every operation of a step before it runs, and which promise of the contract holds for it.
+
+use std::process::ExitCode;
+
+use intrain::nn::plan::{Operation, Promise};
+use intrain::nn::{Arithmetic, Plan};
+use intrain::train::config::Config;
+use intrain::train::run::RunDir;
+use intrain::train::telemetry::size;
+use serde_json::json;
+
+use crate::args::TrainArgs;
+use crate::failure::Usage;
+use crate::output::{Output, facts, grouped, table};
+use crate::settings::resolve;
+
+pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let config = match &args.resume {
+        Some(folder) => of_run(&RunDir(folder.clone()))?,
+        None => resolve(args)?,
+    };
+    let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
+    let operations = plan.operations();
+    let memory = Memory::of(&operations);
+    let mut text = format!(
+        "{} on {} with {}, {} images a step\n\n",
+        config.model.name, config.data, config.recipe.name, plan.batch_size
+    );
+    text.push_str(&rows(&operations));
+    text.push('\n');
+    text.push_str(&totals(&plan, &memory));
+    for warning in &plan.warnings {
+        text.push_str(&format!("warning: {}: {}\n", warning.role, warning.message));
+    }
+    text.push('\n');
+    text.push_str(&float_operations(&plan));
+    output.finish(&text, &object(&config, &plan, &operations, &memory))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of_run(dir: &RunDir) -> anyhow::Result<Config> {
+    let path = dir.config();
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| Usage(format!("{}: cannot read: {e}; name the folder of a run", path.display())))?;
+    Ok(Config::from_toml(&text)?)
+}
+
+/// Bytes that a step needs, by what they hold.
+#[derive(Default)]
+struct Memory {
+    weights: usize,
+    activations: usize,
+    errors: usize,
+    gradients: usize,
+}
+
+impl Memory {
+    fn of(operations: &[Operation]) -> Self {
+        let mut memory = Self::default();
+        for operation in operations {
+            let kind = match operation.name {
+                "read weight" | "write weight" => &mut memory.weights,
+                "error" => &mut memory.errors,
+                "gradient" => &mut memory.gradients,
+                _ => &mut memory.activations,
+            };
+            *kind += operation.bytes;
+        }
+        memory
+    }
+}
+
+const fn arithmetic(promise: Promise) -> &'static str {
+    match promise {
+        Promise::SameBits => "integer",
+        Promise::SameOnOneMachine => "float",
+    }
+}
+
+fn rows(operations: &[Operation]) -> String {
+    let row = |o: &Operation| {
+        let bound = o.sum.map(|sum| sum.bound.to_string()).unwrap_or_default();
+        let bits = o.sum.map(|sum| sum.width_bits().to_string()).unwrap_or_default();
+        [
+            o.layer.clone(),
+            o.name.to_owned(),
+            o.format.clone(),
+            arithmetic(o.promise).to_owned(),
+            bound,
+            bits,
+            size(o.bytes),
+        ]
+    };
+    let rows: Vec<_> = operations.iter().map(row).collect();
+    table(["layer", "operation", "format", "arithmetic", "sum at most", "bits", "memory"], &rows)
+}
+
+fn totals(plan: &Plan, memory: &Memory) -> String {
+    let carrier = match plan.arithmetic {
+        Arithmetic::Int8 => "8-bit integers, 32-bit sums",
+        Arithmetic::Int16 => "16-bit integers, 64-bit sums",
+        Arithmetic::Float32 => "float32",
+    };
+    facts(&[
+        ("arithmetic", carrier.to_owned()),
+        ("parameters", grouped(plan.n_parameters() as u64)),
+        ("weights", size(memory.weights)),
+        ("activations", size(memory.activations)),
+        ("errors", size(memory.errors)),
+        ("gradients", size(memory.gradients)),
+    ])
+}
+
+fn float_operations(plan: &Plan) -> String {
+    let float = plan.float_operations();
+    if float.is_empty() {
+        return "no float operation from the input's quantizer to the stored weight: the same bits on every machine".to_owned();
+    }
+    let names = if plan.arithmetic == Arithmetic::Float32 {
+        "every operation".to_owned()
+    } else {
+        float.iter().map(|o| format!("{} of {}", o.name, o.layer)).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "in float: {names}; the same for any number of threads and on any restart on one machine, but another \
+         instruction set may differ in the last bits"
+    )
+}
+
+fn object(config: &Config, plan: &Plan, operations: &[Operation], memory: &Memory) -> serde_json::Value {
+    let operation = |o: &Operation| {
+        json!({
+            "layer": o.layer, "operation": o.name, "format": o.format, "arithmetic": arithmetic(o.promise),
+            // A bound may have up to 128 bits, which no JSON number holds.
+            "sum_bound": o.sum.map(|sum| sum.bound.to_string()), "sum_bits": o.sum.map(|sum| sum.width_bits()),
+            "bytes": o.bytes,
+        })
+    };
+    json!({
+        "model": config.model.name, "data": config.data, "recipe": config.recipe.name,
+        "batch_size": plan.batch_size, "arithmetic": match plan.arithmetic {
+            Arithmetic::Int8 => "int8",
+            Arithmetic::Int16 => "int16",
+            Arithmetic::Float32 => "float32",
+        },
+        "parameters": plan.n_parameters(),
+        "memory_bytes": {
+            "weights": memory.weights, "activations": memory.activations,
+            "errors": memory.errors, "gradients": memory.gradients,
+        },
+        "operations": operations.iter().map(operation).collect::<Vec<_>>(),
+        "float_operations": plan.float_operations().iter().map(|o| json!({"layer": o.layer, "operation": o.name})).collect::<Vec<_>>(),
+        "warnings": plan.warnings.iter().map(|w| format!("{}: {}", w.role, w.message)).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,114 @@
+//! `intrain quantize`: an array through a quantizer, and what that cost.
+
+use std::process::ExitCode;
+
+use intrain::array::{self, Array, Values};
+use intrain::measure::{self, MeasureError, Measured};
+use intrain::num::{Quantizer, Scale};
+use serde_json::json;
+
+use crate::args::QuantizeArgs;
+use crate::output::{Output, facts, grouped, percent};
+
+/// Significant bits of a float32 and of a float64.
+const F32_BITS: u32 = 24;
+const F64_BITS: u32 = 53;
+
+pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let quantizer = measure::quantizer(&args.format, &args.round, &args.overflow)?;
+    let array = Array::read(&args.input)?;
+    let measured = measure::run(&array.values, &quantizer, args.seed, &args.input)?;
+    let n_inexact = write_values(args, &array, &quantizer, &measured)?;
+    write_payloads(args, &array, &quantizer, &measured)?;
+
+    let s = measured.statistics;
+    let count = |count: u64| {
+        if s.n == 0 { "0".to_owned() } else { format!("{} ({})", grouped(count), percent(s.share(count))) }
+    };
+    let mut lines = vec![
+        (
+            "values",
+            format!("{} of {}, shape {:?}", grouped(s.n), array.values.type_name(), array.layout.shape),
+        ),
+        ("quantizer", quantizer.to_string()),
+        ("step", format!("2^{}", -quantizer.format.frac_bits())),
+    ];
+    if quantizer.scale == Scale::Shift {
+        lines.push(("scale", format!("2^{}, thrown away: errors are of x / scale", measured.scale_log2)));
+    }
+    lines.extend([
+        ("bias", format!("{:e} (mean of q - x)", s.bias)),
+        ("mean square", format!("{:e}", s.mse)),
+        ("largest error", format!("{:e}", s.error_max)),
+        ("saturated", count(s.saturated)),
+        ("zeros", count(s.zeros)),
+        ("ties", count(s.ties)),
+        ("payloads", format!("{} to {}", s.payload_min, s.payload_max)),
+    ]);
+    if s.infinite > 0 {
+        lines.push(("infinite", format!("{}, in no error", count(s.infinite))));
+    }
+    if n_inexact > 0 {
+        lines.push((
+            "inexact",
+            format!(
+                "{} in --out: more bits than {} holds; use --payload",
+                count(n_inexact),
+                array.values.type_name()
+            ),
+        ));
+    }
+    let object = json!({
+        "file": args.input, "n": s.n, "shape": array.layout.shape, "type": array.values.type_name(),
+        "quantizer": quantizer.to_string(), "seed": args.seed,
+        "step_log2": -quantizer.format.frac_bits(), "scale_log2": measured.scale_log2,
+        "bias": s.bias, "mse": s.mse, "error_max": s.error_max,
+        "saturated": s.saturated, "saturated_share": s.share(s.saturated),
+        "zeros": s.zeros, "zeros_share": s.share(s.zeros), "ties": s.ties, "infinite": s.infinite,
+        "payload_min": s.payload_min, "payload_max": s.payload_max,
+        "out": args.out, "payload": args.payload, "inexact": n_inexact,
+    });
+    output.finish(&facts(&lines), &object)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes `payload * step`; gives how many of them the type cannot hold exactly.
+fn write_values(
+    args: &QuantizeArgs,
+    array: &Array,
+    quantizer: &Quantizer,
+    measured: &Measured,
+) -> Result<u64, MeasureError> {
+    let Some(path) = &args.out else { return Ok(0) };
+    let values = measured.payloads.iter().map(|p| quantizer.value(*p).to_f64());
+    let bits = if matches!(array.values, Values::F32(_)) {
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the input's type is asked for; what is lost is counted"
+        )]
+        array::write(path, &array.layout, values.map(|v| v as f32))?;
+        F32_BITS
+    } else {
+        array::write(path, &array.layout, values)?;
+        F64_BITS
+    };
+    let significant = |p: &i64| 64 - p.unsigned_abs().leading_zeros() - p.trailing_zeros().min(63);
+    Ok(measured.payloads.iter().filter(|p| **p != 0 && significant(p) > bits).count() as u64)
+}
+
+fn write_payloads(
+    args: &QuantizeArgs,
+    array: &Array,
+    quantizer: &Quantizer,
+    measured: &Measured,
+) -> Result<(), MeasureError> {
+    let Some(path) = &args.payload else { return Ok(()) };
+    let payloads = measured.payloads.iter().copied();
+    if quantizer.format.bits() <= 32 {
+        #[allow(clippy::cast_possible_truncation, reason = "payloads of a format of at most 32 bits")]
+        array::write(path, &array.layout, payloads.map(|p| p as i32))?;
+    } else {
+        array::write(path, &array.layout, payloads)?;
+    }
+    Ok(())
+}

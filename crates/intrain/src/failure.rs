@@ -1,0 +1,63 @@
+//! From an error to a message and an exit code: 2 where the user's words or files were wrong, 1 for the rest.
+
+use std::error::Error;
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use intrain::data::DataError;
+use intrain::model::ModelError;
+use intrain::nn::PlanError;
+use intrain::num::ParseError;
+use intrain::recipe::RecipeError;
+use intrain::train::{ArtefactError, TrainError};
+
+use intrain::measure::MeasureError;
+
+/// Wrong usage that no library knows of: the value, the limit, and what to write.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Prints the error once, with those of its causes that its message doesn't tell already.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        // Whoever read the output has seen enough, as in `intrain recipe list | head -1`.
+        return ExitCode::SUCCESS;
+    }
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str("\n  because: ");
+            text.push_str(&cause);
+        }
+    }
+    crate::output::say(&text);
+    ExitCode::from(if is_input(error) { 2 } else { 1 })
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Whether other words or files would have made it work: all typed errors of the libraries, except for a full disk
+/// and a server that does not deliver.
+fn is_input(error: &anyhow::Error) -> bool {
+    let is_full = |e: &(dyn Error + 'static)| {
+        e.downcast_ref::<std::io::Error>()
+            .is_some_and(|e| matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    };
+    let is_network = matches!(error.downcast_ref(), Some(DataError::Download { .. }));
+    !is_network && !error.chain().any(is_full) && error.chain().any(is_typed)
+}
+
+fn is_typed(e: &(dyn Error + 'static)) -> bool {
+    e.is::<Usage>()
+        || e.is::<MeasureError>()
+        || e.is::<DataError>()
+        || e.is::<ModelError>()
+        || e.is::<PlanError>()
+        || e.is::<ParseError>()
+        || e.is::<RecipeError>()
+        || e.is::<ArtefactError>()
+        || e.is::<TrainError>()
+}

@@ -1,0 +1,34 @@
+//! The command line: parse, dispatch, print an error once with its causes, exit with the code that says what happened.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted. Nothing here computes.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod progress;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.json);
+    let done = match args.command {
+        Command::Train(args) => commands::train::run(&args, &output),
+        Command::Eval(args) => commands::eval::run(&args, &output),
+        Command::Plan(args) => commands::plan::run(&args, &output),
+        Command::Recipe(args) => commands::recipe::run(&args, &output),
+        Command::Quantize(args) => commands::quantize::run(&args, &output),
+        Command::Data(args) => commands::data::run(&args, &output),
+        Command::Inspect(args) => commands::inspect::run(&args, &output),
+        Command::Verify(args) => commands::verify::run(&args, &output),
+    };
+    done.unwrap_or_else(|error| failure::report(&error))
+}

@@ -1,0 +1,182 @@
+//! From flags to what a run needs: the table of keys, the data's shape, threads and kernels, the run folder.
+//!
+//! This is the one place that reads an environment variable: `INTRAIN_DATA`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use intrain::data::{self, DataFolders, Dataset, ImageShape};
+use intrain::kernels::Isa;
+use intrain::nn::Context;
+use intrain::train::config::Config;
+use intrain::train::run::RunDir;
+use intrain::train::saved::{self, SavedModel};
+use rayon::ThreadPoolBuilder;
+use toml::{Table, Value};
+
+use crate::args::TrainArgs;
+use crate::failure::Usage;
+
+/// Where data sets lie.
+pub(crate) fn data_folders() -> DataFolders {
+    DataFolders::new(std::env::var_os("INTRAIN_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from))
+}
+
+/// The configuration that the flags mean, and its data.
+///
+/// # Errors
+/// A file, a key, a value or a data set that is wrong.
+pub(crate) fn resolve_with_data(args: &TrainArgs) -> anyhow::Result<(Config, Arc<Dataset>)> {
+    let (keys, sets) = keys(args)?;
+    let dataset = Arc::new(data::load(&Config::data_name(&keys), &data_folders())?);
+    let config = Config::resolve(keys, &sets, dataset.shape, dataset.n_classes)?;
+    Ok((config, dataset))
+}
+
+/// The configuration that the flags mean; data sets with names need not be there.
+///
+/// # Errors
+/// As [`resolve_with_data`].
+pub(crate) fn resolve(args: &TrainArgs) -> anyhow::Result<Config> {
+    let (keys, sets) = keys(args)?;
+    let (shape, n_classes) = data_shape(&Config::data_name(&keys))?;
+    Ok(Config::resolve(keys, &sets, shape, n_classes)?)
+}
+
+/// Size of an image and number of classes, without reading the files of a data set that has a name.
+fn data_shape(name: &str) -> anyhow::Result<(ImageShape, usize)> {
+    let square = |side, channels| Ok((ImageShape { height: side, width: side, channels }, 10));
+    match name {
+        "digits" => square(8, 1),
+        "mnist" | "fashion-mnist" => square(28, 1),
+        "cifar-10" => square(32, 3),
+        _ => {
+            let dataset = data::load(name, &data_folders())?;
+            Ok((dataset.shape, dataset.n_classes))
+        }
+    }
+}
+
+/// CONFIG.toml, overlaid by the flags; and the assignments of `--set` that are left.
+fn keys(args: &TrainArgs) -> anyhow::Result<(Table, Vec<String>)> {
+    let mut keys = match &args.config {
+        Some(path) => read_table(path)?,
+        None => Table::new(),
+    };
+    let text = |value: &Option<String>| value.clone().map(Value::from);
+    // Bound: the parser holds counts and seeds below 2^63.
+    let whole = |value: Option<u64>| value.map(|n| Value::from(n.cast_signed()));
+    let flags = [
+        ("model", text(&args.model)),
+        ("recipe", text(&args.recipe)),
+        ("data", text(&args.data)),
+        ("epochs", args.epochs.map(Value::from)),
+        ("max_steps", whole(args.max_steps)),
+        ("batch_size", args.batch_size.map(Value::from)),
+        ("learning_rate", args.lr.map(Value::from)),
+        ("seed", whole(args.seed)),
+    ];
+    for (key, value) in flags {
+        if let Some(value) = value {
+            keys.insert(key.to_owned(), value);
+        }
+    }
+    // These three decide what the rest means, so an assignment to one of them is the same as its flag.
+    let (first, rest): (Vec<_>, Vec<_>) =
+        args.set.iter().cloned().partition(|assignment| {
+            matches!(assignment.split_once('='), Some(("data" | "model" | "recipe", _)))
+        });
+    for assignment in first {
+        if let Some((key, value)) = assignment.split_once('=') {
+            keys.insert(key.to_owned(), value.trim_matches(['"', '\'']).into());
+        }
+    }
+    Ok((keys, rest))
+}
+
+fn read_table(path: &Path) -> anyhow::Result<Table> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a TOML file that exists")))?;
+    Ok(text.parse().map_err(|e| Usage(format!("{name}: {e}")))?)
+}
+
+/// Threads and kernels.
+///
+/// # Errors
+/// This CPU lacks the kernel's instruction set, or the system gives no threads.
+pub(crate) fn context(threads: Option<u16>, kernel: Option<&str>) -> anyhow::Result<Context> {
+    let isa = match kernel {
+        None => Isa::best(),
+        Some(name) => Isa::from_name(name).filter(|isa| isa.is_available()).ok_or_else(|| {
+            let available: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();
+            Usage(format!("--kernel {name}: this CPU lacks it; it has {}", available.join(", ")))
+        })?,
+    };
+    let pool = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0).into()).build()?;
+    Ok(Context { isa, threads: Arc::new(pool) })
+}
+
+/// The network that a run folder or a `model.safetensors` holds.
+///
+/// # Errors
+/// The file is missing, damaged, or of another program.
+pub(crate) fn open_model(path: &Path) -> anyhow::Result<SavedModel> {
+    if !path.exists() {
+        let name = path.display();
+        return Err(Usage(format!(
+            "{name}: there is no such run folder or model; name a run folder or its model.safetensors"
+        ))
+        .into());
+    }
+    let file = if path.is_dir() { RunDir(path.to_owned()).model() } else { path.to_owned() };
+    Ok(saved::read_model(&file)?)
+}
+
+/// The first of `runs/DATA-RECIPE-1`, `-2`, ... that is not there yet, made.
+///
+/// # Errors
+/// The system refuses.
+pub(crate) fn new_run_folder(config: &Config) -> anyhow::Result<PathBuf> {
+    let name: String = format!("{}-{}", file_stem(&config.data), config.recipe.name)
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '-' })
+        .collect();
+    let refuse = |path: &Path, e| {
+        Usage(format!(
+            "{}: cannot create: {e}; name a folder that you may write to with --out",
+            path.display()
+        ))
+    };
+    let runs = Path::new("runs");
+    std::fs::create_dir_all(runs).map_err(|e| refuse(runs, e))?;
+    let mut number = 1u32;
+    loop {
+        let folder = runs.join(format!("{name}-{number}"));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            Err(e) => return Err(refuse(&folder, e).into()),
+        }
+    }
+}
+
+/// `npz:some/where/x.npz` is called `x`.
+fn file_stem(data: &str) -> String {
+    let path = data.split_once(':').map_or(data, |(_, path)| path);
+    Path::new(path).file_stem().map_or_else(|| "data".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_stem;
+
+    #[test]
+    fn data_sets_name_folders() {
+        for (data, stem) in
+            [("mnist", "mnist"), ("npz:a/b.npz", "b"), ("folder:/x/y/", "y"), ("folder:..", "data")]
+        {
+            assert_eq!(file_stem(data), stem, "{data}");
+        }
+    }
+}
