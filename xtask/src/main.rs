@@ -1,13 +1,34 @@
-//! The project's own tasks: `cargo xtask golden [--check]`.
-mod golden;
+//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits`.
+//!
+//! Each task reports everything that is wrong at once, on standard error, and then fails.
+#![forbid(unsafe_code)]
 
+mod golden;
+mod results;
+mod same_bits;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+const USAGE: &str = "tasks:
+  cargo xtask test              every check and every test; what a change must pass
+  cargo xtask tidy              layers, sizes, words, documents
+  cargo xtask golden [--check]  writes the generated files of the golden suite, or compares them
+  cargo xtask results TABLE     runs what is missing of experiments/TABLE.toml, then writes docs/results/TABLE.md
+  cargo xtask same-bits         the promise of one result: threads, kernels, kills and resumptions on MNIST";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let done = match args.split_first() {
-        Some((task, rest)) if task == "golden" => golden::run(rest),
-        _ => Err("write: cargo xtask golden [--check]".to_owned()),
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["test"] => test::run(&root()),
+        ["tidy"] => tidy::run(&root()),
+        ["golden", ..] => golden::run(&args[1..].iter().map(ToString::to_string).collect::<Vec<_>>()),
+        ["results", table] => results::run(&root(), table),
+        ["same-bits"] => same_bits::run(&root()),
+        _ => Err(USAGE.to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -16,4 +37,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
 }

@@ -1,3 +1,5 @@
+//! 16-bit products against the reference: every kernel of this CPU, extremes and sizes around each vector width, by equality.
+
 use super::{KERNELS, run};
 use crate::pack::{PackedI16, Source, pack_i16};
 use crate::product::Packed;

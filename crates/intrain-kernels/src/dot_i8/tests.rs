@@ -1,3 +1,5 @@
+//! Byte products against the reference: every kernel of this CPU, extremes and sizes around each vector width, by equality.
+
 use super::{Args, KERNELS, Store, run};
 use crate::isa::Isa;
 use crate::pack::{PackedI8, Source, pack_i8};

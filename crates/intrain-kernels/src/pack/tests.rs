@@ -1,3 +1,5 @@
+//! Packing against its definition: every kernel of this CPU, extremes and sizes around each vector width, by equality.
+
 use super::{Line, Source, ZERO_LANE, pack_i8, pack_i8_into, pack_i16, pack_i16_into};
 use crate::isa::Isa;
 use crate::product::Packed;

@@ -1,3 +1,5 @@
+//! Random words against the scalar definition and the published answers: every kernel of this CPU, extremes and sizes around each vector width, by equality.
+
 use super::{KERNELS, fill};
 use crate::isa::Isa;
 

@@ -1,0 +1,107 @@
+//! `cargo xtask test`: every check and every test, each with its time; the tests come last, so their lines stay in view.
+//!
+//! Needs nothing but Rust with rustfmt and clippy. A step that fails does not keep the others from running.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::{golden, tidy};
+
+/// A check: what is wrong, in words.
+type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
+
+/// Runs every step.
+///
+/// # Errors
+/// The names of the steps that failed; what they had to say has been printed by then.
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let cargo = |args: &'static [&'static str]| -> Check<'_> { Box::new(|| cargo(root, args)) };
+    let steps: Vec<(&str, Check<'_>)> = vec![
+        ("format", cargo(&["fmt", "--all", "--check"])),
+        ("tidy", Box::new(|| tidy::run(root))),
+        ("golden --check", Box::new(|| golden::run(&["--check".to_owned()]))),
+        ("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
+        ("docs", cargo(&["doc", "--workspace", "--no-deps", "--locked"])),
+        ("verify golden", cargo(&["run", "--package", "intrain", "--locked", "--", "verify", "golden"])),
+        ("README.md", Box::new(|| readme(root))),
+        ("tests", cargo(&["test", "--workspace", "--no-fail-fast", "--locked"])),
+    ];
+    let (mut summary, mut failed) = (String::new(), Vec::new());
+    let began = Instant::now();
+    for (i, (name, check)) in steps.iter().enumerate() {
+        eprintln!("== {} of {}: {name}", i + 1, steps.len());
+        let step_began = Instant::now();
+        let done = check();
+        let word = if done.is_ok() { "ok" } else { "FAILED" };
+        summary.push_str(&format!("{name:<16}{word:<8}{:>6.1} s\n", step_began.elapsed().as_secs_f64()));
+        if let Err(message) = done {
+            eprintln!("{message}");
+            failed.push(*name);
+        }
+    }
+    eprint!("\n{summary}{:<24}{:>6.1} s\n", "all", began.elapsed().as_secs_f64());
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// What the README's first command trains is what the README says, bit for bit.
+fn readme(root: &Path) -> Result<(), String> {
+    let run = root.join("target/readme-run");
+    if run.exists() {
+        fs::remove_dir_all(&run).map_err(|error| format!("{}: {error}", run.display()))?;
+    }
+    let args = ["run", "--package", "intrain", "--locked", "--", "train", "--json", "--out"];
+    let output = command(root, &args).arg(&run).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("cargo {}: cannot start: {error}", args.join(" ")))?;
+    let text = fs::read_to_string(root.join("README.md")).map_err(|error| format!("README.md: {error}"))?;
+    check_readme(&text, &String::from_utf8_lossy(&output.stdout))
+}
+
+fn check_readme(readme: &str, stdout: &str) -> Result<(), String> {
+    let object: serde_json::Value =
+        serde_json::from_str(stdout).map_err(|error| format!("not a run's result: {error}: '{stdout}'"))?;
+    let sha256 = object.get("weights_sha256").and_then(serde_json::Value::as_str).unwrap_or("none");
+    if readme.contains(sha256) {
+        return Ok(());
+    }
+    Err(format!(
+        "README.md does not show the weights that its first command trains, {sha256}; if the numerics changed on \
+         purpose, change its output and write a line under Numerics in CHANGELOG.md"
+    ))
+}
+
+fn cargo(root: &Path, args: &[&str]) -> Result<(), String> {
+    let line = || format!("cargo {}", args.join(" "));
+    match command(root, args).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{}: {status}", line())),
+        Err(error) => Err(format!("{}: cannot start: {error}", line())),
+    }
+}
+
+fn command(root: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root).env("RUSTDOCFLAGS", "-D warnings");
+    // What the outer cargo says about this package would make build scripts of others run again.
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&key);
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_readme;
+
+    #[test]
+    fn a_readme_shows_the_weights_of_its_run() {
+        let stdout = "{\"weights_sha256\":\"ab12\"}\n";
+        check_readme("weights sha256  ab12", stdout).unwrap();
+        assert!(check_readme("weights sha256  ab13", stdout).unwrap_err().contains("Numerics"));
+        assert!(check_readme("ab12", "").unwrap_err().contains("not a run's result"));
+    }
+}
