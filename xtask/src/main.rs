@@ -3,6 +3,7 @@
 //! Each task reports everything that is wrong at once, on standard error, and then fails.
 #![forbid(unsafe_code)]
 
+mod cargo;
 mod golden;
 mod results;
 mod same_bits;

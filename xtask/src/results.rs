@@ -1,7 +1,7 @@
 //! `cargo xtask results TABLE`: long experiments. Runs what `docs/results/TABLE.csv` lacks of `experiments/TABLE.toml`.
 //!
 //! Each finished run is a line of the CSV, written at once; the table for readers is made from the CSV alone. So it can
-//! be interrupted at any time: a run goes on from its last checkpoint. Nothing depends on the machine.
+//! be interrupted at any time: a run goes on from its last checkpoint. Nothing of the machine or the time is written.
 
 mod experiment;
 mod record;
@@ -10,6 +10,8 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use crate::cargo;
 
 use self::experiment::{Experiment, Row};
 use self::record::Record;
@@ -70,25 +72,16 @@ struct Place {
 
 impl Place {
     fn new(root: &Path, name: &str) -> Result<Self, String> {
-        let built = ["build", "--release", "--locked", "--package", "intrain"];
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo).args(built).current_dir(root).status();
-        if !status.as_ref().is_ok_and(std::process::ExitStatus::success) {
-            return Err(format!("cargo {}: {status:?}", built.join(" ")));
-        }
-        // This program is TARGET/debug/xtask.
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let target = own.ancestors().nth(2).unwrap_or(root).to_owned();
-        let program = |folder: &Path| folder.join(format!("intrain{}", std::env::consts::EXE_SUFFIX));
-        let folder = target.join("results").join(name);
-        let (from, to) = (program(&target.join("release")), program(&folder));
+        let from = cargo::release_program(root)?;
+        let folder = cargo::target(root).join("results").join(name);
+        let to = folder.join(from.file_name().unwrap_or_default());
         fs::create_dir_all(&folder)
             .and_then(|()| fs::copy(&from, &to))
             .map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))?;
         Ok(Self { program: to, folder })
     }
 
-    /// Runs one row with one seed, from its last checkpoint where there is one.
+    /// Runs one row with one seed; goes on with a run of the same arguments that was interrupted.
     fn run(&self, row: &Row, seed: u64) -> Result<Record, String> {
         let folder = self.folder.join(format!("{}-seed-{seed}", row.folder_name()));
         let asked = format!("{} --seed {seed}", row.args.join(" "));
@@ -111,6 +104,9 @@ impl Place {
         if !output.status.success() {
             return Err(format!("intrain train {asked}: {}; start again to go on", output.status));
         }
-        Record::of_run(&row.name, seed, &String::from_utf8_lossy(&output.stdout))
+        let record = Record::of_run(&row.name, seed, &String::from_utf8_lossy(&output.stdout))?;
+        // Who removes a line of the CSV wants the run again, not its old end.
+        fs::remove_file(&note).map_err(|error| format!("{}: {error}", note.display()))?;
+        Ok(record)
     }
 }

@@ -4,10 +4,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{golden, tidy};
+use crate::{cargo, golden, tidy};
 
 /// A check: what is wrong, in words.
 type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
@@ -17,7 +17,9 @@ type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
 /// # Errors
 /// The names of the steps that failed; what they had to say has been printed by then.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let cargo = |args: &'static [&'static str]| -> Check<'_> { Box::new(|| cargo(root, args)) };
+    let cargo = |args: &'static [&'static str]| -> Check<'_> {
+        Box::new(|| cargo::succeed(cargo::command(root, args).env("RUSTDOCFLAGS", "-D warnings")))
+    };
     let steps: Vec<(&str, Check<'_>)> = vec![
         ("format", cargo(&["fmt", "--all", "--check"])),
         ("tidy", Box::new(|| tidy::run(root))),
@@ -47,12 +49,12 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
 
 /// What the README's first command trains is what the README says, bit for bit.
 fn readme(root: &Path) -> Result<(), String> {
-    let run = root.join("target/readme-run");
+    let run = cargo::target(root).join("readme-run");
     if run.exists() {
         fs::remove_dir_all(&run).map_err(|error| format!("{}: {error}", run.display()))?;
     }
     let args = ["run", "--package", "intrain", "--locked", "--", "train", "--json", "--out"];
-    let output = command(root, &args).arg(&run).stderr(Stdio::inherit()).output();
+    let output = cargo::command(root, &args).arg(&run).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("cargo {}: cannot start: {error}", args.join(" ")))?;
     let text = fs::read_to_string(root.join("README.md")).map_err(|error| format!("README.md: {error}"))?;
     check_readme(&text, &String::from_utf8_lossy(&output.stdout))
@@ -69,28 +71,6 @@ fn check_readme(readme: &str, stdout: &str) -> Result<(), String> {
         "README.md does not show the weights that its first command trains, {sha256}; if the numerics changed on \
          purpose, change its output and write a line under Numerics in CHANGELOG.md"
     ))
-}
-
-fn cargo(root: &Path, args: &[&str]) -> Result<(), String> {
-    let line = || format!("cargo {}", args.join(" "));
-    match command(root, args).status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{}: {status}", line())),
-        Err(error) => Err(format!("{}: cannot start: {error}", line())),
-    }
-}
-
-fn command(root: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(root).env("RUSTDOCFLAGS", "-D warnings");
-    // What the outer cargo says about this package would make build scripts of others run again.
-    for (key, _) in std::env::vars_os() {
-        let name = key.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&key);
-        }
-    }
-    command
 }
 
 #[cfg(test)]

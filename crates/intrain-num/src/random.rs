@@ -28,8 +28,6 @@ pub enum Purpose {
     Update = 8,
     /// Rounding of the stored weight when it is written.
     Master = 9,
-    /// Initial biases, and their rounding by the same station as the weights' plus 16.
-    Bias = 16,
     /// Order of an epoch; `step` is the epoch.
     Shuffle = 32,
     /// Position of a crop; `step` is the epoch, the element is the image.

@@ -274,7 +274,11 @@ mod tests {
     fn ratios_by_powers_of_two_are_shifts() {
         for round in ALL {
             for x in -1000i64..=1000 {
-                assert_eq!(round.ratio(x, 64), round.in_evaluation().shift_right(x, 6, 0), "{round} of {x}/64");
+                assert_eq!(
+                    round.ratio(x, 64),
+                    round.in_evaluation().shift_right(x, 6, 0),
+                    "{round} of {x}/64"
+                );
             }
         }
         assert_eq!(Round::NearestEven.ratio(128 * -255, 255), -128);

@@ -1,6 +1,6 @@
 //! Guard rails: what the rows say about each other, found before anything runs.
 
-use intrain_num::{Format, Round, Scale};
+use intrain_num::{Format, Overflow, Round, Scale};
 
 use crate::RecipeError;
 use crate::role::{LearningRate, Recipe, Role, Slot};
@@ -24,10 +24,12 @@ impl Recipe {
         for role in Role::ALL {
             for quantizer in quantizers(self.slot(role)) {
                 check_width(role, quantizer.format)?;
-                check_scale(role, quantizer.scale)?;
+                check_scale(role, quantizer.scale, quantizer.format)?;
+                check_overflow(role, quantizer.overflow)?;
             }
         }
         if !self.is_float() {
+            self.alpha_cancels()?;
             self.gradient_is_wider_than_weight()?;
             if self.learning_rate == LearningRate::Float32 {
                 return Err(refuse(
@@ -83,6 +85,30 @@ impl Recipe {
         Ok(())
     }
 
+    /// The backward products leave a layer's alpha out, which is right only where a `@shift` behind them cancels it.
+    fn alpha_cancels(&self) -> Result<(), RecipeError> {
+        if quantizers(&self.weight).all(|weight| weight.scale != Scale::Alpha) {
+            return Ok(());
+        }
+        let relative = |q: intrain_num::Quantizer| q.format.is_quantized() && q.scale == Scale::Shift;
+        let absolute = |q: intrain_num::Quantizer| !q.format.is_quantized();
+        let fits = [
+            (Role::ErrorAtActivation, quantizers(&self.error_at_activation).all(relative)),
+            (Role::ErrorAtProduct, quantizers(&self.error_at_product).all(absolute)),
+            (Role::Gradient, quantizers(&self.gradient).all(relative)),
+        ];
+        for (role, fits) in fits {
+            if !fits {
+                return Err(refuse(
+                    role.name(),
+                    "a weight @alpha needs errors and gradients with @shift, which cancels its scale on the way back: \
+                     write error.activation and gradient with @shift and error.product as exact, or leave @alpha out",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (role, slot) in [(Role::Update, &self.update), (Role::Gradient, &self.gradient)] {
@@ -122,7 +148,36 @@ fn check_width(role: Role, format: Format) -> Result<(), RecipeError> {
     Ok(())
 }
 
-fn check_scale(role: Role, scale: Scale) -> Result<(), RecipeError> {
+fn check_overflow(role: Role, overflow: Overflow) -> Result<(), RecipeError> {
+    let (allowed, remedy) = match overflow {
+        Overflow::Saturate => (true, ""),
+        Overflow::Wrap => (
+            role == Role::Accumulator,
+            "it belongs to accumulator alone, whose final sums provably fit; write saturate",
+        ),
+        Overflow::Clip { .. } => (
+            matches!(role, Role::Input | Role::Weight | Role::ErrorAtLoss | Role::Master),
+            "it belongs to input, weight, error.loss and master; write saturate and state the range by the format",
+        ),
+        Overflow::ClipBefore { .. } => (
+            role == Role::Master,
+            "it belongs to master, which an update changes; write saturate or clip<LIMIT>",
+        ),
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(RecipeError::Check {
+        role: role.name(),
+        reason: format!("'{overflow}' has no meaning here: {remedy}"),
+    })
+}
+
+fn check_scale(role: Role, scale: Scale, format: Format) -> Result<(), RecipeError> {
+    if scale == Scale::Alpha && !matches!(format, Format::Unit { .. }) {
+        let reason = format!("{format}@alpha has no meaning: alpha is that of unit<k>; write unit<k>@alpha");
+        return Err(RecipeError::Check { role: role.name(), reason });
+    }
     let allowed = match scale {
         Scale::One => true,
         Scale::Alpha => role == Role::Weight,
@@ -163,11 +218,35 @@ mod tests {
             (Role::Activation, "unit<17> nearest-even", "at most 16"),
             (Role::Input, "unit<8>@shift nearest-even", "no meaning here"),
             (Role::Master, "exact", "needs a format"),
+            (Role::Weight, "fixed<2,4>@alpha nearest-even", "write unit<k>@alpha"),
+            (Role::Activation, "unit<8> nearest-even clip<64>", "'clip<64>' has no meaning here"),
+            (Role::Weight, "unit<2>@alpha nearest-even clip-before<1>", "belongs to master"),
+            (Role::ErrorAtActivation, "unit<8> nearest-even", "needs errors and gradients with @shift"),
+            (Role::ErrorAtProduct, "unit<8> nearest-even", "needs errors and gradients with @shift"),
+            (Role::Gradient, "unit<8> stochastic", "needs errors and gradients with @shift"),
         ] {
             let mut recipe = preset("wage").unwrap();
             recipe.slot_mut(role).base = row.parse().unwrap();
             let message = recipe.check().unwrap_err().to_string();
             assert!(message.contains(part) && message.contains(role.name()), "{message}");
+        }
+    }
+
+    #[test]
+    fn wrap_belongs_to_the_accumulator_alone() {
+        for role in Role::ALL {
+            let mut recipe = preset("gupta").unwrap();
+            recipe.slot_mut(role).base = "fixed<2,14> nearest-even wrap".parse().unwrap();
+            match recipe.check() {
+                Ok(_) => assert_eq!(role, Role::Accumulator),
+                Err(error) => {
+                    let message = error.to_string();
+                    assert!(
+                        message.contains("'wrap' has no meaning") && message.contains(role.name()),
+                        "{message}"
+                    );
+                }
+            }
         }
     }
 }

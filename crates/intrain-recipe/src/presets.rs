@@ -130,6 +130,8 @@ fn wage(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         error_at_loss: line(&format!("unit<{e}>@shift nearest-even saturate")).into(),
         error_at_activation: line(&format!("unit<{e}>@shift nearest-even saturate")).into(),
         error_at_product: Quantizer::EXACT.into(),
+        // 'saturate' is the row's default and never acts: an update relative to the largest gradient counts steps of
+        // the stored weight, up to about the learning rate, and only the stored weight is held.
         gradient: line(&format!("unit<{g}>@shift stochastic-magnitude<16> saturate")).into(),
         momentum: Quantizer::EXACT.into(),
         learning_rate: LearningRate::PowerOfTwo,
@@ -156,7 +158,10 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
             text => match text.parse() {
                 Ok(format @ Format::Fixed { .. }) => formats.push(format),
                 Ok(other) => {
-                    return Err(refuse(spec, &format!("{other} is not fixed point; write for example Q2.14")));
+                    return Err(refuse(
+                        spec,
+                        &format!("{other} is not fixed point; write for example Q2.14"),
+                    ));
                 }
                 Err(error) => return Err(refuse(spec, &format!("'{text}' is {error}"))),
             },

@@ -494,3 +494,37 @@ impl Each {
         UpdateStats { n, ..stats }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use intrain_model::Model;
+    use intrain_recipe::preset;
+
+    use super::*;
+
+    /// A gradient that sums over 2^26 pixels of 16-bit operands needs 58 bits: six are left for the rate.
+    #[test]
+    fn products_of_gradient_and_rate_fit_64_bits() {
+        let model = Model::from_toml(
+            r#"
+            name = "large"
+            input = { h = 1024, w = 1024, c = 1, pixels = "x/256" }
+            layer = [
+                { name = "conv1", kind = "conv", out = 1, kernel = 1 },
+                { name = "pool1", kind = "max-pool", size = 8, stride = 8 },
+                { name = "flatten1", kind = "flatten" },
+                { name = "fc1", kind = "linear", out = 2 },
+            ]
+            "#,
+        );
+        let mut recipe = preset("gupta").unwrap();
+        recipe.accumulator.base = "int<64> floor wrap".parse().unwrap();
+        let plan = Plan::build(&model.unwrap(), &recipe, 64).unwrap();
+        let hyper = Hyper { momentum: 0.0, weight_decay: 0.0 };
+        assert!(check(&plan, hyper, 64.0).is_ok());
+        let message = check(&plan, hyper, 0.1).unwrap_err().to_string();
+        assert!(message.contains("'conv1'") && message.contains("and there are 64"), "{message}");
+        // With momentum the sum is exact in 128 bits.
+        assert!(check(&plan, Hyper { momentum: 0.9, weight_decay: 5e-4 }, 0.1).is_ok());
+    }
+}

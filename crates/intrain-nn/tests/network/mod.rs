@@ -135,7 +135,7 @@ pub(crate) fn parameters(plan: &Plan, seed: u64) -> Vec<Parameters> {
     let mut parameters = Parameters::initial(plan, seed);
     for (block, p) in plan.blocks.iter().zip(&mut parameters) {
         let format = block.weight.master.format;
-        let style = draw.below(3);
+        let style = if format.is_quantized() { draw.below(3) } else { 0 };
         for stored in std::iter::once(&mut p.weight).chain(&mut p.bias) {
             for i in 0..stored.len() {
                 let payload = match (style, draw.below(8)) {
