@@ -5,17 +5,23 @@ use crate::product::Packed;
 
 pub(super) fn run(args: Args<'_>) {
     let Args { a, rows, steps, b, c, c_stride, init, store } = args;
+    let n = b.n();
+    // B as a matrix, `[depth][n]` with depth = 4 * step + lane.
+    let depth = (0..steps.len()).flat_map(|step| (0..4).map(move |lane| (step, lane)));
+    let matrix: Vec<i32> = depth
+        .flat_map(|(step, lane)| (0..n).map(move |column| i32::from(b.value(step, column, lane))))
+        .collect();
     for (m, &row) in rows.iter().enumerate() {
-        for n in 0..b.n() {
-            let mut sum = init.map_or(0, |init| init[n]);
-            for (s, &step) in steps.iter().enumerate() {
-                for lane in 0..4 {
-                    let payload = i32::from(a[row as usize + step as usize + lane]) - 128;
-                    // Wrapping: modulo 2^32; the caller has proven that the true sum fits.
-                    sum = sum.wrapping_add(payload * i32::from(b.value(s, n, lane)));
-                }
+        let mut sums = init.map_or_else(|| vec![0; n], <[i32]>::to_vec);
+        for (s, &step) in steps.iter().enumerate() {
+            for lane in 0..4 {
+                let payload = i32::from(a[row as usize + step as usize + lane]) - 128;
+                let values = &matrix[(4 * s + lane) * n..][..n];
+                // Wrapping: modulo 2^32; the caller has proven that the true sum fits.
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.wrapping_add(payload * value));
             }
-            let c = &mut c[m * c_stride + n];
+        }
+        for (c, sum) in c[m * c_stride..].iter_mut().zip(sums) {
             *c = match store {
                 Store::Set => sum,
                 Store::Add => c.wrapping_add(sum),
