@@ -175,7 +175,7 @@ pub fn read(path: &Path) -> Result<Checkpoint, ArtefactError> {
 /// Writes a plain `.safetensors` file, in place of what was there; integers stay integers.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_safetensors(
     path: &Path,
     metadata: &BTreeMap<String, String>,
