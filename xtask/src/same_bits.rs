@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
+use crate::cargo;
+
 /// Steps of each run.
 const STEPS: &str = "300";
 /// Times that a run is killed.
@@ -18,11 +20,8 @@ const KILLS: u32 = 10;
 /// # Errors
 /// The runs that differ, or one that failed.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let mut build = Command::new(env!("CARGO"));
-    succeed(build.current_dir(root).args(["build", "--release", "--package", "intrain"]), "cargo build")?;
     let folder = std::env::temp_dir().join(format!("intrain-same-bits-{}", std::process::id()));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let proof = Proof { program: target.join("release/intrain"), folder: folder.clone() };
+    let proof = Proof { program: cargo::release_program(root)?, folder: folder.clone() };
     let integer = ["--recipe", "wage", "--model", "lenet5", "--data", "mnist"];
     let fixed = ["--recipe", "gupta", "--model", "gupta-cnn", "--data", "mnist"];
     let float = ["--recipe", "float32", "--model", "gupta-cnn", "--data", "mnist"];
@@ -113,13 +112,5 @@ fn hash_of(command: &mut Command) -> Result<String, String> {
     match hash.filter(|hash| output.status.success() && hash.len() == 64) {
         Some(hash) => Ok(hash.to_owned()),
         None => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
-
-fn succeed(command: &mut Command, what: &str) -> Result<(), String> {
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{what} ended with {status}")),
-        Err(error) => Err(format!("{what}: {error}")),
     }
 }
