@@ -227,38 +227,19 @@ impl<W: Width> Carrier for W {
     fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut Scratch<W>, mode: Mode) {
         let FinishItem { first_product, first_output, payload: out, sums: exact, trace } = item;
         let Scratch { sums, pooled, payload, .. } = scratch;
-        let station = |q: Quantizer| {
-            let (round, stream) = rounding(q.round, Purpose::Activation, plan.index, mode);
-            (plan.sum_frac_bits - q.format.frac_bits(), round, q.format.min(), q.format.max(), stream)
-        };
+        trace.fill(0);
         if plan.activation_at_product.format.is_quantized() {
-            let (shift, round, min, max, stream) = station(plan.activation_at_product);
-            let to = if plan.pool.is_some() { &mut *payload } else { &mut Vec::new() };
-            to.resize(if plan.pool.is_some() { sums.len() } else { 0 }, W::Payload::default());
-            let target = if plan.pool.is_some() { &mut to[..] } else { &mut *out };
-            let first_element = first_product;
-            requantize::run(
-                isa,
-                requantize::Args {
-                    sums,
-                    out: target,
-                    shift,
-                    round,
-                    min,
-                    max,
-                    stream,
-                    first_element,
-                    trace: Trace::None,
-                },
-            );
-            trace.fill(0);
+            let q = plan.activation_at_product;
             if plan.pool.is_some() {
-                image::pool(isa, plan, to, out, trace);
+                payload.resize(sums.len(), W::Payload::default());
+                round_sums::<W>(isa, plan, q, mode, (sums, first_product), payload, Trace::None);
+                image::pool(isa, plan, payload, out, trace);
+            } else {
+                round_sums::<W>(isa, plan, q, mode, (sums, first_product), out, Trace::None);
             }
             relu(plan.relu, out, trace);
             return;
         }
-        trace.fill(0);
         let sums = if plan.pool.is_some() {
             pooled.resize(trace.len(), W::Sum::default());
             image::pool(isa, plan, sums, pooled, trace);
@@ -270,23 +251,9 @@ impl<W: Width> Carrier for W {
             exact.copy_from_slice(sums);
             return;
         }
-        let (shift, round, min, max, stream) = station(plan.activation);
         let relu = if plan.relu { Relu::Yes } else { Relu::No };
         let trace = Trace::Write { trace, relu };
-        requantize::run(
-            isa,
-            requantize::Args {
-                sums,
-                out,
-                shift,
-                round,
-                min,
-                max,
-                stream,
-                first_element: first_output,
-                trace,
-            },
-        );
+        round_sums::<W>(isa, plan, plan.activation, mode, (sums, first_output), out, trace);
     }
 
     fn with_logits<R>(
@@ -368,6 +335,24 @@ impl<W: Width> Carrier for W {
         }
         Gradient::I64(sums)
     }
+}
+
+/// Cuts a product's sums, the first of which is the element of that number, to the payloads of `q`.
+fn round_sums<W: Width>(
+    isa: Isa,
+    plan: &BlockPlan,
+    q: Quantizer,
+    mode: Mode,
+    (sums, first_element): (&[W::Sum], u64),
+    out: &mut [W::Payload],
+    trace: Trace<'_>,
+) {
+    let (round, stream) = rounding(q.round, Purpose::Activation, plan.index, mode);
+    let (shift, min, max) = (plan.sum_frac_bits - q.format.frac_bits(), q.format.min(), q.format.max());
+    requantize::run(
+        isa,
+        requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
+    );
 }
 
 /// A rounding and its random words, as they hold in training or in evaluation.
