@@ -3,7 +3,7 @@
 //! Everything but the operands' width is written once. No float operation is in this file, nor in `layers/conv.rs`.
 #![deny(clippy::float_arithmetic)]
 
-use intrain_kernels::pack::{PackedI8, PackedI16, Source, pack_i8_into, pack_i16_into};
+use intrain_kernels::pack::{Left, PackedI8, PackedI16, Source, pack_i8_into, pack_i16_into};
 use intrain_kernels::product::{self, Packed};
 use intrain_kernels::requantize::{self, Relu, TRACE_INSIDE, TRACE_RELU, Trace};
 use intrain_kernels::{Integer, Isa, dot_i8, dot_i16, max_abs, max_pool, stage};
@@ -17,7 +17,7 @@ use crate::layers::image;
 use crate::loss::{self, LogitsRef};
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters, Stored};
-use crate::plan::{BlockPlan, InputPlan, LossPlan};
+use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand};
 
 /// 8-bit operands.
 pub(crate) enum Int8 {}
@@ -38,8 +38,12 @@ pub(crate) trait Width: Send + Sync + 'static {
     const SUM_MAX: u128;
 
     fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
-    fn pack_weights(isa: Isa, source: Source<'_, Self::Weight>, a_max: u64, packed: &mut Self::Packed);
-    fn pack_errors(isa: Isa, source: Source<'_, Self::Payload>, a_max: u64, packed: &mut Self::Packed);
+    /// How a payload of 0 is staged for products whose A is `left`.
+    fn zero(left: Operand) -> Staged<Self>;
+    /// Packs weights for products whose A is `left`.
+    fn pack_weights(isa: Isa, source: Source<'_, Self::Weight>, left: Operand, packed: &mut Self::Packed);
+    /// Packs errors for products whose A is `left`.
+    fn pack_errors(isa: Isa, source: Source<'_, Self::Payload>, left: Operand, packed: &mut Self::Packed);
     /// The stored payloads as they are, where the row `weight` is exact.
     fn read_exact(stored: &Stored, weights: &mut Vec<Self::Weight>);
     fn payload(x: i64) -> Self::Payload;
@@ -74,12 +78,16 @@ impl Width for Int8 {
         dot_i8::run(isa, args);
     }
 
-    fn pack_weights(isa: Isa, source: Source<'_, i8>, _: u64, packed: &mut PackedI8) {
-        pack_i8_into(isa, source, packed);
+    fn zero(left: Operand) -> u8 {
+        left_bytes(left).zero()
     }
 
-    fn pack_errors(isa: Isa, source: Source<'_, i8>, _: u64, packed: &mut PackedI8) {
-        pack_i8_into(isa, source, packed);
+    fn pack_weights(isa: Isa, source: Source<'_, i8>, left: Operand, packed: &mut PackedI8) {
+        pack_i8_into(isa, source, left_bytes(left), packed);
+    }
+
+    fn pack_errors(isa: Isa, source: Source<'_, i8>, left: Operand, packed: &mut PackedI8) {
+        pack_i8_into(isa, source, left_bytes(left), packed);
     }
 
     fn read_exact(stored: &Stored, weights: &mut Vec<i8>) {
@@ -127,6 +135,11 @@ impl Width for Int8 {
     }
 }
 
+/// How the byte product's A holds an operand.
+const fn left_bytes(operand: Operand) -> Left {
+    if operand.min < 0 { Left::Signed } else { Left::Unsigned }
+}
+
 impl Width for Int16 {
     type Payload = i16;
     type Sum = i64;
@@ -138,12 +151,16 @@ impl Width for Int16 {
         dot_i16::run(isa, args);
     }
 
-    fn pack_weights(_: Isa, source: Source<'_, i32>, a_max: u64, packed: &mut PackedI16) {
-        pack_i16_into(source, narrow!(a_max), packed);
+    fn zero(_: Operand) -> i16 {
+        0
     }
 
-    fn pack_errors(_: Isa, source: Source<'_, i16>, a_max: u64, packed: &mut PackedI16) {
-        pack_i16_into(source, narrow!(a_max), packed);
+    fn pack_weights(_: Isa, source: Source<'_, i32>, left: Operand, packed: &mut PackedI16) {
+        pack_i16_into(source, narrow!(left.magnitude()), packed);
+    }
+
+    fn pack_errors(_: Isa, source: Source<'_, i16>, left: Operand, packed: &mut PackedI16) {
+        pack_i16_into(source, narrow!(left.magnitude()), packed);
     }
 
     fn read_exact(stored: &Stored, weights: &mut Vec<i32>) {
@@ -205,23 +222,17 @@ impl<W: Width> Carrier for W {
     }
 
     fn pixels(plan: &InputPlan) -> Vec<W::Payload> {
-        let q = &plan.quantizer;
-        let payload = |p| {
-            let (numerator, denominator) = plan.pixels.fraction(p);
-            let rounded = q.round.ratio(numerator << q.format.frac_bits(), denominator);
-            W::payload(q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits()))
-        };
-        (0..=255).map(payload).collect()
+        plan.payloads().map(W::payload).collect()
     }
 
     fn forward(
         isa: Isa,
-        _: &BlockPlan,
+        plan: &BlockPlan,
         product: &Product<W>,
         input: &[W::Payload],
         scratch: &mut Scratch<W>,
     ) {
-        product.forward(isa, input, scratch);
+        product.forward(isa, plan, input, scratch);
     }
 
     fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut Scratch<W>, mode: Mode) {
@@ -285,8 +296,14 @@ impl<W: Width> Carrier for W {
         image::unpool(isa, plan, error, trace, out, limits);
     }
 
-    fn error(isa: Isa, _: &BlockPlan, product: &Product<W>, error: &[W::Payload], scratch: &mut Scratch<W>) {
-        product.error(isa, error, scratch);
+    fn error(
+        isa: Isa,
+        plan: &BlockPlan,
+        product: &Product<W>,
+        error: &[W::Payload],
+        scratch: &mut Scratch<W>,
+    ) {
+        product.error(isa, plan, error, scratch);
     }
 
     fn sums(scratch: &mut Scratch<W>) -> &mut Vec<W::Sum> {

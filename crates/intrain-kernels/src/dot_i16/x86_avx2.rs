@@ -18,7 +18,7 @@ static TILES: Tiles<PackedI16> = [tiles!(tile, 1, 1 2 3 4 5), tiles!(tile, 2, 1 
 /// As [`crate::product::Run`] says.
 pub(super) unsafe fn run(args: Args<'_>) {
     // SAFETY: the caller's promise is the one that tiles need.
-    unsafe { tile::run(args, &TILES) }
+    unsafe { tile::run(args, &TILES, usize::MAX) }
 }
 
 /// # Safety

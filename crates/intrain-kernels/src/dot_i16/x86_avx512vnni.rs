@@ -19,7 +19,7 @@ static TILES: Tiles<PackedI16> =
 /// As [`crate::product::Run`] says.
 pub(super) unsafe fn run(args: Args<'_>) {
     // SAFETY: the caller's promise is the one that tiles need.
-    unsafe { tile::run(args, &TILES) }
+    unsafe { tile::run(args, &TILES, usize::MAX) }
 }
 
 /// # Safety

@@ -5,7 +5,7 @@ use crate::product::Packed;
 
 pub(super) fn run(args: Args<'_>) {
     let Args { a, rows, steps, b, c, c_stride, init, store } = args;
-    let n = b.n();
+    let (n, zero) = (b.n(), i32::from(b.left().zero()));
     // B as a matrix, `[depth][n]` with depth = 4 * step + lane.
     let depth = (0..steps.len()).flat_map(|step| (0..4).map(move |lane| (step, lane)));
     let matrix: Vec<i32> = depth
@@ -15,7 +15,7 @@ pub(super) fn run(args: Args<'_>) {
         let mut sums = init.map_or_else(|| vec![0; n], <[i32]>::to_vec);
         for (s, &step) in steps.iter().enumerate() {
             for lane in 0..4 {
-                let payload = i32::from(a[row as usize + step as usize + lane]) - 128;
+                let payload = i32::from(a[row as usize + step as usize + lane]) - zero;
                 let values = &matrix[(4 * s + lane) * n..][..n];
                 // Wrapping: modulo 2^32; the caller has proven that the true sum fits.
                 sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.wrapping_add(payload * value));

@@ -2,31 +2,42 @@
 
 use super::{Args, KERNELS, Store, run};
 use crate::isa::Isa;
-use crate::pack::{PackedI8, Source, pack_i8};
+use crate::pack::{Left, PackedI8, Source, pack_i8};
 use crate::product::tests::{assert_kernels_match, noise, scattered};
 
 type Fill = fn(usize) -> i8;
 
-const FILLS: [(&str, Fill); 4] = [
+const FILLS: [(&str, Fill); 8] = [
     ("least", |_| i8::MIN),
     ("greatest", |_| i8::MAX),
     ("alternating", |i| if i % 2 == 0 { -128 } else { 127 }),
     ("noise", |i| noise(i).to_le_bytes()[1].cast_signed()),
+    // Few bits, so that many pairs fit in 16: one sign everywhere, all that a bound allows, and noise.
+    ("minus one", |_| -1),
+    ("one", |_| 1),
+    ("eight", |_| 8),
+    ("ternary", |i| noise(i).to_le_bytes()[1].cast_signed() % 2),
 ];
 
-fn packed(n: usize, n_steps: usize, fill: Fill) -> PackedI8 {
+fn packed(n: usize, n_steps: usize, fill: Fill, left: Left) -> PackedI8 {
     let values: Vec<i8> = (0..n * n_steps * 4).map(fill).collect();
     let table: Vec<u32> = (0..n_steps * 4).map(|lane| u32::try_from(lane * n).unwrap()).collect();
-    pack_i8(Isa::Reference, Source { values: &values, n, n_stride: 1, table: &table })
+    pack_i8(Isa::Reference, Source { values: &values, n, n_stride: 1, table: &table }, left)
 }
 
 fn check(m: usize, n: usize, n_steps: usize, fill_a: usize, fill_b: usize) {
     let (rows, steps, a_len) = scattered(m, n_steps, 4);
-    let a: Vec<u8> = (0..a_len).map(|i| FILLS[fill_a].1(i).cast_unsigned() ^ 0x80).collect();
-    let b = packed(n, n_steps, FILLS[fill_b].1);
-    let old = |i: usize| noise(i).cast_signed() >> 3;
-    let name = format!("{m} x {n} x {n_steps} steps, {} by {}", FILLS[fill_a].0, FILLS[fill_b].0);
-    assert_kernels_match(KERNELS, run, (&a, &rows, &steps, &b), old, &name);
+    for left in [Left::Signed, Left::Unsigned] {
+        let byte = |i: usize| FILLS[fill_a].1(i).cast_unsigned();
+        let a: Vec<u8> = match left {
+            Left::Signed => (0..a_len).map(|i| byte(i) ^ 0x80).collect(),
+            Left::Unsigned => (0..a_len).map(|i| byte(i) & 0x7F).collect(),
+        };
+        let b = packed(n, n_steps, FILLS[fill_b].1, left);
+        let old = |i: usize| noise(i).cast_signed() >> 3;
+        let name = format!("{m} x {n} x {n_steps}, {left:?} {} by {}", FILLS[fill_a].0, FILLS[fill_b].0);
+        assert_kernels_match(KERNELS, run, (&a, &rows, &steps, &b), old, &name);
+    }
 }
 
 #[test]
@@ -34,6 +45,7 @@ fn every_kernel_matches_reference_for_all_tile_shapes() {
     for m in 1..=30 {
         for n in [1, 10, 15, 16, 17, 31, 32, 33, 48, 64, 100] {
             check(m, n, 3, 3, 3);
+            check(m, n, 3, 3, 7);
         }
     }
 }
@@ -41,7 +53,7 @@ fn every_kernel_matches_reference_for_all_tile_shapes() {
 #[test]
 fn every_kernel_matches_reference_at_the_extremes() {
     for n_steps in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 129, 300] {
-        for (fill_a, fill_b) in (0..16).map(|i| (i / 4, i % 4)) {
+        for (fill_a, fill_b) in (0..64).map(|i| (i / 8, i % 8)) {
             check(5, 33, n_steps, fill_a, fill_b);
         }
     }
@@ -59,12 +71,13 @@ fn every_kernel_matches_reference_over_several_blocks_of_rows() {
     // Deeper than 1365 steps, a block is 48 rows.
     for m in [48, 49, 97, 100] {
         check(m, 17, 1500, 3, 3);
+        check(m, 17, 1500, 0, 4);
     }
 }
 
 #[test]
 fn the_meaning_on_one_example() {
-    let b = packed(1, 1, |i| [3, -5, 7, -128][i]);
+    let b = packed(1, 1, |i| [3, -5, 7, -128][i], Left::Signed);
     for isa in Isa::available() {
         let (a, mut c) = ([1_u8, 128, 255, 0, 0x80], [1000; 32]);
         let args = Args {
@@ -86,7 +99,7 @@ fn the_meaning_on_one_example() {
 #[test]
 #[should_panic(expected = "the tables reach 9 of 8 elements of A")]
 fn reads_outside_a_are_refused() {
-    let b = packed(1, 1, |_| 0);
+    let b = packed(1, 1, |_| 0, Left::Unsigned);
     let args = Args {
         a: &[0; 8],
         rows: &[0, 2],
@@ -103,7 +116,7 @@ fn reads_outside_a_are_refused() {
 #[test]
 #[should_panic(expected = "C holds 31 of 32")]
 fn writes_outside_c_are_refused() {
-    let b = packed(1, 1, |_| 0);
+    let b = packed(1, 1, |_| 0, Left::Unsigned);
     let args = Args {
         a: &[0; 8],
         rows: &[0, 2],

@@ -6,20 +6,61 @@ use super::panels::{COLUMNS, Limb, line_index};
 use crate::isa::{Isa, Kernel, choose};
 use crate::product::Packed;
 
+/// How the A of a byte product holds its payloads, as unsigned bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Left {
+    /// `payload + 128`: any payload.
+    #[default]
+    Signed,
+    /// The payload itself, which is never negative.
+    Unsigned,
+}
+
+impl Left {
+    /// What a payload of 0 is in A.
+    #[must_use]
+    pub const fn zero(self) -> u8 {
+        match self {
+            Self::Signed => 0x80,
+            Self::Unsigned => 0,
+        }
+    }
+
+    /// The largest byte of A.
+    #[must_use]
+    pub const fn max(self) -> u8 {
+        match self {
+            Self::Signed => u8::MAX,
+            Self::Unsigned => 0x7F,
+        }
+    }
+}
+
 /// A packed B of `i8`, `[n_steps, n, 4]` in panels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackedI8 {
+    left: Left,
     n: usize,
     n_steps: usize,
     limb: Limb,
+    /// The largest magnitude in B.
+    max: u8,
+    /// The sum of each column over all steps and lanes, modulo 2^32, length `n` rounded up to 16; none where A is
+    /// unsigned, as nothing needs them there.
     column_sums: Vec<i32>,
 }
 
 impl PackedI8 {
-    /// The sum of each column over all steps and lanes, modulo 2^32; length `n` rounded up to 16.
+    /// How A must hold its payloads.
     #[must_use]
-    pub fn column_sums(&self) -> &[i32] {
-        &self.column_sums
+    pub const fn left(&self) -> Left {
+        self.left
+    }
+
+    /// Bound: the largest magnitude that two products of neighbouring lanes, as A holds them, can add up to.
+    #[must_use]
+    pub const fn pair_max(&self) -> u32 {
+        2 * self.left.max() as u32 * self.max as u32
     }
 
     /// `B[step][column][lane]`.
@@ -35,7 +76,11 @@ impl PackedI8 {
     #[inline(always)]
     fn fill(&mut self, source: &Source<'_, i8>) {
         fill::<i8, 4>(source, &mut self.limb.lines, |value| u32::from(value.cast_unsigned()));
+        self.max = source.values.iter().map(|value| value.unsigned_abs()).fold(0, u8::max);
         self.column_sums.clear();
+        if self.left == Left::Unsigned {
+            return;
+        }
         self.column_sums.resize(self.n.next_multiple_of(COLUMNS), 0);
         for (line, sums) in self.column_sums.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
             // A copy, so that the sums stay in registers.
@@ -72,12 +117,19 @@ impl Packed for PackedI8 {
 
     /// `sum (a - 128) * b = sum a * b - 128 * sum b`: the kernels multiply the biased A, this takes the bias back.
     fn start(&self, init: Option<&[i32]>) -> Vec<i32> {
-        // Wrapping: modulo 2^32, as the whole sum is; the caller has proven that the true sum fits.
-        let mut start: Vec<i32> = self.column_sums.iter().map(|sum| sum.wrapping_mul(-128)).collect();
+        let mut start = vec![0; self.n.next_multiple_of(COLUMNS)];
+        for (start, sum) in start.iter_mut().zip(&self.column_sums) {
+            // Wrapping: modulo 2^32, as the whole sum is; the caller has proven that the true sum fits.
+            *start = sum.wrapping_mul(-128);
+        }
         for (start, init) in start.iter_mut().zip(init.unwrap_or_default()) {
             *start = start.wrapping_add(*init);
         }
         start
+    }
+
+    fn accepts(&self, a: &[u8]) -> bool {
+        a.iter().all(|&a| a <= self.left.max())
     }
 }
 
@@ -112,14 +164,14 @@ fn x86_avx512vnni(packed: &mut PackedI8, source: &Source<'_, i8>) {
     packed.fill(source);
 }
 
-/// Packs `i8` payloads; `source.table` holds 4 lanes a step.
+/// Packs `i8` payloads for an A that holds its payloads as `left` says; `source.table` holds 4 lanes a step.
 ///
 /// # Panics
 /// As [`pack_i8_into`], which uses buffers again.
 #[must_use]
-pub fn pack_i8(isa: Isa, source: Source<'_, i8>) -> PackedI8 {
+pub fn pack_i8(isa: Isa, source: Source<'_, i8>, left: Left) -> PackedI8 {
     let mut packed = PackedI8::default();
-    pack_i8_into(isa, source, &mut packed);
+    pack_i8_into(isa, source, left, &mut packed);
     packed
 }
 
@@ -127,7 +179,8 @@ pub fn pack_i8(isa: Isa, source: Source<'_, i8>) -> PackedI8 {
 ///
 /// # Panics
 /// If the CPU lacks `isa`, there is no column or no step, or a lane lies outside the values.
-pub fn pack_i8_into(isa: Isa, source: Source<'_, i8>, packed: &mut PackedI8) {
+pub fn pack_i8_into(isa: Isa, source: Source<'_, i8>, left: Left, packed: &mut PackedI8) {
+    packed.left = left;
     packed.n_steps = source.n_steps(4);
     packed.n = source.n;
     // Bound: i8 sums are taken modulo 2^32 and never flushed.

@@ -1,6 +1,6 @@
 //! Packing against its definition: every kernel of this CPU, extremes and sizes around each vector width, by equality.
 
-use super::{Line, Source, ZERO_LANE, pack_i8, pack_i8_into, pack_i16, pack_i16_into};
+use super::{Left, Line, Source, ZERO_LANE, pack_i8, pack_i8_into, pack_i16, pack_i16_into};
 use crate::isa::Isa;
 use crate::product::Packed;
 use crate::product::tests::noise;
@@ -20,7 +20,7 @@ fn tables(lanes: usize, n_steps: usize, column: usize, n_stride: usize) -> Vec<V
 
 #[test]
 fn packed_values_and_column_sums_are_the_source() {
-    let (mut bytes, mut words) = (pack_i8(Isa::Reference, one()), pack_i16(one(), 1));
+    let (mut bytes, mut words) = (pack_i8(Isa::Reference, one(), Left::Signed), pack_i16(one(), 1));
     for n in [1, 3, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
         for n_steps in [1, 2, 5, 9] {
             for n_stride in [1, 4 * n_steps, 4 * n_steps + 3] {
@@ -33,10 +33,10 @@ fn packed_values_and_column_sums_are_the_source() {
                 for table in tables(4, n_steps, n, n_stride) {
                     let source = Source { values: &values, n, n_stride, table: &table };
                     for isa in Isa::available() {
-                        pack_i8_into(isa, source, &mut bytes);
+                        pack_i8_into(isa, source, Left::Signed, &mut bytes);
                         assert_eq!(
                             bytes,
-                            pack_i8(Isa::Reference, source),
+                            pack_i8(Isa::Reference, source, Left::Signed),
                             "{isa:?} {n} {n_steps} {n_stride}"
                         );
                     }
@@ -45,12 +45,17 @@ fn packed_values_and_column_sums_are_the_source() {
                         let got: Vec<i8> =
                             (0..lanes.len()).map(|i| bytes.value(i / 4, column, i % 4)).collect();
                         assert_eq!(got, lanes, "{n} {n_steps} {n_stride}");
-                        assert_eq!(
-                            bytes.column_sums()[column],
-                            lanes.iter().map(|&b| i32::from(b)).sum::<i32>()
-                        );
+                        let sum: i32 = lanes.iter().map(|&b| i32::from(b)).sum();
+                        assert_eq!(bytes.start(None)[column], -128 * sum, "takes the bias back");
                     }
-                    assert!(bytes.column_sums()[n..].iter().all(|&sum| sum == 0), "absent columns are zero");
+                    assert!(bytes.start(None)[n..].iter().all(|&sum| sum == 0), "absent columns are zero");
+                    let unsigned = pack_i8(Isa::best(), source, Left::Unsigned);
+                    assert!(
+                        unsigned.start(None).iter().all(|&sum| sum == 0),
+                        "there is no bias to take back"
+                    );
+                    let max = values.iter().map(|b| u32::from(b.unsigned_abs())).max().unwrap();
+                    assert_eq!([bytes.pair_max(), unsigned.pair_max()], [2 * 255 * max, 2 * 127 * max]);
                 }
                 for table in tables(2, n_steps, n, n_stride) {
                     let wide: Vec<i32> = values.iter().map(|&v| i32::from(v) << 17 ^ 0x155).collect();
@@ -78,15 +83,22 @@ fn one() -> Source<'static, i8> {
 
 #[test]
 fn absent_columns_are_zero_also_in_used_buffers() {
-    let mut packed =
-        pack_i8(Isa::best(), Source { values: &[-1; 64], n: 16, n_stride: 1, table: &[0, 16, 32, 48] });
-    pack_i8_into(Isa::best(), one(), &mut packed);
-    assert_eq!(packed, pack_i8(Isa::Reference, one()));
+    let mut packed = pack_i8(
+        Isa::best(),
+        Source { values: &[-1; 64], n: 16, n_stride: 1, table: &[0, 16, 32, 48] },
+        Left::Signed,
+    );
+    pack_i8_into(Isa::best(), one(), Left::Signed, &mut packed);
+    assert_eq!(packed, pack_i8(Isa::Reference, one(), Left::Signed));
     assert_eq!(packed.limbs()[0].lines, [Line([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]);
 }
 
 #[test]
 #[should_panic(expected = "the pack table reaches 7 of 6 values")]
 fn lanes_outside_the_values_are_refused() {
-    let _ = pack_i8(Isa::best(), Source { values: &[0; 6], n: 3, n_stride: 1, table: &[0, 1, 4, ZERO_LANE] });
+    let _ = pack_i8(
+        Isa::best(),
+        Source { values: &[0; 6], n: 3, n_stride: 1, table: &[0, 1, 4, ZERO_LANE] },
+        Left::Signed,
+    );
 }

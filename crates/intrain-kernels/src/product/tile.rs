@@ -35,11 +35,11 @@ pub(crate) type Tiles<B> = [&'static [TileFn<B>]; 2];
 /// Groups of 4 bytes of A in a block of rows: 256 KiB, which stay in the second-level cache while B passes by.
 const GROUPS_BLOCK: usize = 1 << 16;
 
-/// Runs a product in tiles.
+/// Runs a product in tiles of at most `most_steps` steps.
 ///
 /// # Safety
 /// The CPU has the features of `tiles`, and `args` has passed its check.
-pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>) {
+pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>, most_steps: usize) {
     let start = args.b.start(args.init);
     let (rows, b) = (args.rows, args.b);
     // A block of few rows would read B too often.
@@ -49,7 +49,10 @@ pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>) {
             let tiles = tiles[panel.width - 1];
             for (row, rows) in balanced(rows, tiles.len()) {
                 // SAFETY: the caller's promise; these are rows of C and a panel of B.
-                unsafe { run_tile(&mut args, tiles[rows.len() - 1], (block + row, rows), panel, &start) }
+                unsafe {
+                    let tile = tiles[rows.len() - 1];
+                    run_tile(&mut args, tile, most_steps, (block + row, rows), panel, &start);
+                }
             }
         }
     }
@@ -62,6 +65,7 @@ pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>) {
 unsafe fn run_tile<B: Packed>(
     args: &mut Args<'_, B>,
     tile: TileFn<B>,
+    most_steps: usize,
     (row, rows): (usize, &[u32]),
     panel: Panel,
     start: &[B::Sum],
@@ -70,7 +74,8 @@ unsafe fn run_tile<B: Packed>(
     let (mut start, zeros) = (&start[panel.column..], [B::Sum::default(); 2 * COLUMNS]);
     for limb in b.limbs() {
         let lines = &limb.lines[panel.first_line(steps.len())..][..steps.len() * panel.width];
-        for (steps, b) in steps.chunks(limb.flush_steps).zip(lines.chunks(limb.flush_steps * panel.width)) {
+        let most_steps = limb.flush_steps.min(most_steps);
+        for (steps, b) in steps.chunks(most_steps).zip(lines.chunks(most_steps * panel.width)) {
             let c = &mut args.c[row * c_stride + panel.column..];
             // SAFETY: the check bounds rows plus steps by A; C holds `c_stride` elements for each row, and `c_stride`
             // covers all panels, so the last row of this tile has its `16 * width` columns.

@@ -21,36 +21,35 @@ pub const SLACK: usize = 4;
 pub trait Payload: Copy {
     /// An element of A.
     type Staged: Copy + Eq + std::fmt::Debug;
-    /// Zero, staged.
-    const ZERO: Self::Staged;
     /// Elements in a step of the product.
     const LANES: usize;
-    /// The element of A for this payload.
-    fn stage(self) -> Self::Staged;
+    /// The element of A for this payload, where 0 is staged as `zero`.
+    fn stage(self, zero: Self::Staged) -> Self::Staged;
 }
 
 impl Payload for i8 {
     type Staged = u8;
-    const ZERO: u8 = 0x80;
     const LANES: usize = 4;
 
-    /// Exact: `payload + 128`, which is the sign bit turned.
-    fn stage(self) -> u8 {
-        self.cast_unsigned() ^ Self::ZERO
+    /// Exact: `payload + zero`. A zero of 128 turns the sign bit; a zero of 0 is for payloads that are not negative.
+    #[inline(always)]
+    fn stage(self, zero: u8) -> u8 {
+        self.cast_unsigned() ^ zero
     }
 }
 
 impl Payload for i16 {
     type Staged = Self;
-    const ZERO: Self = 0;
     const LANES: usize = 2;
 
-    fn stage(self) -> Self {
+    /// Words have a sign of their own: `zero` is 0.
+    #[inline(always)]
+    fn stage(self, _: Self) -> Self {
         self
     }
 }
 
 /// Stages a run of contiguous payloads.
-fn stage_run<P: Payload>(from: &[P], to: &mut [P::Staged]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.stage());
+fn stage_run<P: Payload>(from: &[P], to: &mut [P::Staged], zero: P::Staged) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.stage(zero));
 }

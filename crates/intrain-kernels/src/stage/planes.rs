@@ -60,7 +60,8 @@ impl PlanesLayout {
     }
 }
 
-/// Stages `channels` of one image, `src` `[h][w][c]`, into the first `channels.len() * channel_len()` of `dst`.
+/// Stages `channels` of one image, `src` `[h][w][c]`, into the first `channels.len() * channel_len()` of `dst`, 0 as
+/// `zero`.
 ///
 /// # Panics
 /// If a slice is too short or `channels` leaves the image.
@@ -69,10 +70,11 @@ pub fn stage_planes<P: Payload>(
     layout: &PlanesLayout,
     channels: Range<usize>,
     dst: &mut [P::Staged],
+    zero: P::Staged,
 ) {
     assert!(channels.end <= layout.c && src.len() >= layout.h * layout.w * layout.c);
     let dst = &mut dst[..channels.len() * layout.channel_len()];
-    dst.fill(P::ZERO);
+    dst.fill(zero);
     for phase_y in 0..layout.phases_y {
         let (rows, y_first) = layout.inside(phase_y, layout.h, layout.rows);
         for phase_x in 0..layout.phases_x {
@@ -89,7 +91,7 @@ pub fn stage_planes<P: Payload>(
                 };
                 let start = (plane + row) * layout.columns + columns.start;
                 let to = Strided { values: &mut dst[start..], pitch: layout.channel_len() };
-                transpose(from, to, columns.len(), channels.len());
+                transpose(from, to, [columns.len(), channels.len()], zero);
             }
         }
     }
@@ -108,8 +110,8 @@ const BLOCK: usize = 16;
 fn transpose<P: Payload>(
     from: Strided<&[P]>,
     to: Strided<&mut [P::Staged]>,
-    n_pixels: usize,
-    n_channels: usize,
+    [n_pixels, n_channels]: [usize; 2],
+    zero: P::Staged,
 ) {
     for channel in (0..n_channels).step_by(BLOCK) {
         let width = BLOCK.min(n_channels - channel);
@@ -118,9 +120,9 @@ fn transpose<P: Payload>(
             let (first, last) = (pixel * from.pitch + channel, channel * to.pitch + pixel);
             // A width that the compiler knows makes each run one vector.
             let block = if width == BLOCK {
-                read::<P, BLOCK>(&from.values[first..], from.pitch, [height, BLOCK])
+                read::<P, BLOCK>(&from.values[first..], from.pitch, [height, BLOCK], zero)
             } else {
-                read::<P, 1>(&from.values[first..], from.pitch, [height, width])
+                read::<P, 1>(&from.values[first..], from.pitch, [height, width], zero)
             };
             let (block, to_values) = (transposed(block), &mut to.values[last..]);
             if height == BLOCK {
@@ -140,12 +142,14 @@ fn read<P: Payload, const RUN: usize>(
     from: &[P],
     pitch: usize,
     [rows, columns]: [usize; 2],
+    zero: P::Staged,
 ) -> [[P::Staged; BLOCK]; BLOCK] {
-    let mut block = [[P::ZERO; BLOCK]; BLOCK];
+    let mut block = [[zero; BLOCK]; BLOCK];
     let mut first = 0;
     for to in &mut block[..rows] {
         let from = from[first..first + columns].as_chunks::<RUN>().0;
-        to.as_chunks_mut::<RUN>().0.iter_mut().zip(from).for_each(|(to, from)| *to = from.map(P::stage));
+        let to = to.as_chunks_mut::<RUN>().0;
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.map(|payload| payload.stage(zero)));
         first += pitch;
     }
     block

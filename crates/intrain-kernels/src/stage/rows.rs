@@ -49,36 +49,36 @@ impl RowsLayout {
     }
 }
 
-/// Stages one image, `src` `[h][w][c]`, into the first [`RowsLayout::image_len`] elements of `dst`.
+/// Stages one image, `src` `[h][w][c]`, into the first [`RowsLayout::image_len`] elements of `dst`, 0 as `zero`.
 ///
 /// # Panics
 /// If a slice is too short.
-pub fn stage_rows<P: Payload>(src: &[P], layout: &RowsLayout, dst: &mut [P::Staged]) {
+pub fn stage_rows<P: Payload>(src: &[P], layout: &RowsLayout, dst: &mut [P::Staged], zero: P::Staged) {
     let (width, c) = (layout.width(), layout.c);
     let (src, dst) = (&src[..layout.h * layout.w * c], &mut dst[..layout.image_len()]);
     if c == 0 {
         return;
     }
     let (above, rest) = dst.split_at_mut(layout.top * width * c);
-    above.fill(P::ZERO);
+    above.fill(zero);
     let mut from_rows = src.chunks_exact(layout.w * c);
     for (y, to) in rest.chunks_exact_mut(width * c).enumerate() {
         let from = if y.is_multiple_of(layout.dilation) { from_rows.next() } else { None };
         let Some(from) = from else {
-            to.fill(P::ZERO);
+            to.fill(zero);
             continue;
         };
         let (before, to) = to.split_at_mut(layout.left * c);
         let (pixels, behind) = to.split_at_mut(to.len() - layout.right * c);
-        before.fill(P::ZERO);
-        behind.fill(P::ZERO);
+        before.fill(zero);
+        behind.fill(zero);
         if layout.dilation == 1 {
-            stage_run(from, pixels);
+            stage_run(from, pixels, zero);
         } else {
             for (to, from) in pixels.chunks_mut(layout.dilation * c).zip(from.chunks_exact(c)) {
                 let (pixel, between) = to.split_at_mut(c);
-                stage_run(from, pixel);
-                between.fill(P::ZERO);
+                stage_run(from, pixel, zero);
+                between.fill(zero);
             }
         }
     }

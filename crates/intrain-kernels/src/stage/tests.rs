@@ -2,7 +2,7 @@
 
 use super::{Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows};
 use crate::isa::Isa;
-use crate::pack::{pack_i8, pack_i16};
+use crate::pack::{Left, pack_i8, pack_i16};
 use crate::product::tests::noise;
 use crate::{dot_i8, dot_i16};
 
@@ -58,6 +58,7 @@ type Product<'a, P, B> = &'a dyn Fn(&[<P as Payload>::Staged], &Tables, &[B]) ->
 fn staged<P: Payload, W: Copy>(
     conv: &Conv,
     images: usize,
+    zero: P::Staged,
     (x, w, e): (&[P], &[W], &[P]),
     by_weights: Product<'_, P, W>,
     by_errors: Product<'_, P, P>,
@@ -65,9 +66,9 @@ fn staged<P: Payload, W: Copy>(
     let rows = |layout: &RowsLayout, src: &[P]| {
         let (from, len) = (layout.h * layout.w * layout.c, layout.image_len());
         // The buffer starts as something else than zero, to see that all of an image is written.
-        let mut staged = vec![src[0].stage(); layout.buffer_len(images)];
+        let mut staged = vec![src[0].stage(zero); layout.buffer_len(images)];
         for image in 0..images {
-            stage_rows(&src[image * from..], layout, &mut staged[image * len..]);
+            stage_rows(&src[image * from..], layout, &mut staged[image * len..], zero);
         }
         staged
     };
@@ -79,10 +80,10 @@ fn staged<P: Payload, W: Copy>(
     let cut = conv.c_in / 2;
     for channels in [0..cut, cut..conv.c_in].into_iter().filter(|channels| !channels.is_empty()) {
         let len = channels.len() * layout.channel_len();
-        let mut planes = vec![x[0].stage(); layout.buffer_len(channels.len(), images)];
+        let mut planes = vec![x[0].stage(zero); layout.buffer_len(channels.len(), images)];
         for image in 0..images {
             let from = &x[image * layout.h * layout.w * layout.c..];
-            stage_planes(from, &layout, channels.clone(), &mut planes[image * len..]);
+            stage_planes(from, &layout, channels.clone(), &mut planes[image * len..], zero);
         }
         let part = by_errors(&planes, &conv.gradient::<P>(images, channels.clone()), e);
         for (i, sum) in part.into_iter().enumerate() {
@@ -95,7 +96,7 @@ fn staged<P: Payload, W: Copy>(
 }
 
 fn product_i8(isa: Isa, a: &[u8], tables: &Tables, values: &[i8]) -> Vec<i64> {
-    let (b, c_stride) = (pack_i8(isa, tables.source(values)), tables.n.next_multiple_of(16));
+    let (b, c_stride) = (pack_i8(isa, tables.source(values), Left::Signed), tables.n.next_multiple_of(16));
     let mut c = vec![0; tables.rows.len() * c_stride];
     let (rows, steps) = (&tables.rows, &tables.steps);
     let store = dot_i8::Store::Set;
@@ -136,7 +137,7 @@ fn check(conv: &Conv, images: usize, isas: &[Isa]) {
         for &isa in isas {
             let product = |a: &[u8], tables: &Tables, b: &[i8]| product_i8(isa, a, tables, b);
             assert_eq!(
-                staged(conv, images, (&x, &w, &e), &product, &product),
+                staged(conv, images, 0x80, (&x, &w, &e), &product, &product),
                 want,
                 "i8 {isa:?} {images} {conv:?}"
             );
@@ -152,7 +153,7 @@ fn check(conv: &Conv, images: usize, isas: &[Isa]) {
         for &isa in isas {
             let by_weights = |a: &[i16], tables: &Tables, b: &[i32]| product_i16(isa, a, tables, b);
             let by_errors = |a: &[i16], tables: &Tables, b: &[i16]| product_i16(isa, a, tables, b);
-            let got = staged(conv, images, (&x, &w, &e), &by_weights, &by_errors);
+            let got = staged(conv, images, 0, (&x, &w, &e), &by_weights, &by_errors);
             assert_eq!(got, want, "i16 {isa:?} {images} {conv:?}");
         }
     }
@@ -205,10 +206,12 @@ fn consecutive_images_share_one_product() {
 fn rows_hold_zeros_around_and_between() {
     let layout = RowsLayout { h: 1, w: 2, c: 1, top: 1, left: 0, bottom: 0, right: 1, dilation: 2 };
     let mut staged = [0_u8; 9];
-    stage_rows(&[-128_i8, 127], &layout, &mut staged);
+    stage_rows(&[-128_i8, 127], &layout, &mut staged, 0x80);
     assert_eq!(
         staged,
         [128, 128, 128, 128, 0, 128, 255, 128, 0],
         "one element behind the image is left alone"
     );
+    stage_rows(&[1_i8, 127], &layout, &mut staged, 0);
+    assert_eq!(staged, [0, 0, 0, 0, 1, 0, 127, 0, 0]);
 }

@@ -8,13 +8,13 @@ use std::ops::Range;
 use intrain_kernels::Isa;
 use intrain_kernels::pack::COLUMNS;
 use intrain_kernels::product::{self, Store};
-use intrain_kernels::stage::{Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows};
+use intrain_kernels::stage::{Conv, RowsLayout, Tables, stage_planes, stage_rows};
 use rayon::prelude::*;
 
 use crate::block::LINEAR_ROWS;
 use crate::integer::{Staged, Width};
 use crate::parameters::Gradient;
-use crate::plan::{BlockPlan, ProductKind};
+use crate::plan::{BlockPlan, Operand, ProductKind};
 
 /// A block's weights as the products want them, and its address tables.
 pub(crate) struct Product<W: Width> {
@@ -79,36 +79,34 @@ impl<W: Width> Product<W> {
     /// Lays the weights, as read, out for both directions.
     pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan, bias: Vec<W::Sum>) {
         let weights = &self.weights[..];
-        let a_max = plan.input_operand.magnitude();
-        W::pack_weights(isa, self.forward_tables.source(weights), a_max, &mut self.forward_weights);
+        let left = plan.input_operand;
+        W::pack_weights(isa, self.forward_tables.source(weights), left, &mut self.forward_weights);
         if plan.index > 0 {
-            let a_max = plan.error_operand.magnitude();
-            W::pack_weights(isa, self.error_tables.source(weights), a_max, &mut self.error_weights);
+            let left = plan.error_operand;
+            W::pack_weights(isa, self.error_tables.source(weights), left, &mut self.error_weights);
         }
         self.bias = bias;
     }
 
     /// `sums[pixel][out] = bias[out] + sum over window of input * weight`.
-    pub(crate) fn forward(&self, isa: Isa, input: &[W::Payload], scratch: &mut Scratch<W>) {
-        let layout = self.conv.forward_layout();
+    pub(crate) fn forward(&self, isa: Isa, plan: &BlockPlan, input: &[W::Payload], scratch: &mut Scratch<W>) {
+        let left = (input, W::zero(plan.input_operand), self.conv.forward_layout());
         let init = (!self.bias.is_empty()).then_some(&self.bias[..]);
-        self.run(isa, input, layout, &self.forward_tables, &self.forward_weights, init, scratch);
+        self.run(isa, left, (&self.forward_tables, &self.forward_weights), init, scratch);
     }
 
     /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`.
-    pub(crate) fn error(&self, isa: Isa, error: &[W::Payload], scratch: &mut Scratch<W>) {
-        let layout = self.conv.error_layout();
-        self.run(isa, error, layout, &self.error_tables, &self.error_weights, None, scratch);
+    pub(crate) fn error(&self, isa: Isa, plan: &BlockPlan, error: &[W::Payload], scratch: &mut Scratch<W>) {
+        let left = (error, W::zero(plan.error_operand), self.conv.error_layout());
+        self.run(isa, left, (&self.error_tables, &self.error_weights), None, scratch);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one call of the kernel, for both directions")]
+    /// One call of the kernel, for both directions: payloads, their zero and layout, by packed weights.
     fn run(
         &self,
         isa: Isa,
-        from: &[W::Payload],
-        mut layout: RowsLayout,
-        tables: &Tables,
-        weights: &W::Packed,
+        (from, zero, mut layout): (&[W::Payload], Staged<W>, RowsLayout),
+        (tables, weights): (&Tables, &W::Packed),
         init: Option<&[W::Sum]>,
         scratch: &mut Scratch<W>,
     ) {
@@ -118,8 +116,8 @@ impl<W: Width> Product<W> {
             layout.w = from.len() / layout.c;
             rows = &rows[..layout.w];
         }
-        scratch.staged.resize(layout.buffer_len(1).max(scratch.staged.len()), W::Payload::ZERO);
-        stage_rows(from, &layout, &mut scratch.staged);
+        scratch.staged.resize(layout.buffer_len(1).max(scratch.staged.len()), zero);
+        stage_rows(from, &layout, &mut scratch.staged, zero);
         let n = tables.n;
         let c_stride = n.next_multiple_of(COLUMNS);
         let Scratch { staged, padded, sums, .. } = scratch;
@@ -151,7 +149,7 @@ impl<W: Width> Product<W> {
             ProductKind::Linear => (Conv::linear(error.len() / p.output.c, p.input.c, p.output.c), 1),
         };
         let work = GradientWork::<W>::new(conv, n_images, plan);
-        let packed = work.pack(isa, plan, error);
+        let packed = work.pack(isa, error);
         let tasks = work.tasks();
         self.partial.resize(tasks.len(), vec![]);
         self.partial.par_iter_mut().zip(tasks).for_each(|(partial, (channels, span))| {
@@ -172,6 +170,8 @@ struct GradientWork<W: Width> {
     group: usize,
     /// Groups of a span. Bound: one span's sum fits [`Width::Sum`].
     groups_per_span: usize,
+    /// The activations.
+    left: Operand,
     width: std::marker::PhantomData<W>,
 }
 
@@ -196,7 +196,15 @@ impl<W: Width> GradientWork<W> {
             * u128::from(plan.error_operand.magnitude());
         let images_max = usize::try_from(W::SUM_MAX / of_image.max(1)).unwrap_or(usize::MAX);
         let groups_per_span = n_groups.div_ceil(spans).min((images_max / group).max(1));
-        Self { conv, n_images, block, group, groups_per_span, width: std::marker::PhantomData }
+        Self {
+            conv,
+            n_images,
+            block,
+            group,
+            groups_per_span,
+            left: plan.input_operand,
+            width: std::marker::PhantomData,
+        }
     }
 
     fn groups(&self) -> Vec<Range<usize>> {
@@ -216,22 +224,17 @@ impl<W: Width> GradientWork<W> {
     }
 
     /// The errors of each group of images, laid out once for all blocks.
-    fn pack(&self, isa: Isa, plan: &BlockPlan, error: &[W::Payload]) -> Vec<W::Packed> {
+    fn pack(&self, isa: Isa, error: &[W::Payload]) -> Vec<W::Packed> {
         let image_len = self.conv.out_h() * self.conv.out_w() * self.conv.c_out;
-        let a_max = plan.input_operand.magnitude();
         let tables = self.conv.gradient::<W::Payload>(self.group, 0..1);
         let pack = |images: Range<usize>| {
             let mut packed = W::Packed::default();
             let values = &error[images.start * image_len..images.end * image_len];
             if images.len() == self.group {
-                W::pack_errors(isa, tables.source(values), a_max, &mut packed);
+                W::pack_errors(isa, tables.source(values), self.left, &mut packed);
             } else {
-                W::pack_errors(
-                    isa,
-                    self.conv.gradient::<W::Payload>(images.len(), 0..1).source(values),
-                    a_max,
-                    &mut packed,
-                );
+                let tables = self.conv.gradient::<W::Payload>(images.len(), 0..1);
+                W::pack_errors(isa, tables.source(values), self.left, &mut packed);
             }
             packed
         };
@@ -251,7 +254,8 @@ impl<W: Width> GradientWork<W> {
         let conv = &self.conv;
         let layout = conv.gradient_layout::<W::Payload>();
         let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
-        let mut staged = vec![W::Payload::ZERO; layout.buffer_len(channels.len(), self.group)];
+        let zero = W::zero(self.left);
+        let mut staged = vec![zero; layout.buffer_len(channels.len(), self.group)];
         let c_stride = conv.c_out.next_multiple_of(COLUMNS);
         c.resize(conv.kh * conv.kw * channels.len() * c_stride, W::Sum::default());
         let mut tables = conv.gradient::<W::Payload>(self.group, channels.clone());
@@ -260,7 +264,7 @@ impl<W: Width> GradientWork<W> {
                 tables = conv.gradient::<W::Payload>(images.len(), channels.clone());
             }
             for (image, to) in images.zip(staged.chunks_mut(staged_len)) {
-                stage_planes(&input[image * image_len..], &layout, channels.clone(), to);
+                stage_planes(&input[image * image_len..], &layout, channels.clone(), to, zero);
             }
             let Tables { rows, steps, .. } = &tables;
             let store = if i == span.start { Store::Set } else { Store::Add };

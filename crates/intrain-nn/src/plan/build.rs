@@ -36,7 +36,7 @@ impl Plan {
             return Err(refuse_row("input", reason));
         }
         let mut blocks: Vec<BlockPlan> = Vec::new();
-        let mut operand = operand_of(input.quantizer);
+        let mut operand = input.operand();
         for (i, group) in groups.iter().enumerate() {
             let place = Place { index: i, is_last: i + 1 == groups.len(), logits: model.logits };
             let block = plan_block(group, recipe, place, operand)?;
@@ -138,6 +138,12 @@ const fn operand_of(quantizer: Quantizer) -> Operand {
     }
 }
 
+/// What leaves a block: behind a ReLU nothing is negative.
+const fn activation_operand(quantizer: Quantizer, relu: bool) -> Operand {
+    let operand = operand_of(quantizer);
+    if relu { Operand { min: 0, ..operand } } else { operand }
+}
+
 struct Place {
     index: usize,
     is_last: bool,
@@ -168,8 +174,8 @@ fn plan_block(
                     .to_owned(),
             ));
         }
-        [true, false] => operand_of(activation_at_product),
-        [false, true] => operand_of(activation),
+        [true, false] => activation_operand(activation_at_product, group.relu),
+        [false, true] => activation_operand(activation, group.relu),
         [false, false] if place.is_last || recipe.is_float() => {
             Operand { frac_bits: sum_frac_bits, min: 0, max: 0 }
         }

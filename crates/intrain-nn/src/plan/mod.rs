@@ -56,6 +56,26 @@ pub struct InputPlan {
     pub quantizer: Quantizer,
 }
 
+impl InputPlan {
+    /// The payload of each pixel value, 0 to 255.
+    pub fn payloads(&self) -> impl Iterator<Item = i64> + '_ {
+        let q = &self.quantizer;
+        (0..=255).map(move |pixel| {
+            let (numerator, denominator) = self.pixels.fraction(pixel);
+            let rounded = q.round.ratio(numerator << q.format.frac_bits(), denominator);
+            q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits())
+        })
+    }
+
+    /// Pixels as an operand: what its 256 values are, not what its format could hold.
+    fn operand(&self) -> Operand {
+        let range = |(min, max): (i64, i64), payload: i64| (min.min(payload), max.max(payload));
+        let (min, max) =
+            if self.quantizer.format.is_quantized() { self.payloads().fold((0, 0), range) } else { (0, 0) };
+        Operand { frac_bits: self.quantizer.format.frac_bits(), min, max }
+    }
+}
+
 /// An operand of a product: what one unit of its payload is worth, and which payloads there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operand {

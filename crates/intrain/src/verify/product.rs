@@ -4,7 +4,7 @@
 //! line, the kernels get it as their address tables.
 
 use intrain_golden::{Conv, Linear};
-use intrain_kernels::pack::{COLUMNS, Source, ZERO_LANE, pack_i8, pack_i16};
+use intrain_kernels::pack::{COLUMNS, Left, Source, ZERO_LANE, pack_i8, pack_i16};
 use intrain_kernels::product::Store;
 use intrain_kernels::{Isa, dot_i8, dot_i16};
 
@@ -196,14 +196,18 @@ impl Product<'_> {
         self.rows.iter().map(|row| u32::try_from(*row).ok()).collect()
     }
 
-    /// The byte product: A carries a bias of 128, and some zeros at its end for the last step's empty lanes.
+    /// The byte product: A carries a bias of 128 where it has signs, and some zeros at its end for the last step's empty
+    /// lanes.
     fn bytes(&self, isa: Isa) -> Option<Vec<i64>> {
         let ((steps, table), rows) = (self.tables(4)?, self.rows()?);
-        let biased = |x: &i64| u8::try_from(x + 128).ok();
-        let a: Vec<u8> = self.a.iter().map(biased).chain([Some(128); 3]).collect::<Option<_>>()?;
+        let left = if self.a.iter().any(|x| *x < 0) { Left::Signed } else { Left::Unsigned };
+        let biased = |x: &i64| u8::try_from(x + i64::from(left.zero())).ok();
+        let zeros = [Some(left.zero()); 3];
+        let a: Vec<u8> = self.a.iter().map(biased).chain(zeros).collect::<Option<_>>()?;
         let b = pack_i8(
             isa,
             Source { values: &narrow::<i8>(self.b)?, n: self.n, n_stride: self.n_stride, table: &table },
+            left,
         );
         let c_stride = self.n.next_multiple_of(COLUMNS);
         let mut c = vec![0i32; rows.len() * c_stride];
