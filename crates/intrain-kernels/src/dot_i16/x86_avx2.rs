@@ -5,20 +5,22 @@
 use super::{Args, Store};
 use crate::pack::{COLUMNS, Line, PackedI16};
 use crate::product::tile::{self, Tile, Tiles, tiles};
+use crate::product::x86_avx2::STEPS_CACHED;
+use core::arch::asm;
 use core::arch::x86_64::{
-    __m256i, _mm_cvtsi32_si128, _mm256_add_epi32, _mm256_add_epi64, _mm256_castsi256_si128,
-    _mm256_cvtepi32_epi64, _mm256_extracti128_si256, _mm256_load_si256, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sll_epi64, _mm256_storeu_si256,
+    __m256i, _mm_cvtsi32_si128, _mm256_add_epi64, _mm256_castsi256_si128, _mm256_cvtepi32_epi64,
+    _mm256_extracti128_si256, _mm256_load_si256, _mm256_loadu_si256, _mm256_setzero_si256, _mm256_sll_epi64,
+    _mm256_storeu_si256,
 };
 
-/// Five rows of 16 columns: 10 sums, 2 halves of B, a group of A and a product.
-static TILES: Tiles<PackedI16> = [tiles!(tile, 1, 1 2 3 4 5), tiles!(tile, 2, 1 2 3 4 5)];
+/// Six rows of 16 columns: 12 sums, 2 halves of B, a group of A and a product.
+static TILES: Tiles<PackedI16> = [tiles!(tile, 1, 1 2 3 4 5 6), tiles!(tile, 2, 1 2 3 4 5 6)];
 
 /// # Safety
 /// As [`crate::product::Run`] says.
 pub(super) unsafe fn run(args: Args<'_>) {
     // SAFETY: the caller's promise is the one that tiles need.
-    unsafe { tile::run(args, &TILES, usize::MAX) }
+    unsafe { tile::run(args, &TILES, STEPS_CACHED) }
 }
 
 /// # Safety
@@ -78,12 +80,32 @@ unsafe fn sums<const ROWS: usize, const WIDTH: usize>(
         };
         for row in 0..ROWS {
             // SAFETY: the 2 words of this row and step lie inside A.
-            let group = unsafe { starts[row].add(step as usize).cast::<i32>().read_unaligned() };
-            let group = _mm256_set1_epi32(group);
-            for half in 0..2 {
-                sums[row][half] = _mm256_add_epi32(sums[row][half], _mm256_madd_epi16(group, lines[half]));
-            }
+            unsafe { add_products(&mut sums[row], starts[row], step as usize, lines) };
         }
     }
     sums
+}
+
+/// `sums += group * lines`. Assembly fixes the order: left alone, a compiler loads the groups of all rows first and
+/// runs out of registers.
+///
+/// # Safety
+/// 2 words may be read at `start + step`.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn add_products(sums: &mut [__m256i; 2], start: *const i16, step: usize, lines: [__m256i; 2]) {
+    // SAFETY: one load of 4 readable bytes, else registers only.
+    unsafe {
+        asm!(
+            "vpbroadcastd {a}, dword ptr [{start} + 2 * {step}]",
+            "vpmaddwd {p}, {a}, {b0}",
+            "vpmaddwd {a}, {a}, {b1}",
+            "vpaddd {s0}, {s0}, {p}",
+            "vpaddd {s1}, {s1}, {a}",
+            a = out(ymm_reg) _, p = out(ymm_reg) _, start = in(reg) start, step = in(reg) step,
+            b0 = in(ymm_reg) lines[0], b1 = in(ymm_reg) lines[1],
+            s0 = inout(ymm_reg) sums[0], s1 = inout(ymm_reg) sums[1],
+            options(readonly, nostack, preserves_flags)
+        );
+    }
 }

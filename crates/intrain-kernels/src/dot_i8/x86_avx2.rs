@@ -7,6 +7,7 @@
 use super::{Args, Store};
 use crate::pack::{COLUMNS, Line, PackedI8};
 use crate::product::tile::{self, Tile, Tiles, tiles};
+use crate::product::x86_avx2::STEPS_CACHED;
 use core::arch::asm;
 use core::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_load_si256, _mm256_loadu_si256, _mm256_madd_epi16,
@@ -32,9 +33,9 @@ pub(super) unsafe fn run(args: Args<'_>) {
     // Bound: two products are at most `pair_max` in magnitude, so this many of them fit in 16 bits.
     let steps_fit = i16::MAX.unsigned_abs() as u32 / args.b.pair_max().max(1);
     let (tiles, most_steps) = match steps_fit {
-        0 => (&WORDS, usize::MAX),
-        1..STEPS_WANTED => (&PAIRS_WIDENED, usize::MAX),
-        _ => (&PAIRS_ADDED, steps_fit as usize),
+        0 => (&WORDS, STEPS_CACHED),
+        1..STEPS_WANTED => (&PAIRS_WIDENED, STEPS_CACHED),
+        _ => (&PAIRS_ADDED, STEPS_CACHED.min(steps_fit as usize)),
     };
     // SAFETY: the caller's promise is the one that tiles need.
     unsafe { tile::run(args, tiles, most_steps) }

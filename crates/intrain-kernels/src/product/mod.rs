@@ -11,10 +11,12 @@ pub(crate) mod tests;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tile;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod x86_avx2;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_avx512vnni;
 
 use crate::isa::{Isa, Kernel, choose};
-use crate::pack::{COLUMNS, Limb};
+use crate::pack::Limb;
 
 /// What to do with what C holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +61,9 @@ pub struct Args<'a, B: Packed> {
     pub steps: &'a [u32],
     /// B, packed.
     pub b: &'a B,
-    /// C, `[rows.len()][c_stride]`. Columns `n` up to its multiple of 16 are scratch: they may be written.
+    /// C, `[rows.len()][c_stride]`; columns from `n` on are left alone.
     pub c: &'a mut [B::Sum],
-    /// Distance of two rows of C, at least `n` rounded up to 16.
+    /// Distance of two rows of C, at least `n`.
     pub c_stride: usize,
     /// Added to each column, length `n`; `None` is zeros.
     pub init: Option<&'a [B::Sum]>,
@@ -91,12 +93,10 @@ impl<B: Packed> Args<'_, B> {
         let (n, n_steps) = (self.b.n(), self.b.n_steps());
         assert!(n > 0 && n_steps > 0, "a product needs a column and a step");
         assert_eq!(self.steps.len(), n_steps, "the offsets of the steps must be as many as B's steps");
-        assert!(
-            self.c_stride >= n.next_multiple_of(COLUMNS),
-            "a C stride of {} for {n} columns",
-            self.c_stride
-        );
-        let c_len = self.rows.len().checked_mul(self.c_stride).expect("the size of C overflows");
+        assert!(self.c_stride >= n, "a C stride of {} for {n} columns", self.c_stride);
+        let last_row = self.rows.len().saturating_sub(1);
+        let c_len = last_row.checked_mul(self.c_stride).and_then(|start| start.checked_add(n));
+        let c_len = c_len.expect("the size of C overflows");
         assert!(self.c.len() >= c_len, "C holds {} of {c_len}", self.c.len());
         assert!(self.init.is_none_or(|init| init.len() == n), "init must hold {n} columns");
         if let (Some(&row), Some(&step)) = (self.rows.iter().max(), self.steps.iter().max()) {

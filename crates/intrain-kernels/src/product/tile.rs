@@ -1,6 +1,6 @@
 //! From a product to register tiles: panels of B outside, row tiles inside, written once for all instruction sets.
 //!
-//! A panel of B stays in the first-level cache while all rows pass by it; a tile of C is finished before the next.
+//! A slice of a panel of B, as deep as the kernel wants it, stays in the first-level cache while all rows pass by it.
 
 use super::{Args, Packed, Store};
 use crate::pack::{COLUMNS, Line, Panel, panels};
@@ -46,42 +46,69 @@ pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>, mos
     let rows_block = (GROUPS_BLOCK / b.n_steps()).max(48);
     for (block, rows) in balanced(rows, rows_block) {
         for panel in panels(b.n()) {
-            let tiles = tiles[panel.width - 1];
-            for (row, rows) in balanced(rows, tiles.len()) {
-                // SAFETY: the caller's promise; these are rows of C and a panel of B.
-                unsafe {
-                    let tile = tiles[rows.len() - 1];
-                    run_tile(&mut args, tile, most_steps, (block + row, rows), panel, &start);
-                }
-            }
+            // SAFETY: the caller's promise; these are rows of C and a panel of B.
+            unsafe { run_panel(&mut args, tiles[panel.width - 1], most_steps, (block, rows), panel, &start) }
         }
     }
 }
 
-/// One tile over all of the depth, limb by limb, flushed as often as each limb demands.
+/// A block of rows by one panel, limb by limb, each flushed as often as it demands.
 ///
 /// # Safety
-/// As [`run`]; `tile` is made for this number of rows and this width of panel.
-unsafe fn run_tile<B: Packed>(
+/// As [`run`]; `tiles` are made for this width of panel, `rows` are the rows of C from number `block` on.
+unsafe fn run_panel<B: Packed>(
     args: &mut Args<'_, B>,
-    tile: TileFn<B>,
+    tiles: &[TileFn<B>],
     most_steps: usize,
-    (row, rows): (usize, &[u32]),
+    (block, rows): (usize, &[u32]),
     panel: Panel,
     start: &[B::Sum],
 ) {
     let &mut Args { a, steps, b, c_stride, mut store, .. } = args;
     let (mut start, zeros) = (&start[panel.column..], [B::Sum::default(); 2 * COLUMNS]);
+    let columns = (b.n() - panel.column).min(panel.width * COLUMNS);
     for limb in b.limbs() {
         let lines = &limb.lines[panel.first_line(steps.len())..][..steps.len() * panel.width];
-        let most_steps = limb.flush_steps.min(most_steps);
+        let (shift, most_steps) = (limb.shift, limb.flush_steps.min(most_steps));
         for (steps, b) in steps.chunks(most_steps).zip(lines.chunks(most_steps * panel.width)) {
-            let c = &mut args.c[row * c_stride + panel.column..];
-            // SAFETY: the check bounds rows plus steps by A; C holds `c_stride` elements for each row, and `c_stride`
-            // covers all panels, so the last row of this tile has its `16 * width` columns.
-            unsafe { tile(Tile { a, rows, steps, b, start, shift: limb.shift, c, c_stride, store }) };
+            for (row, rows) in balanced(rows, tiles.len()) {
+                let c = &mut args.c[(block + row) * c_stride + panel.column..];
+                let tile = Tile { a, rows, steps, b, start, shift, c, c_stride, store };
+                // SAFETY: the check bounds rows plus steps by A; C holds `n` elements of each row, so a panel without
+                // absent columns lies inside it.
+                unsafe {
+                    if columns == panel.width * COLUMNS {
+                        tiles[rows.len() - 1](tile);
+                    } else {
+                        run_cut(tiles[rows.len() - 1], tile, columns);
+                    }
+                }
+            }
             (start, store) = (&zeros, Store::Add);
         }
+    }
+}
+
+/// Most rows of any tile function.
+const ROWS_MAX: usize = 12;
+
+/// A tile of which C holds the first `columns` only: computed beside C, then copied.
+///
+/// # Safety
+/// As [`TileFn`], but `c.len() >= (rows - 1) * c_stride + columns`.
+unsafe fn run_cut<B: Packed>(run: TileFn<B>, tile: Tile<'_, B>, columns: usize) {
+    let mut sums = [B::Sum::default(); ROWS_MAX * 2 * COLUMNS];
+    let Tile { rows, c, c_stride, store, .. } = tile;
+    let c_rows = |row: usize| row * c_stride..row * c_stride + columns;
+    if store == Store::Add {
+        for (row, sums) in sums.chunks_exact_mut(2 * COLUMNS).enumerate().take(rows.len()) {
+            sums[..columns].copy_from_slice(&c[c_rows(row)]);
+        }
+    }
+    // SAFETY: the caller's promise, and `sums` holds two lines for each row.
+    unsafe { run(Tile { c: &mut sums, c_stride: 2 * COLUMNS, ..tile }) };
+    for (row, sums) in sums.chunks_exact(2 * COLUMNS).enumerate().take(rows.len()) {
+        c[c_rows(row)].copy_from_slice(&sums[..columns]);
     }
 }
 

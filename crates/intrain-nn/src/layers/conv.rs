@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use intrain_kernels::Isa;
-use intrain_kernels::pack::COLUMNS;
 use intrain_kernels::product::{self, Store};
 use intrain_kernels::stage::{Conv, RowsLayout, Tables, stage_planes, stage_rows};
 use rayon::prelude::*;
@@ -34,8 +33,6 @@ pub(crate) struct Product<W: Width> {
 /// One thread's buffers.
 pub(crate) struct Scratch<W: Width> {
     staged: Vec<Staged<W>>,
-    /// Rows of sums, padded to the kernels' columns.
-    padded: Vec<W::Sum>,
     /// Rows of sums, `[rows, n]`.
     pub(crate) sums: Vec<W::Sum>,
     pub(crate) pooled: Vec<W::Sum>,
@@ -44,7 +41,7 @@ pub(crate) struct Scratch<W: Width> {
 
 impl<W: Width> Default for Scratch<W> {
     fn default() -> Self {
-        Self { staged: vec![], padded: vec![], sums: vec![], pooled: vec![], payload: vec![] }
+        Self { staged: vec![], sums: vec![], pooled: vec![], payload: vec![] }
     }
 }
 
@@ -118,20 +115,10 @@ impl<W: Width> Product<W> {
         }
         scratch.staged.resize(layout.buffer_len(1).max(scratch.staged.len()), zero);
         stage_rows(from, &layout, &mut scratch.staged, zero);
-        let n = tables.n;
-        let c_stride = n.next_multiple_of(COLUMNS);
-        let Scratch { staged, padded, sums, .. } = scratch;
-        let c = if c_stride == n { &mut *sums } else { &mut *padded };
+        let Scratch { staged: a, sums: c, .. } = scratch;
+        let (steps, c_stride) = (&tables.steps, tables.n);
         c.resize(rows.len() * c_stride, W::Sum::default());
-        let steps = &tables.steps;
-        W::dot(
-            isa,
-            product::Args { a: staged, rows, steps, b: weights, c, c_stride, init, store: Store::Set },
-        );
-        if c_stride != n {
-            sums.clear();
-            padded.chunks_exact(c_stride).for_each(|row| sums.extend_from_slice(&row[..n]));
-        }
+        W::dot(isa, product::Args { a, rows, steps, b: weights, c, c_stride, init, store: Store::Set });
     }
 
     /// `gradient[window][in][out] = sum over images and pixels of input * error`.
@@ -241,7 +228,7 @@ impl<W: Width> GradientWork<W> {
         self.groups().into_par_iter().map(pack).collect()
     }
 
-    /// Sums of one block over one span, `[window, block, out padded]`, into `c`.
+    /// Sums of one block over one span, `[window, block, out]`, into `c`.
     fn sum(
         &self,
         isa: Isa,
@@ -256,7 +243,7 @@ impl<W: Width> GradientWork<W> {
         let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
         let zero = W::zero(self.left);
         let mut staged = vec![zero; layout.buffer_len(channels.len(), self.group)];
-        let c_stride = conv.c_out.next_multiple_of(COLUMNS);
+        let c_stride = conv.c_out;
         c.resize(conv.kh * conv.kw * channels.len() * c_stride, W::Sum::default());
         let mut tables = conv.gradient::<W::Payload>(self.group, channels.clone());
         for (i, images) in self.groups().into_iter().enumerate().skip(span.start).take(span.len()) {
@@ -304,13 +291,12 @@ impl<W: Width> GradientWork<W> {
         f: impl Fn(&mut [T], &mut dyn Iterator<Item = &[W::Sum]>) + Sync,
     ) {
         let (c_in, n) = (self.conv.c_in, self.conv.c_out);
-        let c_stride = n.next_multiple_of(COLUMNS);
         let n_blocks = c_in.div_ceil(self.block);
         out.par_chunks_mut(n).with_min_len(64).enumerate().for_each(|(row, out)| {
             let (window, ci) = (row / c_in, row % c_in);
             let (block, at) = (ci / self.block, ci % self.block);
             let block_len = self.block.min(c_in - block * self.block);
-            let start = (window * block_len + at) * c_stride;
+            let start = (window * block_len + at) * n;
             let mut spans = partial.chunks_exact(n_blocks).map(|span| &span[block][start..start + n]);
             f(out, &mut spans);
         });

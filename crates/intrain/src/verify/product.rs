@@ -4,7 +4,7 @@
 //! line, the kernels get it as their address tables.
 
 use intrain_golden::{Conv, Linear};
-use intrain_kernels::pack::{COLUMNS, Left, Source, ZERO_LANE, pack_i8, pack_i16};
+use intrain_kernels::pack::{Left, Source, ZERO_LANE, pack_i8, pack_i16};
 use intrain_kernels::product::Store;
 use intrain_kernels::{Isa, dot_i8, dot_i16};
 
@@ -209,14 +209,14 @@ impl Product<'_> {
             Source { values: &narrow::<i8>(self.b)?, n: self.n, n_stride: self.n_stride, table: &table },
             left,
         );
-        let c_stride = self.n.next_multiple_of(COLUMNS);
+        let c_stride = self.n;
         let mut c = vec![0i32; rows.len() * c_stride];
         let store = Store::Set;
         dot_i8::run(
             isa,
             dot_i8::Args { a: &a, rows: &rows, steps: &steps, b: &b, c: &mut c, c_stride, init: None, store },
         );
-        Some(self.unpadded(&widen(&c), c_stride))
+        Some(widen(&c))
     }
 
     /// The word product.
@@ -228,7 +228,7 @@ impl Product<'_> {
         let values = narrow::<i32>(self.b)?;
         let b =
             pack_i16(Source { values: &values, n: self.n, n_stride: self.n_stride, table: &table }, a_max);
-        let c_stride = self.n.next_multiple_of(COLUMNS);
+        let c_stride = self.n;
         let mut c = vec![0i64; rows.len() * c_stride];
         let store = Store::Set;
         dot_i16::run(
@@ -244,10 +244,6 @@ impl Product<'_> {
                 store,
             },
         );
-        Some(self.unpadded(&c, c_stride))
-    }
-
-    fn unpadded(&self, c: &[i64], c_stride: usize) -> Vec<i64> {
-        c.chunks_exact(c_stride).flat_map(|row| &row[..self.n]).copied().collect()
+        Some(c)
     }
 }
