@@ -4,6 +4,7 @@
 //! loops, one file per instruction set does it fast, and one table (`KERNELS`) feeds dispatch, tests and benches.
 //! Invariant: every kernel gives the bits of its reference; nothing here knows layers, recipes or threads.
 #![allow(unsafe_code, reason = "the one crate that may; every block says why it is sound")]
+#![deny(clippy::float_arithmetic)]
 
 pub mod dot_f32;
 pub mod dot_i16;

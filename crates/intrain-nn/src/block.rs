@@ -2,6 +2,7 @@
 //!
 //! Written once over [`Carrier`]. Threads share nothing but slices that belong to different items, and integer sums
 //! are order-free, so the number of threads cannot change a bit.
+#![deny(clippy::float_arithmetic)]
 
 use intrain_kernels::Isa;
 use intrain_kernels::requantize::{TRACE_INSIDE, TRACE_RELU};

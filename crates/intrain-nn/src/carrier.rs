@@ -1,6 +1,7 @@
 //! What carries a network's products and stations: 8-bit integers, 16-bit integers, or floats.
 //!
 //! [`crate::block`] and [`crate::network`] are written once over this trait; `integer.rs` and `float.rs` implement it.
+#![deny(clippy::float_arithmetic)]
 
 use intrain_kernels::Isa;
 use intrain_num::Quantizer;

@@ -1,4 +1,5 @@
 //! A whole network in motion: forward, loss, backward, in the order of the blocks.
+#![deny(clippy::float_arithmetic)]
 
 use std::sync::Arc;
 

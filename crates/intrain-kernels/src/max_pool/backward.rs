@@ -26,6 +26,7 @@ macro_rules! accumulators {
     ($($sum:ty: $error:ty),*) => {$(
         impl Accumulator<$error> for $sum {
             #[inline(always)]
+            #[allow(clippy::float_arithmetic, reason = "the float baseline has errors in f32")]
             fn plus(self, error: $error) -> Self {
                 self + Self::from(error)
             }

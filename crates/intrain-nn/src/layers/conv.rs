@@ -2,6 +2,7 @@
 //!
 //! Each is an implicit product over address tables (`intrain-kernels/src/product`): no matrix of windows is ever
 //! built. A linear layer is a 1 x 1 convolution over an image whose pixels are the rows of the batch.
+#![deny(clippy::float_arithmetic)]
 
 use std::ops::Range;
 
