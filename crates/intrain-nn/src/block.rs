@@ -16,8 +16,15 @@ use crate::network::StepKey;
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, ProductKind};
 
-/// Rows of a linear layer's batch that one thread takes at a time.
-pub(crate) const LINEAR_ROWS: usize = 32;
+/// Rows of a linear layer's batch that one thread takes at a time: about 32, and as many items as threads share evenly.
+pub(crate) fn linear_rows(batch_size: usize) -> usize {
+    const ROWS: usize = 32;
+    if batch_size < ROWS {
+        batch_size
+    } else {
+        batch_size.div_ceil(batch_size.div_ceil(ROWS).next_multiple_of(4))
+    }
+}
 
 /// Lengths of one item of a block.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +35,10 @@ struct Items {
 }
 
 impl Items {
-    fn of(plan: &BlockPlan) -> Self {
+    fn of(plan: &BlockPlan, batch_size: usize) -> Self {
         let images = match plan.product.kind {
             ProductKind::Conv => 1,
-            ProductKind::Linear => LINEAR_ROWS,
+            ProductKind::Linear => linear_rows(batch_size),
         };
         Self {
             input: images * plan.product.input.len(),
@@ -58,7 +65,7 @@ pub(crate) struct Block<C: Carrier> {
 
 impl<C: Carrier> Block<C> {
     pub(crate) fn new(plan: BlockPlan, gradient: Gradient, batch_size: usize) -> Self {
-        let items = Items::of(&plan);
+        let items = Items::of(&plan, batch_size);
         let product = C::product(&plan, batch_size);
         Self {
             plan,

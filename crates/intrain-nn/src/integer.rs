@@ -155,12 +155,12 @@ impl Width for Int16 {
         0
     }
 
-    fn pack_weights(_: Isa, source: Source<'_, i32>, left: Operand, packed: &mut PackedI16) {
-        pack_i16_into(source, narrow!(left.magnitude()), packed);
+    fn pack_weights(isa: Isa, source: Source<'_, i32>, left: Operand, packed: &mut PackedI16) {
+        pack_i16_into(isa, source, narrow!(left.magnitude()), packed);
     }
 
-    fn pack_errors(_: Isa, source: Source<'_, i16>, left: Operand, packed: &mut PackedI16) {
-        pack_i16_into(source, narrow!(left.magnitude()), packed);
+    fn pack_errors(isa: Isa, source: Source<'_, i16>, left: Operand, packed: &mut PackedI16) {
+        pack_i16_into(isa, source, narrow!(left.magnitude()), packed);
     }
 
     fn read_exact(stored: &Stored, weights: &mut Vec<i32>) {
@@ -206,8 +206,8 @@ impl<W: Width> Carrier for W {
     type Product = Product<W>;
     type Scratch = Scratch<W>;
 
-    fn product(plan: &BlockPlan, _: usize) -> Product<W> {
-        Product::new(plan)
+    fn product(plan: &BlockPlan, batch_size: usize) -> Product<W> {
+        Product::new(plan, batch_size)
     }
 
     fn load(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {

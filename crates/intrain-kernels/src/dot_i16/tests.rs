@@ -1,6 +1,7 @@
 //! 16-bit products against the reference: every kernel of this CPU, extremes and sizes around each vector width, by equality.
 
 use super::{KERNELS, run};
+use crate::isa::Isa;
 use crate::pack::{PackedI16, Source, pack_i16};
 use crate::product::Packed;
 use crate::product::tests::{assert_kernels_match, noise, scattered};
@@ -19,7 +20,7 @@ fn fill(kind: usize, bits: u32, i: usize) -> i32 {
 fn packed(n: usize, n_steps: usize, a_max: u32, fill: impl Fn(usize) -> i32) -> PackedI16 {
     let values: Vec<i32> = (0..n * n_steps * 2).map(fill).collect();
     let table: Vec<u32> = (0..n_steps * 2).map(|lane| u32::try_from(lane * n).unwrap()).collect();
-    pack_i16(Source { values: &values, n, n_stride: 1, table: &table }, a_max)
+    pack_i16(Isa::Reference, Source { values: &values, n, n_stride: 1, table: &table }, a_max)
 }
 
 fn check(size: [usize; 3], bits: [u32; 2], kinds: [usize; 2]) {

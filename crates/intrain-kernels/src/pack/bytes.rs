@@ -3,7 +3,8 @@
 use super::Source;
 use super::fill::fill;
 use super::panels::{COLUMNS, Limb, line_index};
-use crate::isa::{Isa, Kernel, choose};
+use crate::elementwise::{self, Operation};
+use crate::isa::Isa;
 use crate::product::Packed;
 
 /// How the A of a byte product holds its payloads, as unsigned bytes.
@@ -133,35 +134,23 @@ impl Packed for PackedI8 {
     }
 }
 
-/// A kernel of packing.
-///
-/// # Safety
-/// The CPU has the kernel's instruction set.
-pub type RunI8 = unsafe fn(&mut PackedI8, &Source<'_, i8>);
-
-/// Every kernel, best first: the same loops, compiled for each instruction set.
-pub static KERNELS_I8: &[Kernel<RunI8>] = &[
-    #[cfg(target_arch = "x86_64")]
-    Kernel { isa: Isa::Avx512Vnni, name: "x86_avx512vnni", run: x86_avx512vnni },
-    #[cfg(target_arch = "x86_64")]
-    Kernel { isa: Isa::Avx2, name: "x86_avx2", run: x86_avx2 },
-    Kernel { isa: Isa::Reference, name: "reference", run: reference },
-];
-
-fn reference(packed: &mut PackedI8, source: &Source<'_, i8>) {
-    packed.fill(source);
+/// Packing as an operation: the same loops, compiled for each instruction set.
+struct PackBytes<'a> {
+    source: Source<'a, i8>,
+    packed: &'a mut PackedI8,
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn x86_avx2(packed: &mut PackedI8, source: &Source<'_, i8>) {
-    packed.fill(source);
-}
+impl Operation for PackBytes<'_> {
+    type Output = ();
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn x86_avx512vnni(packed: &mut PackedI8, source: &Source<'_, i8>) {
-    packed.fill(source);
+    fn reference(self) {
+        self.packed.fill(&self.source);
+    }
+
+    #[inline(always)]
+    fn vectorized(self, _: Isa) {
+        self.packed.fill(&self.source);
+    }
 }
 
 /// Packs `i8` payloads for an A that holds its payloads as `left` says; `source.table` holds 4 lanes a step.
@@ -185,7 +174,5 @@ pub fn pack_i8_into(isa: Isa, source: Source<'_, i8>, left: Left, packed: &mut P
     packed.n = source.n;
     // Bound: i8 sums are taken modulo 2^32 and never flushed.
     packed.limb.flush_steps = packed.n_steps;
-    let kernel = choose(KERNELS_I8, isa);
-    // SAFETY: `choose` has found the CPU's features.
-    unsafe { (kernel.run)(packed, &source) }
+    elementwise::run(isa, PackBytes { source, packed });
 }

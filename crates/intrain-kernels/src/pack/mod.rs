@@ -11,7 +11,7 @@ mod panels;
 mod tests;
 mod words;
 
-pub use bytes::{KERNELS_I8, Left, PackedI8, RunI8, pack_i8, pack_i8_into};
+pub use bytes::{Left, PackedI8, pack_i8, pack_i8_into};
 pub use panels::{COLUMNS, Limb, Line};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use panels::{Panel, panels};

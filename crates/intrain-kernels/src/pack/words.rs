@@ -6,6 +6,8 @@
 use super::Source;
 use super::fill::fill;
 use super::panels::Limb;
+use crate::elementwise::{self, Operation};
+use crate::isa::Isa;
 use crate::product::Packed;
 
 /// A packed B of words, `[n_steps, n, 2]` in panels, once for each limb.
@@ -39,6 +41,26 @@ impl PackedI16 {
             i64::from(digit) << limb.shift
         });
         digits.sum()
+    }
+
+    /// Compiled for the instruction set of its caller.
+    #[inline(always)]
+    fn fill<S: Copy + Into<i32>>(&mut self, source: &Source<'_, S>) {
+        let (mut min, mut max) = (0, 0);
+        for &value in source.values {
+            let value: i32 = value.into();
+            (min, max) = (value.min(min), value.max(max));
+        }
+        let split = Split::new((min, max), self.a_max, self.n_steps);
+        self.limbs.resize_with(split.flush_steps.len(), Limb::default);
+        for (index, limb) in self.limbs.iter_mut().enumerate() {
+            (limb.shift, limb.flush_steps) = (split.shift(index), split.flush_steps[index]);
+            if split.flush_steps.len() == 1 {
+                fill::<S, 2>(source, &mut limb.lines, |value| low_word(value.into()));
+            } else {
+                fill::<S, 2>(source, &mut limb.lines, |value| low_word(split.digit(value.into(), index)));
+            }
+        }
     }
 }
 
@@ -78,33 +100,44 @@ impl Packed for PackedI16 {
 /// # Panics
 /// If the table and the values do not fit, or `a_max` exceeds 32,768; see [`pack_i16_into`] to use buffers again.
 #[must_use]
-pub fn pack_i16<S: Copy + Into<i32>>(source: Source<'_, S>, a_max: u32) -> PackedI16 {
+pub fn pack_i16<S: Copy + Into<i32>>(isa: Isa, source: Source<'_, S>, a_max: u32) -> PackedI16 {
     let mut packed = PackedI16::default();
-    pack_i16_into(source, a_max, &mut packed);
+    pack_i16_into(isa, source, a_max, &mut packed);
     packed
 }
 
 /// As [`pack_i16`], into the buffers of an earlier pack of any shape.
 ///
 /// # Panics
-/// If there is no column or no step, a lane lies outside the values, or `a_max` exceeds 32,768.
-pub fn pack_i16_into<S: Copy + Into<i32>>(source: Source<'_, S>, a_max: u32, packed: &mut PackedI16) {
+/// If the CPU lacks `isa`, there is no column or no step, a lane lies outside the values, or `a_max` exceeds 32,768.
+pub fn pack_i16_into<S: Copy + Into<i32>>(
+    isa: Isa,
+    source: Source<'_, S>,
+    a_max: u32,
+    packed: &mut PackedI16,
+) {
     assert!(a_max <= 1 << 15, "a bound of {a_max} on |a| exceeds 32768");
     packed.n_steps = source.n_steps(2);
     (packed.n, packed.a_max) = (source.n, a_max);
-    let range = source.values.iter().fold((0, 0), |(min, max), &value| {
-        let value: i32 = value.into();
-        (value.min(min), value.max(max))
-    });
-    let split = Split::new(range, a_max, packed.n_steps);
-    packed.limbs.resize_with(split.flush_steps.len(), Limb::default);
-    for (index, limb) in packed.limbs.iter_mut().enumerate() {
-        (limb.shift, limb.flush_steps) = (split.shift(index), split.flush_steps[index]);
-        if split.flush_steps.len() == 1 {
-            fill::<S, 2>(&source, &mut limb.lines, |value| low_word(value.into()));
-        } else {
-            fill::<S, 2>(&source, &mut limb.lines, |value| low_word(split.digit(value.into(), index)));
-        }
+    elementwise::run(isa, PackWords { source, packed });
+}
+
+/// Packing as an operation: the same loops, compiled for each instruction set.
+struct PackWords<'a, S> {
+    source: Source<'a, S>,
+    packed: &'a mut PackedI16,
+}
+
+impl<S: Copy + Into<i32>> Operation for PackWords<'_, S> {
+    type Output = ();
+
+    fn reference(self) {
+        self.packed.fill(&self.source);
+    }
+
+    #[inline(always)]
+    fn vectorized(self, _: Isa) {
+        self.packed.fill(&self.source);
     }
 }
 

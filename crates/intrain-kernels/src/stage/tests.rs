@@ -105,7 +105,7 @@ fn product_i8(isa: Isa, a: &[u8], tables: &Tables, values: &[i8]) -> Vec<i64> {
 }
 
 fn product_i16<B: Copy + Into<i32>>(isa: Isa, a: &[i16], tables: &Tables, values: &[B]) -> Vec<i64> {
-    let (b, c_stride) = (pack_i16(tables.source(values), 1 << 15), tables.n);
+    let (b, c_stride) = (pack_i16(isa, tables.source(values), 1 << 15), tables.n);
     let mut c = vec![0; tables.rows.len() * c_stride];
     let (rows, steps) = (&tables.rows, &tables.steps);
     let store = dot_i16::Store::Set;

@@ -11,7 +11,7 @@ use intrain_kernels::product::{self, Store};
 use intrain_kernels::stage::{Conv, RowsLayout, Tables, stage_planes, stage_rows};
 use rayon::prelude::*;
 
-use crate::block::LINEAR_ROWS;
+use crate::block::linear_rows;
 use crate::integer::{Staged, Width};
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, Operand, ProductKind};
@@ -47,10 +47,10 @@ impl<W: Width> Default for Scratch<W> {
 }
 
 impl<W: Width> Product<W> {
-    pub(crate) fn new(plan: &BlockPlan) -> Self {
+    pub(crate) fn new(plan: &BlockPlan, batch_size: usize) -> Self {
         let p = &plan.product;
         let conv = match p.kind {
-            ProductKind::Linear => Conv::linear(LINEAR_ROWS, p.input.c, p.output.c),
+            ProductKind::Linear => Conv::linear(linear_rows(batch_size), p.input.c, p.output.c),
             ProductKind::Conv => Conv {
                 h: p.input.h,
                 w: p.input.w,

@@ -226,8 +226,11 @@ impl Product<'_> {
         a.push(0);
         let a_max = a.iter().map(|x| u32::from(x.unsigned_abs())).max()?;
         let values = narrow::<i32>(self.b)?;
-        let b =
-            pack_i16(Source { values: &values, n: self.n, n_stride: self.n_stride, table: &table }, a_max);
+        let b = pack_i16(
+            isa,
+            Source { values: &values, n: self.n, n_stride: self.n_stride, table: &table },
+            a_max,
+        );
         let c_stride = self.n;
         let mut c = vec![0i64; rows.len() * c_stride];
         let store = Store::Set;
