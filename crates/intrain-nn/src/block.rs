@@ -87,6 +87,7 @@ impl<C: Carrier> Block<C> {
         self.payload.resize(payload_len, C::Payload::default());
         self.sums.resize(sums_len, C::Sum::default());
         self.trace.resize(len, 0);
+        C::prepare_forward(isa, &self.plan, &mut self.product, input);
         let (plan, product) = (&self.plan, &self.product);
         let payloads = Chunks::new(&mut self.payload, item_out);
         let sums = Chunks::new(&mut self.sums, item_out);
@@ -132,7 +133,7 @@ impl<C: Carrier> Block<C> {
 
     /// From the errors at this product to the errors at the output of `previous`: mask of the surrogate, cut, ReLU.
     pub(crate) fn error(
-        &self,
+        &mut self,
         isa: Isa,
         error: &[C::Payload],
         previous: &Self,
@@ -155,6 +156,7 @@ impl<C: Carrier> Block<C> {
         let mut cut = Cut { quantizer, shift: frac_bits - quantizer.format.frac_bits(), stream };
         let Items { input: item_in, product: item_product, .. } = self.items;
         let n = error.len() / self.plan.product.output.len();
+        C::prepare_error(isa, &self.plan, &mut self.product, error);
         buffers.error.resize(n * self.plan.product.input.len(), C::Payload::default());
         if quantizer.scale == Scale::Shift {
             // Two passes: the largest magnitude of the whole tensor must be known before the first element is cut.

@@ -32,8 +32,12 @@ pub(crate) trait Carrier: Send + Sync + 'static {
     type Scratch: Default + Send;
 
     fn product(plan: &BlockPlan, batch_size: usize) -> Self::Product;
-    /// Reads the stored weights: the recipe's row `weight`, then the layouts of the products.
+    /// Reads the stored weights: the recipe's row `weight`.
     fn load(isa: Isa, plan: &BlockPlan, product: &mut Self::Product, parameters: &Parameters, mode: Mode);
+    /// Lays the weights out for the product with all of `input`.
+    fn prepare_forward(isa: Isa, plan: &BlockPlan, product: &mut Self::Product, input: &[Self::Payload]);
+    /// Lays the weights out for the product with all of `error`.
+    fn prepare_error(isa: Isa, plan: &BlockPlan, product: &mut Self::Product, error: &[Self::Payload]);
     /// The payload of each pixel value: the recipe's row `input`.
     fn pixels(plan: &InputPlan) -> Vec<Self::Payload>;
 

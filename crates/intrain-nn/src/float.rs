@@ -58,6 +58,10 @@ impl Carrier for Float {
         }
     }
 
+    fn prepare_forward(_: Isa, _: &BlockPlan, _: &mut FloatProduct, _: &[f32]) {}
+
+    fn prepare_error(_: Isa, _: &BlockPlan, _: &mut FloatProduct, _: &[f32]) {}
+
     fn pixels(plan: &InputPlan) -> Vec<f32> {
         #[allow(clippy::cast_precision_loss, reason = "both numbers are below 2^10")]
         let value = |p| {

@@ -40,23 +40,40 @@ pub(crate) trait Width: Send + Sync + 'static {
     fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
     /// How a payload of 0 is staged for products whose A is `left`.
     fn zero(left: Operand) -> Staged<Self>;
-    /// Packs weights for products whose A is `left`.
-    fn pack_weights(isa: Isa, source: Source<'_, Self::Weight>, left: Operand, packed: &mut Self::Packed);
-    /// Packs errors for products whose A is `left`.
-    fn pack_errors(isa: Isa, source: Source<'_, Self::Payload>, left: Operand, packed: &mut Self::Packed);
+    /// How far the payloads of an A are from 0, as packing B wants to know it: no less than the largest magnitude.
+    fn reach(isa: Isa, left: Operand, values: &[Self::Payload]) -> u64;
+    /// Packs weights for products whose A is `left` and reaches that far.
+    fn pack_weights(
+        isa: Isa,
+        source: Source<'_, Self::Weight>,
+        left: Operand,
+        reach: u64,
+        packed: &mut Self::Packed,
+    );
+    /// Packs errors for products whose A is `left` and reaches that far.
+    fn pack_errors(
+        isa: Isa,
+        source: Source<'_, Self::Payload>,
+        left: Operand,
+        reach: u64,
+        packed: &mut Self::Packed,
+    );
     /// The stored payloads as they are, where the row `weight` is exact.
     fn read_exact(stored: &Stored, weights: &mut Vec<Self::Weight>);
     fn payload(x: i64) -> Self::Payload;
     fn weight(x: i64) -> Self::Weight;
     fn sum(x: i64) -> Self::Sum;
     fn add(a: Self::Sum, b: Self::Sum) -> Self::Sum;
-    /// Sizes `out` and fills it with one of the two functions, by its type.
-    fn collect(
-        out: &mut Gradient,
-        len: usize,
-        narrow: impl FnOnce(&mut [Self::Sum]),
-        wide: impl FnOnce(&mut [i64]),
-    );
+    /// Sizes a gradient, and says in what it is summed.
+    fn target(out: &mut Gradient, len: usize) -> Target<'_, Self::Sum>;
+}
+
+/// Where a gradient's sums go.
+pub(crate) enum Target<'a, S> {
+    /// Into as many bits as the kernels sum in.
+    Sums(&'a mut [S]),
+    /// Into more: a part of the batch fits the kernels' sums, all of it does not.
+    Wide(&'a mut [i64]),
 }
 
 /// Narrows a value that its format holds.
@@ -82,11 +99,16 @@ impl Width for Int8 {
         left_bytes(left).zero()
     }
 
-    fn pack_weights(isa: Isa, source: Source<'_, i8>, left: Operand, packed: &mut PackedI8) {
+    /// Exact whatever they are: no sum of bytes is cut by it.
+    fn reach(_: Isa, left: Operand, _: &[i8]) -> u64 {
+        left.magnitude()
+    }
+
+    fn pack_weights(isa: Isa, source: Source<'_, i8>, left: Operand, _: u64, packed: &mut PackedI8) {
         pack_i8_into(isa, source, left_bytes(left), packed);
     }
 
-    fn pack_errors(isa: Isa, source: Source<'_, i8>, left: Operand, packed: &mut PackedI8) {
+    fn pack_errors(isa: Isa, source: Source<'_, i8>, left: Operand, _: u64, packed: &mut PackedI8) {
         pack_i8_into(isa, source, left_bytes(left), packed);
     }
 
@@ -115,20 +137,15 @@ impl Width for Int8 {
         a + b
     }
 
-    fn collect(
-        out: &mut Gradient,
-        len: usize,
-        narrow: impl FnOnce(&mut [i32]),
-        wide: impl FnOnce(&mut [i64]),
-    ) {
+    fn target(out: &mut Gradient, len: usize) -> Target<'_, i32> {
         match out {
             Gradient::I32(out) => {
                 out.resize(len, 0);
-                narrow(out);
+                Target::Sums(out)
             }
             Gradient::I64(out) => {
                 out.resize(len, 0);
-                wide(out);
+                Target::Wide(out)
             }
             Gradient::F32(_) => unreachable!("an integer network has integer gradients"),
         }
@@ -155,12 +172,19 @@ impl Width for Int16 {
         0
     }
 
-    fn pack_weights(isa: Isa, source: Source<'_, i32>, left: Operand, packed: &mut PackedI16) {
-        pack_i16_into(isa, source, narrow!(left.magnitude()), packed);
+    /// What the values are decides how many limbs B needs: formats leave room that tensors seldom use. In powers of two,
+    /// so that an evaluation packs its weights once or twice, not for each batch.
+    fn reach(isa: Isa, left: Operand, values: &[i16]) -> u64 {
+        let max = values.par_chunks(CHUNK).map(|values| max_abs::run(isa, values)).max();
+        max.unwrap_or(0).next_power_of_two().min(left.magnitude()).max(1)
     }
 
-    fn pack_errors(isa: Isa, source: Source<'_, i16>, left: Operand, packed: &mut PackedI16) {
-        pack_i16_into(isa, source, narrow!(left.magnitude()), packed);
+    fn pack_weights(isa: Isa, source: Source<'_, i32>, _: Operand, reach: u64, packed: &mut PackedI16) {
+        pack_i16_into(isa, source, narrow!(reach), packed);
+    }
+
+    fn pack_errors(isa: Isa, source: Source<'_, i16>, _: Operand, reach: u64, packed: &mut PackedI16) {
+        pack_i16_into(isa, source, narrow!(reach), packed);
     }
 
     fn read_exact(stored: &Stored, weights: &mut Vec<i32>) {
@@ -189,11 +213,11 @@ impl Width for Int16 {
         a + b
     }
 
-    fn collect(out: &mut Gradient, len: usize, narrow: impl FnOnce(&mut [i64]), _: impl FnOnce(&mut [i64])) {
+    fn target(out: &mut Gradient, len: usize) -> Target<'_, i64> {
         match out {
             Gradient::I64(out) => {
                 out.resize(len, 0);
-                narrow(out);
+                Target::Sums(out)
             }
             Gradient::I32(_) | Gradient::F32(_) => unreachable!("16-bit operands have 64-bit gradients"),
         }
@@ -210,7 +234,7 @@ impl<W: Width> Carrier for W {
         Product::new(plan, batch_size)
     }
 
-    fn load(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {
+    fn load(_: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {
         read_weights::<W>(plan, &parameters.weight, mode, &mut product.weights);
         // A bias is stored on the weights' grid and added to the exact sum.
         let finer = plan.input_operand.frac_bits + plan.weight.operand.frac_bits
@@ -218,7 +242,15 @@ impl<W: Width> Carrier for W {
         let bias = parameters.bias.as_ref().map_or_else(Vec::new, |bias| {
             (0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)).collect()
         });
-        product.load(isa, plan, bias);
+        product.load(bias);
+    }
+
+    fn prepare_forward(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, input: &[W::Payload]) {
+        product.prepare_forward(isa, plan, input);
+    }
+
+    fn prepare_error(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, error: &[W::Payload]) {
+        product.prepare_error(isa, plan, error);
     }
 
     fn pixels(plan: &InputPlan) -> Vec<W::Payload> {

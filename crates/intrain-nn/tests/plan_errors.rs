@@ -108,6 +108,12 @@ fn exceptions_must_match_a_product() {
 }
 
 #[test]
+fn an_image_has_a_format() {
+    let message = Plan::build(&small(), &recipe("wage | input = exact"), 1).unwrap_err().to_string();
+    assert!(message.contains("'exact' cannot stand here"), "{message}");
+}
+
+#[test]
 fn exceptions_hold_for_the_image_and_the_loss_too() {
     let recipe = recipe("wage | block0:input = unit<4> floor | last:error.loss = unit<5>@shift floor");
     let plan = Plan::build(&small(), &recipe, 1).unwrap();

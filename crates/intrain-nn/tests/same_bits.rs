@@ -5,7 +5,7 @@
 mod network;
 
 use intrain_kernels::Isa;
-use intrain_model::{Logits, Model};
+use intrain_model::{Logits, Model, Pixels};
 use intrain_nn::{Gradient, Outcome, Plan, StepKey};
 use network::{batch, conv, linear, model, network, parameters, recipe};
 
@@ -69,6 +69,19 @@ fn integer_steps_are_the_same_with_any_threads_and_kernels() {
                 }
             }
         }
+    }
+}
+
+/// Images of which every pixel is cut to 0: products of nothing, which must still be products.
+#[test]
+fn black_images_make_a_step() {
+    let (mut model, batch_size) = networks()[0].clone();
+    model.input.pixels = Pixels::Unit256;
+    let plan = Plan::build(&model, &recipe("wage | input = int<8> floor saturate"), batch_size).unwrap();
+    assert_eq!(plan.blocks[0].input_operand.magnitude(), 0);
+    let expected = step(&plan, Isa::Reference, 1);
+    for isa in Isa::available() {
+        assert!(step(&plan, isa, 2) == expected, "{}", isa.name());
     }
 }
 

@@ -29,6 +29,13 @@ impl Recipe {
             }
         }
         if !self.is_float() {
+            if quantizers(&self.input).any(|input| !input.format.is_quantized()) {
+                return Err(refuse(
+                    "input",
+                    "a pixel is no integer by itself, so 'exact' cannot stand here; give it a format, for example \
+                     'unit<8> nearest-even saturate'",
+                ));
+            }
             self.alpha_cancels()?;
             self.gradient_is_wider_than_weight()?;
             if self.learning_rate == LearningRate::Float32 {

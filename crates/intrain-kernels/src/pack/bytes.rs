@@ -77,7 +77,10 @@ impl PackedI8 {
     #[inline(always)]
     fn fill(&mut self, source: &Source<'_, i8>) {
         fill::<i8, 4>(source, &mut self.limb.lines, |value| u32::from(value.cast_unsigned()));
-        self.max = source.values.iter().map(|value| value.unsigned_abs()).fold(0, u8::max);
+        self.max = 0;
+        for run in source.runs() {
+            self.max = run.iter().map(|value| value.unsigned_abs()).fold(self.max, u8::max);
+        }
         self.column_sums.clear();
         if self.left == Left::Unsigned {
             return;

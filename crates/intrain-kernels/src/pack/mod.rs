@@ -33,7 +33,30 @@ pub struct Source<'a, T> {
     pub table: &'a [u32],
 }
 
-impl<T> Source<'_, T> {
+impl<'a, T> Source<'a, T> {
+    /// A few of the columns.
+    ///
+    /// # Panics
+    /// If they are not columns of B.
+    #[must_use]
+    pub fn columns(&self, columns: std::ops::Range<usize>) -> Self {
+        assert!(columns.end <= self.n, "columns {columns:?} of {}", self.n);
+        Self { values: &self.values[columns.start * self.n_stride..], n: columns.len(), ..*self }
+    }
+
+    /// The values that become lanes, in runs; others may be among them.
+    fn runs(&self) -> impl Iterator<Item = &'a [T]> {
+        let Self { values, n, n_stride, table } = *self;
+        let mut present = table.iter().filter(|lane| **lane != ZERO_LANE).map(|&lane| lane as usize);
+        let whole = if n_stride == 1 {
+            None
+        } else {
+            let end = present.by_ref().max();
+            end.map(|end| &values[..=end + (n - 1) * n_stride])
+        };
+        present.map(move |lane| &values[lane..][..n]).chain(whole)
+    }
+
     /// Steps of depth, checked.
     ///
     /// # Panics

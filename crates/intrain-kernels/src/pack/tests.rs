@@ -55,8 +55,19 @@ fn packed_values_and_column_sums_are_the_source() {
                         unsigned.start(None).iter().all(|&sum| sum == 0),
                         "there is no bias to take back"
                     );
-                    let max = values.iter().map(|b| u32::from(b.unsigned_abs())).max().unwrap();
-                    assert_eq!([bytes.pair_max(), unsigned.pair_max()], [2 * 255 * max, 2 * 127 * max]);
+                    let packed = table.iter().flat_map(|&lane| (0..n).map(move |column| (column, lane)));
+                    let max =
+                        packed.map(|(column, lane)| u32::from(value(column, lane).unsigned_abs())).max();
+                    assert!(bytes.pair_max() >= 2 * 255 * max.unwrap(), "{n} {n_steps} {n_stride}");
+                    assert_eq!(bytes.pair_max() / 255, unsigned.pair_max() / 127);
+                    let rest = pack_i8(Isa::best(), source.columns(n / 2..n), Left::Signed);
+                    for column in n / 2..n {
+                        assert_eq!(
+                            rest.value(0, column - n / 2, 3),
+                            bytes.value(0, column, 3),
+                            "a part of B"
+                        );
+                    }
                 }
                 for table in tables(2, n_steps, n, n_stride) {
                     let wide: Vec<i32> = values.iter().map(|&v| i32::from(v) << 17 ^ 0x155).collect();

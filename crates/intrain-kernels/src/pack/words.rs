@@ -47,9 +47,11 @@ impl PackedI16 {
     #[inline(always)]
     fn fill<S: Copy + Into<i32>>(&mut self, source: &Source<'_, S>) {
         let (mut min, mut max) = (0, 0);
-        for &value in source.values {
-            let value: i32 = value.into();
-            (min, max) = (value.min(min), value.max(max));
+        for run in source.runs() {
+            for &value in run {
+                let value: i32 = value.into();
+                (min, max) = (value.min(min), value.max(max));
+            }
         }
         let split = Split::new((min, max), self.a_max, self.n_steps);
         self.limbs.resize_with(split.flush_steps.len(), Limb::default);

@@ -12,23 +12,54 @@ use intrain_kernels::stage::{Conv, RowsLayout, Tables, stage_planes, stage_rows}
 use rayon::prelude::*;
 
 use crate::block::linear_rows;
-use crate::integer::{Staged, Width};
+use crate::integer::{Staged, Target, Width};
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, Operand, ProductKind};
 
 /// A block's weights as the products want them, and its address tables.
 pub(crate) struct Product<W: Width> {
     conv: Conv,
-    forward_tables: Tables,
-    error_tables: Tables,
     /// As read, before any layout.
     pub(crate) weights: Vec<W::Weight>,
-    forward_weights: W::Packed,
-    error_weights: W::Packed,
+    forward: Direction<W>,
+    error: Direction<W>,
     /// Sums of the gradient's tasks, kept for the next step.
     partial: Vec<Vec<W::Sum>>,
     /// Added to each output's sum, in units of the sum's last bit; empty without biases.
     bias: Vec<W::Sum>,
+}
+
+/// The product with the weights in one direction: its address tables, and the weights as it wants them.
+struct Direction<W: Width> {
+    tables: Tables,
+    /// [`GROUP`] columns each.
+    packed: Vec<W::Packed>,
+    /// How far from 0 the payloads may be that the weights were packed for; none where they are not packed yet.
+    reach: Option<u64>,
+}
+
+/// Columns that one thread packs at a time.
+const GROUP: usize = 128;
+
+impl<W: Width> Direction<W> {
+    fn new(tables: Tables) -> Self {
+        let packed = (0..tables.n.div_ceil(GROUP)).map(|_| W::Packed::default()).collect();
+        Self { tables, packed, reach: None }
+    }
+
+    /// Packs `weights` for `values`, unless they are already packed for payloads as large.
+    fn prepare(&mut self, isa: Isa, weights: &[W::Weight], left: Operand, values: &[W::Payload]) {
+        let reach = W::reach(isa, left, values);
+        if self.reach.is_some_and(|packed| reach <= packed) {
+            return;
+        }
+        self.reach = Some(reach);
+        let source = self.tables.source(weights);
+        self.packed.par_iter_mut().enumerate().for_each(|(group, packed)| {
+            let columns = group * GROUP..((group + 1) * GROUP).min(source.n);
+            W::pack_weights(isa, source.columns(columns), left, reach, packed);
+        });
+    }
 }
 
 /// One thread's buffers.
@@ -64,39 +95,41 @@ impl<W: Width> Product<W> {
         };
         Self {
             conv,
-            forward_tables: conv.forward::<W::Payload>(1),
-            error_tables: conv.error::<W::Payload>(1),
             weights: vec![],
+            forward: Direction::new(conv.forward::<W::Payload>(1)),
+            error: Direction::new(conv.error::<W::Payload>(1)),
             partial: vec![],
-            forward_weights: W::Packed::default(),
-            error_weights: W::Packed::default(),
             bias: vec![],
         }
     }
 
-    /// Lays the weights, as read, out for both directions.
-    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan, bias: Vec<W::Sum>) {
-        let weights = &self.weights[..];
-        let left = plan.input_operand;
-        W::pack_weights(isa, self.forward_tables.source(weights), left, &mut self.forward_weights);
-        if plan.index > 0 {
-            let left = plan.error_operand;
-            W::pack_weights(isa, self.error_tables.source(weights), left, &mut self.error_weights);
-        }
+    /// The weights have been read anew: what was packed holds no longer.
+    pub(crate) fn load(&mut self, bias: Vec<W::Sum>) {
+        (self.forward.reach, self.error.reach) = (None, None);
         self.bias = bias;
+    }
+
+    /// Packs the weights for [`Product::forward`] with items of `input`.
+    pub(crate) fn prepare_forward(&mut self, isa: Isa, plan: &BlockPlan, input: &[W::Payload]) {
+        self.forward.prepare(isa, &self.weights, plan.input_operand, input);
+    }
+
+    /// Packs the weights for [`Product::error`] with items of `error`.
+    pub(crate) fn prepare_error(&mut self, isa: Isa, plan: &BlockPlan, error: &[W::Payload]) {
+        self.error.prepare(isa, &self.weights, plan.error_operand, error);
     }
 
     /// `sums[pixel][out] = bias[out] + sum over window of input * weight`.
     pub(crate) fn forward(&self, isa: Isa, plan: &BlockPlan, input: &[W::Payload], scratch: &mut Scratch<W>) {
         let left = (input, W::zero(plan.input_operand), self.conv.forward_layout());
         let init = (!self.bias.is_empty()).then_some(&self.bias[..]);
-        self.run(isa, left, (&self.forward_tables, &self.forward_weights), init, scratch);
+        self.run(isa, left, &self.forward, init, scratch);
     }
 
     /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`.
     pub(crate) fn error(&self, isa: Isa, plan: &BlockPlan, error: &[W::Payload], scratch: &mut Scratch<W>) {
         let left = (error, W::zero(plan.error_operand), self.conv.error_layout());
-        self.run(isa, left, (&self.error_tables, &self.error_weights), None, scratch);
+        self.run(isa, left, &self.error, None, scratch);
     }
 
     /// One call of the kernel, for both directions: payloads, their zero and layout, by packed weights.
@@ -104,7 +137,7 @@ impl<W: Width> Product<W> {
         &self,
         isa: Isa,
         (from, zero, mut layout): (&[W::Payload], Staged<W>, RowsLayout),
-        (tables, weights): (&Tables, &W::Packed),
+        Direction { tables, packed, .. }: &Direction<W>,
         init: Option<&[W::Sum]>,
         scratch: &mut Scratch<W>,
     ) {
@@ -119,7 +152,12 @@ impl<W: Width> Product<W> {
         let Scratch { staged: a, sums: c, .. } = scratch;
         let (steps, c_stride) = (&tables.steps, tables.n);
         c.resize(rows.len() * c_stride, W::Sum::default());
-        W::dot(isa, product::Args { a, rows, steps, b: weights, c, c_stride, init, store: Store::Set });
+        for (group, b) in packed.iter().enumerate() {
+            let (first, store) = (group * GROUP, Store::Set);
+            let c = c.get_mut(first..).unwrap_or_default();
+            let init = init.map(|init| &init[first..(first + GROUP).min(tables.n)]);
+            W::dot(isa, product::Args { a, rows, steps, b, c, c_stride, init, store });
+        }
     }
 
     /// `gradient[window][in][out] = sum over images and pixels of input * error`.
@@ -136,15 +174,29 @@ impl<W: Width> Product<W> {
             ProductKind::Conv => (self.conv, error.len() / p.output.len()),
             ProductKind::Linear => (Conv::linear(error.len() / p.output.c, p.input.c, p.output.c), 1),
         };
-        let work = GradientWork::<W>::new(conv, n_images, plan);
+        // The way forward has looked at the same input.
+        let reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.magnitude());
+        let work = GradientWork::<W>::new(conv, n_images, plan, reach);
         let packed = work.pack(isa, error);
         let tasks = work.tasks();
-        self.partial.resize(tasks.len(), vec![]);
-        self.partial.par_iter_mut().zip(tasks).for_each(|(partial, (channels, span))| {
-            work.sum(isa, channels, span, input, &packed, partial);
-        });
-        let partial = &self.partial;
-        W::collect(out, p.n_weights(), |out| work.gather(partial, out), |out| work.gather_wide(partial, out));
+        let sum = |(channels, span): Task, c: &mut [W::Sum]| work.sum(isa, channels, span, input, &packed, c);
+        match W::target(out, p.n_weights()) {
+            Target::Sums(out) if work.is_in_order(&tasks) => {
+                let chunk = work.len(&tasks[0]);
+                out.par_chunks_mut(chunk).zip(tasks).for_each(|(out, task)| sum(task, out));
+            }
+            target => {
+                self.partial.resize(tasks.len(), vec![]);
+                self.partial.par_iter_mut().zip(tasks).for_each(|(partial, task)| {
+                    partial.resize(work.len(&task), W::Sum::default());
+                    sum(task, partial);
+                });
+                match target {
+                    Target::Sums(out) => work.gather(&self.partial, out),
+                    Target::Wide(out) => work.gather_wide(&self.partial, out),
+                }
+            }
+        }
     }
 }
 
@@ -158,10 +210,13 @@ struct GradientWork<W: Width> {
     group: usize,
     /// Groups of a span. Bound: one span's sum fits [`Width::Sum`].
     groups_per_span: usize,
-    /// The activations.
-    left: Operand,
+    /// The activations, and how far from 0 they are.
+    left: (Operand, u64),
     width: std::marker::PhantomData<W>,
 }
+
+/// Input channels and groups of images of a task.
+type Task = (Range<usize>, Range<usize>);
 
 /// Depth that one call of the kernel sums, about: long enough to keep its tile in registers.
 const DEPTH: usize = 1024;
@@ -171,9 +226,12 @@ const CHANNELS: usize = 32;
 const LINEAR_CHANNELS: usize = 192;
 
 impl<W: Width> GradientWork<W> {
-    fn new(conv: Conv, n_images: usize, plan: &BlockPlan) -> Self {
+    fn new(conv: Conv, n_images: usize, plan: &BlockPlan, reach: u64) -> Self {
         let pixels = conv.out_h() * conv.out_w();
-        let block = if conv.kh * conv.kw == 1 { LINEAR_CHANNELS } else { CHANNELS }.min(conv.c_in);
+        let block = if conv.kh * conv.kw == 1 { LINEAR_CHANNELS } else { CHANNELS };
+        // As many blocks as threads share evenly, where there are several.
+        let n_blocks = conv.c_in.div_ceil(block);
+        let block = if n_blocks == 1 { conv.c_in } else { conv.c_in.div_ceil(n_blocks.next_multiple_of(4)) };
         let group = (DEPTH / pixels).clamp(1, n_images);
         let n_groups = n_images.div_ceil(group);
         let n_blocks = conv.c_in.div_ceil(block);
@@ -190,7 +248,7 @@ impl<W: Width> GradientWork<W> {
             block,
             group,
             groups_per_span,
-            left: plan.input_operand,
+            left: (plan.input_operand, reach),
             width: std::marker::PhantomData,
         }
     }
@@ -200,8 +258,8 @@ impl<W: Width> GradientWork<W> {
         starts.map(|start| start..(start + self.group).min(self.n_images)).collect()
     }
 
-    /// `(input channels, groups)` of each task; the blocks of a span follow each other.
-    fn tasks(&self) -> Vec<(Range<usize>, Range<usize>)> {
+    /// The tasks; the blocks of a span follow each other.
+    fn tasks(&self) -> Vec<Task> {
         let n_groups = self.groups().len();
         let spans = (0..n_groups).step_by(self.groups_per_span);
         let spans = spans.map(|start| start..(start + self.groups_per_span).min(n_groups));
@@ -211,18 +269,30 @@ impl<W: Width> GradientWork<W> {
         spans.flat_map(|span| blocks().map(move |block| (block, span.clone()))).collect()
     }
 
+    /// Elements of a task's sums.
+    fn len(&self, (channels, _): &Task) -> usize {
+        self.conv.kh * self.conv.kw * channels.len() * self.conv.c_out
+    }
+
+    /// Whether the sums of all tasks, one behind the other, are the gradient.
+    fn is_in_order(&self, tasks: &[Task]) -> bool {
+        let n_blocks = self.conv.c_in.div_ceil(self.block);
+        tasks.len() == n_blocks && (n_blocks == 1 || self.conv.kh * self.conv.kw == 1)
+    }
+
     /// The errors of each group of images, laid out once for all blocks.
     fn pack(&self, isa: Isa, error: &[W::Payload]) -> Vec<W::Packed> {
         let image_len = self.conv.out_h() * self.conv.out_w() * self.conv.c_out;
+        let (left, reach) = self.left;
         let tables = self.conv.gradient::<W::Payload>(self.group, 0..1);
         let pack = |images: Range<usize>| {
             let mut packed = W::Packed::default();
             let values = &error[images.start * image_len..images.end * image_len];
             if images.len() == self.group {
-                W::pack_errors(isa, tables.source(values), self.left, &mut packed);
+                W::pack_errors(isa, tables.source(values), left, reach, &mut packed);
             } else {
                 let tables = self.conv.gradient::<W::Payload>(images.len(), 0..1);
-                W::pack_errors(isa, tables.source(values), self.left, &mut packed);
+                W::pack_errors(isa, tables.source(values), left, reach, &mut packed);
             }
             packed
         };
@@ -237,15 +307,14 @@ impl<W: Width> GradientWork<W> {
         span: Range<usize>,
         input: &[W::Payload],
         packed: &[W::Packed],
-        c: &mut Vec<W::Sum>,
+        c: &mut [W::Sum],
     ) {
         let conv = &self.conv;
         let layout = conv.gradient_layout::<W::Payload>();
         let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
-        let zero = W::zero(self.left);
+        let zero = W::zero(self.left.0);
         let mut staged = vec![zero; layout.buffer_len(channels.len(), self.group)];
         let c_stride = conv.c_out;
-        c.resize(conv.kh * conv.kw * channels.len() * c_stride, W::Sum::default());
         let mut tables = conv.gradient::<W::Payload>(self.group, channels.clone());
         for (i, images) in self.groups().into_iter().enumerate().skip(span.start).take(span.len()) {
             if images.len() != self.group {
