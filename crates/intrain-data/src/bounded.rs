@@ -18,8 +18,11 @@ pub const MAX_BYTES: u64 = (4 << 30) - 1;
 /// The file cannot be opened or read, or is longer.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     let file = File::open(path).map_err(|e| DataError::io(path, "open", e))?;
-    let length = file.metadata().map_err(|e| DataError::io(path, "read", e))?.len();
-    if length > limit {
+    let metadata = file.metadata().map_err(|e| DataError::io(path, "read", e))?;
+    if metadata.is_dir() {
+        return Err(DataError::file(path, "is a folder, not a file", "name a file"));
+    }
+    if metadata.len() > limit {
         return Err(too_long(path, limit));
     }
     read_all(file, limit, path)
@@ -94,6 +97,8 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let message = read_file(Path::new("no/such.file"), 10).unwrap_err().to_string();
-        assert!(message.starts_with("no/such.file: cannot open: "), "{message}");
+        assert!(message.starts_with("no/such.file: cannot open: ") && message.contains("check the path"));
+        let message = read_file(Path::new("."), 10).unwrap_err().to_string();
+        assert_eq!(message, ".: is a folder, not a file; name a file");
     }
 }

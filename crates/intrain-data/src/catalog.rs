@@ -130,7 +130,7 @@ fn load_mnist(name: &str, folder: &Path) -> Result<Dataset, DataError> {
         *split = Split { images, labels };
     }
     if shapes[0] != shapes[1] {
-        let problem = format!("training images are {:?}, but test images are {:?}", shapes[0], shapes[1]);
+        let problem = format!("training images are {}, but test images are {}", shapes[0], shapes[1]);
         return Err(DataError::file(folder, problem, format!("run `intrain data fetch {name}`")));
     }
     Dataset::new(name, shapes[0], n_classes, splits, folder)

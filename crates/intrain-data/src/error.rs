@@ -37,7 +37,7 @@ pub enum DataError {
         remedy: String,
     },
     /// The operating system refused.
-    #[error("{}: cannot {action}: {source}", .path.display())]
+    #[error("{}: cannot {action}: {source}; {}", named(.path), remedy(.source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -98,6 +98,22 @@ impl DataError {
 
     pub(crate) fn io(path: &Path, action: &'static str, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), action, source }
+    }
+}
+
+/// A path, which may be nothing at all behind `npz:` or `folder:`.
+fn named(path: &Path) -> String {
+    if path.as_os_str().is_empty() { "no path".to_owned() } else { path.display().to_string() }
+}
+
+fn remedy(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            "check the path; a relative one starts in the folder that the program runs in"
+        }
+        std::io::ErrorKind::PermissionDenied => "change its permissions, or choose another",
+        std::io::ErrorKind::StorageFull => "free space on that disk, or choose another",
+        _ => "check the disk and the path",
     }
 }
 

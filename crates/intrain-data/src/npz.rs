@@ -36,7 +36,7 @@ pub fn parse(bytes: &[u8], name: &str, path: &Path) -> Result<Dataset, DataError
     let (train_shape, train) = read_split(&mut archive, train, path)?;
     let (test_shape, test) = read_split(&mut archive, test, path)?;
     if train_shape != test_shape {
-        let problem = format!("training images are {train_shape:?}, but test images are {test_shape:?}");
+        let problem = format!("training images are {train_shape}, but test images are {test_shape}");
         return Err(DataError::file(path, problem, "give both the same size"));
     }
     let greatest = train.labels.iter().chain(&test.labels).max();

@@ -45,10 +45,15 @@ pub(crate) fn evaluate(plan: &LossPlan, logits: &LogitsRef<'_>, labels: &[u16]) 
                 let square = |(c, y): (usize, &f64)| (y - f64::from(u8::from(c == label))).powi(2);
                 0.5 * row.iter().enumerate().map(square).sum::<f64>()
             }
-            Loss::SoftmaxCrossEntropy => -softmax(&row)[label].max(f64::MIN_POSITIVE).ln(),
+            Loss::SoftmaxCrossEntropy => cross_entropy(softmax(&row)[label]),
         };
     }
     outcome
+}
+
+/// `-ln p`, finite for a probability of 0; a network that has diverged has none, and must not look as if it had.
+fn cross_entropy(p: f64) -> f64 {
+    if p.is_nan() { p } else { -p.max(f64::MIN_POSITIVE).ln() }
 }
 
 /// The logits of image `i` as real numbers, for reports and for softmax.

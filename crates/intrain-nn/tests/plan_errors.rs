@@ -108,6 +108,13 @@ fn exceptions_must_match_a_product() {
 }
 
 #[test]
+fn layers_beyond_32_bit_addresses_are_refused() {
+    let model = model((1, 1, 10), &[linear(70_000), linear(70_000)], 10);
+    let message = Plan::build(&model, &recipe("wage"), 1).unwrap_err().to_string();
+    assert!(message.contains("layer 'block1': it has 4900000000 weights"), "{message}");
+}
+
+#[test]
 fn an_image_has_a_format() {
     let message = Plan::build(&small(), &recipe("wage | input = exact"), 1).unwrap_err().to_string();
     assert!(message.contains("'exact' cannot stand here"), "{message}");

@@ -12,12 +12,20 @@ use crate::ArtefactError;
 /// Writes `bytes` to `path`, in place of what was there.
 ///
 /// The bytes go to `<name>.tmp-<process id>` in the same folder, reach the disk, and take the name only then. So one
-/// process may have one writer per path.
+/// process may have one writer per path. A link is followed; what is no regular file (`/dev/stdout`, a pipe) can't be
+/// replaced and is written to.
 ///
 /// # Errors
 /// [`ArtefactError::Io`] if the system refuses a step (disk full, no permission, no such folder). The temporary is
 /// removed then; up to the renaming, an old file stays as it was.
 pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), ArtefactError> {
+    let there = fs::metadata(path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file() && !there.is_dir()) {
+        let written = File::options().write(true).open(path).and_then(|mut file| file.write_all(bytes));
+        return written.map_err(ArtefactError::io(path, "write"));
+    }
+    let target = there.and_then(|_| fs::canonicalize(path).ok());
+    let path = target.as_deref().unwrap_or(path);
     let temporary = temporary_for(path);
     let written = write_synced(&temporary, bytes).map_err(ArtefactError::io(path, "write")).and_then(|()| {
         fs::rename(&temporary, path).map_err(ArtefactError::io(path, "put the new file in its place"))
@@ -97,6 +105,24 @@ mod tests {
         assert!(text.contains("last.ckpt: cannot write") && text.contains("free space"), "{text}");
         assert_eq!(fs::read(&path).unwrap(), b"good");
         assert_eq!(names(folder.path()), ["last.ckpt"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_devices_are_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, b"old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        atomic_write(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+
+        let null = folder.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+        atomic_write(&null, b"gone").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        assert_eq!(names(folder.path()), ["link", "null", "target"]);
     }
 
     #[test]

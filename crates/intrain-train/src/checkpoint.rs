@@ -361,7 +361,11 @@ mod tests {
             (problem_of(&good[..20]), "cut short: 20 bytes of 48"),
             (
                 problem_of(&good[..good.len() - 1]),
-                &format!("cut short: {} bytes of {}; resume from best.ckpt", good.len() - 1, good.len())[..],
+                &format!(
+                    "cut short: {} bytes of {}; get it again, or delete it to resume from best.ckpt",
+                    good.len() - 1,
+                    good.len()
+                )[..],
             ),
             (problem_of(&flipped), "last.ckpt: damaged: its SHA-256"),
             (problem_of(&[&good[..], b"12"].concat()), "damaged: 2 bytes follow its end"),

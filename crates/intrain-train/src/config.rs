@@ -75,15 +75,23 @@ const KEYS: [&str; 15] = [
 
 impl Config {
     /// The data set that a table of keys means, before it is loaded.
-    #[must_use]
-    pub fn data_name(keys: &toml::Table) -> String {
+    ///
+    /// # Errors
+    /// `data` is there and not a text.
+    pub fn data_name(keys: &toml::Table) -> Result<String, TrainError> {
         let text = |key: &str| keys.get(key).and_then(toml::Value::as_str);
         let by_model = || match text("model") {
             Some("lenet5" | "mlp" | "gupta-cnn") => "mnist",
             Some("vgg7" | "gupta-cifar") => "cifar-10",
             _ => "digits",
         };
-        text("data").unwrap_or_else(by_model).to_owned()
+        match keys.get("data") {
+            Some(toml::Value::String(name)) => Ok(name.clone()),
+            Some(other) => {
+                Err(TrainError::Setting(format!("data = {other} must be a name or a PATH in quotes")))
+            }
+            None => Ok(by_model().to_owned()),
+        }
     }
 
     /// Resolves a table of keys (file and flags merged) and `--set` assignments for images of `shape` in `n_classes`.
@@ -96,7 +104,7 @@ impl Config {
         shape: ImageShape,
         n_classes: usize,
     ) -> Result<Self, TrainError> {
-        let data = Self::data_name(&keys);
+        let data = Self::data_name(&keys)?;
         keys.insert("data".to_owned(), data.clone().into());
         let model = take_model(&mut keys, &data, shape, n_classes)?;
         let recipe = take_recipe(&mut keys, &model)?;
@@ -134,11 +142,9 @@ impl Config {
     fn from_keys(mut keys: toml::Table) -> Result<Self, TrainError> {
         for key in keys.keys() {
             if !KEYS.contains(&key.as_str()) {
-                let nearest = KEYS.iter().min_by_key(|k| strsim::damerau_levenshtein(k, key)).unwrap_or(&"");
-                let reason = format!(
-                    "'{key}' is not a setting; did you mean '{nearest}'? Settings are {}",
-                    KEYS.join(", ")
-                );
+                let meant =
+                    nearest_key(key).map_or_else(|| ".".to_owned(), |key| format!("; did you mean '{key}'?"));
+                let reason = format!("'{key}' is not a setting{meant} Settings are {}", KEYS.join(", "));
                 return Err(TrainError::Setting(reason));
             }
         }
@@ -159,7 +165,10 @@ impl Config {
             // A whole number is a number.
             let is_float = all.get(&key).is_some_and(toml::Value::is_float);
             let value = if is_float { number(&value).map_or(value, toml::Value::from) } else { value };
-            all.insert(key, value);
+            let text = value.to_string();
+            all.insert(key.clone(), value);
+            Settings::deserialize(all.clone())
+                .map_err(|e| TrainError::Setting(format!("{key} = {text}: {}", e.message())))?;
         }
         let settings =
             all.try_into().map_err(|e: toml::de::Error| TrainError::Setting(e.message().to_owned()))?;
@@ -200,8 +209,14 @@ impl Config {
         if !(s.decay > 0.0 && s.decay <= 1.0) {
             return refuse(format!("decay = {} is not above 0 and at most 1", s.decay));
         }
-        for epoch in 0..s.epochs {
-            rate::check(self.recipe.learning_rate, s.learning_rate_at(epoch))?;
+        if let Some(pair) = s.schedule.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
+            return refuse(format!(
+                "schedule names epoch {} before epoch {}; put its epochs in rising order, each once",
+                pair[0].0, pair[1].0
+            ));
+        }
+        for rate in s.learning_rates() {
+            rate::check(self.recipe.learning_rate, rate)?;
         }
         if s.checkpoint_every == 0 {
             return refuse("checkpoint_every = 0 would never write a checkpoint; use at least 1".to_owned());
@@ -214,16 +229,40 @@ impl Settings {
     /// Learning rate of an epoch.
     #[must_use]
     pub fn learning_rate_at(&self, epoch: u32) -> f64 {
-        let base = self
-            .schedule
+        (0..epoch).fold(self.base_rate(epoch), |rate, _| rate * self.decay)
+    }
+
+    /// Learning rates of all epochs, each as [`Settings::learning_rate_at`] has it.
+    pub(crate) fn learning_rates(&self) -> impl Iterator<Item = f64> + '_ {
+        let (mut base, mut rate) = (f64::NAN, f64::NAN);
+        (0..self.epochs).map(move |epoch| {
+            if self.base_rate(epoch) == base {
+                rate *= self.decay;
+            } else {
+                (base, rate) = (self.base_rate(epoch), self.learning_rate_at(epoch));
+            }
+            rate
+        })
+    }
+
+    /// The schedule's rate of an epoch, before any decay.
+    fn base_rate(&self, epoch: u32) -> f64 {
+        let scheduled = self.schedule.iter().rev().find(|(from, _)| *from <= epoch);
+        scheduled.map_or(self.learning_rate, |(_, rate)| *rate)
+    }
+
+    /// The first setting that another run of the same recipe and model has otherwise, with both values. How far a run
+    /// goes, and how often it is saved, changes no bit on the way.
+    pub(crate) fn difference(&self, other: &toml::Table) -> Option<String> {
+        let own = toml::Table::try_from(self).unwrap_or_default();
+        let free = ["max_steps", "checkpoint_every"];
+        let changed = own
             .iter()
-            .rev()
-            .find(|(from, _)| *from <= epoch)
-            .map_or(self.learning_rate, |(_, rate)| *rate);
-        if self.decay == 1.0 {
-            return base;
-        }
-        (0..epoch).fold(base, |rate, _| rate * self.decay)
+            .find(|(key, value)| !free.contains(&key.as_str()) && other.get(key.as_str()) != Some(*value));
+        changed.map(|(key, value)| {
+            let before = other.get(key).map_or_else(|| "not there".to_owned(), toml::Value::to_string);
+            format!("{key} was {before} and is {value} now")
+        })
     }
 
     /// What is done to training images.
@@ -258,7 +297,7 @@ impl Settings {
         let epochs = epochs.and_then(|e| u32::try_from(e).ok()).unwrap_or(default_epochs);
         let learning_rate = rate.unwrap_or(default_rate);
         let at = |sixths: u32| epochs.saturating_mul(sixths).div_ceil(6);
-        let schedule = match (relative, model.name.as_str()) {
+        let mut schedule = match (relative, model.name.as_str()) {
             (true, _) => vec![(at(4), learning_rate / 8.0), (at(5), learning_rate / 64.0)],
             (false, "gupta-cifar") => {
                 [(50, 2.0), (75, 4.0), (100, 8.0)].map(|(e, d)| (e, learning_rate / d)).to_vec()
@@ -266,6 +305,10 @@ impl Settings {
             (false, "mlp" | "gupta-cnn") => vec![],
             (false, _) => vec![(at(4), learning_rate / 10.0), (at(5), learning_rate / 100.0)],
         };
+        // In a short run two of these fall on one epoch; the later one holds.
+        schedule.reverse();
+        schedule.dedup_by_key(|(epoch, _)| *epoch);
+        schedule.reverse();
         let photographs = data == "cifar-10";
         Self {
             seed: 1,
@@ -282,6 +325,15 @@ impl Settings {
             checkpoint_every: 500,
         }
     }
+}
+
+/// The setting that a wrong key is close to, in its spelling or in its meaning.
+fn nearest_key(key: &str) -> Option<&'static str> {
+    if key == "lr" {
+        return Some("learning_rate");
+    }
+    let distance = |known: &&&str| strsim::damerau_levenshtein(known, key);
+    KEYS.iter().min_by_key(distance).filter(|known| distance(known) <= key.len().max(3) / 3).copied()
 }
 
 fn number(value: &toml::Value) -> Option<f64> {
@@ -451,6 +503,16 @@ mod tests {
     }
 
     #[test]
+    fn all_rates_are_those_of_each_epoch() {
+        let keys =
+            "model = 'mlp'\nrecipe = 'float32'\nepochs = 9\ndecay = 0.7\nschedule = [[3, 0.5], [4, 0.25]]";
+        let settings = resolve(keys, &[]).unwrap().settings;
+        let rates: Vec<f64> = settings.learning_rates().collect();
+        assert_eq!(rates, (0..9).map(|epoch| settings.learning_rate_at(epoch)).collect::<Vec<_>>());
+        assert_eq!(rates[4], (0..4).fold(0.25, |rate, _| rate * 0.7));
+    }
+
+    #[test]
     fn outputs_follow_guptas_network() {
         let name = |keys: &str| resolve(keys, &[]).unwrap().recipe.name;
         assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta'"), "gupta:Q2.14:Q6.10:Q2.14:stochastic");
@@ -480,7 +542,13 @@ mod tests {
             ("", &["seed"], "key=value"),
             ("", &["nothing.here=3"], "no such table"),
             ("", &["recipe.roles.actvation=exact"], "did you mean 'activation'"),
-            ("seed = 'x'", &[], "invalid type"),
+            ("seed = 'x'", &[], "seed = \"x\": invalid type"),
+            ("seed = -3", &[], "seed = -3: invalid value"),
+            ("data = 3", &[], "data = 3 must be a name"),
+            ("schedule = [[5, 1.0], [2, 4.0]]", &[], "rising order"),
+            ("schedule = [[0, 8.0], [0, 4.0]]", &[], "rising order"),
+            ("", &["lr=4"], "did you mean 'learning_rate'"),
+            ("", &["threads=4"], "'threads' is not a setting. Settings are"),
             ("model = 'nowhere.toml'", &[], "nowhere.toml: cannot read"),
         ] {
             let message = resolve(keys, sets).unwrap_err().to_string();

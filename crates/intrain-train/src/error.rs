@@ -40,7 +40,7 @@ pub enum TrainError {
 #[non_exhaustive]
 pub enum ArtefactError {
     /// There is no such file.
-    #[error("{}: no such file; check the path, or resume from best.ckpt or an older run", .path.display())]
+    #[error("{}: no such file; check the path{}", .path.display(), other(.path))]
     Missing {
         /// The file.
         path: PathBuf,
@@ -63,7 +63,7 @@ pub enum ArtefactError {
     },
     /// The file ends too early.
     #[error(
-        "{}: cut short: {actual} bytes of {expected}; resume from best.ckpt or an older run", .path.display()
+        "{}: cut short: {actual} bytes of {expected}; get it again{}", .path.display(), other(.path)
     )]
     CutShort {
         /// The file.
@@ -74,7 +74,7 @@ pub enum ArtefactError {
         actual: u64,
     },
     /// The file has a sound beginning, but its content isn't what was written.
-    #[error("{}: damaged: {problem}; resume from best.ckpt or an older run", .path.display())]
+    #[error("{}: damaged: {problem}; get it again{}", .path.display(), other(.path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -108,6 +108,15 @@ impl ArtefactError {
             ErrorKind::NotFound if action == "read" => Self::Missing { path: path.to_owned() },
             _ => Self::Io { path: path.to_owned(), action, source },
         }
+    }
+}
+
+/// What else there is to go on from.
+fn other(path: &Path) -> &'static str {
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some("last.ckpt") => ", or delete it to resume from best.ckpt beside it",
+        Some(name) if name.ends_with(".ckpt") => ", or train anew in another folder",
+        _ => "",
     }
 }
 

@@ -34,9 +34,9 @@ pub struct Row {
     pub test_error: Option<f64>,
     /// Share of the updates that left their weight as it was, 0 to 1.
     pub dead_updates: f64,
-    /// Share of the stored weights at a limit of their format, 0 to 1.
+    /// Share of the updates that were held at a limit of the stored weight's format, 0 to 1.
     pub saturated_weights: f64,
-    /// Training images per second since the row before.
+    /// Training images per second over the whole run so far, evaluation left out.
     pub images_per_second: f64,
     /// Seconds since the run began, those before a restart included.
     pub seconds: f64,
@@ -112,12 +112,15 @@ impl MetricsFile {
         Self::with_rows(path, &[])
     }
 
-    /// Goes on with the file of a stopped run: keeps the rows up to `step` finished steps, drops those behind it.
+    /// Goes on with the file of a stopped run: keeps the rows up to `step` finished steps, drops those behind it. A file
+    /// that is gone or empty begins anew: the checkpoint is what counts.
     ///
     /// # Errors
     /// As [`read`], and [`ArtefactError::Io`] if the system refuses to write; the file is as it was then.
     pub fn resume(path: &Path, step: u64) -> Result<Self, ArtefactError> {
-        let mut rows = read(path)?;
+        let is_empty = std::fs::metadata(path)
+            .map_or_else(|e| e.kind() == std::io::ErrorKind::NotFound, |m| m.len() == 0);
+        let mut rows = if is_empty { Vec::new() } else { read(path)? };
         rows.retain(|row| row.step <= step);
         Self::with_rows(path, &rows)
     }
@@ -137,7 +140,8 @@ impl MetricsFile {
     /// the next row doesn't land behind it.
     pub fn append(&mut self, row: &Row) -> Result<(), ArtefactError> {
         let line = row.to_line();
-        if let Err(error) = self.file.write_all(line.as_bytes()) {
+        // On the disk before a checkpoint that knows this row.
+        if let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
             // The first error is the one to tell, and a reader drops a last line that isn't whole.
             let _ = self.file.set_len(self.len);
             return Err(ArtefactError::io(&self.path, "add a line")(error));
@@ -223,8 +227,9 @@ mod tests {
         let mut file = MetricsFile::resume(&path, 20).unwrap();
         file.append(&row(21)).unwrap();
         assert_eq!(read(&path).unwrap(), [row(10), row(20), row(21)]);
-        let missing = MetricsFile::resume(&path.with_file_name("no.csv"), 0).unwrap_err();
-        assert!(matches!(missing, ArtefactError::Missing { .. }));
+        let gone = path.with_file_name("no.csv");
+        MetricsFile::resume(&gone, 0).unwrap().append(&row(21)).unwrap();
+        assert_eq!(read(&gone).unwrap(), [row(21)]);
     }
 
     #[test]

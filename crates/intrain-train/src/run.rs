@@ -3,6 +3,7 @@
 //! A run folder holds `config.toml`, `metrics.csv`, TensorBoard events, `checkpoints/{last,best}.ckpt`,
 //! `model.safetensors` and `report.html`. A crash at any moment leaves the last good checkpoint intact.
 
+use std::fs::{File, TryLockError};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::saved;
 use crate::step::Trainer;
 use crate::telemetry::{self, Events};
 use crate::update::{self, Hyper, UpdateStats};
-use crate::{TrainError, atomic_write};
+use crate::{ArtefactError, TrainError, atomic_write};
 
 /// Images that are evaluated at a time.
 const EVALUATION_BATCH: usize = 250;
@@ -69,9 +70,11 @@ impl RunDir {
     /// A run is there already, or the system refuses.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
         let dir = Self(path.to_owned());
-        if dir.config().exists() {
+        let files = [dir.config(), dir.metrics(), dir.last(), dir.best(), dir.model(), dir.report()];
+        if let Some(file) = files.into_iter().find(|file| file.exists()) {
             let reason = format!(
-                "{}: there is a run already; go on with --resume {0}, or choose another folder with --out",
+                "{}: there is a run already; go on with --resume {}, or choose another folder with --out",
+                file.display(),
                 path.display()
             );
             return Err(TrainError::Setting(reason));
@@ -84,6 +87,34 @@ impl RunDir {
             ))
         })?;
         Ok(dir)
+    }
+
+    /// Keeps other processes out for as long as the file is open.
+    fn lock(&self) -> Result<File, TrainError> {
+        let path = self.0.join(".lock");
+        let file = File::create(&path).map_err(ArtefactError::io(&path, "create"))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(TrainError::Setting(format!(
+                "{}: another process trains in this folder; wait for its end, or choose another folder",
+                self.0.display()
+            ))),
+            // A file system without locks has nothing to say.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+        }
+    }
+
+    /// A run without checkpoints begins again only where nothing else would be lost.
+    fn check_unstarted(&self) -> Result<(), TrainError> {
+        let rows = if self.metrics().exists() { crate::metrics::read(&self.metrics())?.len() } else { 0 };
+        if rows == 0 && !self.model().exists() {
+            return Ok(());
+        }
+        Err(TrainError::Setting(format!(
+            "{}: no such file, though the run has {rows} rows of metrics; put a checkpoint back, or train anew in \
+             another folder with: intrain train {} --out DIR",
+            self.last().display(),
+            self.config().display()
+        )))
     }
 }
 
@@ -100,7 +131,7 @@ pub struct Progress {
     pub loss: f64,
     /// Share of mistakes over this epoch so far.
     pub error: f64,
-    /// Since the run, or its resumption, began.
+    /// Over the whole run, evaluation left out.
     pub images_per_second: f64,
 }
 
@@ -131,9 +162,9 @@ pub struct Summary {
     pub steps: u64,
     /// Mean loss of an image over the last epoch.
     pub train_loss: f64,
-    /// Share of mistakes on the test images, at the end.
+    /// Share of mistakes on the test images; not a number where a run was stopped since the last evaluation.
     pub test_error: f64,
-    /// The lowest share of mistakes after an epoch.
+    /// The lowest share of mistakes after an epoch; infinite before the first.
     pub best_test_error: f64,
     /// Training speed, evaluation left out.
     pub images_per_second: f64,
@@ -165,8 +196,17 @@ pub struct Run {
     best_test_error: f64,
     metrics: MetricsFile,
     events: Events,
-    /// Seconds and images of training proper.
-    clock: (f64, u64),
+    /// Seconds and images of training proper, those before a restart included.
+    clock: Clock,
+    /// Held as long as the run lives.
+    _lock: File,
+}
+
+/// Time of training proper: loading and evaluation left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Clock {
+    pub(crate) seconds: f64,
+    pub(crate) images: u64,
 }
 
 impl Run {
@@ -188,6 +228,7 @@ impl Run {
             config.settings.seed,
             config.settings.augment(),
         )?;
+        let lock = dir.lock()?;
         atomic_write(&dir.config(), config.to_toml()?.as_bytes())?;
         let (metrics, events) = (MetricsFile::create(&dir.metrics())?, Events::create(&dir)?);
         let sums = EpochSums::default();
@@ -203,14 +244,15 @@ impl Run {
             best_test_error,
             metrics,
             events,
-            clock: (0.0, 0),
+            clock: Clock::default(),
+            _lock: lock,
         })
     }
 
-    /// Goes on from the last checkpoint of `dir`.
+    /// Goes on from the last checkpoint of `dir`. Another `max_steps` in `config` is written down there.
     ///
     /// # Errors
-    /// A checkpoint that is missing, damaged, or of another network; and as [`Run::start`].
+    /// A checkpoint that is missing, damaged, or of another run; and as [`Run::start`].
     pub fn resume(
         config: Config,
         dataset: Arc<Dataset>,
@@ -220,14 +262,24 @@ impl Run {
         let checkpoint = if dir.last().exists() { dir.last() } else { dir.best() };
         if !checkpoint.exists() {
             // The run was stopped before its first checkpoint: it begins again.
+            dir.check_unstarted()?;
             return Self::start(config, dataset, context, dir);
         }
         config.check(dataset.shape, dataset.n_classes)?;
-        let (state, tensors) = saved::read_checkpoint(&checkpoint, &config)?;
+        let lock = dir.lock()?;
+        let (state, tensors) = saved::read_checkpoint(&checkpoint, &config, &dataset)?;
+        let max_steps = config.settings.max_steps;
+        if max_steps != 0 && max_steps < state.step {
+            return Err(TrainError::Setting(format!(
+                "max_steps = {max_steps} lies behind step {}, where the run is; ask for more steps",
+                state.step
+            )));
+        }
         let mut trainer = trainer_at(&config, state.epoch, context.clone())?;
         saved::restore(&checkpoint, tensors, &mut trainer, state.step)?;
         let (metrics, mut events) = (MetricsFile::resume(&dir.metrics(), state.step)?, Events::create(&dir)?);
-        events.restarted_at(state.step)?;
+        events.restarted_at(state.step + 1)?;
+        atomic_write(&dir.config(), config.to_toml()?.as_bytes())?;
         Ok(Self {
             config,
             dataset,
@@ -239,7 +291,8 @@ impl Run {
             best_test_error: state.best_test_error,
             metrics,
             events,
-            clock: (0.0, 0),
+            clock: state.clock,
+            _lock: lock,
         })
     }
 
@@ -272,7 +325,8 @@ impl Run {
             let rate = settings.learning_rate_at(epoch);
             let began = Instant::now();
             let (outcome, updates) = self.trainer.step(&batch, rate);
-            self.clock = (self.clock.0 + began.elapsed().as_secs_f64(), self.clock.1 + batch.len() as u64);
+            self.clock.seconds += began.elapsed().as_secs_f64();
+            self.clock.images += batch.len() as u64;
             self.sums = EpochSums {
                 outcome: self.sums.outcome.and(outcome),
                 updates: self.sums.updates.and(updates),
@@ -311,7 +365,7 @@ impl Run {
             epoch,
             loss: loss / n.max(1) as f64,
             error: n_wrong as f64 / n.max(1) as f64,
-            images_per_second: self.clock.1 as f64 / self.clock.0.max(1e-9),
+            images_per_second: self.clock.images as f64 / self.clock.seconds.max(1e-9),
         }
     }
 
@@ -322,9 +376,10 @@ impl Run {
         let progress = self.progress(self.trainer.steps(), epoch);
         let updates = self.sums.updates;
         let test_error = test.n_wrong as f64 / test.n.max(1) as f64;
+        let (step, per_epoch) = (self.trainer.steps(), self.per_epoch());
         let row = Row {
-            step: self.trainer.steps(),
-            epoch: epoch + 1,
+            step,
+            epoch: u32::try_from(step / per_epoch).unwrap_or(u32::MAX),
             learning_rate: rate,
             train_loss: progress.loss,
             train_error: progress.error,
@@ -333,14 +388,16 @@ impl Run {
             dead_updates: updates.n_dead as f64 / updates.n.max(1) as f64,
             saturated_weights: updates.n_saturated as f64 / updates.n.max(1) as f64,
             images_per_second: progress.images_per_second,
-            seconds: self.clock.0,
+            seconds: self.clock.seconds,
         };
         if let Some(warning) = telemetry::warning(self.trainer.plan(), &row) {
             observer.warn(&warning);
         }
         self.metrics.append(&row)?;
         self.events.epoch(&row, &self.trainer)?;
-        self.sums = EpochSums::default();
+        if step.is_multiple_of(per_epoch) {
+            self.sums = EpochSums::default();
+        }
         if test_error < self.best_test_error {
             self.best_test_error = test_error;
             self.checkpoint(&self.dir.best())?;
@@ -356,8 +413,9 @@ impl Run {
             step: self.trainer.steps(),
             sums: self.sums,
             best_test_error: self.best_test_error,
+            clock: self.clock,
         };
-        saved::write_checkpoint(path, &self.config, &self.trainer, &state)
+        saved::write_checkpoint(path, (&self.config, &self.dataset), &self.trainer, &state)
     }
 
     fn per_epoch(&self) -> u64 {
@@ -368,7 +426,8 @@ impl Run {
         let (plan, parameters) = (self.trainer.plan(), self.trainer.parameters());
         saved::write_model(&self.dir.model(), &self.config, self.epoch, plan, parameters)?;
         let rows = crate::metrics::read(&self.dir.metrics())?;
-        let last = rows.last();
+        // A row of an earlier step would tell of other weights.
+        let last = rows.last().filter(|row| row.step == self.trainer.steps());
         let summary = Summary {
             recipe: self.config.recipe.name.clone(),
             model: self.config.model.name.clone(),
@@ -376,7 +435,7 @@ impl Run {
             seed: self.config.settings.seed,
             epochs: u32::try_from(self.trainer.steps() / self.per_epoch()).unwrap_or(u32::MAX),
             steps: self.trainer.steps(),
-            train_loss: last.map_or(f64::NAN, |row| row.train_loss),
+            train_loss: last.map_or(self.progress(0, 0).loss, |row| row.train_loss),
             test_error: last.and_then(|row| row.test_error).unwrap_or(f64::NAN),
             best_test_error: self.best_test_error,
             images_per_second: self.progress(0, 0).images_per_second,
@@ -401,13 +460,13 @@ fn trainer_at(config: &Config, epoch: u32, context: Context) -> Result<Trainer, 
     let plan = Plan::build(&config.model, &config.recipe.at_epoch(epoch), settings.batch_size)?;
     // Every format that the run will switch to, and every rate, is proven before its first step.
     let mut in_force = (config.recipe.at_epoch(epoch), plan.clone());
-    for later in epoch..settings.epochs {
+    for (later, rate) in (0..settings.epochs).zip(settings.learning_rates()).skip(epoch as usize) {
         let recipe = config.recipe.at_epoch(later);
         if recipe != in_force.0 {
             let plan = Plan::build(&config.model, &recipe, settings.batch_size)?;
             in_force = (recipe, plan);
         }
-        update::check(&in_force.1, hyper, settings.learning_rate_at(later))?;
+        update::check(&in_force.1, hyper, rate)?;
     }
     Trainer::new(plan, hyper, settings.seed, context)
 }

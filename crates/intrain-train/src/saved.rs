@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use intrain_data::Dataset;
 use intrain_model::Model;
 use intrain_nn::{BlockPlan, Parameters, Plan, Stored};
-use intrain_num::Round;
+use intrain_num::{Format, Quantizer, Round};
 use intrain_recipe::Recipe;
 
 use crate::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use crate::config::Config;
-use crate::run::EpochSums;
+use crate::run::{Clock, EpochSums};
 use crate::step::Trainer;
-use crate::update::UpdateStats;
+use crate::update::{UpdateStats, is_float};
 use crate::{ArtefactError, TrainError};
 
 /// Where a run is, besides its tensors.
@@ -24,6 +25,7 @@ pub(crate) struct State {
     pub(crate) step: u64,
     pub(crate) sums: EpochSums,
     pub(crate) best_test_error: f64,
+    pub(crate) clock: Clock,
 }
 
 /// A network that was saved: enough to evaluate it.
@@ -136,8 +138,13 @@ pub fn read_model(path: &Path) -> Result<SavedModel, TrainError> {
     let plan = Plan::build(&model, &recipe, 1)?;
     let mut by_name: BTreeMap<String, NamedTensor> =
         tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
-    let parameters =
+    let parameters: Vec<_> =
         plan.blocks.iter().map(|b| take_parameters(path, b, &mut by_name)).collect::<Result<_, _>>()?;
+    let (expected, found) = (key("weights_sha256")?, weights_sha256(&parameters));
+    if found != expected {
+        let problem = format!("its weights have the SHA-256 {found}, but {expected} were written");
+        return Err(TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem }));
+    }
     Ok(SavedModel { model, recipe, data: key("data")?, parameters })
 }
 
@@ -146,21 +153,21 @@ fn take_parameters(
     block: &BlockPlan,
     tensors: &mut BTreeMap<String, NamedTensor>,
 ) -> Result<Parameters, TrainError> {
-    let like = |n| Stored::zeros(block.weight.master, n);
-    let weight = take(path, &format!("{}.weight", block.name), &like(block.product.n_weights()), tensors)?;
+    let master = block.weight.master;
+    let weight = take(path, &format!("{}.weight", block.name), (master, block.product.n_weights()), tensors)?;
     let bias = if block.product.bias {
-        Some(take(path, &format!("{}.bias", block.name), &like(block.product.output.c), tensors)?)
+        Some(take(path, &format!("{}.bias", block.name), (master, block.product.output.c), tensors)?)
     } else {
         None
     };
     Ok(Parameters { weight, bias })
 }
 
-/// The tensor of that name, in the type and length of `like`.
+/// The tensor of that name, in the type and range of a quantizer, of that length.
 fn take(
     path: &Path,
     name: &str,
-    like: &Stored,
+    (quantizer, len): (Quantizer, usize),
     tensors: &mut BTreeMap<String, NamedTensor>,
 ) -> Result<Stored, TrainError> {
     let damaged =
@@ -168,17 +175,30 @@ fn take(
     let tensor = tensors
         .remove(name)
         .ok_or_else(|| damaged(format!("there is no tensor '{name}'; it belongs to another network")))?;
+    let like = Stored::zeros(quantizer, 0);
     let found = stored(tensor.data)
-        .filter(|s| std::mem::discriminant(s) == std::mem::discriminant(like) && s.len() == like.len());
-    found.ok_or_else(|| {
+        .filter(|s| std::mem::discriminant(s) == std::mem::discriminant(&like) && s.len() == len);
+    let found = found.ok_or_else(|| {
         damaged(format!("tensor '{name}' has another type or length; it belongs to another network"))
-    })
+    })?;
+    let format = quantizer.format;
+    // The proofs of all sums rest on this range.
+    let outside = |i: &usize| !(format.min()..=format.max()).contains(&found.payload(*i));
+    match (0..len).find(outside).filter(|_| format != Format::Float32) {
+        Some(i) => Err(damaged(format!(
+            "element {i} of tensor '{name}' is {}, outside {}..={} of {format}",
+            found.payload(i),
+            format.min(),
+            format.max()
+        ))),
+        None => Ok(found),
+    }
 }
 
 /// Writes a checkpoint in place of the one that was there.
 pub(crate) fn write_checkpoint(
     path: &Path,
-    config: &Config,
+    (config, dataset): (&Config, &Dataset),
     trainer: &Trainer,
     state: &State,
 ) -> Result<(), TrainError> {
@@ -187,7 +207,8 @@ pub(crate) fn write_checkpoint(
     let header = [
         ("recipe_sha256", config.recipe.sha256()),
         ("model_sha256", config.model.sha256()),
-        ("seed", config.settings.seed.to_string()),
+        ("data_sha256", dataset.fingerprint()),
+        ("settings", settings_table(config)?.to_string()),
         ("epoch", state.epoch.to_string()),
         ("step", state.step.to_string()),
         ("loss", float(outcome.loss)),
@@ -197,6 +218,8 @@ pub(crate) fn write_checkpoint(
         ("n_saturated", updates.n_saturated.to_string()),
         ("n_updates", updates.n.to_string()),
         ("best_test_error", float(state.best_test_error)),
+        ("seconds", float(state.clock.seconds)),
+        ("images", state.clock.images.to_string()),
     ];
     let mut tensors = parameter_tensors(trainer.plan(), trainer.parameters());
     for (block, momentum) in trainer.plan().blocks.iter().zip(trainer.optimizer().momentum()) {
@@ -212,22 +235,41 @@ pub(crate) fn write_checkpoint(
     Ok(())
 }
 
-/// Reads a checkpoint of the run that `config` describes.
-pub(crate) fn read_checkpoint(path: &Path, config: &Config) -> Result<(State, Vec<NamedTensor>), TrainError> {
+fn settings_table(config: &Config) -> Result<toml::Table, TrainError> {
+    toml::Table::try_from(&config.settings).map_err(|e| TrainError::Setting(e.to_string()))
+}
+
+/// Reads a checkpoint of the run that `config` describes, on its data.
+pub(crate) fn read_checkpoint(
+    path: &Path,
+    config: &Config,
+    dataset: &Dataset,
+) -> Result<(State, Vec<NamedTensor>), TrainError> {
     let Checkpoint { header, tensors } = checkpoint::read(path)?;
     let damaged =
         |problem: String| TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem });
     let text = |key: &str| header.get(key).ok_or_else(|| damaged(format!("'{key}' is not in its header")));
-    for (key, expected) in
-        [("model_sha256", config.model.sha256()), ("recipe_sha256", config.recipe.sha256())]
-    {
+    for (key, expected) in [
+        ("model_sha256", config.model.sha256()),
+        ("recipe_sha256", config.recipe.sha256()),
+        ("data_sha256", dataset.fingerprint()),
+    ] {
         if *text(key)? != expected {
             let what = key.trim_end_matches("_sha256");
             return Err(TrainError::Setting(format!(
-                "{}: it belongs to another {what}; resume it in the run folder that it came from",
+                "{}: it belongs to another {what}; resume it in the run folder that it came from, on the same data",
                 path.display()
             )));
         }
+    }
+    let settings: toml::Table = text("settings")?
+        .parse()
+        .map_err(|_| damaged("'settings' in its header are not settings".to_owned()))?;
+    if let Some(difference) = config.settings.difference(&settings) {
+        return Err(TrainError::Setting(format!(
+            "{}: it belongs to another run: {difference}; put config.toml back as it was, or start a new run",
+            path.display()
+        )));
     }
     let number = |key: &str| -> Result<u64, TrainError> {
         text(key)?.parse().map_err(|_| damaged(format!("'{key}' in its header is not a number")))
@@ -237,14 +279,6 @@ pub(crate) fn read_checkpoint(path: &Path, config: &Config) -> Result<(State, Ve
             .map_err(|_| damaged(format!("'{key}' in its header is not a number")))?;
         Ok(f64::from_bits(bits))
     };
-    if number("seed")? != config.settings.seed {
-        return Err(TrainError::Setting(format!(
-            "{}: it belongs to seed {}, not {}",
-            path.display(),
-            number("seed")?,
-            config.settings.seed
-        )));
-    }
     let small = |key: &str| number(key).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     let outcome = intrain_nn::Outcome { loss: float("loss")?, n_wrong: small("n_wrong")?, n: small("n")? };
     let updates = UpdateStats {
@@ -258,6 +292,7 @@ pub(crate) fn read_checkpoint(path: &Path, config: &Config) -> Result<(State, Ve
         step: number("step")?,
         sums: EpochSums { outcome, updates },
         best_test_error: float("best_test_error")?,
+        clock: Clock { seconds: float("seconds")?, images: number("images")? },
     };
     Ok((state, tensors))
 }
@@ -277,7 +312,8 @@ pub(crate) fn restore(
         *parameters = take_parameters(path, block, &mut by_name)?;
         for (part, stored) in ["weight", "bias"].iter().zip(momentum) {
             if let Some(stored) = stored {
-                *stored = take(path, &format!("{}.{part}.momentum", block.name), stored, &mut by_name)?;
+                let like = (if is_float(block) { Quantizer::FLOAT } else { block.momentum }, stored.len());
+                *stored = take(path, &format!("{}.{part}.momentum", block.name), like, &mut by_name)?;
             }
         }
     }

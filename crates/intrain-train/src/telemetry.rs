@@ -1,6 +1,5 @@
 //! What a run shows of itself: TensorBoard events, warnings with cause and remedy, the report.
 
-use intrain_nn::plan::Promise;
 use intrain_nn::{Plan, Stored};
 use intrain_num::{Quantizer, Round};
 
@@ -118,10 +117,7 @@ pub fn plan_table(plan: &Plan) -> Table {
         let (bound, bits) = o
             .sum
             .map_or((String::new(), String::new()), |s| (s.bound.to_string(), s.width_bits().to_string()));
-        let arithmetic = match o.promise {
-            Promise::SameBits => "integer",
-            Promise::SameOnOneMachine => "float",
-        };
+        let arithmetic = if o.float { "float" } else { "integer" };
         vec![o.layer, o.name.to_owned(), o.format, arithmetic.to_owned(), bound, bits, size(o.bytes)]
     };
     Table {

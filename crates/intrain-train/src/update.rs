@@ -127,14 +127,26 @@ impl Optimizer {
     }
 }
 
-fn is_float(block: &BlockPlan) -> bool {
+/// Whether a block's weights are floats.
+pub(crate) fn is_float(block: &BlockPlan) -> bool {
     block.weight.master.format == Format::Float32
 }
 
-/// The one quantizer that rounds an update: the first of the rows gradient, momentum (where there is any), update.
+/// The one quantizer that rounds an update, and the purpose of its random words: the first of the rows gradient,
+/// momentum (where there is any), update that is not exact, else master.
+fn rounding(block: &BlockPlan, hyper: Hyper) -> (Quantizer, Purpose) {
+    let momentum = (block.momentum, Purpose::Momentum);
+    let rows = [
+        Some((block.gradient, Purpose::Gradient)),
+        (hyper.momentum > 0.0).then_some(momentum),
+        Some((block.update, Purpose::Update)),
+    ];
+    let first = rows.into_iter().flatten().find(|(row, _)| row.format.is_quantized());
+    first.unwrap_or((block.weight.master, Purpose::Master))
+}
+
 fn rounding_row(block: &BlockPlan, hyper: Hyper) -> Quantizer {
-    let rows = [Some(block.gradient), (hyper.momentum > 0.0).then_some(block.momentum), Some(block.update)];
-    rows.into_iter().flatten().find(|q| q.format.is_quantized()).unwrap_or(block.weight.master)
+    rounding(block, hyper).0
 }
 
 /// The rate of a gradient that is a sum over the batch.
@@ -294,14 +306,8 @@ impl Station<'_> {
         }
     }
 
-    fn stream(&self, row: Quantizer, key: StepKey) -> Option<Stream> {
-        let purpose = if self.block.gradient.format.is_quantized() {
-            Purpose::Gradient
-        } else if self.hyper.momentum > 0.0 {
-            Purpose::Momentum
-        } else {
-            Purpose::Update
-        };
+    fn stream(&self, key: StepKey) -> Option<Stream> {
+        let (row, purpose) = rounding(self.block, self.hyper);
         row.round.is_stochastic().then(|| Stream::new(key.seed, purpose, self.block.index, key.step))
     }
 
@@ -332,7 +338,7 @@ impl Station<'_> {
             (row.format.min(), row.format.max())
         };
         let (before, master_min, master_max) = self.limits();
-        let stream = self.stream(row, key);
+        let stream = self.stream(key);
         let each = Each {
             isa: self.isa,
             multiplier: rate.mantissa,
@@ -367,7 +373,7 @@ impl Station<'_> {
         key: StepKey,
     ) -> UpdateStats {
         let row = rounding_row(self.block, self.hyper);
-        let stream = self.stream(row, key);
+        let stream = self.stream(key);
         let terms = Terms::new(self.block, self.hyper, self.rate, self.rate_of_sum, part);
         let shift = terms.frac_bits - row.format.frac_bits();
         let (before, min, max) = self.limits();
@@ -502,13 +508,13 @@ mod tests {
 
     use super::*;
 
-    /// A gradient that sums over 2^26 pixels of 16-bit operands needs 58 bits: six are left for the rate.
+    /// A gradient that sums over 2^28 pixels of 15-bit and 16-bit operands needs 58 bits: six are left for the rate.
     #[test]
     fn products_of_gradient_and_rate_fit_64_bits() {
         let model = Model::from_toml(
             r#"
             name = "large"
-            input = { h = 1024, w = 1024, c = 1, pixels = "x/256" }
+            input = { h = 2048, w = 2048, c = 1, pixels = "x/256" }
             layer = [
                 { name = "conv1", kind = "conv", out = 1, kernel = 1 },
                 { name = "pool1", kind = "max-pool", size = 8, stride = 8 },

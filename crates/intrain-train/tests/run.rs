@@ -289,20 +289,69 @@ fn a_checkpoint_of_another_run_is_refused() {
     let mut other_model = ours.clone();
     other_model.model.layers[2].name = "rectifier".to_owned();
     for (other, part) in [
-        (config(&recipe, &["seed=2"]), "belongs to seed 1, not 2"),
+        (config(&recipe, &["seed=2"]), "belongs to another run: seed was 1 and is 2 now"),
+        (config(&recipe, &["learning_rate=4"]), "learning_rate was 8.0 and is 4.0 now"),
+        (config(&recipe, &["max_steps=2"]), "max_steps = 2 lies behind step 3"),
         (config(&preset("wage:2-8-8-6").unwrap(), &[]), "belongs to another recipe"),
         (other_model, "belongs to another model"),
     ] {
         let error = resume(&other, &dir, context(Isa::best(), 1)).map(|_| ()).unwrap_err();
         let message = error.to_string();
-        assert!(message.contains("last.ckpt") && message.contains(part), "{message}");
+        assert!(message.contains(part), "{message}");
     }
-    // Momentum that the checkpoint does not hold.
-    let gupta = preset("gupta").unwrap();
-    let dir = folder.path().join("without");
-    train(start(&config(&gupta, &["momentum=0"]), &dir, context(Isa::best(), 1)), Some(3));
-    let error = resume(&config(&gupta, &[]), &dir, context(Isa::best(), 1)).map(|_| ()).unwrap_err();
-    assert!(error.to_string().contains("no tensor 'conv1.weight.momentum'"), "{error}");
+    let mut data = (**DIGITS).clone();
+    data.train.labels.swap(0, 1);
+    let run = Run::resume(ours, Arc::new(data), context(Isa::best(), 1), RunDir(dir));
+    let message = run.map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("last.ckpt: it belongs to another data"), "{message}");
+}
+
+#[test]
+fn a_folder_holds_one_run_and_one_process() {
+    let config = config(&preset("wage").unwrap(), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let run = start(&config, &dir, context(Isa::best(), 1)).unwrap();
+    let message = resume(&config, &dir, context(Isa::best(), 1)).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("another process trains in this folder"), "{message}");
+    let whole = train(Ok(run), None);
+
+    // Whatever is left of a run, no other begins there.
+    fs::remove_dir_all(dir.join("checkpoints")).unwrap();
+    fs::create_dir(dir.join("checkpoints")).unwrap();
+    let metrics = fs::read(dir.join("metrics.csv")).unwrap();
+    let message = resume(&config, &dir, context(Isa::best(), 1)).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("last.ckpt: no such file, though the run has 3 rows of metrics"), "{message}");
+    fs::remove_file(dir.join("config.toml")).unwrap();
+    let message = start(&config, &dir, context(Isa::best(), 1)).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("metrics.csv: there is a run already"), "{message}");
+    assert_eq!(fs::read(dir.join("metrics.csv")).unwrap(), metrics);
+
+    // A flipped bit of a weight in the trained model.
+    let model = dir.join("model.safetensors");
+    assert_eq!(saved::weights_sha256(&saved::read_model(&model).unwrap().parameters), whole.weights_sha256);
+    let mut bytes = fs::read(&model).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&model, bytes).unwrap();
+    let message = saved::read_model(&model).unwrap_err().to_string();
+    assert!(message.contains("model.safetensors: damaged: its weights have the SHA-256"), "{message}");
+}
+
+#[test]
+fn a_run_that_was_stopped_tells_of_no_other_weights() {
+    let config = config(&preset("wage").unwrap(), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let stopped = train(start(&config, &dir, context(Isa::best(), 1)), Some(EPOCH + 3));
+    assert!(stopped.test_error.is_nan() && stopped.best_test_error < 1.0);
+    assert!(stopped.train_loss.is_finite());
+    let rows_before = metrics::read(&RunDir(dir.clone()).metrics()).unwrap();
+    let whole = train(resume(&config, &dir, context(Isa::best(), 1)), None);
+    assert!(whole.test_error <= 1.0);
+    let seconds: Vec<f64> =
+        metrics::read(&RunDir(dir).metrics()).unwrap().iter().map(|row| row.seconds).collect();
+    assert_eq!(seconds[0], rows_before[0].seconds);
+    assert!(seconds.is_sorted(), "time goes on: {seconds:?}");
 }
 
 #[test]

@@ -98,22 +98,22 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "D")]
     pub(crate) data: Option<String>,
     /// Passes over the training images [default: the paper's, where there is one]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) epochs: Option<u32>,
     /// Stop after so many steps, where that is earlier
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1 << 62))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..1 << 62))]
     pub(crate) max_steps: Option<u64>,
     /// Images in a step [default: the paper's, where there is one]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch_size: Option<u32>,
     /// Learning rate at the start [default: the paper's, where there is one]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(crate) lr: Option<f64>,
     /// Seed of every random bit [default: 1]
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(..1 << 63))]
+    #[arg(long, value_name = "S", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..1 << 63))]
     pub(crate) seed: Option<u64>,
     /// Threads; they change no bit of an integer network [default: one per CPU]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Instruction set of the kernels; it changes no bit of an integer network [default: the best that this CPU has]
     #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
@@ -143,7 +143,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"])]
     pub(crate) split: String,
     /// Threads [default: one per CPU]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Instruction set of the kernels [default: the best that this CPU has]
     #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
@@ -205,7 +205,7 @@ pub(crate) struct QuantizeArgs {
     #[arg(long, value_name = "O", default_value = "saturate")]
     pub(crate) overflow: String,
     /// Seed of the random bits of a stochastic rounding
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// Write payload * step, in the shape and type of the input (float64 for integers)
     #[arg(long, value_name = "OUT.npy")]

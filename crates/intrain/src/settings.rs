@@ -28,7 +28,7 @@ pub(crate) fn data_folders() -> DataFolders {
 /// A file, a key, a value or a data set that is wrong.
 pub(crate) fn resolve_with_data(args: &TrainArgs) -> anyhow::Result<(Config, Arc<Dataset>)> {
     let (keys, sets) = keys(args)?;
-    let dataset = Arc::new(data::load(&Config::data_name(&keys), &data_folders())?);
+    let dataset = Arc::new(data::load(&Config::data_name(&keys)?, &data_folders())?);
     let config = Config::resolve(keys, &sets, dataset.shape, dataset.n_classes)?;
     Ok((config, dataset))
 }
@@ -39,7 +39,7 @@ pub(crate) fn resolve_with_data(args: &TrainArgs) -> anyhow::Result<(Config, Arc
 /// As [`resolve_with_data`].
 pub(crate) fn resolve(args: &TrainArgs) -> anyhow::Result<Config> {
     let (keys, sets) = keys(args)?;
-    let (shape, n_classes) = data_shape(&Config::data_name(&keys))?;
+    let (shape, n_classes) = data_shape(&Config::data_name(&keys)?)?;
     Ok(Config::resolve(keys, &sets, shape, n_classes)?)
 }
 

@@ -342,7 +342,33 @@ fn gradient_sum(block: &BlockPlan, batch_size: usize) -> Sum {
     Sum::of_products(pixels as u64, block.input_operand.magnitude(), block.error_operand.magnitude(), 0)
 }
 
+/// Bound: what is laid out for a product is addressed in 32 bits.
+fn check_addresses(block: &BlockPlan, batch_size: usize) -> Result<(), PlanError> {
+    let p = &block.product;
+    let padded = |side: usize| side as u128 + 2 * (p.pad + p.kernel) as u128;
+    // An error lies `stride` pixels apart, with a kernel's zeros around it.
+    let image = (padded(p.input.h) + p.stride as u128)
+        * (padded(p.input.w) + p.stride as u128)
+        * p.input.c.max(p.output.c) as u128;
+    // A linear layer's image is the batch.
+    let batch = (batch_size * p.input.c.max(p.output.c)) as u128;
+    let sizes = [
+        ("weights", p.fan_in() as u128 * p.output.c as u128, "make it smaller"),
+        ("bytes in a padded image", 4 * image, "use smaller images"),
+        ("elements in a batch", if p.kind == ProductKind::Linear { batch } else { 0 }, "use a smaller batch"),
+    ];
+    let limit = u128::from(u32::MAX);
+    match sizes.into_iter().find(|(_, n, _)| *n > limit) {
+        None => Ok(()),
+        Some((what, n, remedy)) => {
+            let reason = format!("it has {n} {what} and {limit} can be addressed; {remedy}");
+            Err(PlanError::Layer { layer: block.name.clone(), reason })
+        }
+    }
+}
+
 fn prove(block: &mut BlockPlan, batch_size: usize) -> Result<(), PlanError> {
+    check_addresses(block, batch_size)?;
     if block.weight.master.format == Format::Float32 {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use super::{Arithmetic, BlockPlan, Plan, ProductKind};
 pub enum Promise {
     /// The same bits on every machine, at any thread count, with any kernel.
     SameBits,
-    /// Float: the same for any thread count and on any restart on one machine.
+    /// Computed in float, or from a float: the same for any thread count and on any restart on one machine.
     SameOnOneMachine,
 }
 
@@ -24,7 +24,9 @@ pub struct Operation {
     pub name: &'static str,
     /// In which format the result is.
     pub format: String,
-    /// Which promise holds.
+    /// Whether it is computed in float.
+    pub float: bool,
+    /// Which promise holds for its result, where the stored weights are the same.
     pub promise: Promise,
     /// Largest magnitude of the sum and the bits it needs, for products.
     pub sum: Option<Sum>,
@@ -58,13 +60,18 @@ impl Plan {
         for block in self.blocks.iter().rev() {
             self.backward_rows(block, float, &mut rows);
         }
+        // Whatever follows a float comes from it.
+        let first_float = rows.iter().position(|row| row.float).unwrap_or(rows.len());
+        for row in &mut rows[first_float..] {
+            row.promise = Promise::SameOnOneMachine;
+        }
         rows
     }
 
     /// Operations that are computed in float.
     #[must_use]
     pub fn float_operations(&self) -> Vec<Operation> {
-        self.operations().into_iter().filter(|o| o.promise == Promise::SameOnOneMachine).collect()
+        self.operations().into_iter().filter(|o| o.float).collect()
     }
 
     fn row(
@@ -75,8 +82,8 @@ impl Plan {
         float: bool,
         sum: Option<Sum>,
     ) -> Operation {
-        let promise = if float { Promise::SameOnOneMachine } else { Promise::SameBits };
-        Operation { layer: layer.to_owned(), name, format, promise, sum: sum.filter(|_| !float), bytes: 0 }
+        let sum = sum.filter(|_| !float);
+        Operation { layer: layer.to_owned(), name, format, float, promise: Promise::SameBits, sum, bytes: 0 }
     }
 
     fn forward_rows(&self, block: &BlockPlan, float: bool, rows: &mut Vec<Operation>) {

@@ -37,7 +37,7 @@ fn fetch(name: &str, output: &Output) -> anyhow::Result<()> {
     let mut display = Download::default();
     let folder = data::fetch(name, &data_folders(), &mut |progress| display.show(progress))?;
     let text = format!("{name} is in {}", folder.display());
-    Ok(output.finish(&text, &json!({"data": name, "folder": folder}))?)
+    Ok(output.finish(&text, &json!({"data": name, "folder": folder.display().to_string()}))?)
 }
 
 fn info(name: &str, output: &Output) -> anyhow::Result<()> {

@@ -70,11 +70,8 @@ impl Memory {
     }
 }
 
-const fn arithmetic(promise: Promise) -> &'static str {
-    match promise {
-        Promise::SameBits => "integer",
-        Promise::SameOnOneMachine => "float",
-    }
+const fn arithmetic(operation: &Operation) -> &'static str {
+    if operation.float { "float" } else { "integer" }
 }
 
 fn rows(operations: &[Operation]) -> String {
@@ -85,7 +82,7 @@ fn rows(operations: &[Operation]) -> String {
             o.layer.clone(),
             o.name.to_owned(),
             o.format.clone(),
-            arithmetic(o.promise).to_owned(),
+            arithmetic(o).to_owned(),
             bound,
             bits,
             size(o.bytes),
@@ -122,15 +119,19 @@ fn float_operations(plan: &Plan) -> String {
         float.iter().map(|o| format!("{} of {}", o.name, o.layer)).collect::<Vec<_>>().join(", ")
     };
     format!(
-        "in float: {names}; the same for any number of threads and on any restart on one machine, but another \
-         instruction set may differ in the last bits"
+        "in float: {names}; the results from there on are the same for any number of threads and on any restart on one \
+         machine, but another instruction set may differ in the last bits"
     )
 }
 
 fn object(config: &Config, plan: &Plan, operations: &[Operation], memory: &Memory) -> serde_json::Value {
     let operation = |o: &Operation| {
         json!({
-            "layer": o.layer, "operation": o.name, "format": o.format, "arithmetic": arithmetic(o.promise),
+            "layer": o.layer, "operation": o.name, "format": o.format, "arithmetic": arithmetic(o),
+            "same_on": match o.promise {
+                Promise::SameBits => "every machine",
+                Promise::SameOnOneMachine => "one machine",
+            },
             // A bound may have up to 128 bits, which no JSON number holds.
             "sum_bound": o.sum.map(|sum| sum.bound.to_string()), "sum_bits": o.sum.map(|sum| sum.width_bits()),
             "bytes": o.bytes,

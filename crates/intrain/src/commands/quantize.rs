@@ -1,5 +1,6 @@
 //! `intrain quantize`: an array through a quantizer, and what that cost.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use intrain::array::{self, Array, Values};
@@ -58,15 +59,17 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
             ),
         ));
     }
+    // A path that is no UTF-8 can't be in JSON as it is.
+    let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let object = json!({
-        "file": args.input, "n": s.n, "shape": array.layout.shape, "type": array.values.type_name(),
+        "file": args.input.display().to_string(), "n": s.n, "shape": array.layout.shape, "type": array.values.type_name(),
         "quantizer": quantizer.to_string(), "seed": args.seed,
         "step_log2": -quantizer.format.frac_bits(), "scale_log2": measured.scale_log2,
         "bias": s.bias, "mse": s.mse, "error_max": s.error_max,
         "saturated": s.saturated, "saturated_share": s.share(s.saturated),
         "zeros": s.zeros, "zeros_share": s.share(s.zeros), "ties": s.ties, "infinite": s.infinite,
         "payload_min": s.payload_min, "payload_max": s.payload_max,
-        "out": args.out, "payload": args.payload, "inexact": n_inexact,
+        "out": text(&args.out), "payload": text(&args.payload), "inexact": n_inexact,
     });
     output.finish(&facts(&lines), &object)?;
     Ok(ExitCode::SUCCESS)

@@ -61,7 +61,7 @@ fn check(file: &Path, output: &Output) -> anyhow::Result<()> {
         text.push_str("\n  warning: ");
         text.push_str(warning);
     }
-    let object = json!({"file": file, "name": recipe.name, "sha256": recipe.sha256(), "warnings": warnings});
+    let object = json!({"file": file.display().to_string(), "name": recipe.name, "sha256": recipe.sha256(), "warnings": warnings});
     Ok(output.finish(&text, &object)?)
 }
 

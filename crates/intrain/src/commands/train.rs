@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use intrain::data::{self, Dataset};
+use intrain::train::TrainError;
 use intrain::train::config::Config;
 use intrain::train::run::{Run, RunDir, Summary};
-use intrain::train::{TrainError, atomic_write};
 use serde_json::json;
 
 use crate::args::TrainArgs;
@@ -73,7 +73,7 @@ fn start(
     Ok(started?)
 }
 
-/// The configuration and data of a run to go on with; another end of it is written down first.
+/// The configuration and data of a run to go on with, perhaps to another end.
 fn reopen(folder: &Path, max_steps: Option<u64>) -> anyhow::Result<(Config, Arc<Dataset>, RunDir)> {
     let dir = RunDir(folder.to_owned());
     let path = dir.config();
@@ -81,17 +81,14 @@ fn reopen(folder: &Path, max_steps: Option<u64>) -> anyhow::Result<(Config, Arc<
         .map_err(|e| Usage(format!("{}: cannot read: {e}; name the folder of a run", path.display())))?;
     let in_file = |e: TrainError| Usage(format!("{}: {e}", path.display()));
     let mut config = Config::from_toml(&text).map_err(in_file)?;
-    if let Some(max_steps) = max_steps {
-        config.settings.max_steps = max_steps;
-        atomic_write(&path, config.to_toml()?.as_bytes())?;
-    }
+    config.settings.max_steps = max_steps.unwrap_or(config.settings.max_steps);
     let dataset = data::load(&config.data, &data_folders())?;
     Ok((config, Arc::new(dataset), dir))
 }
 
 fn text(s: &Summary) -> String {
     facts(&[
-        ("test error", format!("{} (best {})", percent(s.test_error), percent(s.best_test_error))),
+        ("test error", test_error(s)),
         ("train loss", format!("{:.4}", s.train_loss)),
         ("steps", format!("{} in {} epochs", grouped(s.steps), s.epochs)),
         ("speed", speed(s.images_per_second)),
@@ -100,11 +97,23 @@ fn text(s: &Summary) -> String {
     ])
 }
 
+fn test_error(s: &Summary) -> String {
+    let best = if s.best_test_error.is_finite() {
+        format!("best {}", percent(s.best_test_error))
+    } else {
+        "none before".to_owned()
+    };
+    if s.test_error.is_nan() {
+        return format!("not evaluated after the last step ({best})");
+    }
+    format!("{} ({best})", percent(s.test_error))
+}
+
 fn object(s: &Summary) -> serde_json::Value {
     json!({
         "recipe": s.recipe, "model": s.model, "data": s.data, "seed": s.seed, "epochs": s.epochs, "steps": s.steps,
         "train_loss": s.train_loss, "test_error": s.test_error, "best_test_error": s.best_test_error,
-        "images_per_second": s.images_per_second, "weights_sha256": s.weights_sha256, "run_dir": s.run_dir,
+        "images_per_second": s.images_per_second, "weights_sha256": s.weights_sha256, "run_dir": s.run_dir.display().to_string(),
         "interrupted": s.interrupted,
     })
 }
