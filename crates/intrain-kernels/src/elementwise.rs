@@ -73,7 +73,7 @@ pub trait Integer: Copy + Default + Ord + Into<i64> + sealed::Sealed {
     fn to_i32(self) -> i32;
     /// A lane of 32 bits as a value. Bound: the lane fits.
     fn from_i32(lane: i32) -> Self;
-    /// A lane of 64 bits as a value. Bound: the lane fits.
+    /// A lane of 64 bits as a value, modulo `2^BITS`.
     fn from_i64(lane: i64) -> Self;
 }
 

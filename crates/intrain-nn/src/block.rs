@@ -4,6 +4,8 @@
 //! are order-free, so the number of threads cannot change a bit.
 #![deny(clippy::float_arithmetic)]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use intrain_kernels::Isa;
 use intrain_kernels::requantize::{TRACE_INSIDE, TRACE_RELU};
 use intrain_num::random::{Purpose, Stream};
@@ -11,10 +13,11 @@ use intrain_num::scale::round_log2;
 use intrain_num::{Scale, Surrogate};
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Cut, FinishItem, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Mode};
 use crate::network::StepKey;
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, ProductKind};
+use crate::threads;
 
 /// Rows of a linear layer's batch that one thread takes at a time: about 32, and as many items as threads share evenly.
 pub(crate) fn linear_rows(batch_size: usize) -> usize {
@@ -61,6 +64,8 @@ pub(crate) struct Block<C: Carrier> {
     pub(crate) trace: Vec<u8>,
     pub(crate) gradient: Gradient,
     pub(crate) bias_gradient: Option<Gradient>,
+    /// Whether a sum of errors was once too large for the narrow type.
+    is_wide: bool,
 }
 
 impl<C: Carrier> Block<C> {
@@ -76,11 +81,19 @@ impl<C: Carrier> Block<C> {
             trace: vec![],
             gradient,
             bias_gradient: None,
+            is_wide: false,
         }
     }
 
     /// `n` images from `input` payloads to this block's output.
-    pub(crate) fn forward(&mut self, isa: Isa, input: &[C::Payload], n: usize, mode: Mode) {
+    pub(crate) fn forward(
+        &mut self,
+        isa: Isa,
+        input: &[C::Payload],
+        n: usize,
+        mode: Mode,
+        scratches: &mut [C::Scratch],
+    ) {
         let Items { input: item_in, product: item_product, output: item_out } = self.items;
         let len = n * self.plan.output.len();
         let (payload_len, sums_len) = if self.plan.has_exact_output() { (0, len) } else { (len, 0) };
@@ -91,33 +104,19 @@ impl<C: Carrier> Block<C> {
         let (plan, product) = (&self.plan, &self.product);
         let payloads = Chunks::new(&mut self.payload, item_out);
         let sums = Chunks::new(&mut self.sums, item_out);
-        let work: Vec<_> = input
-            .chunks(item_in)
-            .zip(payloads)
-            .zip(sums)
-            .zip(self.trace.chunks_mut(item_out))
-            .enumerate()
-            .collect();
-        work.into_par_iter().for_each_init(
-            C::Scratch::default,
-            |scratch, (i, (((input, payload), sums), trace))| {
-                C::forward(isa, plan, product, input, scratch);
-                let (first_product, first_output) = ((i * item_product) as u64, (i * item_out) as u64);
-                C::finish(
-                    isa,
-                    plan,
-                    FinishItem { first_product, first_output, payload, sums, trace },
-                    scratch,
-                    mode,
-                );
-            },
-        );
+        let outputs = payloads.zip(sums).zip(self.trace.chunks_mut(item_out));
+        let items = input.chunks(item_in).zip(outputs).enumerate();
+        threads::for_each(scratches, items, |scratch, (i, (input, ((payload, sums), trace)))| {
+            C::forward(isa, plan, product, input, scratch);
+            let (first_product, first_output) = ((i * item_product) as u64, (i * item_out) as u64);
+            let item = FinishItem { first_product, first_output, payload, sums, trace };
+            C::finish(isa, plan, item, scratch, mode);
+        });
     }
 
     /// Errors at the block's output become errors at its product, where a pooling lies between.
     pub(crate) fn unpool(&self, isa: Isa, error: &[C::Payload], out: &mut Vec<C::Payload>) {
         let (item_out, item_product) = (self.plan.output.len(), self.plan.product.output.len());
-        out.clear();
         out.resize(error.len() / item_out * item_product, C::Payload::default());
         out.par_chunks_mut(item_product)
             .zip(error.par_chunks(item_out))
@@ -126,8 +125,14 @@ impl<C: Carrier> Block<C> {
     }
 
     /// The gradients from the activations that entered and the errors at the product.
-    pub(crate) fn learn(&mut self, isa: Isa, input: &[C::Payload], error: &[C::Payload]) {
-        C::gradient(isa, &self.plan, &mut self.product, input, error, &mut self.gradient);
+    pub(crate) fn learn(
+        &mut self,
+        isa: Isa,
+        input: &[C::Payload],
+        error: &[C::Payload],
+        scratches: &mut [C::Scratch],
+    ) {
+        C::gradient(isa, &self.plan, &mut self.product, (input, error), &mut self.gradient, scratches);
         self.bias_gradient = self.plan.product.bias.then(|| C::bias_gradient(&self.plan, error));
     }
 
@@ -140,8 +145,32 @@ impl<C: Carrier> Block<C> {
         key: StepKey,
         buffers: &mut Buffers<C>,
     ) {
-        let before = &previous.plan;
-        let mask = match before.activation.surrogate {
+        let mut cut = self.cut_behind(&previous.plan, key);
+        let Items { input: item_in, product: item_product, .. } = self.items;
+        C::prepare_error(isa, &self.plan, &mut self.product, error);
+        let Buffers { error: out, narrow, wide, scratches } = buffers;
+        out.resize(previous.trace.len(), C::Payload::default());
+        if cut.quantizer.scale == Scale::Shift {
+            let tensor = (error, &previous.trace[..]);
+            self.is_wide =
+                self.is_wide || !self.cut_by_largest(isa, &mut cut, tensor, narrow, scratches, out);
+            if self.is_wide {
+                let fits = self.cut_by_largest(isa, &mut cut, tensor, wide, scratches, out);
+                debug_assert!(fits, "a sum fits the type of sums");
+            }
+            return;
+        }
+        let ends = out.chunks_mut(item_in).zip(previous.trace.chunks(item_in));
+        let items = error.chunks(item_product).zip(ends).enumerate();
+        threads::for_each(scratches, items, |scratch, (i, (error, (out, trace)))| {
+            C::error(isa, &self.plan, &self.product, error, scratch);
+            C::Sum::cut(isa, &cut, C::sums(scratch), trace, (i * item_in) as u64, out);
+        });
+    }
+
+    /// How error sums are cut to the errors at the output of the block `before`; a shift by size is still to come.
+    fn cut_behind(&self, before: &BlockPlan, key: StepKey) -> Cut {
+        let inside = match before.activation.surrogate {
             Surrogate::Clipped => TRACE_INSIDE,
             Surrogate::StraightThrough => 0,
         };
@@ -153,60 +182,66 @@ impl<C: Carrier> Block<C> {
         };
         let stream = Stream::new(key.seed, purpose, layer, key.step);
         let frac_bits = self.plan.error_operand.frac_bits + self.plan.weight.operand.frac_bits;
-        let mut cut = Cut { quantizer, shift: frac_bits - quantizer.format.frac_bits(), stream };
+        let shift = frac_bits - quantizer.format.frac_bits();
+        Cut { quantizer, shift, mask: inside | TRACE_RELU, stream }
+    }
+
+    /// Two passes, as the largest magnitude of the whole tensor must be known before the first element is cut: the
+    /// product leaves its sums in `kept`, then they are cut. False, and nothing cut, where a sum did not fit there.
+    fn cut_by_largest<K: Kept<C>>(
+        &self,
+        isa: Isa,
+        cut: &mut Cut,
+        (error, trace): (&[C::Payload], &[u8]),
+        kept: &mut Vec<K>,
+        scratches: &mut [C::Scratch],
+        out: &mut [C::Payload],
+    ) -> bool {
         let Items { input: item_in, product: item_product, .. } = self.items;
-        let n = error.len() / self.plan.product.output.len();
-        C::prepare_error(isa, &self.plan, &mut self.product, error);
-        buffers.error.resize(n * self.plan.product.input.len(), C::Payload::default());
-        if quantizer.scale == Scale::Shift {
-            // Two passes: the largest magnitude of the whole tensor must be known before the first element is cut.
-            buffers.sums.resize(n * self.plan.product.input.len(), C::Sum::default());
-            let max = error
-                .par_chunks(item_product)
-                .zip(buffers.sums.par_chunks_mut(item_in))
-                .zip(previous.trace.par_chunks(item_in))
-                .map_init(C::Scratch::default, |scratch, ((error, sums), trace)| {
-                    C::error(isa, &self.plan, &self.product, error, scratch);
-                    sums.copy_from_slice(C::sums(scratch));
-                    C::mask(isa, sums, trace, mask)
-                })
-                .max();
-            cut.shift = round_log2(max.unwrap_or(0)).unwrap_or(0) - quantizer.format.frac_bits();
-            buffers
-                .error
-                .par_chunks_mut(CUT_CHUNK)
-                .zip(buffers.sums.par_chunks(CUT_CHUNK))
-                .zip(previous.trace.par_chunks(CUT_CHUNK))
-                .enumerate()
-                .for_each(|(i, ((out, sums), trace))| {
-                    C::cut_error(isa, &cut, sums, trace, (i * CUT_CHUNK) as u64, out);
-                });
-        } else {
-            buffers
-                .error
-                .par_chunks_mut(item_in)
-                .zip(error.par_chunks(item_product))
-                .zip(previous.trace.par_chunks(item_in))
-                .enumerate()
-                .for_each_init(C::Scratch::default, |scratch, (i, ((out, error), trace))| {
-                    C::error(isa, &self.plan, &self.product, error, scratch);
-                    let sums = C::sums(scratch);
-                    C::mask(isa, sums, trace, mask);
-                    C::cut_error(isa, &cut, sums, trace, (i * item_in) as u64, out);
-                });
+        // The largest is that of the sums before ReLU's mask.
+        let inside = cut.mask & !TRACE_RELU;
+        kept.resize(trace.len(), K::default());
+        let largest = AtomicU64::new(0);
+        let ends = kept.chunks_mut(item_in).zip(trace.chunks(item_in));
+        threads::for_each(
+            scratches,
+            error.chunks(item_product).zip(ends),
+            |scratch, (error, (kept, trace))| {
+                C::error(isa, &self.plan, &self.product, error, scratch);
+                let of_item = K::keep(isa, C::sums(scratch), trace, inside, kept);
+                largest.fetch_max(of_item, Ordering::Relaxed);
+            },
+        );
+        let largest = largest.into_inner();
+        if largest > K::MAX {
+            return false;
         }
+        let quantizer = &cut.quantizer;
+        cut.shift = round_log2(largest).unwrap_or(0) - quantizer.format.frac_bits();
+        out.par_chunks_mut(CUT_CHUNK)
+            .zip(kept.par_chunks(CUT_CHUNK))
+            .zip(trace.par_chunks(CUT_CHUNK))
+            .enumerate()
+            .for_each(|(i, ((out, kept), trace))| {
+                K::cut(isa, cut, kept, trace, (i * CUT_CHUNK) as u64, out);
+            });
+        true
     }
 }
 
 /// Elements of an error tensor that one thread cuts at a time.
 const CUT_CHUNK: usize = 1 << 16;
 
-/// Buffers that the backward pass hands from block to block.
+/// Buffers that all blocks share, one after the other.
 pub(crate) struct Buffers<C: Carrier> {
     /// Errors at the output of the block before.
     pub(crate) error: Vec<C::Payload>,
     /// Their sums, where they must be seen twice.
-    pub(crate) sums: Vec<C::Sum>,
+    pub(crate) narrow: Vec<C::Narrow>,
+    /// The same, where half the bits were too few.
+    pub(crate) wide: Vec<C::Sum>,
+    /// One for each thread.
+    pub(crate) scratches: Vec<C::Scratch>,
 }
 
 /// Mutable chunks of a slice, or empty slices for ever where the slice is empty.

@@ -25,7 +25,9 @@ pub(crate) trait Carrier: Send + Sync + 'static {
     /// Activations and errors.
     type Payload: Copy + Default + Send + Sync + 'static;
     /// Sums of products.
-    type Sum: Copy + Default + Send + Sync + 'static;
+    type Sum: Kept<Self>;
+    /// Sums of errors as they mostly are: in half the bits.
+    type Narrow: Kept<Self>;
     /// A block's weights as its products want them, and its address tables.
     type Product: Send + Sync;
     /// One thread's buffers.
@@ -85,30 +87,31 @@ pub(crate) trait Carrier: Send + Sync + 'static {
         scratch: &mut Self::Scratch,
     );
     /// The error sums in the scratch.
-    fn sums(scratch: &mut Self::Scratch) -> &mut Vec<Self::Sum>;
-    /// Zeroes `sums` where `mask` is not in the trace, and gives the largest magnitude left.
-    fn mask(isa: Isa, sums: &mut [Self::Sum], trace: &[u8], mask: u8) -> u64;
-    /// Cuts error sums to payloads, and zeroes them where ReLU was off.
-    fn cut_error(
-        isa: Isa,
-        cut: &Cut,
-        sums: &[Self::Sum],
-        trace: &[u8],
-        first: u64,
-        out: &mut [Self::Payload],
-    );
+    fn sums(scratch: &Self::Scratch) -> &[Self::Sum];
 
-    /// The gradient of the weights over the whole batch, `[kernel, kernel, in, out]`.
+    /// The gradient of the weights over the whole batch, `[kernel, kernel, in, out]`, from `(input, error)`.
     fn gradient(
         isa: Isa,
         plan: &BlockPlan,
         product: &mut Self::Product,
-        input: &[Self::Payload],
-        error: &[Self::Payload],
+        operands: (&[Self::Payload], &[Self::Payload]),
         out: &mut Gradient,
+        scratches: &mut [Self::Scratch],
     );
     /// The gradient of the biases: the error's sum over batch and pixels.
     fn bias_gradient(plan: &BlockPlan, error: &[Self::Payload]) -> Gradient;
+}
+
+/// What error sums are kept in until the scale of the whole tensor is known.
+pub(crate) trait Kept<C: Carrier + ?Sized>: Copy + Default + Send + Sync + 'static {
+    /// Largest magnitude that is kept as it is.
+    const MAX: u64;
+
+    /// Keeps `sums`, and gives the largest magnitude of those whose trace has every bit of `mask`.
+    fn keep(isa: Isa, sums: &[C::Sum], trace: &[u8], mask: u8, kept: &mut [Self]) -> u64;
+    /// Cuts error sums, the first of which is the tensor's element of that number, to payloads; 0 where the trace lacks
+    /// a bit of the cut's mask.
+    fn cut(isa: Isa, cut: &Cut, sums: &[Self], trace: &[u8], first: u64, out: &mut [C::Payload]);
 }
 
 /// Where an item's results go.
@@ -128,5 +131,7 @@ pub(crate) struct Cut {
     pub(crate) quantizer: Quantizer,
     /// Bits dropped.
     pub(crate) shift: i32,
+    /// What of an element's trace lets its error through.
+    pub(crate) mask: u8,
     pub(crate) stream: Stream,
 }

@@ -4,11 +4,10 @@
 
 use intrain_kernels::Isa;
 use intrain_kernels::dot_f32::{self, Into, Matrix};
-use intrain_kernels::requantize::TRACE_RELU;
 use rayon::prelude::*;
 
 use crate::block::TRACE_OPEN;
-use crate::carrier::{Carrier, Cut, FinishItem, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Mode};
 use crate::layers::image;
 use crate::loss::{LogitsRef, error_floats};
 use crate::network::StepKey;
@@ -38,6 +37,7 @@ const CHANNELS: usize = 128;
 impl Carrier for Float {
     type Payload = f32;
     type Sum = f32;
+    type Narrow = f32;
     type Product = FloatProduct;
     type Scratch = FloatScratch;
 
@@ -139,19 +139,8 @@ impl Carrier for Float {
         image::add_columns(p, &scratch.columns, &mut scratch.sums);
     }
 
-    fn sums(scratch: &mut FloatScratch) -> &mut Vec<f32> {
-        &mut scratch.sums
-    }
-
-    fn mask(_: Isa, sums: &mut [f32], trace: &[u8], mask: u8) -> u64 {
-        sums.iter_mut().zip(trace).filter(|(_, t)| **t & mask != mask).for_each(|(s, _)| *s = 0.0);
-        0
-    }
-
-    fn cut_error(_: Isa, _: &Cut, sums: &[f32], trace: &[u8], _: u64, out: &mut [f32]) {
-        for ((out, sum), trace) in out.iter_mut().zip(sums).zip(trace) {
-            *out = if trace & TRACE_RELU == 0 { 0.0 } else { *sum };
-        }
+    fn sums(scratch: &FloatScratch) -> &[f32] {
+        &scratch.sums
     }
 
     /// Each task owns a block of rows of the gradient and adds the images in their order.
@@ -159,9 +148,9 @@ impl Carrier for Float {
         _: Isa,
         plan: &BlockPlan,
         _: &mut FloatProduct,
-        input: &[f32],
-        error: &[f32],
+        (input, error): (&[f32], &[f32]),
         out: &mut Gradient,
+        _: &mut [FloatScratch],
     ) {
         let Gradient::F32(gradient) = out else { return };
         let p = &plan.product;
@@ -199,5 +188,21 @@ impl Carrier for Float {
             sums.iter_mut().zip(row).for_each(|(s, e)| *s += e);
         }
         Gradient::F32(sums)
+    }
+}
+
+/// No float recipe divides an error by its size, so none is kept.
+impl Kept<Float> for f32 {
+    const MAX: u64 = u64::MAX;
+
+    fn keep(_: Isa, sums: &[f32], _: &[u8], _: u8, kept: &mut [f32]) -> u64 {
+        kept.copy_from_slice(sums);
+        0
+    }
+
+    fn cut(_: Isa, cut: &Cut, sums: &[f32], trace: &[u8], _: u64, out: &mut [f32]) {
+        for ((out, sum), trace) in out.iter_mut().zip(sums).zip(trace) {
+            *out = if trace & cut.mask == cut.mask { *sum } else { 0.0 };
+        }
     }
 }

@@ -11,7 +11,7 @@ use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Quantizer, Round};
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Cut, FinishItem, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Mode};
 use crate::layers::conv::{Product, Scratch};
 use crate::layers::image;
 use crate::loss::{self, LogitsRef};
@@ -31,6 +31,8 @@ pub(crate) type Staged<W> = <<W as Width>::Payload as stage::Payload>::Staged;
 pub(crate) trait Width: Send + Sync + 'static {
     type Payload: stage::Payload<Staged: Send + Sync> + Integer + max_pool::Error + Send + Sync + 'static;
     type Sum: Integer + Send + Sync + 'static;
+    /// Half as wide as a sum.
+    type Narrow: Integer + Send + Sync + 'static;
     /// A weight as it is read.
     type Weight: Copy + Default + Send + Sync;
     type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Default + Send + Sync;
@@ -87,6 +89,7 @@ macro_rules! narrow {
 impl Width for Int8 {
     type Payload = i8;
     type Sum = i32;
+    type Narrow = i16;
     type Weight = i8;
     type Packed = PackedI8;
     const SUM_MAX: u128 = (1 << 31) - 1;
@@ -160,6 +163,7 @@ const fn left_bytes(operand: Operand) -> Left {
 impl Width for Int16 {
     type Payload = i16;
     type Sum = i64;
+    type Narrow = i32;
     type Weight = i32;
     type Packed = PackedI16;
     const SUM_MAX: u128 = (1 << 63) - 1;
@@ -227,6 +231,7 @@ impl Width for Int16 {
 impl<W: Width> Carrier for W {
     type Payload = W::Payload;
     type Sum = W::Sum;
+    type Narrow = W::Narrow;
     type Product = Product<W>;
     type Scratch = Scratch<W>;
 
@@ -338,40 +343,19 @@ impl<W: Width> Carrier for W {
         product.error(isa, plan, error, scratch);
     }
 
-    fn sums(scratch: &mut Scratch<W>) -> &mut Vec<W::Sum> {
-        &mut scratch.sums
-    }
-
-    fn mask(isa: Isa, sums: &mut [W::Sum], trace: &[u8], mask: u8) -> u64 {
-        if mask == 0 { max_abs::run(isa, sums) } else { max_abs::masked(isa, sums, trace, mask) }
-    }
-
-    fn cut_error(
-        isa: Isa,
-        cut: &Cut,
-        sums: &[W::Sum],
-        trace: &[u8],
-        first_element: u64,
-        out: &mut [W::Payload],
-    ) {
-        let Cut { quantizer, shift, stream } = *cut;
-        let (min, max, round) = (quantizer.format.min(), quantizer.format.max(), quantizer.round);
-        let (stream, trace) = (round.is_stochastic().then_some(stream), Trace::Gate { trace });
-        requantize::run(
-            isa,
-            requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
-        );
+    fn sums(scratch: &Scratch<W>) -> &[W::Sum] {
+        &scratch.sums
     }
 
     fn gradient(
         isa: Isa,
         plan: &BlockPlan,
         product: &mut Product<W>,
-        input: &[W::Payload],
-        error: &[W::Payload],
+        operands: (&[W::Payload], &[W::Payload]),
         out: &mut Gradient,
+        scratches: &mut [Scratch<W>],
     ) {
-        product.gradient(isa, plan, input, error, out);
+        product.gradient(isa, plan, operands, out, scratches);
     }
 
     fn bias_gradient(plan: &BlockPlan, error: &[W::Payload]) -> Gradient {
@@ -383,6 +367,24 @@ impl<W: Width> Carrier for W {
             }
         }
         Gradient::I64(sums)
+    }
+}
+
+impl<W: Width, T: Integer + Send + Sync + 'static> Kept<W> for T {
+    const MAX: u64 = T::MAX.cast_unsigned();
+
+    fn keep(isa: Isa, sums: &[W::Sum], trace: &[u8], mask: u8, kept: &mut [T]) -> u64 {
+        max_abs::keep(isa, sums, trace, mask, kept)
+    }
+
+    fn cut(isa: Isa, cut: &Cut, sums: &[T], trace: &[u8], first_element: u64, out: &mut [W::Payload]) {
+        let Cut { quantizer, shift, mask, stream } = *cut;
+        let (min, max, round) = (quantizer.format.min(), quantizer.format.max(), quantizer.round);
+        let (stream, trace) = (round.is_stochastic().then_some(stream), Trace::Gate { trace, mask });
+        requantize::run(
+            isa,
+            requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
+        );
     }
 }
 

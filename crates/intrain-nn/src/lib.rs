@@ -14,6 +14,7 @@ mod loss;
 mod network;
 mod parameters;
 pub mod plan;
+mod threads;
 
 pub use loss::Outcome;
 pub use network::{BlockGradient, Context, Network, StepKey};

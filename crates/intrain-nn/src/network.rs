@@ -55,10 +55,11 @@ impl Network {
     /// A network for `plan`, without weights yet.
     #[must_use]
     pub fn new(plan: Plan, context: Context) -> Self {
+        let n_threads = context.threads.current_num_threads();
         let engine: Box<dyn Engine> = match plan.arithmetic {
-            Arithmetic::Int8 => Box::new(Chain::<Int8>::new(&plan)),
-            Arithmetic::Int16 => Box::new(Chain::<Int16>::new(&plan)),
-            Arithmetic::Float32 => Box::new(Chain::<Float>::new(&plan)),
+            Arithmetic::Int8 => Box::new(Chain::<Int8>::new(&plan, n_threads)),
+            Arithmetic::Int16 => Box::new(Chain::<Int16>::new(&plan, n_threads)),
+            Arithmetic::Float32 => Box::new(Chain::<Float>::new(&plan, n_threads)),
         };
         Self { plan, context, engine }
     }
@@ -133,7 +134,7 @@ struct Chain<C: Carrier> {
 }
 
 impl<C: Carrier> Chain<C> {
-    fn new(plan: &Plan) -> Self {
+    fn new(plan: &Plan, n_threads: usize) -> Self {
         let block = |block: &crate::BlockPlan| {
             let gradient = match (block.weight.master.format, plan.arithmetic) {
                 (Format::Float32, _) => Gradient::F32(vec![]),
@@ -147,7 +148,12 @@ impl<C: Carrier> Chain<C> {
             image_len: plan.input.shape.len(),
             input: vec![],
             blocks: plan.blocks.iter().map(block).collect(),
-            buffers: Buffers { error: vec![], sums: vec![] },
+            buffers: Buffers {
+                error: vec![],
+                narrow: vec![],
+                wide: vec![],
+                scratches: (0..n_threads).map(|_| C::Scratch::default()).collect(),
+            },
             unpooled: vec![],
         }
     }
@@ -173,7 +179,7 @@ impl<C: Carrier> Engine for Chain<C> {
         );
         let mut input = &self.input;
         for block in &mut self.blocks {
-            block.forward(isa, input, n, mode);
+            block.forward(isa, input, n, mode, &mut self.buffers.scratches);
             input = &block.payload;
         }
     }
@@ -206,7 +212,7 @@ impl<C: Carrier> Engine for Chain<C> {
                 &error
             };
             let input = before.last().map_or(&self.input, |previous| &previous.payload);
-            block.learn(isa, input, at_product);
+            block.learn(isa, input, at_product, &mut self.buffers.scratches);
             if let Some(previous) = before.last() {
                 block.error(isa, at_product, previous, key, &mut self.buffers);
                 std::mem::swap(&mut error, &mut self.buffers.error);

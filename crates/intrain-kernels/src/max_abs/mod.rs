@@ -1,4 +1,4 @@
-//! The largest magnitude of a tensor, on its own or in one pass with the mask of an activation.
+//! The largest magnitude of a tensor, on its own or in one pass that keeps the tensor in fewer bits.
 //!
 //! It decides the power of two that a tensor is divided by (`Scale::Shift`), so it must be exact: a maximum of
 //! unsigned magnitudes, in which the smallest value of a type has no special case.
@@ -15,14 +15,16 @@ pub fn run<S: Integer>(isa: Isa, values: &[S]) -> u64 {
     elementwise::run(isa, MaxAbs { values })
 }
 
-/// Sets `values[i]` to 0 where `trace[i] & mask_bit == 0`, and gives `max |values[i]|` of what is left.
+/// `max |values[i]|` over those whose trace has every bit of `mask`; meanwhile `kept[i] = values[i]`, modulo 2^BITS of
+/// its type: where the maximum fits that type, what counted is kept as it was.
 ///
 /// # Panics
 /// When the lengths differ.
 #[must_use]
-pub fn masked<S: Integer>(isa: Isa, values: &mut [S], trace: &[u8], mask_bit: u8) -> u64 {
+pub fn keep<S: Integer, T: Integer>(isa: Isa, values: &[S], trace: &[u8], mask: u8, kept: &mut [T]) -> u64 {
     assert_eq!(values.len(), trace.len(), "max_abs: values and trace differ in length");
-    elementwise::run(isa, Masked { values, trace, mask_bit })
+    assert_eq!(values.len(), kept.len(), "max_abs: values and what is kept differ in length");
+    elementwise::run(isa, Keep { values, trace, mask, kept })
 }
 
 struct MaxAbs<'a, S> {
@@ -46,31 +48,34 @@ impl<S: Integer> Operation for MaxAbs<'_, S> {
     }
 }
 
-struct Masked<'a, S> {
-    values: &'a mut [S],
+struct Keep<'a, S, T> {
+    values: &'a [S],
     trace: &'a [u8],
-    mask_bit: u8,
+    mask: u8,
+    kept: &'a mut [T],
 }
 
-impl<S: Integer> Operation for Masked<'_, S> {
+impl<S: Integer, T: Integer> Operation for Keep<'_, S, T> {
     type Output = u64;
 
     fn reference(self) -> u64 {
-        for (x, t) in self.values.iter_mut().zip(self.trace) {
-            if t & self.mask_bit == 0 {
-                *x = S::default();
+        let mut largest = 0;
+        for (i, &x) in self.values.iter().enumerate() {
+            if self.trace[i] & self.mask == self.mask {
+                largest = largest.max(x.into().unsigned_abs());
             }
+            self.kept[i] = T::from_i64(x.into());
         }
-        MaxAbs { values: self.values }.reference()
+        largest
     }
 
     #[inline(always)]
     fn vectorized(self, _isa: Isa) -> u64 {
         let mut largest = S::Magnitude::default();
-        for (x, t) in self.values.iter_mut().zip(self.trace) {
-            let kept = if t & self.mask_bit == 0 { S::default() } else { *x };
-            largest = largest.max(kept.magnitude());
-            *x = kept;
+        for ((&x, t), kept) in self.values.iter().zip(self.trace).zip(self.kept) {
+            let counted = if t & self.mask == self.mask { x } else { S::default() };
+            largest = largest.max(counted.magnitude());
+            *kept = T::from_i64(x.into());
         }
         largest.into()
     }

@@ -2,7 +2,7 @@
 
 use super::Source;
 use super::fill::fill;
-use super::panels::{COLUMNS, Limb, line_index};
+use super::panels::{COLUMNS, Limb, PANEL, line_index};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 use crate::product::Packed;
@@ -120,13 +120,13 @@ impl Packed for PackedI8 {
     }
 
     /// `sum (a - 128) * b = sum a * b - 128 * sum b`: the kernels multiply the biased A, this takes the bias back.
-    fn start(&self, init: Option<&[i32]>) -> Vec<i32> {
-        let mut start = vec![0; self.n.next_multiple_of(COLUMNS)];
-        for (start, sum) in start.iter_mut().zip(&self.column_sums) {
+    fn start(&self, init: Option<&[i32]>, first: usize) -> [i32; PANEL] {
+        let mut start = [0; PANEL];
+        for (start, sum) in start.iter_mut().zip(self.column_sums.iter().skip(first)) {
             // Wrapping: modulo 2^32, as the whole sum is; the caller has proven that the true sum fits.
             *start = sum.wrapping_mul(-128);
         }
-        for (start, init) in start.iter_mut().zip(init.unwrap_or_default()) {
+        for (start, init) in start.iter_mut().zip(init.unwrap_or_default().iter().skip(first)) {
             *start = start.wrapping_add(*init);
         }
         start

@@ -12,7 +12,7 @@ mod tests;
 mod words;
 
 pub use bytes::{Left, PackedI8, pack_i8, pack_i8_into};
-pub use panels::{COLUMNS, Limb, Line};
+pub use panels::{COLUMNS, Limb, Line, PANEL};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use panels::{Panel, panels};
 pub use words::{PackedI16, pack_i16, pack_i16_into};

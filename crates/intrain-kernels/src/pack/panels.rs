@@ -8,6 +8,9 @@
 /// Columns of a line.
 pub const COLUMNS: usize = 16;
 
+/// Columns of a panel, two lines.
+pub const PANEL: usize = 2 * COLUMNS;
+
 /// Sixteen columns of one step: one cache line, one AVX-512 register.
 ///
 /// A column's 32 bits hold its 4 bytes or 2 words, lane 0 lowest.

@@ -5,7 +5,7 @@
 
 use super::Source;
 use super::fill::fill;
-use super::panels::Limb;
+use super::panels::{Limb, PANEL};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 use crate::product::Packed;
@@ -54,10 +54,10 @@ impl PackedI16 {
             }
         }
         let split = Split::new((min, max), self.a_max, self.n_steps);
-        self.limbs.resize_with(split.flush_steps.len(), Limb::default);
+        self.limbs.resize_with(split.n_limbs, Limb::default);
         for (index, limb) in self.limbs.iter_mut().enumerate() {
             (limb.shift, limb.flush_steps) = (split.shift(index), split.flush_steps[index]);
-            if split.flush_steps.len() == 1 {
+            if split.n_limbs == 1 {
                 fill::<S, 2>(source, &mut limb.lines, |value| low_word(value.into()));
             } else {
                 fill::<S, 2>(source, &mut limb.lines, |value| low_word(split.digit(value.into(), index)));
@@ -83,11 +83,10 @@ impl Packed for PackedI16 {
         &self.limbs
     }
 
-    fn start(&self, init: Option<&[i64]>) -> Vec<i64> {
-        let mut start = vec![0; self.n.next_multiple_of(16)];
-        if let Some(init) = init {
-            start[..self.n].copy_from_slice(init);
-        }
+    fn start(&self, init: Option<&[i64]>, first: usize) -> [i64; PANEL] {
+        let mut start = [0; PANEL];
+        let init = init.unwrap_or_default().iter().skip(first);
+        start.iter_mut().zip(init).for_each(|(start, init)| *start = *init);
         start
     }
 
@@ -152,9 +151,13 @@ const fn low_word(limb: i32) -> u32 {
 #[derive(Debug, PartialEq, Eq)]
 struct Split {
     width: u32,
+    n_limbs: usize,
     /// Of each limb.
-    flush_steps: Vec<usize>,
+    flush_steps: [usize; MOST_LIMBS],
 }
+
+/// Limbs of 7 bits that any value of 32 bits fits in.
+const MOST_LIMBS: usize = 5;
 
 impl Split {
     /// The fewest limbs whose sums need no flush for 16 steps, or for all of the depth.
@@ -162,14 +165,15 @@ impl Split {
     /// Exact: ends, since 5 limbs of 7 bits allow a flush every 511 steps at `a_max = 2^15`.
     fn new(range: (i32, i32), a_max: u32, n_steps: usize) -> Self {
         let total_bits = 33 - range.0.unsigned_abs().max(range.1.unsigned_abs()).leading_zeros();
-        (1..=5)
+        (1..=MOST_LIMBS)
             .find_map(|n_limbs| {
-                let width = total_bits.div_ceil(n_limbs);
+                let width = total_bits.div_ceil(n_limbs.try_into().ok()?);
                 let flush_steps = flush_steps(range, width, n_limbs, a_max)?;
                 let enough = |&steps: &usize| steps >= n_steps.min(FLUSH_STEPS_WANTED);
-                flush_steps.iter().all(enough).then(|| Self {
+                flush_steps[..n_limbs].iter().all(enough).then(|| Self {
                     width,
-                    flush_steps: flush_steps.iter().map(|&steps| steps.min(n_steps)).collect(),
+                    n_limbs,
+                    flush_steps: flush_steps.map(|steps| steps.min(n_steps)),
                 })
             })
             .expect("five limbs of seven bits always do")
@@ -186,22 +190,22 @@ impl Split {
     fn digit(&self, value: i32, index: usize) -> i32 {
         let half = 1_i64 << (self.width - 1);
         let rest = (0..index).fold(i64::from(value), |rest, _| (rest + half) >> self.width);
-        let is_last = index + 1 == self.flush_steps.len();
+        let is_last = index + 1 == self.n_limbs;
         let digit = if is_last { rest } else { ((rest + half) & (2 * half - 1)) - half };
         digit as i32
     }
 }
 
 /// The flush bound of each limb, or `None` where the last one does not fit 16 bits.
-fn flush_steps(range: (i32, i32), width: u32, n_limbs: u32, a_max: u32) -> Option<Vec<usize>> {
+fn flush_steps(range: (i32, i32), width: u32, n_limbs: usize, a_max: u32) -> Option<[usize; MOST_LIMBS]> {
     let half = 1_i64 << (width - 1);
     let (mut min, mut max) = (i64::from(range.0), i64::from(range.1));
-    let mut bounds = Vec::new();
-    for limb in 1..=n_limbs {
+    let mut bounds = [0; MOST_LIMBS];
+    for (limb, bound) in (1..=n_limbs).zip(&mut bounds) {
         let limb_max = if limb == n_limbs { max.max(-min) } else { half.min(max.max(-min)) };
         // Bound: one multiply-add of a step adds two products, each at most a_max * limb_max.
         let step_max = (2 * i64::from(a_max) * limb_max).max(1);
-        bounds.push(usize::try_from(i64::from(i32::MAX) / step_max).ok()?);
+        *bound = usize::try_from(i64::from(i32::MAX) / step_max).ok()?;
         if limb < n_limbs {
             (min, max) = ((min + half) >> width, (max + half) >> width);
         }
@@ -216,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_split_is_exact_and_as_short_as_the_bounds_allow() {
-        let whole = |a_max, range, n_steps| Split::new(range, a_max, n_steps).flush_steps.len();
+        let whole = |a_max, range, n_steps| Split::new(range, a_max, n_steps).n_limbs;
         assert_eq!(whole(1 << 15, (-(1 << 15), (1 << 15) - 1), 1000), 2);
         assert_eq!(whole(255, (-(1 << 15), (1 << 15) - 1), 1000), 1);
         assert_eq!(whole((1 << 15) - 1, (-(1 << 15), (1 << 15) - 1), 1), 1);
@@ -228,8 +232,8 @@ mod tests {
                 let split = Split::new(range, a_max, usize::MAX);
                 for value in [range.0, range.0 / 2, range.0 / 3, -1, 0, 1, range.1 / 3, range.1] {
                     let value = value.clamp(range.0, range.1);
-                    let digits = (0..split.flush_steps.len())
-                        .map(|l| i64::from(split.digit(value, l)) << split.shift(l));
+                    let digits =
+                        (0..split.n_limbs).map(|l| i64::from(split.digit(value, l)) << split.shift(l));
                     assert_eq!(digits.sum::<i64>(), i64::from(value), "{range:?} {a_max} {split:?}");
                 }
             }

@@ -16,7 +16,7 @@ pub(crate) mod x86_avx2;
 pub(crate) mod x86_avx512vnni;
 
 use crate::isa::{Isa, Kernel, choose};
-use crate::pack::Limb;
+use crate::pack::{Limb, PANEL};
 
 /// What to do with what C holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,9 @@ pub trait Packed {
     fn n_steps(&self) -> usize;
     /// The addends of B.
     fn limbs(&self) -> &[Limb];
-    /// What the sum of each column starts from: `init` and whatever corrects A's bias; length `n` rounded up to 16.
-    fn start(&self, init: Option<&[Self::Sum]>) -> Vec<Self::Sum>;
+    /// What the sums of a panel's columns, from number `first` on, start from: `init` and whatever corrects A's bias; 0
+    /// for absent columns.
+    fn start(&self, init: Option<&[Self::Sum]>, first: usize) -> [Self::Sum; PANEL];
     /// Whether A holds what B was packed for; checked in builds with debug assertions.
     fn accepts(&self, _a: &[Self::Left]) -> bool {
         true

@@ -3,7 +3,7 @@
 //! A slice of a panel of B, as deep as the kernel wants it, stays in the first-level cache while all rows pass by it.
 
 use super::{Args, Packed, Store};
-use crate::pack::{COLUMNS, Line, Panel, panels};
+use crate::pack::{COLUMNS, Line, PANEL, Panel, panels};
 
 /// A few rows by one panel: what a tile function computes, `C (+)= start + (A * B) * 2^shift`.
 pub(crate) struct Tile<'a, B: Packed> {
@@ -13,8 +13,7 @@ pub(crate) struct Tile<'a, B: Packed> {
     pub(crate) steps: &'a [u32],
     /// `[steps][width]`.
     pub(crate) b: &'a [Line],
-    /// At least `16 * width` columns.
-    pub(crate) start: &'a [B::Sum],
+    pub(crate) start: &'a [B::Sum; PANEL],
     pub(crate) shift: u32,
     /// From the tile's first element.
     pub(crate) c: &'a mut [B::Sum],
@@ -40,12 +39,12 @@ const GROUPS_BLOCK: usize = 1 << 16;
 /// # Safety
 /// The CPU has the features of `tiles`, and `args` has passed its check.
 pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>, most_steps: usize) {
-    let start = args.b.start(args.init);
     let (rows, b) = (args.rows, args.b);
     // A block of few rows would read B too often.
     let rows_block = (GROUPS_BLOCK / b.n_steps()).max(48);
     for (block, rows) in balanced(rows, rows_block) {
         for panel in panels(b.n()) {
+            let start = b.start(args.init, panel.column);
             // SAFETY: the caller's promise; these are rows of C and a panel of B.
             unsafe { run_panel(&mut args, tiles[panel.width - 1], most_steps, (block, rows), panel, &start) }
         }
@@ -62,10 +61,10 @@ unsafe fn run_panel<B: Packed>(
     most_steps: usize,
     (block, rows): (usize, &[u32]),
     panel: Panel,
-    start: &[B::Sum],
+    start: &[B::Sum; PANEL],
 ) {
     let &mut Args { a, steps, b, c_stride, mut store, .. } = args;
-    let (mut start, zeros) = (&start[panel.column..], [B::Sum::default(); 2 * COLUMNS]);
+    let (mut start, zeros) = (start, &[B::Sum::default(); PANEL]);
     let columns = (b.n() - panel.column).min(panel.width * COLUMNS);
     for limb in b.limbs() {
         let lines = &limb.lines[panel.first_line(steps.len())..][..steps.len() * panel.width];
@@ -84,7 +83,7 @@ unsafe fn run_panel<B: Packed>(
                     }
                 }
             }
-            (start, store) = (&zeros, Store::Add);
+            (start, store) = (zeros, Store::Add);
         }
     }
 }
@@ -97,17 +96,17 @@ const ROWS_MAX: usize = 12;
 /// # Safety
 /// As [`TileFn`], but `c.len() >= (rows - 1) * c_stride + columns`.
 unsafe fn run_cut<B: Packed>(run: TileFn<B>, tile: Tile<'_, B>, columns: usize) {
-    let mut sums = [B::Sum::default(); ROWS_MAX * 2 * COLUMNS];
+    let mut sums = [B::Sum::default(); ROWS_MAX * PANEL];
     let Tile { rows, c, c_stride, store, .. } = tile;
     let c_rows = |row: usize| row * c_stride..row * c_stride + columns;
     if store == Store::Add {
-        for (row, sums) in sums.chunks_exact_mut(2 * COLUMNS).enumerate().take(rows.len()) {
+        for (row, sums) in sums.chunks_exact_mut(PANEL).enumerate().take(rows.len()) {
             sums[..columns].copy_from_slice(&c[c_rows(row)]);
         }
     }
     // SAFETY: the caller's promise, and `sums` holds two lines for each row.
-    unsafe { run(Tile { c: &mut sums, c_stride: 2 * COLUMNS, ..tile }) };
-    for (row, sums) in sums.chunks_exact(2 * COLUMNS).enumerate().take(rows.len()) {
+    unsafe { run(Tile { c: &mut sums, c_stride: PANEL, ..tile }) };
+    for (row, sums) in sums.chunks_exact(PANEL).enumerate().take(rows.len()) {
         c[c_rows(row)].copy_from_slice(&sums[..columns]);
     }
 }

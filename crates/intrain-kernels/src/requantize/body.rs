@@ -45,7 +45,7 @@ fn chunks<L: Lane, S: Integer, T: Integer>(args: Args<'_, S, T>, rounding: Round
         match &mut trace {
             Trace::None => {}
             Trace::Write { trace, relu } => write(&mut trace[start..][..sums.len()], sums, *relu, &inside),
-            Trace::Gate { trace } => gate(out, &trace[start..][..sums.len()]),
+            Trace::Gate { trace, mask } => gate(out, &trace[start..][..sums.len()], *mask),
         }
     }
 }
@@ -66,11 +66,13 @@ fn write<S: Integer>(trace: &mut [u8], sums: &[S], relu: Relu, inside: &Inside) 
     }
 }
 
-/// Zeroes the payloads that the ReLU held back.
+/// Zeroes the payloads that the activation held back.
+///
+/// Exact: every rounding takes 0 to 0, so a mask behind it is the same as one before it.
 #[inline(always)]
-fn gate<T: Integer>(out: &mut [T], trace: &[u8]) {
+fn gate<T: Integer>(out: &mut [T], trace: &[u8], mask: u8) {
     for (payload, t) in out.iter_mut().zip(trace) {
-        *payload = if t & TRACE_RELU == 0 { T::default() } else { *payload };
+        *payload = if t & mask == mask { *payload } else { T::default() };
     }
 }
 

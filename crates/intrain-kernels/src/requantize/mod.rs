@@ -43,10 +43,12 @@ pub enum Trace<'a> {
         /// Applied before rounding.
         relu: Relu,
     },
-    /// Backward, at that activation: `out[i]` is 0 where [`TRACE_RELU`] is not set. As many as sums.
+    /// Backward, at that activation: `out[i]` is 0 where the trace lacks a bit of `mask`. As many as sums.
     Gate {
         /// One byte per element.
         trace: &'a [u8],
+        /// [`TRACE_RELU`], and [`TRACE_INSIDE`] where the surrogate is clipped.
+        mask: u8,
     },
 }
 
@@ -90,7 +92,7 @@ pub fn run<S: Integer, T: Integer>(isa: Isa, args: Args<'_, S, T>) {
     let traced = match &args.trace {
         Trace::None => sums.len(),
         Trace::Write { trace, .. } => trace.len(),
-        Trace::Gate { trace } => trace.len(),
+        Trace::Gate { trace, .. } => trace.len(),
     };
     assert_eq!(sums.len(), traced, "requantize: sums and trace differ in length");
     rounding::check(args.round, args.stream);

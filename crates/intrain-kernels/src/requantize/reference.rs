@@ -27,7 +27,7 @@ pub(super) fn run<S: Integer, T: Integer>(mut args: Args<'_, S, T>) {
         let word = word(args.stream, args.round, args.first_element, i);
         let payload = clamp(args.round.shift_right(x, args.shift, word), args.min, args.max);
         args.out[i] = match &args.trace {
-            Trace::Gate { trace } if trace[i] & TRACE_RELU == 0 => T::default(),
+            Trace::Gate { trace, mask } if trace[i] & mask != *mask => T::default(),
             _ => T::from_i64(payload),
         };
     }

@@ -53,7 +53,7 @@ fn hard<S: Integer>(shift: i32) -> Vec<S> {
 enum Use {
     None,
     Write(Relu),
-    Gate,
+    Gate(u8),
 }
 
 fn results<S: Integer, T: Integer>(
@@ -69,7 +69,7 @@ fn results<S: Integer, T: Integer>(
     let trace = match use_of_trace {
         Use::None => Trace::None,
         Use::Write(relu) => Trace::Write { trace: &mut bytes, relu },
-        Use::Gate => Trace::Gate { trace: &gate },
+        Use::Gate(mask) => Trace::Gate { trace: &gate, mask },
     };
     let stream = round.is_stochastic().then_some(STREAM);
     run(isa, Args { sums, out: &mut out, shift, round, min, max, stream, first_element, trace });
@@ -81,7 +81,8 @@ where
     S: Integer,
     T: Integer + std::fmt::Debug,
 {
-    for use_of_trace in [Use::None, Use::Write(Relu::Yes), Use::Write(Relu::No), Use::Gate] {
+    let gates = [Use::Gate(TRACE_RELU), Use::Gate(TRACE_RELU | TRACE_INSIDE)];
+    for use_of_trace in [Use::None, Use::Write(Relu::Yes), Use::Write(Relu::No)].into_iter().chain(gates) {
         let want = results::<S, T>(Isa::Reference, sums, how, first_element, use_of_trace);
         for isa in Isa::available() {
             let got = results::<S, T>(isa, sums, how, first_element, use_of_trace);

@@ -1,4 +1,5 @@
-//! Layers, both directions in one file each.
+//! Layers: the products and their way back, and what lies between them.
 
 pub(crate) mod conv;
+pub(crate) mod gradient;
 pub(crate) mod image;

@@ -1,0 +1,232 @@
+//! The gradient of the weights: one long sum over images and pixels, for convolutions and linear layers.
+//!
+//! It is cut into tasks, blocks of input channels by spans of images, which threads sum on their own and which are
+//! added up at the end. Integer sums are order-free, so the cut may follow the number of threads.
+#![deny(clippy::float_arithmetic)]
+
+use std::ops::Range;
+
+use intrain_kernels::Isa;
+use intrain_kernels::product::{self, Store};
+use intrain_kernels::stage::{Conv, Tables, stage_planes};
+use rayon::prelude::*;
+
+use crate::integer::{Target, Width};
+use crate::layers::conv::{Scratch, cleared};
+use crate::plan::{BlockPlan, Operand};
+use crate::threads;
+
+/// The product for batches of one size, with its tables and buffers.
+pub(crate) struct GradientProduct<W: Width> {
+    conv: Conv,
+    /// Images, or 1 where the batch is the image of a linear layer.
+    n_images: usize,
+    /// The activations.
+    input: Operand,
+    /// Input channels of a block; the last block may have fewer.
+    block: usize,
+    /// The images that one call of the kernel sums.
+    groups: Vec<Range<usize>>,
+    /// The blocks of a span follow each other.
+    tasks: Vec<Task>,
+    /// Of a whole block, and of the last one; for a whole group, of which a smaller one needs the first steps.
+    tables: [Tables; 2],
+    /// The errors of each group.
+    packed: Vec<W::Packed>,
+    /// Sums of the tasks, where they are not the gradient as they are.
+    partial: Vec<Vec<W::Sum>>,
+}
+
+/// Input channels of a task, and its groups of images.
+type Task = (Range<usize>, Range<usize>);
+
+/// Depth that one call of the kernel sums, about: long enough to keep its tile in registers.
+const DEPTH: usize = 1024;
+/// Input channels of a block, about: rows of a tile for 3 x 3 windows.
+const CHANNELS: usize = 32;
+/// Rows of the gradient that a block of a linear layer has.
+const LINEAR_CHANNELS: usize = 192;
+
+impl<W: Width> GradientProduct<W> {
+    pub(crate) fn new(conv: Conv, n_images: usize, plan: &BlockPlan) -> Self {
+        let (c_in, pixels) = (conv.c_in, conv.out_h() * conv.out_w());
+        let block = if conv.kh * conv.kw == 1 { LINEAR_CHANNELS } else { CHANNELS };
+        // As many blocks as threads share evenly, where there are several.
+        let n_blocks = c_in.div_ceil(block);
+        let block = if n_blocks == 1 { c_in } else { c_in.div_ceil(n_blocks.next_multiple_of(4)) };
+        let group = (DEPTH / pixels).clamp(1, n_images);
+        let n_groups = n_images.div_ceil(group);
+        let spans = (2 * rayon::current_num_threads()).div_ceil(c_in.div_ceil(block)).clamp(1, n_groups);
+        // Bound: one span's sum fits the kernels' sums.
+        let of_image = pixels as u128
+            * u128::from(plan.input_operand.magnitude())
+            * u128::from(plan.error_operand.magnitude());
+        let images_max = usize::try_from(W::SUM_MAX / of_image.max(1)).unwrap_or(usize::MAX);
+        let groups_per_span = n_groups.div_ceil(spans).min((images_max / group).max(1));
+        let parts =
+            |n: usize, size: usize| (0..n).step_by(size).map(move |start| start..(start + size).min(n));
+        let last = c_in - (c_in - 1) / block * block;
+        Self {
+            conv,
+            n_images,
+            input: plan.input_operand,
+            block,
+            groups: parts(n_images, group).collect(),
+            tasks: parts(n_groups, groups_per_span)
+                .flat_map(|span| parts(c_in, block).map(move |block| (block, span.clone())))
+                .collect(),
+            tables: [block, last].map(|channels| conv.gradient::<W::Payload>(group, 0..channels)),
+            packed: (0..n_groups).map(|_| W::Packed::default()).collect(),
+            partial: vec![],
+        }
+    }
+
+    /// Whether it was made for such a batch.
+    pub(crate) fn fits(&self, conv: &Conv, n_images: usize) -> bool {
+        (&self.conv, self.n_images) == (conv, n_images)
+    }
+
+    /// The gradient, where the input's payloads are no further from 0 than `reach`.
+    pub(crate) fn run(
+        &mut self,
+        isa: Isa,
+        reach: u64,
+        (input, error): (&[W::Payload], &[W::Payload]),
+        target: Target<'_, W::Sum>,
+        scratches: &mut [Scratch<W>],
+    ) {
+        let mut packed = std::mem::take(&mut self.packed);
+        threads::for_each(scratches, packed.iter_mut().zip(&self.groups), |_, (packed, images)| {
+            self.pack(isa, reach, error, images, packed);
+        });
+        self.packed = packed;
+        match target {
+            Target::Sums(out) if self.is_in_order() => {
+                let chunk = self.len(&self.tasks[0]);
+                threads::for_each(
+                    scratches,
+                    out.chunks_mut(chunk).zip(&self.tasks),
+                    |scratch, (out, task)| {
+                        self.sum(isa, task, input, out, scratch);
+                    },
+                );
+            }
+            target => {
+                let mut partial = std::mem::take(&mut self.partial);
+                partial.resize(self.tasks.len(), vec![]);
+                threads::for_each(
+                    scratches,
+                    partial.iter_mut().zip(&self.tasks),
+                    |scratch, (partial, task)| {
+                        partial.resize(self.len(task), W::Sum::default());
+                        self.sum(isa, task, input, partial, scratch);
+                    },
+                );
+                match target {
+                    Target::Sums(out) => self.gather(&partial, out),
+                    Target::Wide(out) => self.gather_wide(&partial, out),
+                }
+                self.partial = partial;
+            }
+        }
+    }
+
+    /// Elements of a task's sums.
+    fn len(&self, (channels, _): &Task) -> usize {
+        self.conv.kh * self.conv.kw * channels.len() * self.conv.c_out
+    }
+
+    /// Whether the sums of all tasks, one behind the other, are the gradient.
+    fn is_in_order(&self) -> bool {
+        let n_blocks = self.conv.c_in.div_ceil(self.block);
+        self.tasks.len() == n_blocks && (n_blocks == 1 || self.conv.kh * self.conv.kw == 1)
+    }
+
+    /// Steps of a group of so many images.
+    fn n_steps(&self, images: &Range<usize>) -> usize {
+        self.tables[0].steps.len() / self.groups[0].len() * images.len()
+    }
+
+    /// Lays the errors of some images out for all blocks.
+    fn pack(
+        &self,
+        isa: Isa,
+        reach: u64,
+        error: &[W::Payload],
+        images: &Range<usize>,
+        packed: &mut W::Packed,
+    ) {
+        let image_len = self.conv.out_h() * self.conv.out_w() * self.conv.c_out;
+        let mut source = self.tables[0].source(&error[images.start * image_len..images.end * image_len]);
+        source.table = &source.table[..source.table.len() / self.groups[0].len() * images.len()];
+        W::pack_errors(isa, source, self.input, reach, packed);
+    }
+
+    /// Sums of one block over one span, `[window, block, out]`, into `c`.
+    fn sum(
+        &self,
+        isa: Isa,
+        (channels, span): &Task,
+        input: &[W::Payload],
+        c: &mut [W::Sum],
+        scratch: &mut Scratch<W>,
+    ) {
+        let conv = &self.conv;
+        let layout = conv.gradient_layout::<W::Payload>();
+        let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
+        let zero = W::zero(self.input);
+        let tables = &self.tables[usize::from(channels.len() != self.block)];
+        for i in span.clone() {
+            let images = &self.groups[i];
+            let len = layout.buffer_len(channels.len(), images.len());
+            let staged = cleared(&mut scratch.staged, len, images.len() * staged_len, zero);
+            for (image, to) in images.clone().zip(staged.chunks_mut(staged_len)) {
+                stage_planes(&input[image * image_len..], &layout, channels.clone(), to, zero);
+            }
+            let (rows, steps) = (&tables.rows[..], &tables.steps[..self.n_steps(images)]);
+            let store = if i == span.start { Store::Set } else { Store::Add };
+            let (a, b, c, c_stride) = (&*staged, &self.packed[i], &mut *c, conv.c_out);
+            W::dot(isa, product::Args { a, rows, steps, b, c, c_stride, init: None, store });
+        }
+    }
+
+    /// Adds the spans up and puts each block's rows where they belong in `[window, in, out]`.
+    fn gather(&self, partial: &[Vec<W::Sum>], out: &mut [W::Sum]) {
+        self.each_row(partial, out, |out, spans| {
+            out.copy_from_slice(spans.next().unwrap_or_default());
+            spans.for_each(|span| out.iter_mut().zip(span).for_each(|(out, sum)| *out = W::add(*out, *sum)));
+        });
+    }
+
+    /// The same into 64 bits, where one span fits the kernels' sums but all together do not.
+    fn gather_wide(&self, partial: &[Vec<W::Sum>], out: &mut [i64]) {
+        self.each_row(partial, out, |out, spans| {
+            out.fill(0);
+            for span in spans {
+                for (out, sum) in out.iter_mut().zip(span) {
+                    let sum: i64 = (*sum).into();
+                    *out += sum;
+                }
+            }
+        });
+    }
+
+    /// Calls `f(row of out, the same row of each span)`.
+    fn each_row<T: Send>(
+        &self,
+        partial: &[Vec<W::Sum>],
+        out: &mut [T],
+        f: impl Fn(&mut [T], &mut dyn Iterator<Item = &[W::Sum]>) + Sync,
+    ) {
+        let (c_in, n) = (self.conv.c_in, self.conv.c_out);
+        let n_blocks = c_in.div_ceil(self.block);
+        out.par_chunks_mut(n).with_min_len(64).enumerate().for_each(|(row, out)| {
+            let (window, ci) = (row / c_in, row % c_in);
+            let (block, at) = (ci / self.block, ci % self.block);
+            let block_len = self.block.min(c_in - block * self.block);
+            let start = (window * block_len + at) * n;
+            let mut spans = partial.chunks_exact(n_blocks).map(|span| &span[block][start..start + n]);
+            f(out, &mut spans);
+        });
+    }
+}
