@@ -18,6 +18,7 @@ pub mod philox;
 pub mod product;
 pub mod requantize;
 pub mod stage;
+mod transpose;
 pub mod update;
 
 pub use elementwise::Integer;

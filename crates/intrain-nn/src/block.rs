@@ -63,6 +63,8 @@ pub(crate) struct Block<C: Carrier> {
     /// What the way back needs to know of each output element: pooling's choice, ReLU's and the clip's mask.
     pub(crate) trace: Vec<u8>,
     pub(crate) gradient: Gradient,
+    /// Its largest magnitude, where the recipe divides by it.
+    pub(crate) gradient_max: Option<u64>,
     pub(crate) bias_gradient: Option<Gradient>,
     /// Whether a sum of errors was once too large for the narrow type.
     is_wide: bool,
@@ -80,6 +82,7 @@ impl<C: Carrier> Block<C> {
             sums: vec![],
             trace: vec![],
             gradient,
+            gradient_max: None,
             bias_gradient: None,
             is_wide: false,
         }
@@ -132,7 +135,8 @@ impl<C: Carrier> Block<C> {
         error: &[C::Payload],
         scratches: &mut [C::Scratch],
     ) {
-        C::gradient(isa, &self.plan, &mut self.product, (input, error), &mut self.gradient, scratches);
+        let (plan, product) = (&self.plan, &mut self.product);
+        self.gradient_max = C::gradient(isa, plan, product, (input, error), &mut self.gradient, scratches);
         self.bias_gradient = self.plan.product.bias.then(|| C::bias_gradient(&self.plan, error));
     }
 

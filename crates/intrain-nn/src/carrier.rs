@@ -89,7 +89,8 @@ pub(crate) trait Carrier: Send + Sync + 'static {
     /// The error sums in the scratch.
     fn sums(scratch: &Self::Scratch) -> &[Self::Sum];
 
-    /// The gradient of the weights over the whole batch, `[kernel, kernel, in, out]`, from `(input, error)`.
+    /// The gradient of the weights over the whole batch, `[kernel, kernel, in, out]`, from `(input, error)`; and its
+    /// largest magnitude, where the recipe divides by it.
     fn gradient(
         isa: Isa,
         plan: &BlockPlan,
@@ -97,7 +98,7 @@ pub(crate) trait Carrier: Send + Sync + 'static {
         operands: (&[Self::Payload], &[Self::Payload]),
         out: &mut Gradient,
         scratches: &mut [Self::Scratch],
-    );
+    ) -> Option<u64>;
     /// The gradient of the biases: the error's sum over batch and pixels.
     fn bias_gradient(plan: &BlockPlan, error: &[Self::Payload]) -> Gradient;
 }

@@ -151,8 +151,8 @@ impl Carrier for Float {
         (input, error): (&[f32], &[f32]),
         out: &mut Gradient,
         _: &mut [FloatScratch],
-    ) {
-        let Gradient::F32(gradient) = out else { return };
+    ) -> Option<u64> {
+        let Gradient::F32(gradient) = out else { return None };
         let p = &plan.product;
         let n = p.output.c;
         gradient.resize(p.n_weights(), 0.0);
@@ -180,6 +180,7 @@ impl Carrier for Float {
                 );
             }
         }
+        None
     }
 
     fn bias_gradient(plan: &BlockPlan, error: &[f32]) -> Gradient {

@@ -5,10 +5,10 @@
 
 use intrain_kernels::pack::{Left, PackedI8, PackedI16, Source, pack_i8_into, pack_i16_into};
 use intrain_kernels::product::{self, Packed};
-use intrain_kernels::requantize::{self, Relu, TRACE_INSIDE, TRACE_RELU, Trace};
+use intrain_kernels::requantize::{self, Relu, TRACE_INDEX, TRACE_INSIDE, TRACE_RELU, Trace};
 use intrain_kernels::{Integer, Isa, dot_i8, dot_i16, max_abs, max_pool, stage};
 use intrain_num::random::{Purpose, Stream};
-use intrain_num::{Quantizer, Round};
+use intrain_num::{Overflow, Quantizer, Round};
 use rayon::prelude::*;
 
 use crate::carrier::{Carrier, Cut, FinishItem, Kept, Mode};
@@ -34,7 +34,7 @@ pub(crate) trait Width: Send + Sync + 'static {
     /// Half as wide as a sum.
     type Narrow: Integer + Send + Sync + 'static;
     /// A weight as it is read.
-    type Weight: Copy + Default + Send + Sync;
+    type Weight: Integer + Send + Sync;
     type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Default + Send + Sync;
     /// Largest magnitude that a sum can hold.
     const SUM_MAX: u128;
@@ -42,22 +42,24 @@ pub(crate) trait Width: Send + Sync + 'static {
     fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
     /// How a payload of 0 is staged for products whose A is `left`.
     fn zero(left: Operand) -> Staged<Self>;
-    /// How far the payloads of an A are from 0, as packing B wants to know it: no less than the largest magnitude.
-    fn reach(isa: Isa, left: Operand, values: &[Self::Payload]) -> u64;
-    /// Packs weights for products whose A is `left` and reaches that far.
+    /// How far payloads are from 0, as packing wants to know it: no less than the largest magnitude.
+    fn reach(isa: Isa, operand: Operand, values: &[Self::Payload]) -> u64;
+    /// The same of weights.
+    fn weight_reach(isa: Isa, operand: Operand, weights: &[Self::Weight]) -> u64;
+    /// Packs weights for products whose A is `left`, where A and the weights reach that far.
     fn pack_weights(
         isa: Isa,
         source: Source<'_, Self::Weight>,
         left: Operand,
-        reach: u64,
+        reach: [u64; 2],
         packed: &mut Self::Packed,
     );
-    /// Packs errors for products whose A is `left` and reaches that far.
+    /// Packs errors for products whose A is `left`, where A and the errors reach that far.
     fn pack_errors(
         isa: Isa,
         source: Source<'_, Self::Payload>,
         left: Operand,
-        reach: u64,
+        reach: [u64; 2],
         packed: &mut Self::Packed,
     );
     /// The stored payloads as they are, where the row `weight` is exact.
@@ -103,15 +105,19 @@ impl Width for Int8 {
     }
 
     /// Exact whatever they are: no sum of bytes is cut by it.
-    fn reach(_: Isa, left: Operand, _: &[i8]) -> u64 {
-        left.magnitude()
+    fn reach(_: Isa, operand: Operand, _: &[i8]) -> u64 {
+        operand.magnitude()
     }
 
-    fn pack_weights(isa: Isa, source: Source<'_, i8>, left: Operand, _: u64, packed: &mut PackedI8) {
+    fn weight_reach(_: Isa, operand: Operand, _: &[i8]) -> u64 {
+        operand.magnitude()
+    }
+
+    fn pack_weights(isa: Isa, source: Source<'_, i8>, left: Operand, _: [u64; 2], packed: &mut PackedI8) {
         pack_i8_into(isa, source, left_bytes(left), packed);
     }
 
-    fn pack_errors(isa: Isa, source: Source<'_, i8>, left: Operand, _: u64, packed: &mut PackedI8) {
+    fn pack_errors(isa: Isa, source: Source<'_, i8>, left: Operand, _: [u64; 2], packed: &mut PackedI8) {
         pack_i8_into(isa, source, left_bytes(left), packed);
     }
 
@@ -178,17 +184,20 @@ impl Width for Int16 {
 
     /// What the values are decides how many limbs B needs: formats leave room that tensors seldom use. In powers of two,
     /// so that an evaluation packs its weights once or twice, not for each batch.
-    fn reach(isa: Isa, left: Operand, values: &[i16]) -> u64 {
-        let max = values.par_chunks(CHUNK).map(|values| max_abs::run(isa, values)).max();
-        max.unwrap_or(0).next_power_of_two().min(left.magnitude()).max(1)
+    fn reach(isa: Isa, operand: Operand, values: &[i16]) -> u64 {
+        largest(isa, values).next_power_of_two().min(operand.magnitude()).max(1)
     }
 
-    fn pack_weights(isa: Isa, source: Source<'_, i32>, _: Operand, reach: u64, packed: &mut PackedI16) {
-        pack_i16_into(isa, source, narrow!(reach), packed);
+    fn weight_reach(isa: Isa, _: Operand, weights: &[i32]) -> u64 {
+        largest(isa, weights)
     }
 
-    fn pack_errors(isa: Isa, source: Source<'_, i16>, _: Operand, reach: u64, packed: &mut PackedI16) {
-        pack_i16_into(isa, source, narrow!(reach), packed);
+    fn pack_weights(isa: Isa, source: Source<'_, i32>, _: Operand, reach: [u64; 2], packed: &mut PackedI16) {
+        pack_i16_into(isa, source, narrow!(reach[0]), range::<i32>(reach[1]), packed);
+    }
+
+    fn pack_errors(isa: Isa, source: Source<'_, i16>, _: Operand, reach: [u64; 2], packed: &mut PackedI16) {
+        pack_i16_into(isa, source, narrow!(reach[0]), range::<i16>(reach[1]), packed);
     }
 
     fn read_exact(stored: &Stored, weights: &mut Vec<i32>) {
@@ -239,15 +248,15 @@ impl<W: Width> Carrier for W {
         Product::new(plan, batch_size)
     }
 
-    fn load(_: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {
-        read_weights::<W>(plan, &parameters.weight, mode, &mut product.weights);
+    fn load(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {
+        read_weights::<W>(isa, plan, &parameters.weight, mode, &mut product.weights);
         // A bias is stored on the weights' grid and added to the exact sum.
         let finer = plan.input_operand.frac_bits + plan.weight.operand.frac_bits
             - plan.weight.master.format.frac_bits();
         let bias = parameters.bias.as_ref().map_or_else(Vec::new, |bias| {
             (0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)).collect()
         });
-        product.load(bias);
+        product.load(isa, plan, bias);
     }
 
     fn prepare_forward(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, input: &[W::Payload]) {
@@ -275,7 +284,7 @@ impl<W: Width> Carrier for W {
     fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut Scratch<W>, mode: Mode) {
         let FinishItem { first_product, first_output, payload: out, sums: exact, trace } = item;
         let Scratch { sums, pooled, payload, .. } = scratch;
-        trace.fill(0);
+        // Only a pooling writes the trace's index, and all of it: without one it stays 0.
         if plan.activation_at_product.format.is_quantized() {
             let q = plan.activation_at_product;
             if plan.pool.is_some() {
@@ -354,8 +363,8 @@ impl<W: Width> Carrier for W {
         operands: (&[W::Payload], &[W::Payload]),
         out: &mut Gradient,
         scratches: &mut [Scratch<W>],
-    ) {
-        product.gradient(isa, plan, operands, out, scratches);
+    ) -> Option<u64> {
+        product.gradient(isa, plan, operands, out, scratches)
     }
 
     fn bias_gradient(plan: &BlockPlan, error: &[W::Payload]) -> Gradient {
@@ -421,7 +430,7 @@ fn rounding(round: Round, purpose: Purpose, layer: u32, mode: Mode) -> (Round, O
 fn relu<P: Integer>(relu: bool, out: &mut [P], trace: &mut [u8]) {
     for (y, trace) in out.iter_mut().zip(trace) {
         let passes = !relu || *y > P::default();
-        *trace |= TRACE_INSIDE | if passes { TRACE_RELU } else { 0 };
+        *trace = (*trace & TRACE_INDEX) | TRACE_INSIDE | if passes { TRACE_RELU } else { 0 };
         *y = if passes { *y } else { P::default() };
     }
 }
@@ -429,8 +438,25 @@ fn relu<P: Integer>(relu: bool, out: &mut [P], trace: &mut [u8]) {
 /// Elements that one thread reads at a time.
 const CHUNK: usize = 1 << 16;
 
+/// The largest magnitude, over all threads.
+fn largest<T: Integer + Sync>(isa: Isa, values: &[T]) -> u64 {
+    values.par_chunks(CHUNK).map(|values| max_abs::run(isa, values)).max().unwrap_or(0)
+}
+
+/// The values of type `T` that are no further from 0 than `reach`.
+fn range<T: Integer>(reach: u64) -> (i32, i32) {
+    let reach: i64 = narrow!(reach);
+    (narrow!((-reach).max(T::MIN)), narrow!(reach.min(T::MAX)))
+}
+
 /// The stored weights as products read them: the recipe's row `weight`.
-fn read_weights<W: Width>(plan: &BlockPlan, stored: &Stored, mode: Mode, weights: &mut Vec<W::Weight>) {
+fn read_weights<W: Width>(
+    isa: Isa,
+    plan: &BlockPlan,
+    stored: &Stored,
+    mode: Mode,
+    weights: &mut Vec<W::Weight>,
+) {
     let read = plan.weight.read;
     if !read.format.is_quantized() {
         W::read_exact(stored, weights);
@@ -440,18 +466,41 @@ fn read_weights<W: Width>(plan: &BlockPlan, stored: &Stored, mode: Mode, weights
     let shift = plan.weight.master.format.frac_bits() - read.format.frac_bits();
     let (round, stream) = rounding(read.round, Purpose::Weight, plan.index, mode);
     let quantizer = Quantizer { round, ..read };
-    let payload = |x, word| W::weight(quantizer.payload_of_shifted(x, shift, word));
-    if let (Stored::I8(v), None) = (stored, stream) {
-        // A stored byte has 256 values: the quantizer is a table.
-        let table: Vec<W::Weight> = (-128..128).map(|x| payload(x, 0)).collect();
-        each(weights, v, |x| table[usize::from(x.cast_unsigned() ^ 0x80)]);
+    if read.overflow == Overflow::Saturate {
+        match stored {
+            Stored::I8(v) => round_weights(isa, v, &quantizer, shift, stream, weights),
+            Stored::I16(v) => round_weights(isa, v, &quantizer, shift, stream, weights),
+            Stored::I32(v) => round_weights(isa, v, &quantizer, shift, stream, weights),
+            Stored::F32(_) => unreachable!("an integer network has integer weights"),
+        }
         return;
     }
     weights.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, weights)| {
         for (i, weight) in weights.iter_mut().enumerate() {
             let i = chunk * CHUNK + i;
-            *weight = payload(stored.payload(i), stream.map_or(0, |s| s.word(i as u64)));
+            let word = stream.map_or(0, |s| s.word(i as u64));
+            *weight = W::weight(quantizer.payload_of_shifted(stored.payload(i), shift, word));
         }
+    });
+}
+
+/// A quantizer that saturates, over all threads.
+fn round_weights<S: Integer + Sync, T: Integer + Send>(
+    isa: Isa,
+    stored: &[S],
+    quantizer: &Quantizer,
+    shift: i32,
+    stream: Option<Stream>,
+    weights: &mut [T],
+) {
+    let Quantizer { format, round, .. } = *quantizer;
+    let (min, max) = (format.min(), format.max());
+    stored.par_chunks(CHUNK).zip(weights.par_chunks_mut(CHUNK)).enumerate().for_each(|(i, (sums, out))| {
+        let (first_element, trace) = ((i * CHUNK) as u64, Trace::None);
+        requantize::run(
+            isa,
+            requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
+        );
     });
 }
 

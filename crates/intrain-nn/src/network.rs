@@ -40,6 +40,8 @@ pub struct StepKey {
 pub struct BlockGradient<'a> {
     /// Weights `[kernel, kernel, in, out]`.
     pub weight: &'a Gradient,
+    /// The largest magnitude among them, where the recipe's row `gradient` divides by it.
+    pub weight_max: Option<u64>,
     /// Biases `[out]`, in units of the error's last bit.
     pub bias: Option<&'a Gradient>,
 }
@@ -223,7 +225,11 @@ impl<C: Carrier> Engine for Chain<C> {
     fn gradients(&self) -> Vec<BlockGradient<'_>> {
         self.blocks
             .iter()
-            .map(|b| BlockGradient { weight: &b.gradient, bias: b.bias_gradient.as_ref() })
+            .map(|b| BlockGradient {
+                weight: &b.gradient,
+                weight_max: b.gradient_max,
+                bias: b.bias_gradient.as_ref(),
+            })
             .collect()
     }
 }

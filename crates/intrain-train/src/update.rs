@@ -63,6 +63,8 @@ pub struct Optimizer {
     hyper: Hyper,
     /// `[weight, bias]` of each block; empty without momentum.
     momentum: Vec<[Option<Stored>; 2]>,
+    /// Rounded updates of one tensor after the other.
+    updates: Vec<i32>,
 }
 
 impl Optimizer {
@@ -83,7 +85,7 @@ impl Optimizer {
                 [zeros(b, b.product.n_weights()), zeros(b, b.product.output.c).filter(|_| b.product.bias)]
             })
             .collect();
-        Ok(Self { hyper, momentum })
+        Ok(Self { hyper, momentum, updates: vec![] })
     }
 
     /// The momentum's tensors, `[weight, bias]` of each block.
@@ -119,12 +121,19 @@ impl Optimizer {
                 gradients.weight,
                 &mut parameters.weight,
                 weight_momentum.as_mut(),
-                Part::weight(block),
+                Part { gradient_max: gradients.weight_max, ..Part::weight(block) },
                 key,
+                &mut self.updates,
             ));
             if let (Some(gradient), Some(bias)) = (gradients.bias, &mut parameters.bias) {
-                stats =
-                    stats.and(station.run(gradient, bias, bias_momentum.as_mut(), Part::bias(block, n), key));
+                stats = stats.and(station.run(
+                    gradient,
+                    bias,
+                    bias_momentum.as_mut(),
+                    Part::bias(block, n),
+                    key,
+                    &mut self.updates,
+                ));
             }
         }
         stats
@@ -245,16 +254,20 @@ struct Part {
     gradient_frac_bits: i32,
     /// Number of the first element in the block's random streams: biases follow the weights.
     first_element: u64,
+    /// Largest magnitude of the gradient, where it is known.
+    gradient_max: Option<u64>,
 }
 
 impl Part {
     const fn weight(block: &BlockPlan) -> Self {
         let Operand { frac_bits, .. } = block.input_operand;
-        Self { gradient_frac_bits: frac_bits + block.error_operand.frac_bits, first_element: 0 }
+        let gradient_frac_bits = frac_bits + block.error_operand.frac_bits;
+        Self { gradient_frac_bits, first_element: 0, gradient_max: None }
     }
 
     const fn bias(block: &BlockPlan, n_weights: u64) -> Self {
-        Self { gradient_frac_bits: block.error_operand.frac_bits, first_element: n_weights }
+        let gradient_frac_bits = block.error_operand.frac_bits;
+        Self { gradient_frac_bits, first_element: n_weights, gradient_max: None }
     }
 }
 
@@ -269,6 +282,7 @@ impl Station<'_> {
         momentum: Option<&mut Stored>,
         part: Part,
         key: StepKey,
+        updates: &mut Vec<i32>,
     ) -> UpdateStats {
         match (gradient, master) {
             (Gradient::F32(g), Stored::F32(w)) => {
@@ -276,7 +290,7 @@ impl Station<'_> {
                 UpdateStats { n: w.len() as u64, ..UpdateStats::default() }
             }
             (gradient, master) if self.hyper.has_terms() => {
-                self.with_terms(gradient, master, momentum, &part, key)
+                self.with_terms(gradient, master, momentum, &part, key, updates)
             }
             (gradient, master) => self.fused(gradient, master, &part, key),
         }
@@ -327,7 +341,10 @@ impl Station<'_> {
         let rate = Rate::new(self.rate_of_sum);
         let shift = match row.scale {
             // Exact: rate * G / 2^n in steps of one payload, whatever the gradient's own last bit is worth.
-            Scale::Shift => round_log2(largest(self.isa, gradient)).unwrap_or(0) - rate.exponent,
+            Scale::Shift => {
+                let largest = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
+                round_log2(largest).unwrap_or(0) - rate.exponent
+            }
             Scale::One | Scale::Alpha => part.gradient_frac_bits - rate.exponent - row.format.frac_bits(),
         };
         // A relative update (`@shift`) is not held: WAGE's steps may be as large as the learning rate.
@@ -362,45 +379,37 @@ impl Station<'_> {
         }
     }
 
-    /// `v = round(mu * v + rate * (G / batch + decay * W))`, exact in 128 bits before the one rounding; `W = W - v`.
+    /// `v = round(mu * v + rate * (G / batch + decay * W))`, exact before the one rounding; `W = W - v`.
     fn with_terms(
         &self,
         gradient: &Gradient,
         master: &mut Stored,
-        mut momentum: Option<&mut Stored>,
+        momentum: Option<&mut Stored>,
         part: &Part,
         key: StepKey,
+        updates: &mut Vec<i32>,
     ) -> UpdateStats {
         let row = rounding_row(self.block, self.hyper);
-        let stream = self.stream(key);
         let terms = Terms::new(self.block, self.hyper, self.rate, self.rate_of_sum, part);
         let shift = terms.frac_bits - row.format.frac_bits();
-        let (before, min, max) = self.limits();
-        let mut stats = UpdateStats { n: master.len() as u64, ..UpdateStats::default() };
-        for i in 0..master.len() {
-            let (g, w) = (element(gradient, i), master.payload(i));
-            let v = momentum.as_ref().map_or(0, |v| v.payload(i));
-            let sum = terms.sum([g, w, v]);
-            let word = stream.map_or(0, |s| s.word(part.first_element + i as u64));
-            let rounded = row.round.shift_right_wide(sum, shift, word);
-            let u = rounded.clamp(row.format.min(), row.format.max());
-            if let Some(v) = momentum.as_mut() {
-                v.set_payload(i, u);
-            }
-            let next = before.map_or(w, |limit| w.clamp(-limit, limit)) - u;
-            master.set_payload(i, next.clamp(min, max));
-            stats.n_dead += u64::from(u == 0 && sum != 0);
-            stats.n_saturated += u64::from(next != next.clamp(min, max));
+        let gradient_max = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
+        // Bound: three terms of 60 bits and their sign fit in 63.
+        let is_short = terms.bits(66 - gradient_max.leading_zeros(), self.block) <= 60;
+        let round = terms::Rounding { isa: self.isa, row, shift, stream: self.stream(key), is_short };
+        updates.resize(master.len().max(updates.len()), 0);
+        let updates = &mut updates[..master.len()];
+        let first = part.first_element;
+        let n_dead = terms.round(&round, (gradient, master, momentum.as_deref()), first, updates);
+        if let Some(momentum) = momentum {
+            terms::store(momentum, |i, _| (updates[i].into(), false));
         }
-        stats
-    }
-}
-
-fn element(gradient: &Gradient, i: usize) -> i64 {
-    match gradient {
-        Gradient::I32(g) => g[i].into(),
-        Gradient::I64(g) => g[i],
-        Gradient::F32(_) => 0,
+        let (before, min, max) = self.limits();
+        let n_saturated = terms::store(master, |i, w| {
+            let next = before.map_or(w, |limit| w.clamp(-limit, limit)) - i64::from(updates[i]);
+            let stored = next.clamp(min, max);
+            (stored, stored != next)
+        });
+        UpdateStats { n_dead, n_saturated, n: master.len() as u64 }
     }
 }
 

@@ -20,7 +20,8 @@ fn fill(kind: usize, bits: u32, i: usize) -> i32 {
 fn packed(n: usize, n_steps: usize, a_max: u32, fill: impl Fn(usize) -> i32) -> PackedI16 {
     let values: Vec<i32> = (0..n * n_steps * 2).map(fill).collect();
     let table: Vec<u32> = (0..n_steps * 2).map(|lane| u32::try_from(lane * n).unwrap()).collect();
-    pack_i16(Isa::Reference, Source { values: &values, n, n_stride: 1, table: &table }, a_max)
+    let range = values.iter().fold((0, 0), |(min, max), &v| (v.min(min), v.max(max)));
+    pack_i16(Isa::Reference, Source { values: &values, n, n_stride: 1, table: &table }, a_max, range)
 }
 
 fn check(size: [usize; 3], bits: [u32; 2], kinds: [usize; 2]) {

@@ -2,7 +2,7 @@
 
 use super::Source;
 use super::fill::fill;
-use super::panels::{COLUMNS, Limb, PANEL, line_index};
+use super::panels::{COLUMNS, Limb, Line, PANEL, line_index};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 use crate::product::Packed;
@@ -77,10 +77,7 @@ impl PackedI8 {
     #[inline(always)]
     fn fill(&mut self, source: &Source<'_, i8>) {
         fill::<i8, 4>(source, &mut self.limb.lines, |value| u32::from(value.cast_unsigned()));
-        self.max = 0;
-        for run in source.runs() {
-            self.max = run.iter().map(|value| value.unsigned_abs()).fold(self.max, u8::max);
-        }
+        self.max = largest(&self.limb.lines);
         self.column_sums.clear();
         if self.left == Left::Unsigned {
             return;
@@ -100,6 +97,20 @@ impl PackedI8 {
             *sums = totals;
         }
     }
+}
+
+/// The largest magnitude of any byte.
+#[inline(always)]
+fn largest(lines: &[Line]) -> u8 {
+    let mut columns = [0; COLUMNS];
+    for line in lines {
+        for (max, lanes) in columns.iter_mut().zip(line.0) {
+            for lane in 0..4 {
+                *max = u32::max(*max, ((lanes << (8 * lane)).cast_signed() >> 24).unsigned_abs());
+            }
+        }
+    }
+    columns.iter().fold(0, |max, &column| max.max(column)).to_le_bytes()[0]
 }
 
 impl Packed for PackedI8 {

@@ -4,6 +4,7 @@
 
 use super::panels::{COLUMNS, Line, line_index};
 use super::{Source, ZERO_LANE};
+use crate::transpose::{BLOCK, transposed};
 
 /// Writes all lines of `source`; `bits` gives the low `32 / LANES` bits of a lane, the others zero.
 ///
@@ -24,8 +25,17 @@ pub(super) fn fill<S: Copy, const LANES: usize>(
         }
     } else {
         for line in 0..n_lines {
-            for (step, group) in groups.iter().enumerate() {
-                lines[index(step, line)] = Line(gather(source, line * COLUMNS, group, bits));
+            let (mut step, column) = (0, line * COLUMNS);
+            while step < groups.len() {
+                if let Some(block) = gather_block(source, column, &groups[step..], bits) {
+                    for columns in block {
+                        lines[index(step, line)] = Line(columns);
+                        step += 1;
+                    }
+                } else {
+                    lines[index(step, line)] = Line(gather(source, column, &groups[step], bits));
+                    step += 1;
+                }
             }
         }
     }
@@ -56,7 +66,16 @@ fn interleave<S: Copy, const LANES: usize>(
     for line in done..source.n.div_ceil(COLUMNS) {
         let mut columns = [0; COLUMNS];
         for (i, &lane) in group.iter().enumerate().filter(|(_, lane)| **lane != ZERO_LANE) {
-            merge(&mut columns, &row(lane)[line * COLUMNS..], i * 32 / LANES, bits);
+            let (start, shift) = (lane as usize + line * COLUMNS, i * 32 / LANES);
+            // Whole vectors where there are so many values, though some belong to no column.
+            match source.values[start..].first_chunk::<COLUMNS>() {
+                Some(run) => merge(&mut columns, run, shift, bits),
+                None => merge(&mut columns, &row(lane)[line * COLUMNS..], shift, bits),
+            }
+        }
+        let present = source.n - line * COLUMNS;
+        for (i, column) in columns.iter_mut().enumerate() {
+            *column = if i < present { *column } else { 0 };
         }
         write(line, columns);
     }
@@ -68,13 +87,48 @@ fn merge<S: Copy>(columns: &mut [u32; COLUMNS], run: &[S], shift: usize, bits: i
     columns.iter_mut().zip(run).for_each(|(to, &value)| *to |= bits(value) << shift);
 }
 
+/// The lines of 16 steps from 16 columns that lie apart, where all their lanes are neighbours.
+#[inline(always)]
+fn gather_block<S: Copy, const LANES: usize>(
+    source: &Source<'_, S>,
+    column: usize,
+    groups: &[[u32; LANES]],
+    bits: impl Fn(S) -> u32 + Copy,
+) -> Option<[[u32; COLUMNS]; BLOCK]> {
+    let lanes = groups.first_chunk::<BLOCK>()?.as_flattened();
+    // ZERO_LANE is the greatest of all, so the lanes up to it are no neighbours.
+    let is_run = lanes[lanes.len() - 1] != ZERO_LANE && lanes.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    if !is_run || source.n < column + COLUMNS {
+        return None;
+    }
+    let mut block = [[0; BLOCK]; COLUMNS];
+    for (i, steps) in block.iter_mut().enumerate() {
+        let start = (column + i) * source.n_stride + lanes[0] as usize;
+        let run = source.values[start..][..BLOCK * LANES].as_chunks::<LANES>().0;
+        for (to, lanes) in steps.iter_mut().zip(run) {
+            *to = joined(lanes, bits);
+        }
+    }
+    Some(transposed(block))
+}
+
+/// The lanes of one column and step.
+#[inline(always)]
+fn joined<S: Copy, const LANES: usize>(lanes: &[S; LANES], bits: impl Fn(S) -> u32) -> u32 {
+    let mut joined = 0;
+    for (i, &value) in lanes.iter().enumerate() {
+        joined |= bits(value) << (i * 32 / LANES);
+    }
+    joined
+}
+
 /// A line from 16 columns that lie apart; each takes its lanes in one load where they are neighbours.
 #[inline(always)]
 fn gather<S: Copy, const LANES: usize>(
     source: &Source<'_, S>,
     column: usize,
     group: &[u32; LANES],
-    bits: impl Fn(S) -> u32,
+    bits: impl Fn(S) -> u32 + Copy,
 ) -> [u32; COLUMNS] {
     let mut line = [0; COLUMNS];
     let columns = &mut line[..COLUMNS.min(source.n - column)];
@@ -84,9 +138,7 @@ fn gather<S: Copy, const LANES: usize>(
         for (i, to) in columns.iter_mut().enumerate() {
             let start = (column + i) * source.n_stride + group[0] as usize;
             let run: &[S; LANES] = source.values[start..].first_chunk().expect("the source is checked");
-            for (i, &value) in run.iter().enumerate() {
-                *to |= bits(value) << (i * 32 / LANES);
-            }
+            *to = joined(run, bits);
         }
     } else {
         for (i, &lane) in group.iter().enumerate().filter(|(_, lane)| **lane != ZERO_LANE) {

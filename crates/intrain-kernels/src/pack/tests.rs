@@ -21,9 +21,9 @@ fn tables(lanes: usize, n_steps: usize, column: usize, n_stride: usize) -> Vec<V
 #[test]
 fn packed_values_and_column_sums_are_the_source() {
     let (mut bytes, mut words) =
-        (pack_i8(Isa::Reference, one(), Left::Signed), pack_i16(Isa::Reference, one(), 1));
+        (pack_i8(Isa::Reference, one(), Left::Signed), pack_i16(Isa::Reference, one(), 1, (0, 1)));
     for n in [1, 3, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100] {
-        for n_steps in [1, 2, 5, 9] {
+        for n_steps in [1, 2, 5, 9, 16, 37] {
             for n_stride in [1, 4 * n_steps, 4 * n_steps + 3] {
                 let values: Vec<i8> =
                     (0..n * (4 * n_steps + 3)).map(|i| noise(i).to_le_bytes()[0].cast_signed()).collect();
@@ -70,8 +70,9 @@ fn packed_values_and_column_sums_are_the_source() {
                 for table in tables(2, n_steps, n, n_stride) {
                     let wide: Vec<i32> = values.iter().map(|&v| i32::from(v) << 17 ^ 0x155).collect();
                     let source = Source { values: &wide, n, n_stride, table: &table };
-                    pack_i16_into(Isa::best(), source, 1 << 15, &mut words);
-                    assert_eq!(words, pack_i16(Isa::Reference, source, 1 << 15));
+                    let range = (i32::MIN, i32::MAX);
+                    pack_i16_into(Isa::best(), source, 1 << 15, range, &mut words);
+                    assert_eq!(words, pack_i16(Isa::Reference, source, 1 << 15, range));
                     for (i, &lane) in table.iter().enumerate() {
                         for column in 0..n {
                             let want = if lane == ZERO_LANE {

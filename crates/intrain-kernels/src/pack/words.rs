@@ -45,15 +45,8 @@ impl PackedI16 {
 
     /// Compiled for the instruction set of its caller.
     #[inline(always)]
-    fn fill<S: Copy + Into<i32>>(&mut self, source: &Source<'_, S>) {
-        let (mut min, mut max) = (0, 0);
-        for run in source.runs() {
-            for &value in run {
-                let value: i32 = value.into();
-                (min, max) = (value.min(min), value.max(max));
-            }
-        }
-        let split = Split::new((min, max), self.a_max, self.n_steps);
+    fn fill<S: Copy + Into<i32>>(&mut self, source: &Source<'_, S>, range: (i32, i32)) {
+        let split = Split::new(range, self.a_max, self.n_steps);
         self.limbs.resize_with(split.n_limbs, Limb::default);
         for (index, limb) in self.limbs.iter_mut().enumerate() {
             (limb.shift, limb.flush_steps) = (split.shift(index), split.flush_steps[index]);
@@ -96,14 +89,20 @@ impl Packed for PackedI16 {
     }
 }
 
-/// Packs payloads of 8, 16 or 32 bits; `source.table` holds 2 lanes a step, `a_max` bounds `|a|` of the other side.
+/// Packs payloads of 8, 16 or 32 bits; `source.table` holds 2 lanes a step, `a_max` bounds `|a|` of the other side and
+/// `range` the values: they decide how many limbs there are.
 ///
 /// # Panics
 /// If the table and the values do not fit, or `a_max` exceeds 32,768; see [`pack_i16_into`] to use buffers again.
 #[must_use]
-pub fn pack_i16<S: Copy + Into<i32>>(isa: Isa, source: Source<'_, S>, a_max: u32) -> PackedI16 {
+pub fn pack_i16<S: Copy + Into<i32>>(
+    isa: Isa,
+    source: Source<'_, S>,
+    a_max: u32,
+    range: (i32, i32),
+) -> PackedI16 {
     let mut packed = PackedI16::default();
-    pack_i16_into(isa, source, a_max, &mut packed);
+    pack_i16_into(isa, source, a_max, range, &mut packed);
     packed
 }
 
@@ -115,17 +114,23 @@ pub fn pack_i16_into<S: Copy + Into<i32>>(
     isa: Isa,
     source: Source<'_, S>,
     a_max: u32,
+    range: (i32, i32),
     packed: &mut PackedI16,
 ) {
     assert!(a_max <= 1 << 15, "a bound of {a_max} on |a| exceeds 32768");
     packed.n_steps = source.n_steps(2);
     (packed.n, packed.a_max) = (source.n, a_max);
-    elementwise::run(isa, PackWords { source, packed });
+    debug_assert!(
+        source.runs().flatten().all(|&value| (range.0..=range.1).contains(&value.into())),
+        "a value of B is outside of {range:?}"
+    );
+    elementwise::run(isa, PackWords { source, range, packed });
 }
 
 /// Packing as an operation: the same loops, compiled for each instruction set.
 struct PackWords<'a, S> {
     source: Source<'a, S>,
+    range: (i32, i32),
     packed: &'a mut PackedI16,
 }
 
@@ -133,12 +138,12 @@ impl<S: Copy + Into<i32>> Operation for PackWords<'_, S> {
     type Output = ();
 
     fn reference(self) {
-        self.packed.fill(&self.source);
+        self.packed.fill(&self.source, self.range);
     }
 
     #[inline(always)]
     fn vectorized(self, _: Isa) {
-        self.packed.fill(&self.source);
+        self.packed.fill(&self.source, self.range);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Runs before a product, image by image, without rearranging into a matrix: `rows` adds zeros around (and between)
 //! pixels for the forward and the error product, `planes` turns channels last into channels first for the gradient.
-//! `tables` says where a convolution's rows, steps and lanes then lie. Portable code, no instruction sets.
+//! `tables` says where a convolution's rows, steps and lanes then lie.
 
 mod planes;
 mod rows;
@@ -50,6 +50,7 @@ impl Payload for i16 {
 }
 
 /// Stages a run of contiguous payloads.
+#[inline(always)]
 fn stage_run<P: Payload>(from: &[P], to: &mut [P::Staged], zero: P::Staged) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = from.stage(zero));
 }

@@ -6,7 +6,10 @@
 //! Tap `(ky, kx)` of output pixel `(y, x)` is row `y + ky / stride`, column `x + kx / stride` of phase
 //! `(ky % stride, kx % stride)`, so `x`, `x + 1`, ... are one run for any stride.
 
-use super::{Payload, SLACK};
+use super::{Payload, SLACK, stage_run};
+use crate::elementwise::{self, Operation};
+use crate::isa::Isa;
+use crate::transpose::{BLOCK, transposed};
 use std::ops::Range;
 
 /// The shape of staged planes.
@@ -66,6 +69,7 @@ impl PlanesLayout {
 /// # Panics
 /// If a slice is too short or `channels` leaves the image.
 pub fn stage_planes<P: Payload>(
+    isa: Isa,
     src: &[P],
     layout: &PlanesLayout,
     channels: Range<usize>,
@@ -74,6 +78,34 @@ pub fn stage_planes<P: Payload>(
 ) {
     assert!(channels.end <= layout.c && src.len() >= layout.h * layout.w * layout.c);
     let dst = &mut dst[..channels.len() * layout.channel_len()];
+    elementwise::run(isa, StagePlanes { src, layout, channels, dst, zero });
+}
+
+/// Staging as an operation: the same loops, compiled for each instruction set.
+struct StagePlanes<'a, P: Payload> {
+    src: &'a [P],
+    layout: &'a PlanesLayout,
+    channels: Range<usize>,
+    dst: &'a mut [P::Staged],
+    zero: P::Staged,
+}
+
+impl<P: Payload> Operation for StagePlanes<'_, P> {
+    type Output = ();
+
+    fn reference(self) {
+        stage(self);
+    }
+
+    #[inline(always)]
+    fn vectorized(self, _: Isa) {
+        stage(self);
+    }
+}
+
+#[inline(always)]
+fn stage<P: Payload>(args: StagePlanes<'_, P>) {
+    let StagePlanes { src, layout, channels, dst, zero } = args;
     dst.fill(zero);
     for phase_y in 0..layout.phases_y {
         let (rows, y_first) = layout.inside(phase_y, layout.h, layout.rows);
@@ -90,6 +122,10 @@ pub fn stage_planes<P: Payload>(
                     pitch: layout.stride * layout.c,
                 };
                 let start = (plane + row) * layout.columns + columns.start;
+                if layout.stride * layout.c == 1 {
+                    stage_run(&from.values[..columns.len()], &mut dst[start..], zero);
+                    continue;
+                }
                 let to = Strided { values: &mut dst[start..], pitch: layout.channel_len() };
                 transpose(from, to, [columns.len(), channels.len()], zero);
             }
@@ -103,10 +139,8 @@ struct Strided<V> {
     pitch: usize,
 }
 
-/// Side of a block: what fits in registers, and as many bytes as a vector has.
-const BLOCK: usize = 16;
-
 /// `to[channel][pixel] = from[pixel][channel]` in blocks, so that both sides are touched a run at a time.
+#[inline(always)]
 fn transpose<P: Payload>(
     from: Strided<&[P]>,
     to: Strided<&mut [P::Staged]>,
@@ -169,23 +203,4 @@ fn write<T: Copy, const RUN: usize>(
         to.iter_mut().zip(from.as_chunks::<RUN>().0).for_each(|(to, from)| *to = *from);
         first += pitch;
     }
-}
-
-/// The transpose of a block: four perfect shuffles of its 16 rows, which are four layers of vector unpacks.
-#[inline(always)]
-fn transposed<T: Copy>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
-    shuffled(shuffled(shuffled(shuffled(block))))
-}
-
-/// Rows `i` and `i + 8` interleaved into rows `2 i` and `2 i + 1`.
-#[inline(always)]
-fn shuffled<T: Copy>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
-    const HALF: usize = BLOCK / 2;
-    let mut next = block;
-    for i in 0..HALF {
-        let pair = [block[i], block[i + HALF]];
-        next[2 * i] = std::array::from_fn(|j| pair[j % 2][j / 2]);
-        next[2 * i + 1] = std::array::from_fn(|j| pair[j % 2][HALF + j / 2]);
-    }
-    next
 }

@@ -83,7 +83,7 @@ fn staged<P: Payload, W: Copy>(
         let mut planes = vec![x[0].stage(zero); layout.buffer_len(channels.len(), images)];
         for image in 0..images {
             let from = &x[image * layout.h * layout.w * layout.c..];
-            stage_planes(from, &layout, channels.clone(), &mut planes[image * len..], zero);
+            stage_planes(Isa::best(), from, &layout, channels.clone(), &mut planes[image * len..], zero);
         }
         let part = by_errors(&planes, &conv.gradient::<P>(images, channels.clone()), e);
         for (i, sum) in part.into_iter().enumerate() {
@@ -105,7 +105,7 @@ fn product_i8(isa: Isa, a: &[u8], tables: &Tables, values: &[i8]) -> Vec<i64> {
 }
 
 fn product_i16<B: Copy + Into<i32>>(isa: Isa, a: &[i16], tables: &Tables, values: &[B]) -> Vec<i64> {
-    let (b, c_stride) = (pack_i16(isa, tables.source(values), 1 << 15), tables.n);
+    let (b, c_stride) = (pack_i16(isa, tables.source(values), 1 << 15, (i32::MIN, i32::MAX)), tables.n);
     let mut c = vec![0; tables.rows.len() * c_stride];
     let (rows, steps) = (&tables.rows, &tables.steps);
     let store = dot_i16::Store::Set;

@@ -7,6 +7,7 @@
 use intrain_kernels::Isa;
 use intrain_kernels::product::{self, Store};
 use intrain_kernels::stage::{Conv, RowsLayout, Tables, stage_rows};
+use intrain_num::Scale;
 use rayon::prelude::*;
 
 use crate::block::linear_rows;
@@ -20,6 +21,8 @@ pub(crate) struct Product<W: Width> {
     conv: Conv,
     /// As read, before any layout.
     pub(crate) weights: Vec<W::Weight>,
+    /// How far the weights are from 0.
+    weight_reach: u64,
     forward: Direction<W>,
     error: Direction<W>,
     /// Made at the first gradient, for the batch that it sees.
@@ -47,12 +50,19 @@ impl<W: Width> Direction<W> {
     }
 
     /// Packs `weights` for `values`, unless they are already packed for payloads as large.
-    fn prepare(&mut self, isa: Isa, weights: &[W::Weight], left: Operand, values: &[W::Payload]) {
+    fn prepare(
+        &mut self,
+        isa: Isa,
+        (weights, weight_reach): (&[W::Weight], u64),
+        left: Operand,
+        values: &[W::Payload],
+    ) {
         let reach = W::reach(isa, left, values);
         if self.reach.is_some_and(|packed| reach <= packed) {
             return;
         }
         self.reach = Some(reach);
+        let reach = [reach, weight_reach];
         let source = self.tables.source(weights);
         self.packed.par_iter_mut().enumerate().for_each(|(group, packed)| {
             let columns = group * GROUP..((group + 1) * GROUP).min(source.n);
@@ -102,6 +112,7 @@ impl<W: Width> Product<W> {
         Self {
             conv,
             weights: vec![],
+            weight_reach: 0,
             forward: Direction::new(conv.forward::<W::Payload>(1)),
             error: Direction::new(conv.error::<W::Payload>(1)),
             gradient: None,
@@ -110,19 +121,20 @@ impl<W: Width> Product<W> {
     }
 
     /// The weights have been read anew: what was packed holds no longer.
-    pub(crate) fn load(&mut self, bias: Vec<W::Sum>) {
+    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan, bias: Vec<W::Sum>) {
+        self.weight_reach = W::weight_reach(isa, plan.weight.operand, &self.weights);
         (self.forward.reach, self.error.reach) = (None, None);
         self.bias = bias;
     }
 
     /// Packs the weights for [`Product::forward`] with items of `input`.
     pub(crate) fn prepare_forward(&mut self, isa: Isa, plan: &BlockPlan, input: &[W::Payload]) {
-        self.forward.prepare(isa, &self.weights, plan.input_operand, input);
+        self.forward.prepare(isa, (&self.weights, self.weight_reach), plan.input_operand, input);
     }
 
     /// Packs the weights for [`Product::error`] with items of `error`.
     pub(crate) fn prepare_error(&mut self, isa: Isa, plan: &BlockPlan, error: &[W::Payload]) {
-        self.error.prepare(isa, &self.weights, plan.error_operand, error);
+        self.error.prepare(isa, (&self.weights, self.weight_reach), plan.error_operand, error);
     }
 
     /// `sums[pixel][out] = bias[out] + sum over window of input * weight`.
@@ -166,7 +178,8 @@ impl<W: Width> Product<W> {
         }
     }
 
-    /// `gradient[window][in][out] = sum over images and pixels of input * error`.
+    /// `gradient[window][in][out] = sum over images and pixels of input * error`; and its largest magnitude, where the
+    /// recipe divides by it.
     pub(crate) fn gradient(
         &mut self,
         isa: Isa,
@@ -174,7 +187,7 @@ impl<W: Width> Product<W> {
         (input, error): (&[W::Payload], &[W::Payload]),
         out: &mut Gradient,
         scratches: &mut [Scratch<W>],
-    ) {
+    ) -> Option<u64> {
         let p = &plan.product;
         let (conv, n_images) = match p.kind {
             ProductKind::Conv => (self.conv, error.len() / p.output.len()),
@@ -186,7 +199,9 @@ impl<W: Width> Product<W> {
         };
         let gradient = self.gradient.insert(gradient);
         // The way forward has looked at the same input.
-        let reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.magnitude());
-        gradient.run(isa, reach, (input, error), W::target(out, p.n_weights()), scratches);
+        let input_reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.magnitude());
+        let reach = [input_reach, W::reach(isa, plan.error_operand, error)];
+        let has_shift = plan.gradient.scale == Scale::Shift;
+        gradient.run(isa, reach, (input, error), W::target(out, p.n_weights()), has_shift, scratches)
     }
 }

@@ -5,10 +5,11 @@
 #![deny(clippy::float_arithmetic)]
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use intrain_kernels::Isa;
 use intrain_kernels::product::{self, Store};
 use intrain_kernels::stage::{Conv, Tables, stage_planes};
+use intrain_kernels::{Integer, Isa, max_abs};
 use rayon::prelude::*;
 
 use crate::integer::{Target, Width};
@@ -35,6 +36,17 @@ pub(crate) struct GradientProduct<W: Width> {
     packed: Vec<W::Packed>,
     /// Sums of the tasks, where they are not the gradient as they are.
     partial: Vec<Vec<W::Sum>>,
+}
+
+/// The largest magnitude of what all threads have seen, where anyone asks for it.
+struct Largest(Option<AtomicU64>);
+
+impl Largest {
+    fn see<T: Integer>(&self, isa: Isa, sums: &[T]) {
+        if let Self(Some(largest)) = self {
+            largest.fetch_max(max_abs::run(isa, sums), Ordering::Relaxed);
+        }
+    }
 }
 
 /// Input channels of a task, and its groups of images.
@@ -86,49 +98,47 @@ impl<W: Width> GradientProduct<W> {
         (&self.conv, self.n_images) == (conv, n_images)
     }
 
-    /// The gradient, where the input's payloads are no further from 0 than `reach`.
+    /// The gradient, where input and error are no further from 0 than `reach`; and its largest magnitude, which costs
+    /// little while the sums are near, where `has_shift`.
     pub(crate) fn run(
         &mut self,
         isa: Isa,
-        reach: u64,
+        reach: [u64; 2],
         (input, error): (&[W::Payload], &[W::Payload]),
         target: Target<'_, W::Sum>,
+        has_shift: bool,
         scratches: &mut [Scratch<W>],
-    ) {
+    ) -> Option<u64> {
         let mut packed = std::mem::take(&mut self.packed);
         threads::for_each(scratches, packed.iter_mut().zip(&self.groups), |_, (packed, images)| {
             self.pack(isa, reach, error, images, packed);
         });
         self.packed = packed;
+        let largest = Largest(has_shift.then(AtomicU64::default));
         match target {
             Target::Sums(out) if self.is_in_order() => {
-                let chunk = self.len(&self.tasks[0]);
-                threads::for_each(
-                    scratches,
-                    out.chunks_mut(chunk).zip(&self.tasks),
-                    |scratch, (out, task)| {
-                        self.sum(isa, task, input, out, scratch);
-                    },
-                );
+                let parts = out.chunks_mut(self.len(&self.tasks[0])).zip(&self.tasks);
+                threads::for_each(scratches, parts, |scratch, (out, task)| {
+                    self.sum(isa, task, input, out, scratch);
+                    largest.see(isa, out);
+                });
             }
             target => {
                 let mut partial = std::mem::take(&mut self.partial);
                 partial.resize(self.tasks.len(), vec![]);
-                threads::for_each(
-                    scratches,
-                    partial.iter_mut().zip(&self.tasks),
-                    |scratch, (partial, task)| {
-                        partial.resize(self.len(task), W::Sum::default());
-                        self.sum(isa, task, input, partial, scratch);
-                    },
-                );
+                let parts = partial.iter_mut().zip(&self.tasks);
+                threads::for_each(scratches, parts, |scratch, (partial, task)| {
+                    partial.resize(self.len(task), W::Sum::default());
+                    self.sum(isa, task, input, partial, scratch);
+                });
                 match target {
-                    Target::Sums(out) => self.gather(&partial, out),
-                    Target::Wide(out) => self.gather_wide(&partial, out),
+                    Target::Sums(out) => self.gather(&partial, out, |row| largest.see(isa, row)),
+                    Target::Wide(out) => self.gather_wide(&partial, out, |row| largest.see(isa, row)),
                 }
                 self.partial = partial;
             }
         }
+        largest.0.map(AtomicU64::into_inner)
     }
 
     /// Elements of a task's sums.
@@ -151,7 +161,7 @@ impl<W: Width> GradientProduct<W> {
     fn pack(
         &self,
         isa: Isa,
-        reach: u64,
+        reach: [u64; 2],
         error: &[W::Payload],
         images: &Range<usize>,
         packed: &mut W::Packed,
@@ -181,7 +191,7 @@ impl<W: Width> GradientProduct<W> {
             let len = layout.buffer_len(channels.len(), images.len());
             let staged = cleared(&mut scratch.staged, len, images.len() * staged_len, zero);
             for (image, to) in images.clone().zip(staged.chunks_mut(staged_len)) {
-                stage_planes(&input[image * image_len..], &layout, channels.clone(), to, zero);
+                stage_planes(isa, &input[image * image_len..], &layout, channels.clone(), to, zero);
             }
             let (rows, steps) = (&tables.rows[..], &tables.steps[..self.n_steps(images)]);
             let store = if i == span.start { Store::Set } else { Store::Add };
@@ -190,16 +200,17 @@ impl<W: Width> GradientProduct<W> {
         }
     }
 
-    /// Adds the spans up and puts each block's rows where they belong in `[window, in, out]`.
-    fn gather(&self, partial: &[Vec<W::Sum>], out: &mut [W::Sum]) {
+    /// Adds the spans up and puts each block's rows where they belong in `[window, in, out]`; `seen` gets each row.
+    fn gather(&self, partial: &[Vec<W::Sum>], out: &mut [W::Sum], seen: impl Fn(&[W::Sum]) + Sync) {
         self.each_row(partial, out, |out, spans| {
             out.copy_from_slice(spans.next().unwrap_or_default());
             spans.for_each(|span| out.iter_mut().zip(span).for_each(|(out, sum)| *out = W::add(*out, *sum)));
+            seen(out);
         });
     }
 
     /// The same into 64 bits, where one span fits the kernels' sums but all together do not.
-    fn gather_wide(&self, partial: &[Vec<W::Sum>], out: &mut [i64]) {
+    fn gather_wide(&self, partial: &[Vec<W::Sum>], out: &mut [i64], seen: impl Fn(&[i64]) + Sync) {
         self.each_row(partial, out, |out, spans| {
             out.fill(0);
             for span in spans {
@@ -208,6 +219,7 @@ impl<W: Width> GradientProduct<W> {
                     *out += sum;
                 }
             }
+            seen(out);
         });
     }
 

@@ -2,7 +2,14 @@
 //!
 //! Section 8.3 of `docs/arithmetic.md`. Invariant: the sum is exact; the check before a run has proven that it fits.
 
-use intrain_nn::BlockPlan;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use intrain_kernels::requantize::{self, Args, Trace};
+use intrain_kernels::{Integer, Isa};
+use intrain_nn::{BlockPlan, Gradient, Stored};
+use intrain_num::Quantizer;
+use intrain_num::random::Stream;
+use rayon::prelude::*;
 
 use super::{Hyper, Part, rounding_row};
 use crate::rate::Rate;
@@ -42,11 +49,117 @@ impl Terms {
     }
 
     /// Bound: [`super::check`] has proven that each term fits.
-    pub(super) fn sum(&self, payloads: [i64; 3]) -> i128 {
+    fn sum(&self, payloads: [i64; 3]) -> i128 {
         let term = |((mantissa, places), payload): (&(i64, i32), i64)| {
             (i128::from(*mantissa) * i128::from(payload)) << places
         };
         self.factors.iter().zip(payloads).map(term).sum()
+    }
+
+    /// The same where it fits 64 bits.
+    fn short_sum(&self, payloads: [i64; 3]) -> i64 {
+        let [(m0, p0), (m1, p1), (m2, p2)] = self.factors;
+        let [x0, x1, x2] = payloads;
+        ((m0 * x0) << p0) + ((m1 * x1) << p1) + ((m2 * x2) << p2)
+    }
+
+    /// Rounds the sum of each element, held in the row's format; how many came to nothing though the sum was not 0.
+    pub(super) fn round(
+        &self,
+        rounding: &Rounding,
+        (gradient, master, momentum): (&Gradient, &Stored, Option<&Stored>),
+        first_element: u64,
+        updates: &mut [i32],
+    ) -> u64 {
+        let payloads = |i| [element(gradient, i), master.payload(i), momentum.map_or(0, |v| v.payload(i))];
+        let chunks = updates.par_chunks_mut(CHUNK).enumerate();
+        let dead = chunks.map(|(chunk, updates)| {
+            let start = chunk * CHUNK;
+            let first = first_element + start as u64;
+            if rounding.is_short {
+                let mut sums = [0; CHUNK];
+                let sums = &mut sums[..updates.len()];
+                sums.iter_mut().enumerate().for_each(|(i, sum)| *sum = self.short_sum(payloads(start + i)));
+                rounding.short(sums, first, updates)
+            } else {
+                let sums = (0..updates.len()).map(|i| self.sum(payloads(start + i)));
+                rounding.long(sums, first, updates)
+            }
+        });
+        dead.sum()
+    }
+}
+
+/// Elements that one thread rounds at a time.
+const CHUNK: usize = 1024;
+
+/// How sums become updates.
+pub(super) struct Rounding {
+    pub(super) isa: Isa,
+    /// The row that rounds.
+    pub(super) row: Quantizer,
+    /// Binary digits of the sums below the row's step.
+    pub(super) shift: i32,
+    pub(super) stream: Option<Stream>,
+    /// Whether all sums fit 64 bits.
+    pub(super) is_short: bool,
+}
+
+impl Rounding {
+    fn short(&self, sums: &[i64], first_element: u64, updates: &mut [i32]) -> u64 {
+        let Self { isa, row, shift, stream, .. } = *self;
+        let (min, max, round) = (row.format.min(), row.format.max(), row.round);
+        let out = &mut *updates;
+        let trace = Trace::None;
+        requantize::run(isa, Args { sums, out, shift, round, min, max, stream, first_element, trace });
+        let dead = |(update, sum): &(&mut i32, &i64)| **update == 0 && **sum != 0;
+        updates.iter_mut().zip(sums).filter(dead).count() as u64
+    }
+
+    fn long(&self, sums: impl Iterator<Item = i128>, first_element: u64, updates: &mut [i32]) -> u64 {
+        let Self { row, shift, stream, .. } = *self;
+        let mut n_dead = 0;
+        for ((i, sum), update) in (first_element..).zip(sums).zip(updates) {
+            let word = stream.map_or(0, |s| s.word(i));
+            let rounded = row.round.shift_right_wide(sum, shift, word);
+            let held = rounded.clamp(row.format.min(), row.format.max());
+            *update = i32::try_from(held).unwrap_or_else(|_| unreachable!("{held} exceeds a stored format"));
+            n_dead += u64::from(held == 0 && sum != 0);
+        }
+        n_dead
+    }
+}
+
+fn element(gradient: &Gradient, i: usize) -> i64 {
+    match gradient {
+        Gradient::I32(g) => g[i].into(),
+        Gradient::I64(g) => g[i],
+        Gradient::F32(_) => 0,
+    }
+}
+
+/// Replaces each payload by that of `f(place, payload)`; how many times `f` also said true.
+pub(super) fn store(stored: &mut Stored, f: impl Fn(usize, i64) -> (i64, bool) + Sync) -> u64 {
+    /// `f` over all threads.
+    fn each<T: Integer + Send>(values: &mut [T], f: impl Fn(usize, i64) -> (i64, bool) + Sync) -> u64 {
+        let n_true = AtomicU64::new(0);
+        values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
+            let mut of_chunk = 0;
+            for (i, value) in values.iter_mut().enumerate() {
+                let (next, is_true) = f(chunk * CHUNK + i, (*value).into());
+                // Bound: payloads of a format that the type was chosen for.
+                *value = T::from_i64(next);
+                of_chunk += u64::from(is_true);
+            }
+            n_true.fetch_add(of_chunk, Ordering::Relaxed);
+        });
+        n_true.into_inner()
+    }
+    match stored {
+        Stored::I8(values) => each(values, f),
+        Stored::I16(values) => each(values, f),
+        Stored::I32(values) => each(values, f),
+        Stored::F32(_) => 0,
     }
 }
 

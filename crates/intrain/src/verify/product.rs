@@ -230,6 +230,7 @@ impl Product<'_> {
             isa,
             Source { values: &values, n: self.n, n_stride: self.n_stride, table: &table },
             a_max,
+            values.iter().fold((0, 0), |(min, max), &v| (v.min(min), v.max(max))),
         );
         let c_stride = self.n;
         let mut c = vec![0i64; rows.len() * c_stride];
