@@ -4,10 +4,11 @@ use super::{Args, Store};
 use crate::product::Packed;
 
 pub(super) fn run(args: Args<'_>) {
-    let Args { a, rows, steps, b, c, c_stride, init, store } = args;
+    let Args { a, rows, steps, segments, b, c, c_stride, init, store } = args;
+    let first = b.n_steps() / b.segments() * segments.start;
     let n = b.n();
     // B as a matrix, `[depth][n]` with depth = 2 * step + lane.
-    let depth = (0..steps.len()).flat_map(|step| (0..2).map(move |lane| (step, lane)));
+    let depth = (0..steps.len()).flat_map(|step| (0..2).map(move |lane| (first + step, lane)));
     let matrix: Vec<i64> =
         depth.flat_map(|(step, lane)| (0..n).map(move |column| b.value(step, column, lane))).collect();
     for (m, &row) in rows.iter().enumerate() {

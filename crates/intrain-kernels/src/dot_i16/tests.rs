@@ -4,7 +4,7 @@ use super::{KERNELS, run};
 use crate::isa::Isa;
 use crate::pack::{PackedI16, Source, pack_i16};
 use crate::product::Packed;
-use crate::product::tests::{assert_kernels_match, noise, scattered};
+use crate::product::tests::{assert_kernels_match, noise, scattered, segments};
 
 /// Payloads of `bits`: least, greatest, alternating, noise.
 fn fill(kind: usize, bits: u32, i: usize) -> i32 {
@@ -21,7 +21,12 @@ fn packed(n: usize, n_steps: usize, a_max: u32, fill: impl Fn(usize) -> i32) -> 
     let values: Vec<i32> = (0..n * n_steps * 2).map(fill).collect();
     let table: Vec<u32> = (0..n_steps * 2).map(|lane| u32::try_from(lane * n).unwrap()).collect();
     let range = values.iter().fold((0, 0), |(min, max), &v| (v.min(min), v.max(max)));
-    pack_i16(Isa::Reference, Source { values: &values, n, n_stride: 1, table: &table }, a_max, range)
+    pack_i16(
+        Isa::Reference,
+        Source { values: &values, n, n_stride: 1, table: &table, segments: segments(n_steps) },
+        a_max,
+        range,
+    )
 }
 
 fn check(size: [usize; 3], bits: [u32; 2], kinds: [usize; 2]) {

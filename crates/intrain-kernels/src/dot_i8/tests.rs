@@ -3,7 +3,7 @@
 use super::{Args, KERNELS, Store, run};
 use crate::isa::Isa;
 use crate::pack::{Left, PackedI8, Source, pack_i8};
-use crate::product::tests::{assert_kernels_match, noise, scattered};
+use crate::product::tests::{assert_kernels_match, noise, scattered, segments};
 
 type Fill = fn(usize) -> i8;
 
@@ -22,7 +22,11 @@ const FILLS: [(&str, Fill); 8] = [
 fn packed(n: usize, n_steps: usize, fill: Fill, left: Left) -> PackedI8 {
     let values: Vec<i8> = (0..n * n_steps * 4).map(fill).collect();
     let table: Vec<u32> = (0..n_steps * 4).map(|lane| u32::try_from(lane * n).unwrap()).collect();
-    pack_i8(Isa::Reference, Source { values: &values, n, n_stride: 1, table: &table }, left)
+    pack_i8(
+        Isa::Reference,
+        Source { values: &values, n, n_stride: 1, table: &table, segments: segments(n_steps) },
+        left,
+    )
 }
 
 fn check(m: usize, n: usize, n_steps: usize, fill_a: usize, fill_b: usize) {
@@ -84,6 +88,7 @@ fn the_meaning_on_one_example() {
             a: &a,
             rows: &[0, 1],
             steps: &[0],
+            segments: 0..1,
             b: &b,
             c: &mut c,
             c_stride: 1,
@@ -104,6 +109,7 @@ fn reads_outside_a_are_refused() {
         a: &[0; 8],
         rows: &[0, 2],
         steps: &[3],
+        segments: 0..1,
         b: &b,
         c: &mut [0; 2],
         c_stride: 1,
@@ -121,6 +127,7 @@ fn writes_outside_c_are_refused() {
         a: &[0; 8],
         rows: &[0, 2],
         steps: &[0],
+        segments: 0..1,
         b: &b,
         c: &mut [0; 16],
         c_stride: 16,

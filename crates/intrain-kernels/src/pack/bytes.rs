@@ -1,5 +1,7 @@
 //! B of the byte product: `i8` payloads in lines of 16 columns by 4 bytes, with the sum of each column.
 
+use std::ops::Range;
+
 use super::Source;
 use super::fill::fill;
 use super::panels::{COLUMNS, Limb, Line, PANEL, line_index};
@@ -46,8 +48,9 @@ pub struct PackedI8 {
     limb: Limb,
     /// The largest magnitude in B.
     max: u8,
-    /// The sum of each column over all steps and lanes, modulo 2^32, length `n` rounded up to 16; none where A is
-    /// unsigned, as nothing needs them there.
+    segments: usize,
+    /// The sum of each column over all lanes and the steps up to each segment, modulo 2^32, `[segments + 1, n]` with `n`
+    /// rounded up to 16; none where A is unsigned, as nothing needs them there.
     column_sums: Vec<i32>,
 }
 
@@ -82,11 +85,14 @@ impl PackedI8 {
         if self.left == Left::Unsigned {
             return;
         }
-        self.column_sums.resize(self.n.next_multiple_of(COLUMNS), 0);
-        for (line, sums) in self.column_sums.as_chunks_mut::<COLUMNS>().0.iter_mut().enumerate() {
+        let n_lines = self.n.div_ceil(COLUMNS);
+        self.column_sums.resize((self.segments + 1) * n_lines * COLUMNS, 0);
+        let of_segment = self.n_steps / self.segments;
+        let sums = self.column_sums.as_chunks_mut::<COLUMNS>().0;
+        for (segment, line) in (0..self.segments).flat_map(|s| (0..n_lines).map(move |line| (s, line))) {
             // A copy, so that the sums stay in registers.
-            let mut totals = *sums;
-            for step in 0..self.n_steps {
+            let mut totals = sums[segment * n_lines + line];
+            for step in segment * of_segment..(segment + 1) * of_segment {
                 let columns = self.limb.lines[line_index(self.n, self.n_steps, step, line)].0;
                 for (total, lanes) in totals.iter_mut().zip(columns) {
                     let lanes = lanes.to_le_bytes().map(|lane| i32::from(lane.cast_signed()));
@@ -94,7 +100,7 @@ impl PackedI8 {
                     *total = total.wrapping_add(lanes.iter().sum());
                 }
             }
-            *sums = totals;
+            sums[(segment + 1) * n_lines + line] = totals;
         }
     }
 }
@@ -131,11 +137,17 @@ impl Packed for PackedI8 {
     }
 
     /// `sum (a - 128) * b = sum a * b - 128 * sum b`: the kernels multiply the biased A, this takes the bias back.
-    fn start(&self, init: Option<&[i32]>, first: usize) -> [i32; PANEL] {
+    fn segments(&self) -> usize {
+        self.segments
+    }
+
+    fn start(&self, init: Option<&[i32]>, first: usize, segments: Range<usize>) -> [i32; PANEL] {
         let mut start = [0; PANEL];
-        for (start, sum) in start.iter_mut().zip(self.column_sums.iter().skip(first)) {
+        let n = self.n.next_multiple_of(COLUMNS);
+        let up_to = |segment: usize| self.column_sums.iter().skip(segment * n + first).take(n - first);
+        for ((start, before), sum) in start.iter_mut().zip(up_to(segments.start)).zip(up_to(segments.end)) {
             // Wrapping: modulo 2^32, as the whole sum is; the caller has proven that the true sum fits.
-            *start = sum.wrapping_mul(-128);
+            *start = sum.wrapping_sub(*before).wrapping_mul(-128);
         }
         for (start, init) in start.iter_mut().zip(init.unwrap_or_default().iter().skip(first)) {
             *start = start.wrapping_add(*init);
@@ -185,7 +197,7 @@ pub fn pack_i8(isa: Isa, source: Source<'_, i8>, left: Left) -> PackedI8 {
 pub fn pack_i8_into(isa: Isa, source: Source<'_, i8>, left: Left, packed: &mut PackedI8) {
     packed.left = left;
     packed.n_steps = source.n_steps(4);
-    packed.n = source.n;
+    (packed.n, packed.segments) = (source.n, source.segments);
     // Bound: i8 sums are taken modulo 2^32 and never flushed.
     packed.limb.flush_steps = packed.n_steps;
     elementwise::run(isa, PackBytes { source, packed });

@@ -31,6 +31,8 @@ pub struct Source<'a, T> {
     pub n_stride: usize,
     /// Offset of each lane of each step, length `LANES * n_steps`; [`ZERO_LANE`] is an absent lane.
     pub table: &'a [u32],
+    /// Parts of equal length that the steps fall into, of which a product may leave some out; at least 1.
+    pub segments: usize,
 }
 
 impl<'a, T> Source<'a, T> {
@@ -46,7 +48,7 @@ impl<'a, T> Source<'a, T> {
 
     /// The values that become lanes, in runs; others may be among them.
     fn runs(&self) -> impl Iterator<Item = &'a [T]> {
-        let Self { values, n, n_stride, table } = *self;
+        let Self { values, n, n_stride, table, .. } = *self;
         let mut present = table.iter().filter(|lane| **lane != ZERO_LANE).map(|&lane| lane as usize);
         let whole = if n_stride == 1 {
             None
@@ -62,7 +64,7 @@ impl<'a, T> Source<'a, T> {
     /// # Panics
     /// If there is no column or no step, or a lane lies outside `values`.
     fn n_steps(&self, lanes: usize) -> usize {
-        let Self { values, n, n_stride, table } = *self;
+        let Self { values, n, n_stride, table, segments } = *self;
         assert!(n > 0 && !table.is_empty(), "B needs at least a column and a step, has {n} columns");
         assert!(
             table.len().is_multiple_of(lanes),
@@ -77,6 +79,11 @@ impl<'a, T> Source<'a, T> {
             end + (n - 1) * n_stride,
             values.len()
         );
-        table.len() / lanes
+        let n_steps = table.len() / lanes;
+        assert!(
+            segments > 0 && n_steps.is_multiple_of(segments),
+            "{n_steps} steps do not fall into {segments} segments"
+        );
+        n_steps
     }
 }

@@ -3,7 +3,7 @@
 use super::{Left, Line, PANEL, Source, ZERO_LANE, pack_i8, pack_i8_into, pack_i16, pack_i16_into};
 use crate::isa::Isa;
 use crate::product::Packed;
-use crate::product::tests::noise;
+use crate::product::tests::{noise, segments};
 
 /// Tables of contiguous, mirrored and missing lanes, for columns contiguous and apart.
 fn tables(lanes: usize, n_steps: usize, column: usize, n_stride: usize) -> Vec<Vec<u32>> {
@@ -32,7 +32,8 @@ fn packed_values_and_column_sums_are_the_source() {
                     lane => values[column * n_stride + lane as usize],
                 };
                 for table in tables(4, n_steps, n, n_stride) {
-                    let source = Source { values: &values, n, n_stride, table: &table };
+                    let segments = segments(n_steps);
+                    let source = Source { values: &values, n, n_stride, table: &table, segments };
                     for isa in Isa::available() {
                         pack_i8_into(isa, source, Left::Signed, &mut bytes);
                         assert_eq!(
@@ -47,12 +48,18 @@ fn packed_values_and_column_sums_are_the_source() {
                             (0..lanes.len()).map(|i| bytes.value(i / 4, column, i % 4)).collect();
                         assert_eq!(got, lanes, "{n} {n_steps} {n_stride}");
                         let sum: i32 = lanes.iter().map(|&b| i32::from(b)).sum();
-                        let start = bytes.start(None, column)[0];
-                        assert_eq!(start, -128 * sum, "takes the bias back");
+                        let start = |range| bytes.start(None, column, range)[0];
+                        assert_eq!(start(0..segments), -128 * sum, "takes the bias back");
+                        let of_one: i32 = (0..segments).map(|s| start(s..s + 1)).sum();
+                        assert_eq!(of_one, -128 * sum, "also of each segment");
                     }
-                    assert_eq!(bytes.start(None, n), [0; PANEL], "absent columns are zero");
+                    assert_eq!(bytes.start(None, n, 0..segments), [0; PANEL], "absent columns are zero");
                     let unsigned = pack_i8(Isa::best(), source, Left::Unsigned);
-                    assert_eq!(unsigned.start(None, 0), [0; PANEL], "there is no bias to take back");
+                    assert_eq!(
+                        unsigned.start(None, 0, 0..segments),
+                        [0; PANEL],
+                        "there is no bias to take back"
+                    );
                     let packed = table.iter().flat_map(|&lane| (0..n).map(move |column| (column, lane)));
                     let max =
                         packed.map(|(column, lane)| u32::from(value(column, lane).unsigned_abs())).max();
@@ -69,7 +76,8 @@ fn packed_values_and_column_sums_are_the_source() {
                 }
                 for table in tables(2, n_steps, n, n_stride) {
                     let wide: Vec<i32> = values.iter().map(|&v| i32::from(v) << 17 ^ 0x155).collect();
-                    let source = Source { values: &wide, n, n_stride, table: &table };
+                    let segments = segments(n_steps);
+                    let source = Source { values: &wide, n, n_stride, table: &table, segments };
                     let range = (i32::MIN, i32::MAX);
                     pack_i16_into(Isa::best(), source, 1 << 15, range, &mut words);
                     assert_eq!(words, pack_i16(Isa::Reference, source, 1 << 15, range));
@@ -91,14 +99,14 @@ fn packed_values_and_column_sums_are_the_source() {
 
 /// A source to make buffers from.
 fn one() -> Source<'static, i8> {
-    Source { values: &[1], n: 1, n_stride: 1, table: &[0, ZERO_LANE, ZERO_LANE, ZERO_LANE] }
+    Source { values: &[1], n: 1, n_stride: 1, table: &[0, ZERO_LANE, ZERO_LANE, ZERO_LANE], segments: 1 }
 }
 
 #[test]
 fn absent_columns_are_zero_also_in_used_buffers() {
     let mut packed = pack_i8(
         Isa::best(),
-        Source { values: &[-1; 64], n: 16, n_stride: 1, table: &[0, 16, 32, 48] },
+        Source { values: &[-1; 64], n: 16, n_stride: 1, table: &[0, 16, 32, 48], segments: 1 },
         Left::Signed,
     );
     pack_i8_into(Isa::best(), one(), Left::Signed, &mut packed);
@@ -111,7 +119,7 @@ fn absent_columns_are_zero_also_in_used_buffers() {
 fn lanes_outside_the_values_are_refused() {
     let _ = pack_i8(
         Isa::best(),
-        Source { values: &[0; 6], n: 3, n_stride: 1, table: &[0, 1, 4, ZERO_LANE] },
+        Source { values: &[0; 6], n: 3, n_stride: 1, table: &[0, 1, 4, ZERO_LANE], segments: 1 },
         Left::Signed,
     );
 }

@@ -3,6 +3,8 @@
 //! `v = sum over limbs of limb * 2^shift`, every limb but the last a balanced digit of `width` bits.
 //! Invariant: `2 * a_max * |limb| * flush_steps < 2^31`; this also keeps `-32768 * -32768 * 2 = 2^31` out.
 
+use std::ops::Range;
+
 use super::Source;
 use super::fill::fill;
 use super::panels::{Limb, PANEL};
@@ -15,6 +17,7 @@ use crate::product::Packed;
 pub struct PackedI16 {
     n: usize,
     n_steps: usize,
+    segments: usize,
     a_max: u32,
     limbs: Vec<Limb>,
 }
@@ -76,7 +79,11 @@ impl Packed for PackedI16 {
         &self.limbs
     }
 
-    fn start(&self, init: Option<&[i64]>, first: usize) -> [i64; PANEL] {
+    fn segments(&self) -> usize {
+        self.segments
+    }
+
+    fn start(&self, init: Option<&[i64]>, first: usize, _: Range<usize>) -> [i64; PANEL] {
         let mut start = [0; PANEL];
         let init = init.unwrap_or_default().iter().skip(first);
         start.iter_mut().zip(init).for_each(|(start, init)| *start = *init);
@@ -119,7 +126,7 @@ pub fn pack_i16_into<S: Copy + Into<i32>>(
 ) {
     assert!(a_max <= 1 << 15, "a bound of {a_max} on |a| exceeds 32768");
     packed.n_steps = source.n_steps(2);
-    (packed.n, packed.a_max) = (source.n, a_max);
+    (packed.n, packed.segments, packed.a_max) = (source.n, source.segments, a_max);
     debug_assert!(
         source.runs().flatten().all(|&value| (range.0..=range.1).contains(&value.into())),
         "a value of B is outside of {range:?}"

@@ -15,6 +15,8 @@ pub(crate) mod x86_avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_avx512vnni;
 
+use std::ops::Range;
+
 use crate::isa::{Isa, Kernel, choose};
 use crate::pack::{Limb, PANEL};
 
@@ -42,9 +44,11 @@ pub trait Packed {
     fn n_steps(&self) -> usize;
     /// The addends of B.
     fn limbs(&self) -> &[Limb];
-    /// What the sums of a panel's columns, from number `first` on, start from: `init` and whatever corrects A's bias; 0
-    /// for absent columns.
-    fn start(&self, init: Option<&[Self::Sum]>, first: usize) -> [Self::Sum; PANEL];
+    /// Parts of equal length that the steps fall into: a product may take a few of them only.
+    fn segments(&self) -> usize;
+    /// What the sums of a panel's columns, from number `first` on, start from when they go over these segments: `init`
+    /// and whatever corrects A's bias; 0 for absent columns.
+    fn start(&self, init: Option<&[Self::Sum]>, first: usize, segments: Range<usize>) -> [Self::Sum; PANEL];
     /// Whether A holds what B was packed for; checked in builds with debug assertions.
     fn accepts(&self, _a: &[Self::Left]) -> bool {
         true
@@ -58,8 +62,10 @@ pub struct Args<'a, B: Packed> {
     pub a: &'a [B::Left],
     /// Where each row of C starts in A, in elements.
     pub rows: &'a [u32],
-    /// Offset of each step of depth, in elements; length `b.n_steps()`.
+    /// Offset of each step of depth, in elements; as many as the segments have.
     pub steps: &'a [u32],
+    /// The segments of B's steps that are summed; the others would add nothing.
+    pub segments: Range<usize>,
     /// B, packed.
     pub b: &'a B,
     /// C, `[rows.len()][c_stride]`; columns from `n` on are left alone.
@@ -93,6 +99,9 @@ impl<B: Packed> Args<'_, B> {
     fn check(&self) {
         let (n, n_steps) = (self.b.n(), self.b.n_steps());
         assert!(n > 0 && n_steps > 0, "a product needs a column and a step");
+        let Range { start, end } = self.segments;
+        assert!(start < end && end <= self.b.segments(), "segments {start}..{end} of {}", self.b.segments());
+        let n_steps = n_steps / self.b.segments() * (end - start);
         assert_eq!(self.steps.len(), n_steps, "the offsets of the steps must be as many as B's steps");
         assert!(self.c_stride >= n, "a C stride of {} for {n} columns", self.c_stride);
         let last_row = self.rows.len().saturating_sub(1);

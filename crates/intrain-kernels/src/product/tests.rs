@@ -10,6 +10,11 @@ pub(crate) fn noise(i: usize) -> u32 {
     x ^ (x >> 13)
 }
 
+/// Segments that so many steps fall into.
+pub(crate) fn segments(n_steps: usize) -> usize {
+    (1..=5).rev().find(|segments| n_steps.is_multiple_of(*segments)).unwrap()
+}
+
 /// Rows and steps that are neither equidistant nor in order, and the length of an A that they just fit in.
 pub(crate) fn scattered(m: usize, n_steps: usize, lanes: usize) -> (Vec<u32>, Vec<u32>, usize) {
     let place = |i: usize| u32::try_from(i * lanes + noise(i) as usize % 7).unwrap();
@@ -29,12 +34,20 @@ pub(crate) fn assert_kernels_match<B: Packed>(
 ) where
     B::Sum: PartialEq + std::fmt::Debug,
 {
-    let (a, rows, steps, b) = case;
+    let (a, rows, all_steps, b) = case;
+    let (of_segment, n) = (b.n_steps() / b.segments(), b.segments());
     let init: Vec<B::Sum> = (0..b.n()).map(|i| old(i + 99)).collect();
-    for (store, init, c_stride) in [(Store::Set, None, b.n()), (Store::Add, Some(&init[..]), b.n() + 19)] {
+    for (store, init, c_stride, part) in [
+        (Store::Set, None, b.n(), 0..n),
+        (Store::Add, Some(&init[..]), b.n() + 19, 0..n),
+        (Store::Set, Some(&init[..]), b.n(), n / 2..n),
+        (Store::Add, None, b.n() + 3, 0..n.div_ceil(2)),
+    ] {
+        let steps = &all_steps[part.start * of_segment..part.end * of_segment];
         let product = |isa| {
             let mut c: Vec<B::Sum> = (0..rows.len() * c_stride).map(&old).collect();
-            run(isa, Args { a, rows, steps, b, c: &mut c, c_stride, init, store });
+            let segments = part.clone();
+            run(isa, Args { a, rows, steps, segments, b, c: &mut c, c_stride, init, store });
             for (i, &c) in c.iter().enumerate().filter(|(i, _)| i % c_stride >= b.n()) {
                 assert_eq!(c, old(i), "{isa:?} wrote outside its columns: {case_name}");
             }

@@ -41,10 +41,10 @@ const GROUPS_BLOCK: usize = 1 << 16;
 pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>, most_steps: usize) {
     let (rows, b) = (args.rows, args.b);
     // A block of few rows would read B too often.
-    let rows_block = (GROUPS_BLOCK / b.n_steps()).max(48);
+    let rows_block = (GROUPS_BLOCK / args.steps.len()).max(48);
     for (block, rows) in balanced(rows, rows_block) {
         for panel in panels(b.n()) {
-            let start = b.start(args.init, panel.column);
+            let start = b.start(args.init, panel.column, args.segments.clone());
             // SAFETY: the caller's promise; these are rows of C and a panel of B.
             unsafe { run_panel(&mut args, tiles[panel.width - 1], most_steps, (block, rows), panel, &start) }
         }
@@ -64,10 +64,12 @@ unsafe fn run_panel<B: Packed>(
     start: &[B::Sum; PANEL],
 ) {
     let &mut Args { a, steps, b, c_stride, mut store, .. } = args;
+    let first_step = b.n_steps() / b.segments() * args.segments.start;
     let (mut start, zeros) = (start, &[B::Sum::default(); PANEL]);
     let columns = (b.n() - panel.column).min(panel.width * COLUMNS);
     for limb in b.limbs() {
-        let lines = &limb.lines[panel.first_line(steps.len())..][..steps.len() * panel.width];
+        let first_line = panel.first_line(b.n_steps()) + first_step * panel.width;
+        let lines = &limb.lines[first_line..][..steps.len() * panel.width];
         let (shift, most_steps) = (limb.shift, limb.flush_steps.min(most_steps));
         for (steps, b) in steps.chunks(most_steps).zip(lines.chunks(most_steps * panel.width)) {
             for (row, rows) in balanced(rows, tiles.len()) {

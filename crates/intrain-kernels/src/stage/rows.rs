@@ -27,7 +27,12 @@ impl RowsLayout {
     /// Rows of the staged image.
     #[must_use]
     pub const fn height(&self) -> usize {
-        (self.h - 1) * self.dilation + 1 + self.top + self.bottom
+        self.height_of_rows() + self.top + self.bottom
+    }
+
+    /// From the first staged row that came from the source to behind the last.
+    pub(super) const fn height_of_rows(&self) -> usize {
+        (self.h - 1) * self.dilation + 1
     }
 
     /// Pixels of a staged row.

@@ -41,6 +41,10 @@ pub struct Tables {
     pub rows: Vec<u32>,
     /// Offset of each step.
     pub steps: Vec<u32>,
+    /// Parts of equal length that the steps fall into.
+    pub segments: usize,
+    /// Rows of C one behind the other, and the segments that can add anything to them: zeros around an image can not.
+    pub bands: Vec<Band>,
     /// Offset of each lane of each step in the values of B, or [`ZERO_LANE`].
     pub pack: Vec<u32>,
     /// Columns of B and C.
@@ -49,12 +53,44 @@ pub struct Tables {
     pub n_stride: usize,
 }
 
+/// Rows of C that take the same segments of the steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// Rows of C.
+    pub rows: Range<usize>,
+    /// Segments, at least one.
+    pub segments: Range<usize>,
+}
+
 impl Tables {
     /// B's values under these tables.
     #[must_use]
     pub fn source<'a, T>(&'a self, values: &'a [T]) -> Source<'a, T> {
-        Source { values, n: self.n, n_stride: self.n_stride, table: &self.pack }
+        Source { values, n: self.n, n_stride: self.n_stride, table: &self.pack, segments: self.segments }
     }
+
+    /// The steps of some segments.
+    #[must_use]
+    pub fn steps_of(&self, segments: &Range<usize>) -> &[u32] {
+        let of_segment = self.steps.len() / self.segments;
+        &self.steps[segments.start * of_segment..segments.end * of_segment]
+    }
+}
+
+/// Bands of `lines` lines of `rows` rows each, where line `i` takes the segments `range(i)` of `segments`.
+fn bands(lines: usize, rows: usize, segments: usize, range: impl Fn(usize) -> Range<usize>) -> Vec<Band> {
+    let mut bands: Vec<Band> = Vec::new();
+    for line in 0..lines {
+        // At least one: it adds zeros, where nothing else would set C.
+        let Range { start, end } = range(line);
+        let start = start.min(segments - 1);
+        let segments = start..end.clamp(start + 1, segments);
+        match bands.last_mut().filter(|band| band.segments == segments) {
+            Some(band) => band.rows.end += rows,
+            None => bands.push(Band { rows: line * rows..(line + 1) * rows, segments }),
+        }
+    }
+    bands
 }
 
 impl Conv {
@@ -124,9 +160,16 @@ impl Conv {
     pub fn forward<P: Payload>(&self, images: usize) -> Tables {
         let layout = self.forward_layout();
         let weights = |ky: usize, i: usize| (ky * self.kw * self.c_in + i) * self.c_out;
+        // Rows of the kernel that lie on the image.
+        let on_image = |line: usize| {
+            let y = line % self.out_h() * self.stride;
+            self.pad.saturating_sub(y)..(self.h + self.pad).saturating_sub(y)
+        };
         Tables {
             rows: pixels(&layout, images, [self.out_h(), self.out_w()], self.stride, [0, 0]),
             steps: self.window_steps::<P>(&layout),
+            segments: self.kh,
+            bands: bands(images * self.out_h(), self.out_w(), self.kh, on_image),
             pack: self.window_lanes::<P>(layout.c, weights),
             n: self.c_out,
             n_stride: 1,
@@ -142,9 +185,16 @@ impl Conv {
             let (kx, co) = (i / self.c_out, i % self.c_out);
             ((self.kh - 1 - ky) * self.kw + self.kw - 1 - kx) * self.c_in * self.c_out + co
         };
+        // Rows of the kernel that lie on staged errors.
+        let on_errors = |line: usize| {
+            let (y, end) = (skip[0] + line % self.h, layout.top + layout.height_of_rows());
+            layout.top.saturating_sub(y)..end.saturating_sub(y)
+        };
         Tables {
             rows: pixels(&layout, images, [self.h, self.w], 1, skip),
             steps: self.window_steps::<P>(&layout),
+            segments: self.kh,
+            bands: bands(images * self.h, self.w, self.kh, on_errors),
             pack: self.window_lanes::<P>(layout.c, weights),
             n: self.c_in,
             n_stride: self.c_out,
@@ -156,13 +206,26 @@ impl Conv {
     #[must_use]
     pub fn gradient<P: Payload>(&self, images: usize, channels: Range<usize>) -> Tables {
         let layout = self.gradient_layout::<P>();
-        let mut tables =
-            Tables { rows: Vec::new(), steps: Vec::new(), pack: Vec::new(), n: self.c_out, n_stride: 1 };
+        let n_rows = self.kw * channels.len();
+        // Rows of output pixels that see the image through this row of the kernel.
+        let on_image = |ky: usize| {
+            let first = self.pad.saturating_sub(ky).div_ceil(self.stride);
+            first..(self.h + self.pad).saturating_sub(ky).div_ceil(self.stride)
+        };
+        let mut tables = Tables {
+            rows: Vec::new(),
+            steps: Vec::new(),
+            segments: self.out_h(),
+            bands: bands(self.kh, n_rows, self.out_h(), on_image),
+            pack: Vec::new(),
+            n: self.c_out,
+            n_stride: 1,
+        };
         for (ky, kx) in grid(self.kh, self.kw) {
             let tap = layout.tap(ky, kx);
             tables.rows.extend((0..channels.len()).map(|ci| address(ci * layout.channel_len() + tap)));
         }
-        for (image, y) in grid(images, self.out_h()) {
+        for (y, image) in grid(self.out_h(), images) {
             let row = image * channels.len() * layout.channel_len() + y * layout.columns;
             for x in (0..self.out_w()).step_by(P::LANES) {
                 tables.steps.push(address(row + x));

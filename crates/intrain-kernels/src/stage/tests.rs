@@ -1,6 +1,6 @@
 //! Staging, tables, packing and products together, against convolutions in the plainest loops.
 
-use super::{Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows};
+use super::{Band, Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows};
 use crate::isa::Isa;
 use crate::pack::{Left, pack_i8, pack_i16};
 use crate::product::tests::noise;
@@ -98,18 +98,22 @@ fn staged<P: Payload, W: Copy>(
 fn product_i8(isa: Isa, a: &[u8], tables: &Tables, values: &[i8]) -> Vec<i64> {
     let (b, c_stride) = (pack_i8(isa, tables.source(values), Left::Signed), tables.n);
     let mut c = vec![0; tables.rows.len() * c_stride];
-    let (rows, steps) = (&tables.rows, &tables.steps);
-    let store = dot_i8::Store::Set;
-    dot_i8::run(isa, dot_i8::Args { a, rows, steps, b: &b, c: &mut c, c_stride, init: None, store });
+    for Band { rows, segments } in tables.bands.clone() {
+        let (steps, store) = (tables.steps_of(&segments), dot_i8::Store::Set);
+        let (c, rows) = (&mut c[rows.start * c_stride..], &tables.rows[rows]);
+        dot_i8::run(isa, dot_i8::Args { a, rows, steps, segments, b: &b, c, c_stride, init: None, store });
+    }
     c.chunks(c_stride).flat_map(|row| row[..tables.n].iter().map(|&c| i64::from(c))).collect()
 }
 
 fn product_i16<B: Copy + Into<i32>>(isa: Isa, a: &[i16], tables: &Tables, values: &[B]) -> Vec<i64> {
     let (b, c_stride) = (pack_i16(isa, tables.source(values), 1 << 15, (i32::MIN, i32::MAX)), tables.n);
     let mut c = vec![0; tables.rows.len() * c_stride];
-    let (rows, steps) = (&tables.rows, &tables.steps);
-    let store = dot_i16::Store::Set;
-    dot_i16::run(isa, dot_i16::Args { a, rows, steps, b: &b, c: &mut c, c_stride, init: None, store });
+    for Band { rows, segments } in tables.bands.clone() {
+        let (steps, store) = (tables.steps_of(&segments), dot_i16::Store::Set);
+        let (c, rows) = (&mut c[rows.start * c_stride..], &tables.rows[rows]);
+        dot_i16::run(isa, dot_i16::Args { a, rows, steps, segments, b: &b, c, c_stride, init: None, store });
+    }
     c.chunks(c_stride).flat_map(|row| row[..tables.n].to_vec()).collect()
 }
 

@@ -6,7 +6,7 @@
 
 use intrain_kernels::Isa;
 use intrain_kernels::product::{self, Store};
-use intrain_kernels::stage::{Conv, RowsLayout, Tables, stage_rows};
+use intrain_kernels::stage::{Band, Conv, RowsLayout, Tables, stage_rows};
 use intrain_num::Scale;
 use rayon::prelude::*;
 
@@ -159,22 +159,26 @@ impl<W: Width> Product<W> {
         init: Option<&[W::Sum]>,
         scratch: &mut Scratch<W>,
     ) {
-        let mut rows = &tables.rows[..];
+        let mut n_rows = tables.rows.len();
         if self.conv.h == 1 && from.len() < layout.h * layout.w * layout.c {
             // The last rows of a linear layer's batch.
             layout.w = from.len() / layout.c;
-            rows = &rows[..layout.w];
+            n_rows = layout.w;
         }
         let Scratch { staged, sums: c, .. } = scratch;
         let a = cleared(staged, layout.buffer_len(1), layout.image_len(), zero);
         stage_rows(from, &layout, a, zero);
-        let (steps, c_stride) = (&tables.steps, tables.n);
-        c.resize(rows.len() * c_stride, W::Sum::default());
-        for (group, b) in packed.iter().enumerate() {
-            let (first, store) = (group * GROUP, Store::Set);
-            let c = c.get_mut(first..).unwrap_or_default();
-            let init = init.map(|init| &init[first..(first + GROUP).min(tables.n)]);
-            W::dot(isa, product::Args { a, rows, steps, b, c, c_stride, init, store });
+        let c_stride = tables.n;
+        c.resize(n_rows * c_stride, W::Sum::default());
+        for Band { rows, segments } in &tables.bands {
+            let (rows, steps) = (rows.start..rows.end.min(n_rows), tables.steps_of(segments));
+            for (group, b) in packed.iter().enumerate() {
+                let (first, store, segments) = (group * GROUP, Store::Set, segments.clone());
+                let c = c.get_mut(rows.start * c_stride + first..).unwrap_or_default();
+                let init = init.map(|init| &init[first..(first + GROUP).min(tables.n)]);
+                let rows = &tables.rows[rows.clone()];
+                W::dot(isa, product::Args { a, rows, steps, segments, b, c, c_stride, init, store });
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::product::{self, Store};
-use intrain_kernels::stage::{Conv, Tables, stage_planes};
+use intrain_kernels::stage::{Band, Conv, Tables, stage_planes};
 use intrain_kernels::{Integer, Isa, max_abs};
 use rayon::prelude::*;
 
@@ -30,8 +30,8 @@ pub(crate) struct GradientProduct<W: Width> {
     groups: Vec<Range<usize>>,
     /// The blocks of a span follow each other.
     tasks: Vec<Task>,
-    /// Of a whole block, and of the last one; for a whole group, of which a smaller one needs the first steps.
-    tables: [Tables; 2],
+    /// For a whole block of channels and for the last one, each for a whole group of images and for the last one.
+    tables: [[Tables; 2]; 2],
     /// The errors of each group.
     packed: Vec<W::Packed>,
     /// Sums of the tasks, where they are not the gradient as they are.
@@ -77,7 +77,8 @@ impl<W: Width> GradientProduct<W> {
         let groups_per_span = n_groups.div_ceil(spans).min((images_max / group).max(1));
         let parts =
             |n: usize, size: usize| (0..n).step_by(size).map(move |start| start..(start + size).min(n));
-        let last = c_in - (c_in - 1) / block * block;
+        let last = |n: usize, size: usize| n - (n - 1) / size * size;
+        let (last_block, last_group) = (last(c_in, block), last(n_images, group));
         Self {
             conv,
             n_images,
@@ -87,7 +88,9 @@ impl<W: Width> GradientProduct<W> {
             tasks: parts(n_groups, groups_per_span)
                 .flat_map(|span| parts(c_in, block).map(move |block| (block, span.clone())))
                 .collect(),
-            tables: [block, last].map(|channels| conv.gradient::<W::Payload>(group, 0..channels)),
+            tables: [block, last_block].map(|channels| {
+                [group, last_group].map(|images| conv.gradient::<W::Payload>(images, 0..channels))
+            }),
             packed: (0..n_groups).map(|_| W::Packed::default()).collect(),
             partial: vec![],
         }
@@ -152,9 +155,10 @@ impl<W: Width> GradientProduct<W> {
         self.tasks.len() == n_blocks && (n_blocks == 1 || self.conv.kh * self.conv.kw == 1)
     }
 
-    /// Steps of a group of so many images.
-    fn n_steps(&self, images: &Range<usize>) -> usize {
-        self.tables[0].steps.len() / self.groups[0].len() * images.len()
+    /// The tables for these channels and images.
+    fn tables(&self, channels: &Range<usize>, images: &Range<usize>) -> &Tables {
+        let is_last = |part: &Range<usize>, whole: usize| usize::from(part.len() != whole);
+        &self.tables[is_last(channels, self.block)][is_last(images, self.groups[0].len())]
     }
 
     /// Lays the errors of some images out for all blocks.
@@ -167,9 +171,10 @@ impl<W: Width> GradientProduct<W> {
         packed: &mut W::Packed,
     ) {
         let image_len = self.conv.out_h() * self.conv.out_w() * self.conv.c_out;
-        let mut source = self.tables[0].source(&error[images.start * image_len..images.end * image_len]);
-        source.table = &source.table[..source.table.len() / self.groups[0].len() * images.len()];
-        W::pack_errors(isa, source, self.input, reach, packed);
+        let error = &error[images.start * image_len..images.end * image_len];
+        // The same for all blocks of channels.
+        let tables = self.tables(&(0..self.block), images);
+        W::pack_errors(isa, tables.source(error), self.input, reach, packed);
     }
 
     /// Sums of one block over one span, `[window, block, out]`, into `c`.
@@ -185,7 +190,6 @@ impl<W: Width> GradientProduct<W> {
         let layout = conv.gradient_layout::<W::Payload>();
         let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
         let zero = W::zero(self.input);
-        let tables = &self.tables[usize::from(channels.len() != self.block)];
         for i in span.clone() {
             let images = &self.groups[i];
             let len = layout.buffer_len(channels.len(), images.len());
@@ -193,10 +197,14 @@ impl<W: Width> GradientProduct<W> {
             for (image, to) in images.clone().zip(staged.chunks_mut(staged_len)) {
                 stage_planes(isa, &input[image * image_len..], &layout, channels.clone(), to, zero);
             }
-            let (rows, steps) = (&tables.rows[..], &tables.steps[..self.n_steps(images)]);
             let store = if i == span.start { Store::Set } else { Store::Add };
-            let (a, b, c, c_stride) = (&*staged, &self.packed[i], &mut *c, conv.c_out);
-            W::dot(isa, product::Args { a, rows, steps, b, c, c_stride, init: None, store });
+            let tables = self.tables(channels, images);
+            for Band { rows, segments } in &tables.bands {
+                let (steps, segments) = (tables.steps_of(segments), segments.clone());
+                let (a, b, c_stride) = (&*staged, &self.packed[i], conv.c_out);
+                let (c, rows) = (&mut c[rows.start * c_stride..], &tables.rows[rows.clone()]);
+                W::dot(isa, product::Args { a, rows, steps, segments, b, c, c_stride, init: None, store });
+            }
         }
     }
 

@@ -206,7 +206,13 @@ impl Product<'_> {
         let a: Vec<u8> = self.a.iter().map(biased).chain(zeros).collect::<Option<_>>()?;
         let b = pack_i8(
             isa,
-            Source { values: &narrow::<i8>(self.b)?, n: self.n, n_stride: self.n_stride, table: &table },
+            Source {
+                values: &narrow::<i8>(self.b)?,
+                n: self.n,
+                n_stride: self.n_stride,
+                table: &table,
+                segments: 1,
+            },
             left,
         );
         let c_stride = self.n;
@@ -214,7 +220,17 @@ impl Product<'_> {
         let store = Store::Set;
         dot_i8::run(
             isa,
-            dot_i8::Args { a: &a, rows: &rows, steps: &steps, b: &b, c: &mut c, c_stride, init: None, store },
+            dot_i8::Args {
+                a: &a,
+                rows: &rows,
+                steps: &steps,
+                segments: 0..1,
+                b: &b,
+                c: &mut c,
+                c_stride,
+                init: None,
+                store,
+            },
         );
         Some(widen(&c))
     }
@@ -228,7 +244,7 @@ impl Product<'_> {
         let values = narrow::<i32>(self.b)?;
         let b = pack_i16(
             isa,
-            Source { values: &values, n: self.n, n_stride: self.n_stride, table: &table },
+            Source { values: &values, n: self.n, n_stride: self.n_stride, table: &table, segments: 1 },
             a_max,
             values.iter().fold((0, 0), |(min, max), &v| (v.min(min), v.max(max))),
         );
@@ -241,6 +257,7 @@ impl Product<'_> {
                 a: &a,
                 rows: &rows,
                 steps: &steps,
+                segments: 0..1,
                 b: &b,
                 c: &mut c,
                 c_stride,
