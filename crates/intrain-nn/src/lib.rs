@@ -15,6 +15,7 @@ mod network;
 mod parameters;
 pub mod plan;
 
+pub use block::linear_rows;
 pub use loss::Outcome;
 pub use network::{BlockGradient, Context, Network, StepKey};
 pub use parameters::{Gradient, Parameters, Stored};
