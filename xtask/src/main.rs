@@ -1,10 +1,11 @@
-//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits`.
+//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits | peers`.
 //!
 //! Each task reports everything that is wrong at once, on standard error, and then fails.
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod golden;
+mod peers;
 mod results;
 mod same_bits;
 mod test;
@@ -18,7 +19,10 @@ const USAGE: &str = "tasks:
   cargo xtask tidy              layers, sizes, words, documents
   cargo xtask golden [--check]  writes the generated files of the golden suite, or compares them
   cargo xtask results TABLE     runs what is missing of experiments/TABLE.toml, then writes docs/results/TABLE.md
-  cargo xtask same-bits         the promise of one result: threads, kernels, kills and resumptions on MNIST";
+  cargo xtask same-bits         the promise of one result: threads, kernels, kills and resumptions on MNIST
+  cargo xtask peers [--python PATH] [--rounds N] [ROW]...
+                                Intrain beside PyTorch and QPyTorch, as ratios; without rows, the table of
+                                docs/performance.md";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
         ["golden", ..] => golden::run(&args[1..].iter().map(ToString::to_string).collect::<Vec<_>>()),
         ["results", table] => results::run(&root(), table),
         ["same-bits"] => same_bits::run(&root()),
+        ["peers", ..] => peers::run(&root(), &args[1..]),
         _ => Err(USAGE.to_owned()),
     };
     match done {

@@ -14,6 +14,7 @@ mod isa;
 pub mod max_abs;
 pub mod max_pool;
 pub mod pack;
+pub mod peak;
 pub mod philox;
 pub mod product;
 pub mod requantize;

@@ -20,7 +20,8 @@ use crate::plan::{BlockPlan, ProductKind};
 use crate::threads;
 
 /// Rows of a linear layer's batch that one thread takes at a time: about 32, and as many items as threads share evenly.
-pub(crate) fn linear_rows(batch_size: usize) -> usize {
+#[must_use]
+pub fn linear_rows(batch_size: usize) -> usize {
     const ROWS: usize = 32;
     if batch_size < ROWS {
         batch_size

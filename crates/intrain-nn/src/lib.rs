@@ -16,6 +16,7 @@ mod parameters;
 pub mod plan;
 mod threads;
 
+pub use block::linear_rows;
 pub use loss::Outcome;
 pub use network::{BlockGradient, Context, Network, StepKey};
 pub use parameters::{Gradient, Parameters, Stored};

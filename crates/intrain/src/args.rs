@@ -79,6 +79,23 @@ is thrown away, as WAGE does: OUT.npy and the error then are about x / 2^n; n is
 this CPU has. Exit code 1 and the cases by name, if any result differs by a bit."
     )]
     Verify(VerifyArgs),
+    /// Measure kernels and whole training steps as shares of the most that this machine can do
+    #[command(after_help = "Examples:
+  intrain bench                                        everything, in a few minutes
+  intrain bench products --kernel avx2
+  intrain bench vgg7-wage vgg7-float32 --threads 1
+  intrain bench vgg7-wage --repeat 1 --json            the memory of a step, too
+
+Groups and their works:
+  products   i8-, u8-, i16- and f32- with M x N x K of 1024x1024x1024, 2048x2048x2048,
+             8192x128x1152, 2048x256x2304 or 512x512x4608, as in i8-1024x1024x1024
+  rounding   requantize-nearest, requantize-stochastic
+  steps      vgg7-wage, lenet5-wage, mlp-wage, mlp-gupta, gupta-cnn-gupta,
+             vgg7-float32, lenet5-float32, mlp-float32, gupta-cnn-float32
+
+In each round the peaks and the copy that the works are compared with run once, then each work, for
+a twentieth of a second or once. A share is the work's median rate by the median of its yardstick.")]
+    Bench(BenchArgs),
 }
 
 /// Flags of `train` and `plan`.
@@ -245,6 +262,22 @@ pub(crate) struct InspectArgs {
     /// Run folder, or its model.safetensors
     #[arg(value_name = "RUN|MODEL")]
     pub(crate) model: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Works or groups of works [default: all]
+    #[arg(value_name = "GROUP|NAME")]
+    pub(crate) names: Vec<String>,
+    /// Threads [default: one per CPU]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Instruction set of the kernels [default: the best that this CPU has]
+    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
+    pub(crate) kernel: Option<String>,
+    /// Rounds
+    #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) repeat: u16,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ use intrain::num::ParseError;
 use intrain::recipe::RecipeError;
 use intrain::train::{ArtefactError, TrainError};
 
+use intrain::bench::UnknownWork;
 use intrain::measure::MeasureError;
 
 /// Wrong usage that no library knows of: the value, the limit, and what to write.
@@ -52,6 +53,7 @@ fn is_input(error: &anyhow::Error) -> bool {
 
 fn is_typed(e: &(dyn Error + 'static)) -> bool {
     e.is::<Usage>()
+        || e.is::<UnknownWork>()
         || e.is::<MeasureError>()
         || e.is::<DataError>()
         || e.is::<ModelError>()

@@ -1,10 +1,12 @@
 //! Intrain as a library: the parts under one name, and the little that the command line adds to them.
 //!
-//! [`measure`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves the arithmetic on this machine. Everything
-//! else is a crate of its own, re-exported here in the order in which a training step goes through them.
+//! [`measure`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves the arithmetic on this
+//! machine, [`bench`](mod@bench) measures its speed. Everything else is a crate of its own, re-exported here in the order
+//! in which a training step goes through them.
 #![forbid(unsafe_code)]
 
 pub mod array;
+pub mod bench;
 pub mod measure;
 pub mod verify;
 

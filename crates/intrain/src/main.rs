@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Data(args) => commands::data::run(&args, &output),
         Command::Inspect(args) => commands::inspect::run(&args, &output),
         Command::Verify(args) => commands::verify::run(&args, &output),
+        Command::Bench(args) => commands::bench::run(&args, &output),
     };
     done.unwrap_or_else(|error| failure::report(&error))
 }

@@ -70,6 +70,7 @@ fn help_teaches() {
         ("data", &["data", "--help"]),
         ("inspect", &["inspect", "--help"]),
         ("verify", &["verify", "--help"]),
+        ("bench", &["bench", "--help"]),
     ] {
         insta::assert_snapshot!(format!("help_{name}"), place.stdout(args));
     }
@@ -136,6 +137,8 @@ fn mistakes_are_refused_with_the_remedy() {
         &["data", "info", "cifar10"],
         &["data", "fetch", "digits"],
         &["verify", "gold"],
+        &["bench", "vgg7-wag"],
+        &["bench", "--repeat", "0"],
         &["quantize", "nowhere.npy", "--as", "Q4.12"],
         &["quantize", "nowhere.npy", "--as", "Q4,12"],
         &["quantize", "nowhere.npy", "--as", "unit<8>@alpha"],
@@ -331,6 +334,41 @@ fn the_machine_keeps_the_contract() {
     let text = place.stdout(&["verify"]);
     assert!(text.contains("this machine keeps the contract"), "{text}");
     assert_eq!(place.json(&["verify", "golden"])["ok"], true);
+}
+
+#[test]
+fn a_bench_compares_works_with_the_machine() {
+    let place = Place::new();
+    let works = ["bench", "gupta-cnn-float32", "i8-8192x128x1152", "--repeat", "1"];
+    let object = place.json(&works);
+    let names = |key: &str| -> Vec<String> {
+        let rows = object[key].as_array().unwrap();
+        rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("works"), ["i8-8192x128x1152", "gupta-cnn-float32"]);
+    assert_eq!(names("yardsticks"), ["peak int8", "peak float32"]);
+    for work in object["works"].as_array().unwrap() {
+        let (share, rate) = (work["share"].as_f64().unwrap(), &work["rate"]);
+        assert!(share > 0.0 && work["ms"].as_f64().unwrap() > 0.0, "{work}");
+        assert!(
+            rate["min"].as_f64() <= rate["median"].as_f64()
+                && rate["median"].as_f64() <= rate["max"].as_f64()
+        );
+    }
+    // 2 M N K.
+    assert_eq!(object["works"][0]["gop"], 2.0 * 8192.0 * 128.0 * 1152.0 / 1e9);
+    let help = place.stdout(&["bench", "--help"]);
+    for work in intrain::bench::works() {
+        // Products are listed by the two parts of their names.
+        let (kind, size) = work.name.split_once('-').unwrap();
+        let in_parts = help.contains(&format!("{kind}-")) && help.contains(size);
+        assert!(help.contains(&work.name) || (kind.len() <= 3 && in_parts), "{}", work.name);
+    }
+    let table = place.stdout(&works);
+    assert!(
+        table.contains("GOP/s") && table.contains("images/s") && table.contains("most memory"),
+        "{table}"
+    );
 }
 
 #[test]

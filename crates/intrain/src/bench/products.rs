@@ -1,0 +1,134 @@
+//! Products as a linear layer does them: rows of A staged and multiplied item by item on all threads, B packed before.
+//!
+//! Sizes are M x N x K: two of equal sides, and the shapes of convolutions over many, some and few pixels.
+
+use std::sync::Arc;
+
+use intrain_kernels::dot_f32::{self, Into, Matrix};
+use intrain_kernels::pack::{Left, pack_i8, pack_i16};
+use intrain_kernels::product::{Args, Packed, Store};
+use intrain_kernels::stage::{Conv, Payload, RowsLayout, Tables, stage_rows};
+use intrain_kernels::{Isa, dot_i8, dot_i16};
+use intrain_nn::{Context, linear_rows};
+use rayon::prelude::*;
+
+use super::{Group, Run, Task, Unit, Work, Yardstick, noise};
+
+/// M, N and K: rows of A, columns of B, depth.
+type Size = [usize; 3];
+
+const SIZES: [Size; 5] =
+    [[1024, 1024, 1024], [2048, 2048, 2048], [8192, 128, 1152], [2048, 256, 2304], [512, 512, 4608]];
+
+/// Name, yardstick, and how a product of a size is made ready.
+type Kind = (&'static str, Yardstick, fn(&Context, Size) -> Run);
+
+const KINDS: [Kind; 4] = [
+    // Any bytes, by any bytes.
+    ("i8", Yardstick::Int8, |context, size| bytes(context, size, Left::Signed)),
+    // What left a ReLU, by any bytes.
+    ("u8", Yardstick::Int8, |context, size| bytes(context, size, Left::Unsigned)),
+    // All 16 bits on both sides.
+    ("i16", Yardstick::Int16, words),
+    ("f32", Yardstick::Float32, floats),
+];
+
+#[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub(super) fn works() -> Vec<Work> {
+    let all = KINDS.iter().flat_map(|kind| SIZES.map(|size| (kind, size)));
+    let work = |(&(kind, yardstick, prepare), size): (&Kind, Size)| {
+        let ([m, n, k], amount) = (size, 2.0 * size.iter().product::<usize>() as f64);
+        let prepare = move |context: &Context| {
+            let (run, yardstick) = (prepare(context, size), Some(yardstick));
+            Ok(Task { amount, unit: Unit::Operations, effort: amount, yardstick, run })
+        };
+        let name = format!("{kind}-{m}x{n}x{k}");
+        Work { name, group: Group::Products, prepare: Box::new(prepare) }
+    };
+    all.map(work).collect()
+}
+
+fn bytes(context: &Context, size: Size, left: Left) -> Run {
+    let ([m, n, k], isa) = (size, context.isa);
+    let mask = if left == Left::Unsigned { 0x7F } else { -1 };
+    let byte = |word: u32| word.to_le_bytes()[3].cast_signed();
+    let a = noise(isa, 0, m * k).into_iter().map(|word| byte(word) & mask).collect();
+    let b: Vec<i8> = noise(isa, 1, k * n).into_iter().map(byte).collect();
+    let tables = Conv::linear(linear_rows(m), k, n).forward::<i8>(1);
+    let b = pack_i8(isa, tables.source(&b), left);
+    integers::<i8, _>(context, size, (a, left.zero()), (tables, b), dot_i8::run)
+}
+
+fn words(context: &Context, size: Size) -> Run {
+    let ([m, n, k], isa) = (size, context.isa);
+    let word = |word: u32| (word.cast_signed() >> 16) as i16;
+    let a = noise(isa, 0, m * k).into_iter().map(word).collect();
+    let b: Vec<i16> = noise(isa, 1, k * n).into_iter().map(word).collect();
+    let tables = Conv::linear(linear_rows(m), k, n).forward::<i16>(1);
+    let b = pack_i16(isa, tables.source(&b), 1 << 15);
+    integers::<i16, _>(context, size, (a, 0), (tables, b), dot_i16::run)
+}
+
+/// A product of payloads, of which 0 is staged as `zero`, and a packed B with the tables that it was packed by.
+fn integers<P, B>(
+    context: &Context,
+    [m, n, k]: Size,
+    (a, zero): (Vec<P>, P::Staged),
+    (tables, b): (Tables, B),
+    dot: fn(Isa, Args<'_, B>),
+) -> Run
+where
+    P: Payload<Staged: Send + Sync> + Sync + 'static,
+    B: Packed<Left = P::Staged, Sum: Send> + Sync + 'static,
+{
+    let (isa, threads) = (context.isa, Arc::clone(&context.threads));
+    let rows = tables.rows.len();
+    let layout: RowsLayout = Conv::linear(rows, k, n).forward_layout();
+    let mut c = vec![B::Sum::default(); m * n];
+    Box::new(move || {
+        threads.install(|| {
+            let items = c.par_chunks_exact_mut(rows * n).zip(a.par_chunks_exact(rows * k));
+            items.for_each_init(Vec::new, |staged, (c, a)| {
+                staged.resize(layout.buffer_len(1), zero);
+                stage_rows(a, &layout, staged, zero);
+                let (rows, steps) = (&tables.rows, &tables.steps);
+                dot(
+                    isa,
+                    Args { a: staged, rows, steps, b: &b, c, c_stride: n, init: None, store: Store::Set },
+                );
+            });
+        });
+    })
+}
+
+#[allow(clippy::cast_precision_loss, reason = "operands are rounded to floats on purpose")]
+fn floats(context: &Context, [m, n, k]: Size) -> Run {
+    let threads = Arc::clone(&context.threads);
+    let floats = |layer, n| -> Vec<f32> {
+        noise(context.isa, layer, n)
+            .into_iter()
+            .map(|word| word.cast_signed() as f32 / 2_f32.powi(31))
+            .collect()
+    };
+    let (a, b, mut c) = (floats(0, m * k), floats(1, k * n), vec![0.0; m * n]);
+    let rows = linear_rows(m);
+    Box::new(move || {
+        threads.install(|| {
+            c.par_chunks_exact_mut(rows * n).zip(a.par_chunks_exact(rows * k)).for_each(|(c, a)| {
+                dot_f32::run(Matrix::row_major(a, rows, k), Matrix::row_major(&b, k, n), c, Into::Replace);
+            });
+        });
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_divide_the_rows() {
+        for [m, ..] in SIZES {
+            assert!(m.is_multiple_of(linear_rows(m)), "{m} rows in items of {}", linear_rows(m));
+        }
+    }
+}

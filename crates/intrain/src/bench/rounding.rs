@@ -1,0 +1,58 @@
+//! Rounding of large tensors, as products and updates end in it: what memory allows is the limit.
+
+use std::sync::Arc;
+
+use intrain_kernels::requantize::{self, Args, Trace};
+use intrain_nn::Context;
+use intrain_num::Round;
+use intrain_num::random::{Purpose, Stream};
+use rayon::prelude::*;
+
+use super::{Group, Run, Task, Unit, Work, Yardstick, noise};
+
+/// Elements of each tensor: more than any cache holds.
+const ELEMENTS: usize = 16 << 20;
+/// Elements that a thread rounds at a time.
+const CHUNK: usize = 1 << 15;
+
+pub(super) fn works() -> Vec<Work> {
+    vec![
+        work("requantize-nearest", |context| requantize(context, Round::NearestEven)),
+        work("requantize-stochastic", |context| requantize(context, Round::Stochastic { bits: 16 })),
+    ]
+}
+
+/// A work over [`ELEMENTS`], of which `prepare` gives the bytes that an element takes, read and written, and a run.
+#[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn work(name: &str, prepare: fn(&Context) -> (usize, Run)) -> Work {
+    let prepare = move |context: &Context| {
+        let (element_bytes, run) = prepare(context);
+        let bytes = element_bytes * ELEMENTS;
+        let yardstick = Some(Yardstick::Copy { bytes });
+        Ok(Task { amount: ELEMENTS as f64, unit: Unit::Elements, effort: bytes as f64, yardstick, run })
+    };
+    Work { name: name.to_owned(), group: Group::Rounding, prepare: Box::new(prepare) }
+}
+
+/// Sums of 32 bits to payloads of 8.
+fn requantize(context: &Context, round: Round) -> (usize, Run) {
+    let (isa, threads) = (context.isa, Arc::clone(&context.threads));
+    let stream = round.is_stochastic().then(|| Stream::new(1, Purpose::Tool, 0, 0));
+    // Sums of 17 bits: one in four lies outside of the payloads' range.
+    let sums: Vec<i32> = noise(isa, 1, ELEMENTS).into_iter().map(|word| word.cast_signed() >> 15).collect();
+    let mut payloads = vec![0_i8; ELEMENTS];
+    let run = move || {
+        threads.install(|| {
+            let chunks = payloads.par_chunks_mut(CHUNK).zip(sums.par_chunks(CHUNK)).enumerate();
+            chunks.for_each(|(chunk, (out, sums))| {
+                let (first_element, trace) = ((chunk * CHUNK) as u64, Trace::None);
+                let (shift, min, max) = (9, -127, 127);
+                requantize::run(
+                    isa,
+                    Args { sums, out, shift, round, min, max, stream, first_element, trace },
+                );
+            });
+        });
+    };
+    (size_of::<i32>() + size_of::<i8>(), Box::new(run))
+}
