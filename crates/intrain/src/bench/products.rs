@@ -65,7 +65,7 @@ fn words(context: &Context, size: Size) -> Run {
     let a = noise(isa, 0, m * k).into_iter().map(word).collect();
     let b: Vec<i16> = noise(isa, 1, k * n).into_iter().map(word).collect();
     let tables = Conv::linear(linear_rows(m), k, n).forward::<i16>(1);
-    let b = pack_i16(isa, tables.source(&b), 1 << 15);
+    let b = pack_i16(isa, tables.source(&b), 1 << 15, (i16::MIN.into(), i16::MAX.into()));
     integers::<i16, _>(context, size, (a, 0), (tables, b), dot_i16::run)
 }
 
@@ -94,7 +94,17 @@ where
                 let (rows, steps) = (&tables.rows, &tables.steps);
                 dot(
                     isa,
-                    Args { a: staged, rows, steps, b: &b, c, c_stride: n, init: None, store: Store::Set },
+                    Args {
+                        a: staged,
+                        rows,
+                        steps,
+                        segments: 0..1,
+                        b: &b,
+                        c,
+                        c_stride: n,
+                        init: None,
+                        store: Store::Set,
+                    },
                 );
             });
         });
