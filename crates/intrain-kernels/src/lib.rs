@@ -16,6 +16,7 @@ pub mod max_pool;
 pub mod pack;
 pub mod philox;
 pub mod product;
+pub mod quantize;
 pub mod requantize;
 pub mod stage;
 pub mod update;
