@@ -17,6 +17,7 @@ pub mod pack;
 pub mod peak;
 pub mod philox;
 pub mod product;
+pub mod quantize;
 pub mod requantize;
 pub mod stage;
 mod transpose;

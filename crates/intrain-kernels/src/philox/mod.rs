@@ -37,37 +37,38 @@ pub fn fill(isa: Isa, key: [u32; 2], counter_high: [u32; 3], first_block: u32, o
     unsafe { (kernel.run)(key, counter_high, first_block, out) }
 }
 
-/// What a vector kernel computes at once: `WORDS / 4` blocks.
-#[cfg(target_arch = "x86_64")]
-type Chunk<const WORDS: usize> = unsafe fn([u32; 2], [u32; 3], u32, &mut [u32; WORDS]);
-
-/// All of `out` in chunks, the last one through a buffer.
+/// All of `out`, vectors of `WORDS / 4` blocks: `VECTORS` of them at a time, then one by one, the last through a buffer.
 ///
-/// # Safety
-/// The CPU has the instruction set of `chunk`.
+/// Must be inlined, with what it calls, so that all is compiled with the instructions of its caller.
 #[cfg(target_arch = "x86_64")]
-unsafe fn in_chunks<const WORDS: usize>(
-    chunk: Chunk<WORDS>,
-    key: [u32; 2],
-    counter_high: [u32; 3],
+#[inline(always)]
+fn in_chunks<const WORDS: usize, const VECTORS: usize>(
     first_block: u32,
     out: &mut [u32],
+    many: impl Fn(u32, &mut [[u32; WORDS]; VECTORS]),
+    one: impl Fn(u32, &mut [[u32; WORDS]; 1]),
 ) {
     let mut block = first_block;
-    let (whole, rest) = out.as_chunks_mut::<WORDS>();
-    for out in whole {
-        // SAFETY: the caller's promise.
-        unsafe { chunk(key, counter_high, block, out) };
-        for _ in 0..WORDS / 4 {
+    let mut next = |vectors| {
+        let first = block;
+        for _ in 0..vectors * WORDS / 4 {
             // Wrapping: the block number is the low counter word, modulo 2^32.
             block = block.wrapping_add(1);
         }
+        first
+    };
+    let (vectors, rest) = out.as_chunks_mut::<WORDS>();
+    let (chunks, left) = vectors.as_chunks_mut::<VECTORS>();
+    for out in chunks {
+        many(next(VECTORS), out);
+    }
+    for out in left {
+        one(next(1), std::array::from_mut(out));
     }
     if !rest.is_empty() {
-        let mut last = [0; WORDS];
-        // SAFETY: the caller's promise.
-        unsafe { chunk(key, counter_high, block, &mut last) };
-        rest.copy_from_slice(&last[..rest.len()]);
+        let mut last = [[0; WORDS]];
+        one(next(1), &mut last);
+        rest.copy_from_slice(&last[0][..rest.len()]);
     }
 }
 
@@ -75,12 +76,12 @@ unsafe fn in_chunks<const WORDS: usize>(
 #[cfg(target_arch = "x86_64")]
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 
-/// The keys of the ten rounds.
+/// The keys of the ten rounds, each word as wide as the lanes that it is spread over.
 #[cfg(target_arch = "x86_64")]
-fn round_keys(mut key: [u32; 2]) -> [[u32; 2]; 10] {
-    let mut keys = [key; 10];
+fn round_keys(mut key: [u32; 2]) -> [[u64; 2]; 10] {
+    let mut keys = [[0; 2]; 10];
     for round in &mut keys {
-        *round = key;
+        *round = key.map(u64::from);
         // Wrapping: the schedule is a Weyl sequence modulo 2^32.
         key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
     }

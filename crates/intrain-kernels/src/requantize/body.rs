@@ -30,7 +30,7 @@ impl<S: Integer, T: Integer> Operation for Args<'_, S, T> {
 fn chunks<L: Lane, S: Integer, T: Integer>(args: Args<'_, S, T>, rounding: Rounding, isa: Isa) {
     let Args { sums, out, mut trace, stream, first_element, .. } = args;
     let inside = Inside::new::<S>(args.shift, args.min, args.max);
-    let mut words = Words::new(isa, stream, rounding.round);
+    let mut words = Words::<{ CHUNK + 4 }>::new(isa, stream, rounding.round);
     let mut lanes = [L::default(); CHUNK];
     for (c, (sums, out)) in sums.chunks(CHUNK).zip(out.chunks_mut(CHUNK)).enumerate() {
         let start = c * CHUNK;

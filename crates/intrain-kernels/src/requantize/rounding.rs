@@ -1,8 +1,8 @@
 //! `Round::shift_right` and a clamp over a slice of lanes, in place and branch-free: what requantization and update
 //! share.
 //!
-//! All roundings but one are `floor(x / 2^s) + ((rest + bias) >> s)`, `0 <= rest < 2^s` and `0 <= bias <= 2^s`: they
-//! differ in the bias alone. The last is the same on `|x|`. Invariant: no step overflows a lane, for any `x`.
+//! Every rounding is `floor(x / 2^s) + ((rest + bias) >> s)`, `0 <= rest < 2^s` and `0 <= bias <= 2^s`: they differ in
+//! the bias alone, a function of the floor and of the random word. Invariant: no step overflows a lane, for any `x`.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -42,19 +42,39 @@ impl Rounding {
 
 /// The signed integer that a chunk is computed in.
 pub(crate) trait Lane: Copy + Default {
+    /// The unsigned integer of its width.
+    type Unsigned;
+
     /// `x` as a lane. Bound: it fits.
     fn of<S: Integer>(x: S) -> Self;
     /// The lane as a payload. Bound: it fits.
     fn into_payload<T: Integer>(self) -> T;
     /// `x` held in the range of lanes.
     fn limit(x: i64) -> Self;
-    /// Rounds and clamps all lanes, the i-th with `words[i]`; a rounding that is not stochastic needs no words.
+    /// Rounds and clamps all lanes, the i-th with `words[i]`.
     fn round(lanes: &mut [Self], words: &[u32], rounding: Rounding);
+    /// Runs a loop with the bias of `round`, where `shift` bits are dropped. Bound: `1 <= shift <= BITS`.
+    fn with_bias(round: Round, shift: u32, elements: impl Biased<Self>);
+}
+
+/// A loop over elements to which the bias of a rounding is handed, so that each rounding has a loop of its own.
+pub(crate) trait Biased<L: Lane> {
+    /// Rounds each element with `bias(floor, word)`.
+    fn run(self, bias: impl Fn(L, u32) -> L::Unsigned);
+}
+
+/// The lanes of a chunk, on their way to be rounded in place. Bound: `1 <= shift < BITS`.
+struct Lanes<'a, L> {
+    lanes: &'a mut [L],
+    words: &'a [u32],
+    rounding: Rounding,
 }
 
 macro_rules! lane {
-    ($int:ty, $uint:ty, $module:ident, $from:ident, $of:expr, $round:path) => {
+    ($int:ty, $uint:ty, $from:ident, $of:expr, $round:path) => {
         impl Lane for $int {
+            type Unsigned = $uint;
+
             #[inline(always)]
             fn of<S: Integer>(x: S) -> Self {
                 $of(x)
@@ -71,105 +91,76 @@ macro_rules! lane {
             fn round(lanes: &mut [Self], words: &[u32], rounding: Rounding) {
                 $round(lanes, words, rounding);
             }
-        }
 
-        mod $module {
-            use super::{Lane, Round, Rounding};
-
-            /// Bound: `1 <= shift < BITS`.
             #[inline(always)]
-            pub(super) fn shift_right(lanes: &mut [$int], words: &[u32], rounding: Rounding) {
+            fn with_bias(round: Round, shift: u32, elements: impl Biased<Self>) {
                 const SIGN: u32 = <$int>::BITS - 1;
-                let shift = rounding.shift.unsigned_abs();
                 let below_step = <$uint>::MAX >> (<$int>::BITS - shift);
                 let below_half = below_step >> 1;
-                match rounding.round {
-                    Round::Floor => plain(lanes, rounding, |_| 0),
-                    Round::TowardZero => plain(lanes, rounding, |x| (x >> SIGN) as $uint & below_step),
-                    Round::NearestDown => plain(lanes, rounding, |_| below_half),
+                match round {
+                    Round::Floor => elements.run(|_, _| 0),
+                    Round::TowardZero => elements.run(|floor, _| (floor >> SIGN) as $uint & below_step),
+                    Round::NearestDown => elements.run(|_, _| below_half),
                     Round::NearestAway => {
-                        plain(lanes, rounding, |x| below_half + 1 - ((x as $uint) >> SIGN));
+                        elements.run(|floor, _| below_half + 1 - ((floor as $uint) >> SIGN));
                     }
-                    Round::NearestEven => {
-                        plain(lanes, rounding, |x| below_half + ((x >> shift) & 1) as $uint);
-                    }
+                    Round::NearestEven => elements.run(|floor, _| below_half + (floor & 1) as $uint),
                     Round::Stochastic { bits } => {
                         let bits = bits.min(shift);
-                        stochastic(lanes, words, rounding, |w| {
-                            <$uint>::from(w >> (32 - bits)) << (shift - bits)
-                        });
+                        elements.run(|_, word| <$uint>::from(word >> (32 - bits)) << (shift - bits));
                     }
                     Round::StochasticMagnitude { bits } => {
                         let bits = bits.min(shift);
-                        // Exact: `fraction > r` is `fraction + (2^bits - 1 - r) >= 2^bits`.
-                        magnitude(lanes, words, rounding, |w| {
-                            <$uint>::from(!w >> (32 - bits)) << (shift - bits)
+                        let ignored = ((1 as $uint) << (shift - bits)) - 1;
+                        elements.run(|floor, word| {
+                            let r = <$uint>::from(word >> (32 - bits)) << (shift - bits) | ignored;
+                            // Exact: from 0 on, `F > R` is `F + (2^b - 1 - R) >= 2^b`. Below 0 the magnitude rounds
+                            // down where its `F` is at most `R`, so where `rest + (R + 1) * 2^(s - b) > 2^s`.
+                            r ^ (!(floor >> SIGN) as $uint & below_step)
                         });
                     }
                 }
             }
+        }
 
-            /// `floor(x / 2^shift) + ((rest + bias) >> shift)`.
+        impl Biased<$int> for Lanes<'_, $int> {
             #[inline(always)]
-            fn shifted(x: $int, shift: u32, bias: $uint) -> $int {
-                let rest = x as $uint & (<$uint>::MAX >> (<$int>::BITS - shift));
-                // Bound: rest + bias < 2 * 2^shift <= 2^BITS; the quotient has a bit to spare for the one added.
-                (x >> shift) + ((rest + bias) >> shift) as $int
-            }
-
-            #[inline(always)]
-            fn plain(lanes: &mut [$int], rounding: Rounding, bias: impl Fn($int) -> $uint) {
-                let (min, max) = (Lane::limit(rounding.min), Lane::limit(rounding.max));
-                let shift = rounding.shift.unsigned_abs();
-                for x in lanes {
-                    *x = shifted(*x, shift, bias(*x)).max(min).min(max);
-                }
-            }
-
-            #[inline(always)]
-            fn stochastic(
-                lanes: &mut [$int],
-                words: &[u32],
-                rounding: Rounding,
-                bias: impl Fn(u32) -> $uint,
-            ) {
-                let (min, max) = (Lane::limit(rounding.min), Lane::limit(rounding.max));
-                let shift = rounding.shift.unsigned_abs();
-                for (x, &word) in lanes.iter_mut().zip(words) {
-                    *x = shifted(*x, shift, bias(word)).max(min).min(max);
-                }
-            }
-
-            #[inline(always)]
-            fn magnitude(lanes: &mut [$int], words: &[u32], rounding: Rounding, bias: impl Fn(u32) -> $uint) {
-                let (min, max) = (Lane::limit(rounding.min), Lane::limit(rounding.max));
-                let shift = rounding.shift.unsigned_abs();
+            fn run(self, bias: impl Fn($int, u32) -> $uint) {
+                let (min, max) = (Lane::limit(self.rounding.min), Lane::limit(self.rounding.max));
+                let shift = self.rounding.shift.unsigned_abs();
                 let below_step = <$uint>::MAX >> (<$int>::BITS - shift);
-                for (x, &word) in lanes.iter_mut().zip(words) {
-                    let sign = *x >> (<$int>::BITS - 1);
-                    let m = x.unsigned_abs();
-                    let rounded = ((m >> shift) + (((m & below_step) + bias(word)) >> shift)) as $int;
-                    // Exact: `(r ^ 0) - 0 = r` and `(r ^ -1) - -1 = -r`.
-                    *x = ((rounded ^ sign) - sign).max(min).min(max);
+                for (x, &word) in self.lanes.iter_mut().zip(self.words) {
+                    let (floor, rest) = (*x >> shift, *x as $uint & below_step);
+                    // Bound: rest + bias < 2 * 2^shift <= 2^BITS; the floor has a bit to spare for the one added.
+                    let rounded = floor + ((rest + bias(floor, word)) >> shift) as $int;
+                    *x = rounded.max(min).min(max);
                 }
             }
         }
     };
 }
 
-lane!(i32, u32, lanes_32, from_i32, Integer::to_i32, lanes_32::shift_right);
-lane!(i64, u64, lanes_64, from_i64, Into::into, round_64);
+lane!(i32, u32, from_i32, Integer::to_i32, shift_right);
+lane!(i64, u64, from_i64, Into::into, round_64);
+
+/// `clamp(round(x * 2^-shift))`, `1 <= shift < BITS`.
+#[inline(always)]
+fn shift_right<L: Lane>(lanes: &mut [L], words: &[u32], rounding: Rounding)
+where
+    for<'a> Lanes<'a, L>: Biased<L>,
+{
+    L::with_bias(rounding.round, rounding.shift.unsigned_abs(), Lanes { lanes, words, rounding });
+}
 
 /// Any shift: lanes of 64 bits also serve those that lanes of 32 bits don't.
 #[inline(always)]
 fn round_64(lanes: &mut [i64], words: &[u32], rounding: Rounding) {
     match rounding.shift {
         ..=0 => shift_left(lanes, rounding),
-        1..=63 => lanes_64::shift_right(lanes, words, rounding),
+        1..=63 => shift_right(lanes, words, rounding),
         64.. => {
             let Rounding { round, shift, min, max } = rounding;
-            for (i, x) in lanes.iter_mut().enumerate() {
-                let word = words.get(i).copied().unwrap_or(0);
+            for (x, &word) in lanes.iter_mut().zip(words) {
                 *x = clamp(round.shift_right(*x, shift, word), min, max);
             }
         }
@@ -198,25 +189,25 @@ pub(crate) fn word(stream: Option<Stream>, round: Round, first_element: u64, i: 
     }
 }
 
-/// The random words of one chunk after the other.
-pub(crate) struct Words {
-    buffer: [u32; CHUNK + 4],
+/// The random words of one chunk after the other, `SIZE - 4` elements or less: a chunk may begin inside a block.
+pub(crate) struct Words<const SIZE: usize> {
+    buffer: [u32; SIZE],
     stream: Option<Stream>,
     isa: Isa,
 }
 
-impl Words {
+impl<const SIZE: usize> Words<SIZE> {
     /// Of `stream`, where `round` is stochastic.
     #[inline(always)]
     pub(crate) fn new(isa: Isa, stream: Option<Stream>, round: Round) -> Self {
-        Self { buffer: [0; CHUNK + 4], stream: stream.filter(|_| round.is_stochastic()), isa }
+        Self { buffer: [0; SIZE], stream: stream.filter(|_| round.is_stochastic()), isa }
     }
 
-    /// The words of elements `first..first + n`, `n <= CHUNK`; none where the rounding needs none.
+    /// The words of elements `first..first + n`; zeros where the rounding needs none.
     #[inline(always)]
     pub(crate) fn get(&mut self, first: u64, n: usize) -> &[u32] {
-        let Some(stream) = self.stream else { return &[] };
-        // A block holds four words; the chunk may begin inside one.
+        let Some(stream) = self.stream else { return &self.buffer[..n] };
+        // A block holds four words.
         let skipped = (first % 4) as usize;
         let words = &mut self.buffer[..skipped + n];
         philox::fill(self.isa, stream.key, stream.counter_high, (first / 4) as u32, words);

@@ -1,4 +1,4 @@
-//! The cases that are kernels over whole tensors: random words, requantize, activation, error, pooling, update.
+//! The cases that are kernels over whole tensors: random words, quantize, requantize, activation, error, pooling, update.
 //!
 //! A case names the types that it is meant for, and the kernel runs in those.
 
@@ -7,9 +7,9 @@ use intrain_golden::Op;
 use intrain_kernels::max_pool::{self, BackwardArgs, ForwardArgs, Image, Pool};
 use intrain_kernels::requantize::{self, Relu, TRACE_INDEX, TRACE_INSIDE, TRACE_RELU, Trace};
 use intrain_kernels::update;
-use intrain_kernels::{Integer, Isa, max_abs, philox};
+use intrain_kernels::{Integer, Isa, max_abs, philox, quantize};
 use intrain_num::scale::round_log2;
-use intrain_num::{Quantizer, Round, Scale};
+use intrain_num::{Overflow, Quantizer, Round, Scale};
 
 use super::Differences;
 use super::scalar::stream;
@@ -39,6 +39,8 @@ pub(super) fn run(op: &Op, isa: Isa, found: &mut Differences) -> bool {
             found.same("words", &words, &c.words);
         }
         Op::Stream(c) => stream_words(c, isa, found),
+        // A kernel draws its own words; a case that lists them is for engines that are given them.
+        Op::Quantize(c) if c.words.is_empty() => return quantize(c, isa, found),
         Op::Requantize(c) => {
             in_types!(c.sum_type.as_str(), c.payload_type.as_str(), requantize(c, isa, found))
         }
@@ -46,7 +48,6 @@ pub(super) fn run(op: &Op, isa: Isa, found: &mut Differences) -> bool {
         Op::Error(c) => return error(c, isa, found),
         Op::MaxPool(c) if c.payload_type == "i8" => max_pool::<i8>(c, isa, found),
         Op::MaxPool(c) if c.payload_type == "i16" => max_pool::<i16>(c, isa, found),
-        // The kernel draws its own words; a case that lists them is for engines that are given them.
         Op::Update(c) if c.words.is_empty() => {
             in_types!(c.sum_type.as_str(), c.master_type.as_str(), update(c, isa, found));
         }
@@ -76,6 +77,42 @@ fn stream_words(c: &golden::StreamWords, isa: Isa, found: &mut Differences) {
     let mut words = vec![0; skipped + c.words.len()];
     philox::fill(isa, stream.key, stream.counter_high, first_block, &mut words);
     found.same_elements("words", &words[skipped..], &c.words);
+}
+
+/// Whether the case's numbers are float32 and its payloads held in the range of a kernel's type.
+fn quantize(c: &golden::Quantize, isa: Isa, found: &mut Differences) -> bool {
+    let Some(quantizer) = found.parsed::<Quantizer>(&c.quantizer) else { return true };
+    #[allow(clippy::cast_possible_truncation, reason = "a case whose numbers change is left out")]
+    let values: Vec<f32> = c.inputs.iter().map(|x| *x as f32).collect();
+    let is_exact = values.iter().zip(&c.inputs).all(|(narrow, x)| f64::from(*narrow) == *x);
+    if !is_exact || quantizer.overflow == Overflow::Wrap {
+        return false;
+    }
+    match quantizer.format.bits() {
+        ..=8 => quantize_in::<i8>(c, &values, quantizer, isa, found),
+        9..=16 => quantize_in::<i16>(c, &values, quantizer, isa, found),
+        17..=32 => quantize_in::<i32>(c, &values, quantizer, isa, found),
+        _ => return false,
+    }
+    true
+}
+
+fn quantize_in<T: Integer>(
+    c: &golden::Quantize,
+    values: &[f32],
+    quantizer: Quantizer,
+    isa: Isa,
+    found: &mut Differences,
+) {
+    let Quantizer { format, round, overflow, .. } = quantizer;
+    let [min, max] = [format.min(), format.max()]
+        .map(|end| overflow.apply(end, format.min(), format.max(), format.bits()));
+    let frac_bits = format.frac_bits() - c.scale_log2;
+    let mut out = vec![T::default(); values.len()];
+    let args =
+        quantize::Args { values, out: &mut out, frac_bits, round, min, max, stream: None, first_element: 0 };
+    found.same("the first NaN", &quantize::run(isa, args), &Ok(()));
+    found.same_elements("payloads", &widen(&out), &c.payloads);
 }
 
 fn requantize<S, T>(c: &golden::Requantize, isa: Isa, found: &mut Differences)
