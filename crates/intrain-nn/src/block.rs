@@ -39,9 +39,9 @@ struct Items {
 }
 
 impl Items {
-    fn of(plan: &BlockPlan, batch_size: usize) -> Self {
+    fn of<C: Carrier>(plan: &BlockPlan, batch_size: usize) -> Self {
         let images = match plan.product.kind {
-            ProductKind::Conv => 1,
+            ProductKind::Conv => C::images_at_a_time(plan),
             ProductKind::Linear => linear_rows(batch_size),
         };
         Self {
@@ -73,7 +73,7 @@ pub(crate) struct Block<C: Carrier> {
 
 impl<C: Carrier> Block<C> {
     pub(crate) fn new(plan: BlockPlan, gradient: Gradient, batch_size: usize) -> Self {
-        let items = Items::of(&plan, batch_size);
+        let items = Items::of::<C>(&plan, batch_size);
         let product = C::product(&plan, batch_size);
         Self {
             plan,

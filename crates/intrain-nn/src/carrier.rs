@@ -33,6 +33,10 @@ pub(crate) trait Carrier: Send + Sync + 'static {
     /// One thread's buffers.
     type Scratch: Default + Send;
 
+    /// Images of a convolution that make an item.
+    fn images_at_a_time(_: &BlockPlan) -> usize {
+        1
+    }
     fn product(plan: &BlockPlan, batch_size: usize) -> Self::Product;
     /// Reads the stored weights: the recipe's row `weight`.
     fn load(isa: Isa, plan: &BlockPlan, product: &mut Self::Product, parameters: &Parameters, mode: Mode);

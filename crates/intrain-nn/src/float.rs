@@ -31,8 +31,12 @@ pub(crate) struct FloatScratch {
     sums: Vec<f32>,
 }
 
-/// Input channels of a linear layer whose gradient one thread takes at a time.
+/// Input channels whose gradient one thread takes at a time.
 const CHANNELS: usize = 128;
+/// Rows of a convolution's product, about.
+const ROWS: usize = 512;
+/// Largest side of a product that `gemm` calls small.
+const SMALL: usize = 64;
 
 impl Carrier for Float {
     type Payload = f32;
@@ -40,6 +44,13 @@ impl Carrier for Float {
     type Narrow = f32;
     type Product = FloatProduct;
     type Scratch = FloatScratch;
+
+    /// So many that the product has about [`ROWS`] rows, for it reads all weights each time. Small products stay small:
+    /// `gemm` sums them in another order than large ones.
+    fn images_at_a_time(plan: &BlockPlan) -> usize {
+        let pixels = plan.product.output.h * plan.product.output.w;
+        if pixels <= SMALL && plan.product.output.c <= SMALL { 1 } else { (ROWS / pixels).max(1) }
+    }
 
     fn product(_: &BlockPlan, _: usize) -> FloatProduct {
         FloatProduct::default()
@@ -94,7 +105,12 @@ impl Carrier for Float {
                 out.copy_from_slice(&scratch.sums);
                 item.trace.fill(0);
             }
-            Some(_) => image::pool(isa, plan, &scratch.sums, out, item.trace),
+            Some(_) => {
+                let sums = scratch.sums.chunks_exact(plan.product.output.len());
+                let ends =
+                    out.chunks_exact_mut(plan.output.len()).zip(item.trace.chunks_mut(plan.output.len()));
+                sums.zip(ends).for_each(|(sums, (out, trace))| image::pool(isa, plan, sums, out, trace));
+            }
         }
         for (y, trace) in out.iter_mut().zip(item.trace) {
             if !plan.relu || *y > 0.0 {
@@ -167,17 +183,19 @@ impl Carrier for Float {
             }
             ProductKind::Conv => {
                 let pixels = p.output.h * p.output.w;
-                gradient.par_chunks_mut(p.input.c * n).enumerate().for_each_init(
-                    Vec::new,
-                    |tap, (i, out)| {
-                        out.fill(0.0);
-                        for (input, error) in input.chunks(p.input.len()).zip(error.chunks(p.output.len())) {
-                            image::tap(p, input, i, tap);
-                            let a = Matrix::row_major(tap, pixels, p.input.c).transposed();
-                            dot_f32::run(a, Matrix::row_major(error, pixels, n), out, Into::Add);
-                        }
-                    },
-                );
+                // Blocks of channels that stay in cache while the images pass by.
+                let block = if p.input.c.is_multiple_of(CHANNELS) { CHANNELS } else { p.input.c };
+                let n_blocks = p.input.c / block;
+                gradient.par_chunks_mut(block * n).enumerate().for_each_init(Vec::new, |tap, (i, out)| {
+                    out.fill(0.0);
+                    for (input, error) in input.chunks(p.input.len()).zip(error.chunks(p.output.len())) {
+                        image::tap(p, input, i / n_blocks, tap);
+                        let all = Matrix::row_major(tap, pixels, p.input.c);
+                        let a = Matrix { data: &tap[i % n_blocks * block..], columns: block, ..all };
+                        let error = Matrix::row_major(error, pixels, n);
+                        dot_f32::run(a.transposed(), error, out, Into::Add);
+                    }
+                });
             }
         }
         None

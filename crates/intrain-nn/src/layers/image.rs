@@ -6,58 +6,74 @@ use intrain_model::Shape;
 
 use crate::plan::{BlockPlan, ProductKind, ProductPlan};
 
-/// The windows of one image as rows `[pixels, kernel * kernel * in]`; a linear layer's input is that already.
+/// The windows of some images as rows `[images, pixels, kernel * kernel * in]`; a linear layer's input is that already.
 pub(crate) fn columns<'a>(p: &ProductPlan, input: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
     if p.kind == ProductKind::Linear {
         return input;
     }
-    buffer.clear();
-    buffer.resize(p.output.h * p.output.w * p.fan_in(), 0.0);
-    let c = p.input.c;
-    for_each_pixel(p, |tap, pixel, from| {
-        let to = pixel * p.fan_in() + tap * c;
-        buffer[to..to + c].copy_from_slice(&input[from..from + c]);
-    });
+    let image_len = p.output.h * p.output.w * p.fan_in();
+    buffer.resize(input.len() / p.input.len() * image_len, 0.0);
+    for (input, buffer) in input.chunks_exact(p.input.len()).zip(buffer.chunks_exact_mut(image_len)) {
+        if p.pad > 0 {
+            buffer.fill(0.0);
+        }
+        for_each_run(p, |from, to, len| buffer[to..to + len].copy_from_slice(&input[from..from + len]));
+    }
     buffer
 }
 
 /// The way back of [`columns`]: adds each window's row to the pixels that it came from.
 pub(crate) fn add_columns(p: &ProductPlan, columns: &[f32], out: &mut Vec<f32>) {
+    let image_len = p.output.h * p.output.w * p.fan_in();
     out.clear();
-    out.resize(p.input.len(), 0.0);
+    out.resize(columns.len() / image_len * p.input.len(), 0.0);
+    for (columns, out) in columns.chunks_exact(image_len).zip(out.chunks_exact_mut(p.input.len())) {
+        for_each_run(p, |to, from, len| {
+            out[to..to + len].iter_mut().zip(&columns[from..from + len]).for_each(|(o, x)| *o += x);
+        });
+    }
+}
+
+/// Calls `f(offset in the image, offset in its columns, elements)` for each part of a row of a window that lies in the
+/// image. Each element of the image meets the taps of the kernel in their order: pixels of a row go backwards.
+fn for_each_run(p: &ProductPlan, mut f: impl FnMut(usize, usize, usize)) {
     let c = p.input.c;
-    for_each_pixel(p, |tap, pixel, to| {
-        let from = pixel * p.fan_in() + tap * c;
-        out[to..to + c].iter_mut().zip(&columns[from..from + c]).for_each(|(o, x)| *o += x);
-    });
+    for ky in 0..p.kernel {
+        for y in 0..p.output.h {
+            let Some(iy) = (y * p.stride + ky).checked_sub(p.pad).filter(|iy| *iy < p.input.h) else {
+                continue;
+            };
+            for x in (0..p.output.w).rev() {
+                let first = p.pad.saturating_sub(x * p.stride);
+                let end = p.kernel.min((p.input.w + p.pad).saturating_sub(x * p.stride));
+                if first < end {
+                    let from = (iy * p.input.w + x * p.stride + first - p.pad) * c;
+                    let to = (y * p.output.w + x) * p.fan_in() + (ky * p.kernel + first) * c;
+                    f(from, to, (end - first) * c);
+                }
+            }
+        }
+    }
 }
 
 /// The input pixels under one tap of the kernel, `[pixels, in]`, zero outside the image.
 pub(crate) fn tap(p: &ProductPlan, input: &[f32], tap: usize, out: &mut Vec<f32>) {
-    let c = p.input.c;
-    out.clear();
+    let (c, ky, kx) = (p.input.c, tap / p.kernel, tap % p.kernel);
     out.resize(p.output.h * p.output.w * c, 0.0);
-    each_pixel_of_tap(p, tap, |pixel, from| {
-        out[pixel * c..(pixel + 1) * c].copy_from_slice(&input[from..from + c]);
-    });
-}
-
-fn for_each_pixel(p: &ProductPlan, mut f: impl FnMut(usize, usize, usize)) {
-    for tap in 0..p.kernel * p.kernel {
-        each_pixel_of_tap(p, tap, |pixel, at| f(tap, pixel, at));
+    if p.pad > 0 {
+        out.fill(0.0);
     }
-}
-
-/// Calls `f(output pixel, offset of the input pixel's channels)` for each output pixel whose tap lies in the image.
-fn each_pixel_of_tap(p: &ProductPlan, tap: usize, mut f: impl FnMut(usize, usize)) {
-    let (ky, kx) = (tap / p.kernel, tap % p.kernel);
+    // Output pixels of a row whose tap lies in the image.
+    let first = p.pad.saturating_sub(kx).div_ceil(p.stride);
+    let end = (p.input.w + p.pad).saturating_sub(kx).div_ceil(p.stride).clamp(first, p.output.w.max(first));
     for y in 0..p.output.h {
         let Some(iy) = (y * p.stride + ky).checked_sub(p.pad).filter(|iy| *iy < p.input.h) else { continue };
-        for x in 0..p.output.w {
-            let Some(ix) = (x * p.stride + kx).checked_sub(p.pad).filter(|ix| *ix < p.input.w) else {
-                continue;
-            };
-            f(y * p.output.w + x, (iy * p.input.w + ix) * p.input.c);
+        let from = |x: usize| (iy * p.input.w + x * p.stride + kx - p.pad) * c;
+        let to = |x: usize| (y * p.output.w + x) * c;
+        if p.stride == 1 && first < end {
+            out[to(first)..to(end)].copy_from_slice(&input[from(first)..from(end - 1) + c]);
+        } else {
+            (first..end).for_each(|x| out[to(x)..to(x + 1)].copy_from_slice(&input[from(x)..from(x) + c]));
         }
     }
 }
