@@ -424,9 +424,10 @@ fn compare(case: &Case) -> Arithmetic {
     plan.arithmetic
 }
 
-const INT8: [&str; 7] = [
+const INT8: [&str; 8] = [
     "wage",
     "wage:3-6-8-4",
+    "wage:7-8-8-8",
     "wage:2-2-3-2",
     // Two's complement operands reach -128.
     "gupta:Q2.6:Q4.4:Q1.7:stochastic",
@@ -487,24 +488,50 @@ fn extreme_weights_and_images_equal_the_reference() {
         for payload in [format.min(), format.max()] {
             let mut parameters = Parameters::initial(&plan, 0);
             let all = parameters.iter_mut().flat_map(|p| std::iter::once(&mut p.weight).chain(&mut p.bias));
-            all.for_each(|stored: &mut Stored| {
-                (0..stored.len()).for_each(|i| stored.set_payload(i, payload))
-            });
+            all.for_each(|stored| fill(stored, payload));
             let images = vec![255; 2 * plan.input.shape.len()];
-            let key = StepKey { seed: 3, step: 1 };
-            let step = Step { model: &model, recipe: &recipe, parameters: &parameters, key: Some(key) };
-            let (logits, traces) = step.run(&images);
-            let expected = step.backward(&logits, &traces, &[0, 2]);
-            for isa in Isa::available() {
-                let mut network = network::network(&plan, isa, 1);
-                network.load(&parameters, Some(key));
-                network.forward(&images, Some(key));
-                network.backward(&[0, 2], key);
-                for (found, (weight, bias)) in network.gradients().iter().zip(&expected) {
-                    assert_eq!(&integers(found.weight), weight, "{spec}, all {payload}, {}", isa.name());
-                    assert_eq!(&found.bias.map(integers), bias, "{spec}, all {payload}, {}", isa.name());
-                }
-            }
+            compare_gradients((&model, &recipe, &plan), &parameters, (&images, &[0, 2]), spec);
+        }
+    }
+}
+
+/// Sums of errors that do not fit the bits in which such sums are mostly kept, behind layers that are not saturated.
+#[test]
+fn large_sums_of_errors_equal_the_reference() {
+    let model = model((5, 5, 4), &[conv(20, 3, 1, 1).pooled(3, 2), linear(9)], 30);
+    for spec in ["wage:7-8-8-8", "wage:7-15-16-16"] {
+        let recipe = recipe(spec);
+        let plan = Plan::build(&model, &recipe, 2).unwrap();
+        let mut parameters = Parameters::initial(&plan, 0);
+        fill(&mut parameters.last_mut().unwrap().weight, recipe.master.base.format.max());
+        let (images, labels) = network::batch(&plan, 2, 5);
+        compare_gradients((&model, &recipe, &plan), &parameters, (&images, &labels), spec);
+    }
+}
+
+fn fill(stored: &mut Stored, payload: i64) {
+    (0..stored.len()).for_each(|i| stored.set_payload(i, payload));
+}
+
+/// The gradients of one training step on every instruction set.
+fn compare_gradients(
+    (model, recipe, plan): (&Model, &Recipe, &Plan),
+    parameters: &[Parameters],
+    (images, labels): (&[u8], &[u16]),
+    name: &str,
+) {
+    let key = StepKey { seed: 3, step: 1 };
+    let step = Step { model, recipe, parameters, key: Some(key) };
+    let (logits, traces) = step.run(images);
+    let expected = step.backward(&logits, &traces, labels);
+    for isa in Isa::available() {
+        let mut network = network::network(plan, isa, 1);
+        network.load(parameters, Some(key));
+        network.forward(images, Some(key));
+        network.backward(labels, key);
+        for (found, (weight, bias)) in network.gradients().iter().zip(&expected) {
+            assert_eq!(&integers(found.weight), weight, "{name}, {}", isa.name());
+            assert_eq!(&found.bias.map(integers), bias, "{name}, {}", isa.name());
         }
     }
 }

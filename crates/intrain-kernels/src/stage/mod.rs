@@ -25,6 +25,19 @@ pub trait Payload: Copy {
     const LANES: usize;
     /// The element of A for this payload, where 0 is staged as `zero`.
     fn stage(self, zero: Self::Staged) -> Self::Staged;
+    /// All of `payloads` as elements of A without a copy, where 0 is staged as itself.
+    fn staged(payloads: &[Self], zero: Self::Staged) -> Option<&[Self::Staged]>;
+}
+
+/// An image that is A as it is: 0 is staged as itself, there are no zeros around pixels, and steps end with them.
+pub fn staged_as_is<'a, P: Payload>(
+    src: &'a [P],
+    layout: &RowsLayout,
+    zero: P::Staged,
+) -> Option<&'a [P::Staged]> {
+    let is_plain = layout.image_len() == layout.h * layout.w * layout.c;
+    let ends_with_steps = layout.c.is_multiple_of(P::LANES);
+    P::staged(&src[..layout.h * layout.w * layout.c], zero).filter(|_| is_plain && ends_with_steps)
 }
 
 impl Payload for i8 {
@@ -36,6 +49,11 @@ impl Payload for i8 {
     fn stage(self, zero: u8) -> u8 {
         self.cast_unsigned() ^ zero
     }
+
+    fn staged(payloads: &[i8], zero: u8) -> Option<&[u8]> {
+        // SAFETY: the same bytes, and every byte is a `u8`; length and lifetime are those of the payloads.
+        (zero == 0).then(|| unsafe { std::slice::from_raw_parts(payloads.as_ptr().cast(), payloads.len()) })
+    }
 }
 
 impl Payload for i16 {
@@ -46,6 +64,10 @@ impl Payload for i16 {
     #[inline(always)]
     fn stage(self, _: Self) -> Self {
         self
+    }
+
+    fn staged(payloads: &[i16], _: i16) -> Option<&[i16]> {
+        Some(payloads)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Staging, tables, packing and products together, against convolutions in the plainest loops.
 
-use super::{Band, Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows};
+use super::{Band, Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows, staged_as_is};
 use crate::isa::Isa;
 use crate::pack::{Left, pack_i8, pack_i16};
 use crate::product::tests::noise;
@@ -161,6 +161,23 @@ fn check(conv: &Conv, images: usize, isas: &[Isa]) {
             assert_eq!(got, want, "i16 {isa:?} {images} {conv:?}");
         }
     }
+}
+
+#[test]
+fn plain_images_need_no_copy() {
+    let (src, layout) = ([1_i8, 2, 3, 4, 5, 6, 127, 0], Conv::linear(2, 4, 1).forward_layout());
+    let mut staged = vec![9; layout.buffer_len(1)];
+    stage_rows(&src, &layout, &mut staged, 0);
+    assert_eq!(staged_as_is(&src, &layout, 0), Some(&staged[..8]));
+    assert_eq!(staged_as_is(&src, &layout, 0x80), None, "signs are turned");
+    let around = RowsLayout { w: 1, left: 1, ..layout };
+    assert_eq!(staged_as_is(&src, &around, 0), None, "zeros lie around");
+    assert_eq!(
+        staged_as_is(&src, &Conv::linear(2, 3, 1).forward_layout(), 0),
+        None,
+        "a step reaches further"
+    );
+    assert_eq!(staged_as_is(&[1_i16, -2], &Conv::linear(1, 2, 1).forward_layout(), 0), Some(&[1, -2][..]));
 }
 
 #[test]

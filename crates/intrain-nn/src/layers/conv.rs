@@ -6,7 +6,7 @@
 
 use intrain_kernels::Isa;
 use intrain_kernels::product::{self, Store};
-use intrain_kernels::stage::{Band, Conv, RowsLayout, Tables, stage_rows};
+use intrain_kernels::stage::{Band, Conv, RowsLayout, Tables, stage_rows, staged_as_is};
 use intrain_num::Scale;
 use rayon::prelude::*;
 
@@ -166,8 +166,11 @@ impl<W: Width> Product<W> {
             n_rows = layout.w;
         }
         let Scratch { staged, sums: c, .. } = scratch;
-        let a = cleared(staged, layout.buffer_len(1), layout.image_len(), zero);
-        stage_rows(from, &layout, a, zero);
+        let a = staged_as_is(from, &layout, zero).unwrap_or_else(|| {
+            let a = cleared(staged, layout.buffer_len(1), layout.image_len(), zero);
+            stage_rows(from, &layout, a, zero);
+            a
+        });
         let c_stride = tables.n;
         c.resize(n_rows * c_stride, W::Sum::default());
         for Band { rows, segments } in &tables.bands {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use intrain_kernels::dot_f32::{self, Into, Matrix};
 use intrain_kernels::pack::{Left, pack_i8, pack_i16};
 use intrain_kernels::product::{Args, Packed, Store};
-use intrain_kernels::stage::{Conv, Payload, RowsLayout, Tables, stage_rows};
+use intrain_kernels::stage::{Conv, Payload, RowsLayout, Tables, stage_rows, staged_as_is};
 use intrain_kernels::{Isa, dot_i8, dot_i16};
 use intrain_nn::{Context, linear_rows};
 use rayon::prelude::*;
@@ -89,8 +89,11 @@ where
         threads.install(|| {
             let items = c.par_chunks_exact_mut(rows * n).zip(a.par_chunks_exact(rows * k));
             items.for_each_init(Vec::new, |staged, (c, a)| {
-                staged.resize(layout.buffer_len(1), zero);
-                stage_rows(a, &layout, staged, zero);
+                let staged = staged_as_is(a, &layout, zero).unwrap_or_else(|| {
+                    staged.resize(layout.buffer_len(1), zero);
+                    stage_rows(a, &layout, staged, zero);
+                    staged
+                });
                 let (rows, steps) = (&tables.rows, &tables.steps);
                 dot(
                     isa,
