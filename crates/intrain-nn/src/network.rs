@@ -12,10 +12,10 @@ use rayon::prelude::*;
 use crate::block::{Block, Buffers};
 use crate::carrier::{Carrier, Mode};
 use crate::float::Float;
-use crate::integer::{Int8, Int16};
 use crate::loss::{self, Outcome};
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{Arithmetic, Plan};
+use crate::width::{Int8, Int16};
 
 /// Where and with what a network computes; it changes no bit of an integer network's result.
 #[derive(Debug, Clone)]

@@ -11,10 +11,10 @@ use intrain_num::Scale;
 use rayon::prelude::*;
 
 use crate::block::linear_rows;
-use crate::integer::{Staged, Width};
 use crate::layers::gradient::GradientProduct;
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, Operand, ProductKind};
+use crate::width::{Staged, Width};
 
 /// A block's weights as the products want them, and its address tables.
 pub(crate) struct Product<W: Width> {

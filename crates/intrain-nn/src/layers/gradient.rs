@@ -12,10 +12,10 @@ use intrain_kernels::stage::{Band, Conv, Tables, stage_planes};
 use intrain_kernels::{Integer, Isa, max_abs};
 use rayon::prelude::*;
 
-use crate::integer::{Target, Width};
 use crate::layers::conv::{Scratch, cleared};
 use crate::plan::{BlockPlan, Operand};
 use crate::threads;
+use crate::width::{Target, Width};
 
 /// The product for batches of one size, with its tables and buffers.
 pub(crate) struct GradientProduct<W: Width> {
