@@ -9,10 +9,10 @@ use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Overflow, Quantizer, Round};
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Cut, FinishItem, Kept, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
 use crate::layers::conv::{Product, Scratch};
 use crate::layers::image;
-use crate::loss::{self, LogitsRef};
+use crate::loss;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters, Stored};
 use crate::plan::{BlockPlan, InputPlan, LossPlan};
@@ -34,10 +34,11 @@ impl<W: Width> Carrier for W {
         // A bias is stored on the weights' grid and added to the exact sum.
         let finer = plan.input_operand.frac_bits + plan.weight.operand.frac_bits
             - plan.weight.master.format.frac_bits();
-        let bias = parameters.bias.as_ref().map_or_else(Vec::new, |bias| {
-            (0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)).collect()
-        });
-        product.load(isa, plan, bias);
+        product.bias.clear();
+        if let Some(bias) = &parameters.bias {
+            product.bias.extend((0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)));
+        }
+        product.load(isa, plan);
     }
 
     fn prepare_forward(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, input: &[W::Payload]) {
@@ -94,28 +95,21 @@ impl<W: Width> Carrier for W {
         round_sums::<W>(isa, plan, plan.activation, mode, (sums, first_output), out, trace);
     }
 
-    fn with_logits<R>(
-        _: &BlockPlan,
-        payload: &[W::Payload],
-        sums: &[W::Sum],
-        f: impl FnOnce(&LogitsRef<'_>) -> R,
-    ) -> R {
-        let integers: Vec<i64> = if sums.is_empty() {
-            payload.iter().map(|x| (*x).into()).collect()
-        } else {
-            sums.iter().map(|x| (*x).into()).collect()
-        };
-        f(&LogitsRef::Integers(&integers))
+    fn logit(plan: &LossPlan, logits: Logits<'_, W>, i: usize) -> f64 {
+        loss::real(plan, logit::<W>(logits, i))
     }
 
     fn error_at_loss(
         plan: &LossPlan,
-        logits: &LogitsRef<'_>,
+        logits: Logits<'_, W>,
         labels: &[u16],
         layer: u32,
         key: StepKey,
-    ) -> Vec<W::Payload> {
-        loss::error_integers(plan, logits, labels, layer, key).into_iter().map(W::payload).collect()
+        out: &mut Vec<W::Payload>,
+    ) {
+        out.clear();
+        let put = |error| out.push(W::payload(error));
+        loss::error_integers(plan, |i| logit::<W>(logits, i), labels, layer, key, put);
     }
 
     fn unpool(isa: Isa, plan: &BlockPlan, error: &[W::Payload], trace: &[u8], out: &mut [W::Payload]) {
@@ -148,16 +142,28 @@ impl<W: Width> Carrier for W {
         product.gradient(isa, plan, operands, out, scratches)
     }
 
-    fn bias_gradient(plan: &BlockPlan, error: &[W::Payload]) -> Gradient {
-        let mut sums = vec![0i64; plan.product.output.c];
+    fn bias_gradient(plan: &BlockPlan, error: &[W::Payload], out: &mut Gradient) {
+        let Gradient::I64(sums) = out else {
+            unreachable!("biases of an integer network are summed in 64 bits")
+        };
+        sums.clear();
+        sums.resize(plan.product.output.c, 0);
         for row in error.chunks_exact(sums.len()) {
             for (sum, e) in sums.iter_mut().zip(row) {
                 let e: i64 = (*e).into();
                 *sum += e;
             }
         }
-        Gradient::I64(sums)
     }
+
+    fn level(scratches: &mut [Scratch<W>]) {
+        Scratch::level(scratches);
+    }
+}
+
+/// The last block's output `i`.
+fn logit<W: Width>((payload, sums): Logits<'_, W>, i: usize) -> i64 {
+    if sums.is_empty() { payload[i].into() } else { sums[i].into() }
 }
 
 impl<W: Width, T: Integer + Send + Sync + 'static> Kept<W> for T {

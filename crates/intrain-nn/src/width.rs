@@ -28,7 +28,7 @@ pub(crate) trait Width: Send + Sync + 'static {
     type Narrow: Integer + Send + Sync + 'static;
     /// A weight as it is read.
     type Weight: Integer + Send + Sync;
-    type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Default + Send + Sync;
+    type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Send + Sync;
     /// Largest magnitude that a sum can hold.
     const SUM_MAX: u128;
 
@@ -39,6 +39,8 @@ pub(crate) trait Width: Send + Sync + 'static {
     fn reach(isa: Isa, operand: Operand, values: &[Self::Payload]) -> u64;
     /// The same of weights.
     fn weight_reach(isa: Isa, operand: Operand, weights: &[Self::Weight]) -> u64;
+    /// Nothing packed yet; A and B will reach no further than that.
+    fn packed(reach: [u64; 2]) -> Self::Packed;
     /// Packs weights for products whose A is `left`, where A and the weights reach that far.
     fn pack_weights(
         isa: Isa,
@@ -104,6 +106,10 @@ impl Width for Int8 {
 
     fn weight_reach(_: Isa, operand: Operand, _: &[i8]) -> u64 {
         operand.magnitude()
+    }
+
+    fn packed(_: [u64; 2]) -> PackedI8 {
+        PackedI8::default()
     }
 
     fn pack_weights(isa: Isa, source: Source<'_, i8>, left: Operand, _: [u64; 2], packed: &mut PackedI8) {
@@ -183,6 +189,10 @@ impl Width for Int16 {
 
     fn weight_reach(isa: Isa, _: Operand, weights: &[i32]) -> u64 {
         largest(isa, weights)
+    }
+
+    fn packed(reach: [u64; 2]) -> PackedI16 {
+        PackedI16::with_room(narrow!(reach[0]), range::<i32>(reach[1]))
     }
 
     fn pack_weights(isa: Isa, source: Source<'_, i32>, _: Operand, reach: [u64; 2], packed: &mut PackedI16) {

@@ -410,7 +410,7 @@ fn compare(case: &Case) -> Arithmetic {
         network.backward(labels, key);
         let expected = step.backward(&logits, &traces, labels);
         assert_eq!(network.gradients().len(), expected.len());
-        for ((found, (weight, bias)), block) in network.gradients().iter().zip(expected).zip(&plan.blocks) {
+        for ((found, (weight, bias)), block) in network.gradients().zip(expected).zip(&plan.blocks) {
             assert_eq!(
                 integers(found.weight),
                 weight,
@@ -500,7 +500,7 @@ fn extreme_weights_and_images_equal_the_reference() {
                 network.load(&parameters, Some(key));
                 network.forward(&images, Some(key));
                 network.backward(&[0, 2], key);
-                for (found, (weight, bias)) in network.gradients().iter().zip(&expected) {
+                for (found, (weight, bias)) in network.gradients().zip(&expected) {
                     assert_eq!(&integers(found.weight), weight, "{spec}, all {payload}, {}", isa.name());
                     assert_eq!(&found.bias.map(integers), bias, "{spec}, all {payload}, {}", isa.name());
                 }
