@@ -13,7 +13,7 @@ use intrain_num::scale::round_log2;
 use intrain_num::{Scale, Surrogate};
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Cut, FinishItem, Kept, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
 use crate::network::StepKey;
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, ProductKind};
@@ -75,6 +75,10 @@ impl<C: Carrier> Block<C> {
     pub(crate) fn new(plan: BlockPlan, gradient: Gradient, batch_size: usize) -> Self {
         let items = Items::of::<C>(&plan, batch_size);
         let product = C::product(&plan, batch_size);
+        let bias_gradient = plan.product.bias.then(|| match gradient {
+            Gradient::F32(_) => Gradient::F32(vec![]),
+            Gradient::I32(_) | Gradient::I64(_) => Gradient::I64(vec![]),
+        });
         Self {
             plan,
             product,
@@ -84,9 +88,14 @@ impl<C: Carrier> Block<C> {
             trace: vec![],
             gradient,
             gradient_max: None,
-            bias_gradient: None,
+            bias_gradient,
             is_wide: false,
         }
+    }
+
+    /// Its output, where it is the last block.
+    pub(crate) fn logits(&self) -> Logits<'_, C> {
+        (&self.payload, &self.sums)
     }
 
     /// `n` images from `input` payloads to this block's output.
@@ -138,7 +147,9 @@ impl<C: Carrier> Block<C> {
     ) {
         let (plan, product) = (&self.plan, &mut self.product);
         self.gradient_max = C::gradient(isa, plan, product, (input, error), &mut self.gradient, scratches);
-        self.bias_gradient = self.plan.product.bias.then(|| C::bias_gradient(&self.plan, error));
+        if let Some(out) = &mut self.bias_gradient {
+            C::bias_gradient(plan, error, out);
+        }
     }
 
     /// From the errors at this product to the errors at the output of `previous`: mask of the surrogate, cut, ReLU.
@@ -157,6 +168,8 @@ impl<C: Carrier> Block<C> {
         out.resize(previous.trace.len(), C::Payload::default());
         if cut.quantizer.scale == Scale::Shift {
             let tensor = (error, &previous.trace[..]);
+            // Room that nobody has written to costs nothing, and the step that needs it need not ask for it.
+            wide.reserve_exact(out.len().saturating_sub(wide.len()));
             self.is_wide =
                 self.is_wide || !self.cut_by_largest(isa, &mut cut, tensor, narrow, scratches, out);
             if self.is_wide {

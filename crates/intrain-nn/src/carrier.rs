@@ -7,7 +7,6 @@ use intrain_kernels::Isa;
 use intrain_num::Quantizer;
 use intrain_num::random::Stream;
 
-use crate::loss::LogitsRef;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{BlockPlan, InputPlan, LossPlan};
@@ -64,21 +63,17 @@ pub(crate) trait Carrier: Send + Sync + 'static {
         scratch: &mut Self::Scratch,
         mode: Mode,
     );
-    /// The block's outputs for the loss.
-    fn with_logits<R>(
-        plan: &BlockPlan,
-        payload: &[Self::Payload],
-        sums: &[Self::Sum],
-        f: impl FnOnce(&LogitsRef<'_>) -> R,
-    ) -> R;
+    /// The last block's output `i` as a real number, for the loss.
+    fn logit(plan: &LossPlan, logits: Logits<'_, Self>, i: usize) -> f64;
     /// The error at the logits: the recipe's row `error.loss`.
     fn error_at_loss(
         plan: &LossPlan,
-        logits: &LogitsRef<'_>,
+        logits: Logits<'_, Self>,
         labels: &[u16],
         layer: u32,
         key: StepKey,
-    ) -> Vec<Self::Payload>;
+        out: &mut Vec<Self::Payload>,
+    );
 
     /// Undoes max pooling for one image: the error goes where the maximum was.
     fn unpool(isa: Isa, plan: &BlockPlan, error: &[Self::Payload], trace: &[u8], out: &mut [Self::Payload]);
@@ -104,8 +99,15 @@ pub(crate) trait Carrier: Send + Sync + 'static {
         scratches: &mut [Self::Scratch],
     ) -> Option<u64>;
     /// The gradient of the biases: the error's sum over batch and pixels.
-    fn bias_gradient(plan: &BlockPlan, error: &[Self::Payload]) -> Gradient;
+    fn bias_gradient(plan: &BlockPlan, error: &[Self::Payload], out: &mut Gradient);
+
+    /// Gives each thread's buffers the room of the largest: which thread takes the largest item is up to the moment,
+    /// and none shall find out in a later step that it has too little.
+    fn level(_: &mut [Self::Scratch]) {}
 }
+
+/// Payloads and sums of the last block: one is empty, sums where the loss does not see them unrounded.
+pub(crate) type Logits<'a, C> = (&'a [<C as Carrier>::Payload], &'a [<C as Carrier>::Sum]);
 
 /// What error sums are kept in until the scale of the whole tensor is known.
 pub(crate) trait Kept<C: Carrier + ?Sized>: Copy + Default + Send + Sync + 'static {

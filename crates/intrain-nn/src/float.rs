@@ -7,9 +7,9 @@ use intrain_kernels::dot_f32::{self, Into, Matrix};
 use rayon::prelude::*;
 
 use crate::block::TRACE_OPEN;
-use crate::carrier::{Carrier, Cut, FinishItem, Kept, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
 use crate::layers::image;
-use crate::loss::{LogitsRef, error_floats};
+use crate::loss::error_floats;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters, Stored};
 use crate::plan::{BlockPlan, InputPlan, LossPlan, ProductKind};
@@ -121,18 +121,21 @@ impl Carrier for Float {
         }
     }
 
-    fn with_logits<R>(_: &BlockPlan, payload: &[f32], _: &[f32], f: impl FnOnce(&LogitsRef<'_>) -> R) -> R {
-        f(&LogitsRef::Floats(payload))
+    fn logit(_: &LossPlan, (logits, _): Logits<'_, Self>, i: usize) -> f64 {
+        logits[i].into()
     }
 
     fn error_at_loss(
         plan: &LossPlan,
-        logits: &LogitsRef<'_>,
+        (logits, _): Logits<'_, Self>,
         labels: &[u16],
         _: u32,
         _: StepKey,
-    ) -> Vec<f32> {
-        error_floats(plan, logits, labels)
+        out: &mut Vec<f32>,
+    ) {
+        out.clear();
+        #[allow(clippy::cast_possible_truncation, reason = "rounding a f64 to f32 is meant")]
+        out.extend(error_floats(plan, |i| logits[i].into(), labels).map(|e| e as f32));
     }
 
     fn unpool(isa: Isa, plan: &BlockPlan, error: &[f32], trace: &[u8], out: &mut [f32]) {
@@ -201,12 +204,13 @@ impl Carrier for Float {
         None
     }
 
-    fn bias_gradient(plan: &BlockPlan, error: &[f32]) -> Gradient {
-        let mut sums = vec![0.0; plan.product.output.c];
+    fn bias_gradient(plan: &BlockPlan, error: &[f32], out: &mut Gradient) {
+        let Gradient::F32(sums) = out else { return };
+        sums.clear();
+        sums.resize(plan.product.output.c, 0.0);
         for row in error.chunks_exact(sums.len()) {
             sums.iter_mut().zip(row).for_each(|(s, e)| *s += e);
         }
-        Gradient::F32(sums)
     }
 }
 

@@ -1,241 +1,22 @@
-//! The integer carriers: 8-bit operands with 32-bit sums, 16-bit operands with 64-bit sums.
+//! The integer carriers, written once over the operands' widths, which are in `width.rs`.
 //!
-//! Everything but the operands' width is written once. No float operation is in this file, nor in `layers/conv.rs`.
+//! No float operation is in this file, nor in `layers/conv.rs`.
 #![deny(clippy::float_arithmetic)]
 
-use intrain_kernels::pack::{Left, PackedI8, PackedI16, Source, pack_i8_into, pack_i16_into};
-use intrain_kernels::product::{self, Packed};
 use intrain_kernels::requantize::{self, Relu, TRACE_INDEX, TRACE_INSIDE, TRACE_RELU, Trace};
-use intrain_kernels::{Integer, Isa, dot_i8, dot_i16, max_abs, max_pool, stage};
+use intrain_kernels::{Integer, Isa, max_abs};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Overflow, Quantizer, Round};
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Cut, FinishItem, Kept, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
 use crate::layers::conv::{Product, Scratch};
 use crate::layers::image;
-use crate::loss::{self, LogitsRef};
+use crate::loss;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters, Stored};
-use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand};
-
-/// 8-bit operands.
-pub(crate) enum Int8 {}
-/// 16-bit operands.
-pub(crate) enum Int16 {}
-
-/// An element of a staged operand.
-pub(crate) type Staged<W> = <<W as Width>::Payload as stage::Payload>::Staged;
-
-/// What differs between the two widths.
-pub(crate) trait Width: Send + Sync + 'static {
-    type Payload: stage::Payload<Staged: Send + Sync> + Integer + max_pool::Error + Send + Sync + 'static;
-    type Sum: Integer + Send + Sync + 'static;
-    /// Half as wide as a sum.
-    type Narrow: Integer + Send + Sync + 'static;
-    /// A weight as it is read.
-    type Weight: Integer + Send + Sync;
-    type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Default + Send + Sync;
-    /// Largest magnitude that a sum can hold.
-    const SUM_MAX: u128;
-
-    fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
-    /// How a payload of 0 is staged for products whose A is `left`.
-    fn zero(left: Operand) -> Staged<Self>;
-    /// How far payloads are from 0, as packing wants to know it: no less than the largest magnitude.
-    fn reach(isa: Isa, operand: Operand, values: &[Self::Payload]) -> u64;
-    /// The same of weights.
-    fn weight_reach(isa: Isa, operand: Operand, weights: &[Self::Weight]) -> u64;
-    /// Packs weights for products whose A is `left`, where A and the weights reach that far.
-    fn pack_weights(
-        isa: Isa,
-        source: Source<'_, Self::Weight>,
-        left: Operand,
-        reach: [u64; 2],
-        packed: &mut Self::Packed,
-    );
-    /// Packs errors for products whose A is `left`, where A and the errors reach that far.
-    fn pack_errors(
-        isa: Isa,
-        source: Source<'_, Self::Payload>,
-        left: Operand,
-        reach: [u64; 2],
-        packed: &mut Self::Packed,
-    );
-    /// The stored payloads as they are, where the row `weight` is exact.
-    fn read_exact(stored: &Stored, weights: &mut Vec<Self::Weight>);
-    fn payload(x: i64) -> Self::Payload;
-    fn weight(x: i64) -> Self::Weight;
-    fn sum(x: i64) -> Self::Sum;
-    fn add(a: Self::Sum, b: Self::Sum) -> Self::Sum;
-    /// Sizes a gradient, and says in what it is summed.
-    fn target(out: &mut Gradient, len: usize) -> Target<'_, Self::Sum>;
-}
-
-/// Where a gradient's sums go.
-pub(crate) enum Target<'a, S> {
-    /// Into as many bits as the kernels sum in.
-    Sums(&'a mut [S]),
-    /// Into more: a part of the batch fits the kernels' sums, all of it does not.
-    Wide(&'a mut [i64]),
-}
-
-/// Narrows a value that its format holds.
-macro_rules! narrow {
-    ($x:expr) => {{
-        // Bound: the plan has proven that the format fits the type; `Plan::build` chose the width by it.
-        ($x).try_into().unwrap_or_else(|_| unreachable!("{} does not fit the width that was planned", $x))
-    }};
-}
-
-impl Width for Int8 {
-    type Payload = i8;
-    type Sum = i32;
-    type Narrow = i16;
-    type Weight = i8;
-    type Packed = PackedI8;
-    const SUM_MAX: u128 = (1 << 31) - 1;
-
-    fn dot(isa: Isa, args: product::Args<'_, PackedI8>) {
-        dot_i8::run(isa, args);
-    }
-
-    fn zero(left: Operand) -> u8 {
-        left_bytes(left).zero()
-    }
-
-    /// Exact whatever they are: no sum of bytes is cut by it.
-    fn reach(_: Isa, operand: Operand, _: &[i8]) -> u64 {
-        operand.magnitude()
-    }
-
-    fn weight_reach(_: Isa, operand: Operand, _: &[i8]) -> u64 {
-        operand.magnitude()
-    }
-
-    fn pack_weights(isa: Isa, source: Source<'_, i8>, left: Operand, _: [u64; 2], packed: &mut PackedI8) {
-        pack_i8_into(isa, source, left_bytes(left), packed);
-    }
-
-    fn pack_errors(isa: Isa, source: Source<'_, i8>, left: Operand, _: [u64; 2], packed: &mut PackedI8) {
-        pack_i8_into(isa, source, left_bytes(left), packed);
-    }
-
-    fn read_exact(stored: &Stored, weights: &mut Vec<i8>) {
-        match stored {
-            Stored::I8(v) => weights.clone_from(v),
-            Stored::I16(_) | Stored::I32(_) | Stored::F32(_) => {
-                unreachable!("8-bit weights are stored in bytes")
-            }
-        }
-    }
-
-    fn payload(x: i64) -> i8 {
-        narrow!(x)
-    }
-
-    fn weight(x: i64) -> i8 {
-        narrow!(x)
-    }
-
-    fn sum(x: i64) -> i32 {
-        narrow!(x)
-    }
-
-    fn add(a: i32, b: i32) -> i32 {
-        a + b
-    }
-
-    fn target(out: &mut Gradient, len: usize) -> Target<'_, i32> {
-        match out {
-            Gradient::I32(out) => {
-                out.resize(len, 0);
-                Target::Sums(out)
-            }
-            Gradient::I64(out) => {
-                out.resize(len, 0);
-                Target::Wide(out)
-            }
-            Gradient::F32(_) => unreachable!("an integer network has integer gradients"),
-        }
-    }
-}
-
-/// How the byte product's A holds an operand.
-const fn left_bytes(operand: Operand) -> Left {
-    if operand.min < 0 { Left::Signed } else { Left::Unsigned }
-}
-
-impl Width for Int16 {
-    type Payload = i16;
-    type Sum = i64;
-    type Narrow = i32;
-    type Weight = i32;
-    type Packed = PackedI16;
-    const SUM_MAX: u128 = (1 << 63) - 1;
-
-    fn dot(isa: Isa, args: product::Args<'_, PackedI16>) {
-        dot_i16::run(isa, args);
-    }
-
-    fn zero(_: Operand) -> i16 {
-        0
-    }
-
-    /// What the values are decides how many limbs B needs: formats leave room that tensors seldom use. In powers of two,
-    /// so that an evaluation packs its weights once or twice, not for each batch.
-    fn reach(isa: Isa, operand: Operand, values: &[i16]) -> u64 {
-        largest(isa, values).next_power_of_two().min(operand.magnitude()).max(1)
-    }
-
-    fn weight_reach(isa: Isa, _: Operand, weights: &[i32]) -> u64 {
-        largest(isa, weights)
-    }
-
-    fn pack_weights(isa: Isa, source: Source<'_, i32>, _: Operand, reach: [u64; 2], packed: &mut PackedI16) {
-        pack_i16_into(isa, source, narrow!(reach[0]), range::<i32>(reach[1]), packed);
-    }
-
-    fn pack_errors(isa: Isa, source: Source<'_, i16>, _: Operand, reach: [u64; 2], packed: &mut PackedI16) {
-        pack_i16_into(isa, source, narrow!(reach[0]), range::<i16>(reach[1]), packed);
-    }
-
-    fn read_exact(stored: &Stored, weights: &mut Vec<i32>) {
-        weights.resize(stored.len(), 0);
-        match stored {
-            Stored::I8(v) => each(weights, v, i32::from),
-            Stored::I16(v) => each(weights, v, i32::from),
-            Stored::I32(v) => weights.clone_from(v),
-            Stored::F32(_) => unreachable!("an integer network has integer weights"),
-        }
-    }
-
-    fn payload(x: i64) -> i16 {
-        narrow!(x)
-    }
-
-    fn weight(x: i64) -> i32 {
-        narrow!(x)
-    }
-
-    fn sum(x: i64) -> i64 {
-        x
-    }
-
-    fn add(a: i64, b: i64) -> i64 {
-        a + b
-    }
-
-    fn target(out: &mut Gradient, len: usize) -> Target<'_, i64> {
-        match out {
-            Gradient::I64(out) => {
-                out.resize(len, 0);
-                Target::Sums(out)
-            }
-            Gradient::I32(_) | Gradient::F32(_) => unreachable!("16-bit operands have 64-bit gradients"),
-        }
-    }
-}
+use crate::plan::{BlockPlan, InputPlan, LossPlan};
+use crate::width::Width;
 
 impl<W: Width> Carrier for W {
     type Payload = W::Payload;
@@ -253,10 +34,11 @@ impl<W: Width> Carrier for W {
         // A bias is stored on the weights' grid and added to the exact sum.
         let finer = plan.input_operand.frac_bits + plan.weight.operand.frac_bits
             - plan.weight.master.format.frac_bits();
-        let bias = parameters.bias.as_ref().map_or_else(Vec::new, |bias| {
-            (0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)).collect()
-        });
-        product.load(isa, plan, bias);
+        product.bias.clear();
+        if let Some(bias) = &parameters.bias {
+            product.bias.extend((0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)));
+        }
+        product.load(isa, plan);
     }
 
     fn prepare_forward(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, input: &[W::Payload]) {
@@ -313,28 +95,21 @@ impl<W: Width> Carrier for W {
         round_sums::<W>(isa, plan, plan.activation, mode, (sums, first_output), out, trace);
     }
 
-    fn with_logits<R>(
-        _: &BlockPlan,
-        payload: &[W::Payload],
-        sums: &[W::Sum],
-        f: impl FnOnce(&LogitsRef<'_>) -> R,
-    ) -> R {
-        let integers: Vec<i64> = if sums.is_empty() {
-            payload.iter().map(|x| (*x).into()).collect()
-        } else {
-            sums.iter().map(|x| (*x).into()).collect()
-        };
-        f(&LogitsRef::Integers(&integers))
+    fn logit(plan: &LossPlan, logits: Logits<'_, W>, i: usize) -> f64 {
+        loss::real(plan, logit::<W>(logits, i))
     }
 
     fn error_at_loss(
         plan: &LossPlan,
-        logits: &LogitsRef<'_>,
+        logits: Logits<'_, W>,
         labels: &[u16],
         layer: u32,
         key: StepKey,
-    ) -> Vec<W::Payload> {
-        loss::error_integers(plan, logits, labels, layer, key).into_iter().map(W::payload).collect()
+        out: &mut Vec<W::Payload>,
+    ) {
+        out.clear();
+        let put = |error| out.push(W::payload(error));
+        loss::error_integers(plan, |i| logit::<W>(logits, i), labels, layer, key, put);
     }
 
     fn unpool(isa: Isa, plan: &BlockPlan, error: &[W::Payload], trace: &[u8], out: &mut [W::Payload]) {
@@ -367,16 +142,28 @@ impl<W: Width> Carrier for W {
         product.gradient(isa, plan, operands, out, scratches)
     }
 
-    fn bias_gradient(plan: &BlockPlan, error: &[W::Payload]) -> Gradient {
-        let mut sums = vec![0i64; plan.product.output.c];
+    fn bias_gradient(plan: &BlockPlan, error: &[W::Payload], out: &mut Gradient) {
+        let Gradient::I64(sums) = out else {
+            unreachable!("biases of an integer network are summed in 64 bits")
+        };
+        sums.clear();
+        sums.resize(plan.product.output.c, 0);
         for row in error.chunks_exact(sums.len()) {
             for (sum, e) in sums.iter_mut().zip(row) {
                 let e: i64 = (*e).into();
                 *sum += e;
             }
         }
-        Gradient::I64(sums)
     }
+
+    fn level(scratches: &mut [Scratch<W>]) {
+        Scratch::level(scratches);
+    }
+}
+
+/// The last block's output `i`.
+fn logit<W: Width>((payload, sums): Logits<'_, W>, i: usize) -> i64 {
+    if sums.is_empty() { payload[i].into() } else { sums[i].into() }
 }
 
 impl<W: Width, T: Integer + Send + Sync + 'static> Kept<W> for T {
@@ -436,18 +223,7 @@ fn relu<P: Integer>(relu: bool, out: &mut [P], trace: &mut [u8]) {
 }
 
 /// Elements that one thread reads at a time.
-const CHUNK: usize = 1 << 16;
-
-/// The largest magnitude, over all threads.
-fn largest<T: Integer + Sync>(isa: Isa, values: &[T]) -> u64 {
-    values.par_chunks(CHUNK).map(|values| max_abs::run(isa, values)).max().unwrap_or(0)
-}
-
-/// The values of type `T` that are no further from 0 than `reach`.
-fn range<T: Integer>(reach: u64) -> (i32, i32) {
-    let reach: i64 = narrow!(reach);
-    (narrow!((-reach).max(T::MIN)), narrow!(reach.min(T::MAX)))
-}
+pub(crate) const CHUNK: usize = 1 << 16;
 
 /// The stored weights as products read them: the recipe's row `weight`.
 fn read_weights<W: Width>(
@@ -501,12 +277,5 @@ fn round_weights<S: Integer + Sync, T: Integer + Send>(
             isa,
             requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
         );
-    });
-}
-
-/// `out[i] = f(values[i])`, over all threads.
-fn each<S: Copy + Sync, T: Send>(out: &mut [T], values: &[S], f: impl Fn(S) -> T + Sync) {
-    out.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(out, values)| {
-        out.iter_mut().zip(values).for_each(|(out, value)| *out = f(*value));
     });
 }

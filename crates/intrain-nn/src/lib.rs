@@ -15,6 +15,7 @@ mod network;
 mod parameters;
 pub mod plan;
 mod threads;
+mod width;
 
 pub use block::linear_rows;
 pub use loss::Outcome;

@@ -28,24 +28,21 @@ impl Outcome {
     }
 }
 
-/// Logits of a batch, `[n, n_classes]`, in units of `2^-logits_frac_bits`; or floats.
-pub(crate) enum LogitsRef<'a> {
-    Integers(&'a [i64]),
-    Floats(&'a [f32]),
-}
-
-/// Loss and mistakes, without any error.
-pub(crate) fn evaluate(plan: &LossPlan, logits: &LogitsRef<'_>, labels: &[u16]) -> Outcome {
+/// Loss and mistakes, without any error; `logits` gives each of `[n, n_classes]` as a real number.
+pub(crate) fn evaluate(plan: &LossPlan, logits: impl Fn(usize) -> f64 + Copy, labels: &[u16]) -> Outcome {
     let mut outcome = Outcome { n: labels.len(), ..Outcome::default() };
     for (i, label) in labels.iter().map(|l| usize::from(*l)).enumerate() {
-        let row = values(plan, logits, i);
-        outcome.n_wrong += usize::from(first_largest(&row) != label);
+        let row = row(plan, logits, i);
+        outcome.n_wrong += usize::from(first_largest(row.clone()) != label);
         outcome.loss += match plan.loss {
             Loss::SquaredError => {
-                let square = |(c, y): (usize, &f64)| (y - f64::from(u8::from(c == label))).powi(2);
-                0.5 * row.iter().enumerate().map(square).sum::<f64>()
+                let square = |(c, y): (usize, f64)| (y - f64::from(u8::from(c == label))).powi(2);
+                0.5 * row.enumerate().map(square).sum::<f64>()
             }
-            Loss::SoftmaxCrossEntropy => cross_entropy(softmax(&row)[label]),
+            Loss::SoftmaxCrossEntropy => {
+                let y = logits(i * plan.n_classes + label);
+                cross_entropy(Softmax::of(row).probability(y))
+            }
         };
     }
     outcome
@@ -56,89 +53,104 @@ fn cross_entropy(p: f64) -> f64 {
     if p.is_nan() { p } else { -p.max(f64::MIN_POSITIVE).ln() }
 }
 
-/// The logits of image `i` as real numbers, for reports and for softmax.
-fn values(plan: &LossPlan, logits: &LogitsRef<'_>, i: usize) -> Vec<f64> {
-    let range = i * plan.n_classes..(i + 1) * plan.n_classes;
-    match logits {
-        LogitsRef::Floats(v) => v[range].iter().map(|x| f64::from(*x)).collect(),
-        LogitsRef::Integers(v) => v[range]
-            .iter()
-            .map(|x| Real { mantissa: *x, exponent: -plan.logits_frac_bits }.to_f64())
-            .collect(),
+/// The logits of image `i`.
+fn row(plan: &LossPlan, logits: impl Fn(usize) -> f64 + Copy, i: usize) -> impl Iterator<Item = f64> + Clone {
+    (i * plan.n_classes..(i + 1) * plan.n_classes).map(logits)
+}
+
+/// A logit of an integer network as a real number, for reports and for softmax.
+pub(crate) fn real(plan: &LossPlan, payload: i64) -> f64 {
+    Real { mantissa: payload, exponent: -plan.logits_frac_bits }.to_f64()
+}
+
+fn first_largest(row: impl Iterator<Item = f64>) -> usize {
+    let larger = |best: (usize, f64), next: (usize, f64)| if next.1 > best.1 { next } else { best };
+    row.enumerate().reduce(larger).map_or(0, |(c, _)| c)
+}
+
+/// What all probabilities of an image share.
+#[derive(Clone, Copy)]
+struct Softmax {
+    max: f64,
+    sum: f64,
+}
+
+impl Softmax {
+    fn of(row: impl Iterator<Item = f64> + Clone) -> Self {
+        let max = row.clone().fold(f64::NEG_INFINITY, f64::max);
+        Self { max, sum: row.map(|y| (y - max).exp()).sum() }
+    }
+
+    fn probability(self, y: f64) -> f64 {
+        (y - self.max).exp() / self.sum
     }
 }
 
-fn first_largest(row: &[f64]) -> usize {
-    (0..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best })
-}
-
-fn softmax(row: &[f64]) -> Vec<f64> {
-    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let exp: Vec<f64> = row.iter().map(|y| (y - max).exp()).collect();
-    let sum: f64 = exp.iter().sum();
-    exp.into_iter().map(|e| e / sum).collect()
-}
-
-/// The error at the logits of an integer network: payloads of the recipe's row `error.loss`.
+/// The error at the logits of an integer network, element after element: payloads of the recipe's row `error.loss`.
 pub(crate) fn error_integers(
     plan: &LossPlan,
-    logits: &LogitsRef<'_>,
+    logits: impl Fn(usize) -> i64 + Copy,
     labels: &[u16],
     layer: u32,
     key: StepKey,
-) -> Vec<i64> {
-    let reals: Vec<Real> = match (plan.loss, logits) {
-        (Loss::SquaredError, LogitsRef::Integers(v)) => {
+    put: impl FnMut(i64),
+) {
+    let stream = Stream::new(key.seed, Purpose::ErrorAtLoss, layer, key.step);
+    match plan.loss {
+        Loss::SquaredError => {
             // Exact: the target 1 is 2^frac_bits in the logits' units.
             let one = 1i64 << plan.logits_frac_bits;
             let target = |i: usize| {
                 if i % plan.n_classes == usize::from(labels[i / plan.n_classes]) { one } else { 0 }
             };
-            let error =
-                |(i, y): (usize, &i64)| Real { mantissa: y - target(i), exponent: -plan.logits_frac_bits };
-            v.iter().enumerate().map(error).collect()
+            let error = |i| Real { mantissa: logits(i) - target(i), exponent: -plan.logits_frac_bits };
+            quantize(&plan.quantizer, (0..labels.len() * plan.n_classes).map(error), stream, put);
         }
-        _ => float_errors(plan, logits, labels).into_iter().filter_map(Real::from_f64).collect(),
-    };
-    quantize(&plan.quantizer, &reals, Stream::new(key.seed, Purpose::ErrorAtLoss, layer, key.step))
+        Loss::SoftmaxCrossEntropy => {
+            let errors = error_floats(plan, |i| real(plan, logits(i)), labels);
+            quantize(&plan.quantizer, errors.filter_map(Real::from_f64), stream, put);
+        }
+    }
 }
 
-fn quantize(quantizer: &Quantizer, reals: &[Real], stream: Stream) -> Vec<i64> {
+fn quantize(
+    quantizer: &Quantizer,
+    reals: impl Iterator<Item = Real> + Clone,
+    stream: Stream,
+    put: impl FnMut(i64),
+) {
     let scale_log2 = match quantizer.scale {
-        Scale::Shift => reals.iter().filter_map(largest_key).max().map_or(0, |(_, _, n)| n),
+        Scale::Shift => reals.clone().filter_map(largest_key).max().map_or(0, |(_, _, n)| n),
         Scale::One | Scale::Alpha => 0,
     };
-    reals.iter().zip(0..).map(|(x, i)| quantizer.payload(*x, scale_log2, stream.word(i))).collect()
+    reals.zip(0..).map(|(x, i)| quantizer.payload(x, scale_log2, stream.word(i))).for_each(put);
 }
 
 /// Orders magnitudes: by the position of the top bit, then by the mantissa moved to the top; with `round(log2)`.
-fn largest_key(x: &Real) -> Option<(i32, u64, i32)> {
+fn largest_key(x: Real) -> Option<(i32, u64, i32)> {
     let magnitude = x.mantissa.unsigned_abs();
     let zeros = magnitude.leading_zeros();
     let n = x.round_log2()?;
     Some((x.exponent - zeros.cast_signed(), magnitude << zeros, n))
 }
 
-/// `output - target` as floats: class probabilities for softmax.
-fn float_errors(plan: &LossPlan, logits: &LogitsRef<'_>, labels: &[u16]) -> Vec<f64> {
-    let mut errors = Vec::with_capacity(labels.len() * plan.n_classes);
-    for (i, label) in labels.iter().enumerate() {
-        let row = values(plan, logits, i);
-        let outputs = match plan.loss {
-            Loss::SquaredError => row,
-            Loss::SoftmaxCrossEntropy => softmax(&row),
+/// `output - target` as floats, element after element: class probabilities for softmax.
+pub(crate) fn error_floats(
+    plan: &LossPlan,
+    logits: impl Fn(usize) -> f64 + Copy,
+    labels: &[u16],
+) -> impl Iterator<Item = f64> + Clone {
+    labels.iter().enumerate().flat_map(move |(i, label)| {
+        let row = row(plan, logits, i);
+        let softmax = match plan.loss {
+            Loss::SquaredError => None,
+            Loss::SoftmaxCrossEntropy => Some(Softmax::of(row.clone())),
         };
-        errors.extend(
-            outputs.iter().enumerate().map(|(c, y)| y - f64::from(u8::from(c == usize::from(*label)))),
-        );
-    }
-    errors
-}
-
-/// The error at the logits of a float network.
-pub(crate) fn error_floats(plan: &LossPlan, logits: &LogitsRef<'_>, labels: &[u16]) -> Vec<f32> {
-    #[allow(clippy::cast_possible_truncation, reason = "rounding a f64 to f32 is meant")]
-    float_errors(plan, logits, labels).into_iter().map(|e| e as f32).collect()
+        row.enumerate().map(move |(c, y)| {
+            let output = softmax.map_or(y, |softmax| softmax.probability(y));
+            output - f64::from(u8::from(c == usize::from(*label)))
+        })
+    })
 }
 
 #[cfg(test)]
@@ -151,13 +163,23 @@ mod tests {
 
     const KEY: StepKey = StepKey { seed: 1, step: 0 };
 
+    fn evaluated(plan: &LossPlan, logits: &[i64], labels: &[u16]) -> Outcome {
+        evaluate(plan, |i| real(plan, logits[i]), labels)
+    }
+
+    fn errors(plan: &LossPlan, logits: &[i64], labels: &[u16]) -> Vec<i64> {
+        let mut errors = vec![];
+        error_integers(plan, |i| logits[i], labels, 0, KEY, |e| errors.push(e));
+        errors
+    }
+
     #[test]
     fn wage_worked_example_on_the_grid() {
         // out [.4, -.1, .75] on the unit<8> grid is [51, -13, 96]/128; label 2. The largest |error| is .3984: 2^-1.
-        let logits = LogitsRef::Integers(&[51, -13, 96]);
+        let logits = [51, -13, 96];
         let plan = plan(Loss::SquaredError, "unit<8>@shift nearest-even saturate");
-        assert_eq!(error_integers(&plan, &logits, &[2], 0, KEY), [102, -26, -64]);
-        let outcome = evaluate(&plan, &logits, &[2]);
+        assert_eq!(errors(&plan, &logits, &[2]), [102, -26, -64]);
+        let outcome = evaluated(&plan, &logits, &[2]);
         assert_eq!((outcome.n_wrong, outcome.n), (0, 1));
         assert!((outcome.loss - 0.115_8).abs() < 1e-3, "{}", outcome.loss);
     }
@@ -165,21 +187,19 @@ mod tests {
     #[test]
     fn zero_error_stays_zero() {
         let plan = plan(Loss::SquaredError, "unit<8>@shift nearest-even saturate");
-        let logits = LogitsRef::Integers(&[128, 0, 0]);
-        assert_eq!(error_integers(&plan, &logits, &[0], 0, KEY), [0, 0, 0]);
+        assert_eq!(errors(&plan, &[128, 0, 0], &[0]), [0, 0, 0]);
     }
 
     #[test]
     fn softmax_errors_sum_to_zero() {
         let plan = plan(Loss::SoftmaxCrossEntropy, "fixed<2,14> nearest-down saturate");
-        let errors = error_integers(&plan, &LogitsRef::Integers(&[0, 0, 0]), &[1], 0, KEY);
-        assert_eq!(errors, [5461, -10_923, 5461]);
+        assert_eq!(errors(&plan, &[0, 0, 0], &[1]), [5461, -10_923, 5461]);
     }
 
     #[test]
     fn ties_go_to_the_first() {
         let plan = plan(Loss::SquaredError, "unit<8>@shift nearest-even saturate");
-        assert_eq!(evaluate(&plan, &LogitsRef::Integers(&[5, 5, 1]), &[1]).n_wrong, 1);
-        assert_eq!(evaluate(&plan, &LogitsRef::Integers(&[5, 5, 1]), &[0]).n_wrong, 0);
+        assert_eq!(evaluated(&plan, &[5, 5, 1], &[1]).n_wrong, 1);
+        assert_eq!(evaluated(&plan, &[5, 5, 1], &[0]).n_wrong, 0);
     }
 }

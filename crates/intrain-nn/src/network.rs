@@ -12,10 +12,10 @@ use rayon::prelude::*;
 use crate::block::{Block, Buffers};
 use crate::carrier::{Carrier, Mode};
 use crate::float::Float;
-use crate::integer::{Int8, Int16};
 use crate::loss::{self, Outcome};
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{Arithmetic, Plan};
+use crate::width::{Int8, Int16};
 
 /// Where and with what a network computes; it changes no bit of an integer network's result.
 #[derive(Debug, Clone)]
@@ -103,9 +103,8 @@ impl Network {
     }
 
     /// The gradients of the last backward pass, block by block.
-    #[must_use]
-    pub fn gradients(&self) -> Vec<BlockGradient<'_>> {
-        self.engine.gradients()
+    pub fn gradients(&self) -> impl ExactSizeIterator<Item = BlockGradient<'_>> {
+        (0..self.plan.blocks.len()).map(|block| self.engine.gradient(block))
     }
 }
 
@@ -122,7 +121,7 @@ trait Engine: Send {
     fn forward(&mut self, isa: Isa, images: &[u8], mode: Mode);
     fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome;
     fn backward(&mut self, isa: Isa, plan: &Plan, labels: &[u16], key: StepKey);
-    fn gradients(&self) -> Vec<BlockGradient<'_>>;
+    fn gradient(&self, block: usize) -> BlockGradient<'_>;
 }
 
 struct Chain<C: Carrier> {
@@ -131,6 +130,8 @@ struct Chain<C: Carrier> {
     input: Vec<C::Payload>,
     blocks: Vec<Block<C>>,
     buffers: Buffers<C>,
+    /// Errors at the output of one block after the other.
+    error: Vec<C::Payload>,
     /// Errors at a product behind a pooling.
     unpooled: Vec<C::Payload>,
 }
@@ -156,6 +157,7 @@ impl<C: Carrier> Chain<C> {
                 wide: vec![],
                 scratches: (0..n_threads).map(|_| C::Scratch::default()).collect(),
             },
+            error: vec![],
             unpooled: vec![],
         }
     }
@@ -184,21 +186,18 @@ impl<C: Carrier> Engine for Chain<C> {
             block.forward(isa, input, n, mode, &mut self.buffers.scratches);
             input = &block.payload;
         }
+        C::level(&mut self.buffers.scratches);
     }
 
     fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome {
         let last = self.last();
-        C::with_logits(&last.plan, &last.payload, &last.sums, |logits| {
-            loss::evaluate(&plan.loss, logits, labels)
-        })
+        loss::evaluate(&plan.loss, |i| C::logit(&plan.loss, last.logits(), i), labels)
     }
 
     fn backward(&mut self, isa: Isa, plan: &Plan, labels: &[u16], key: StepKey) {
+        let mut error = std::mem::take(&mut self.error);
         let last = self.last();
-        let layer = last.plan.index;
-        let mut error = C::with_logits(&last.plan, &last.payload, &last.sums, |logits| {
-            C::error_at_loss(&plan.loss, logits, labels, layer, key)
-        });
+        C::error_at_loss(&plan.loss, last.logits(), labels, last.plan.index, key, &mut error);
         if last.plan.activation.surrogate == Surrogate::Clipped {
             // The clip of the quantized logits lies behind the error's quantizer, as in the code's graph.
             let outside = |(_, trace): &(&mut C::Payload, &u8)| *trace & TRACE_INSIDE == 0;
@@ -220,16 +219,16 @@ impl<C: Carrier> Engine for Chain<C> {
                 std::mem::swap(&mut error, &mut self.buffers.error);
             }
         }
+        self.error = error;
+        C::level(&mut self.buffers.scratches);
     }
 
-    fn gradients(&self) -> Vec<BlockGradient<'_>> {
-        self.blocks
-            .iter()
-            .map(|b| BlockGradient {
-                weight: &b.gradient,
-                weight_max: b.gradient_max,
-                bias: b.bias_gradient.as_ref(),
-            })
-            .collect()
+    fn gradient(&self, block: usize) -> BlockGradient<'_> {
+        let block = &self.blocks[block];
+        BlockGradient {
+            weight: &block.gradient,
+            weight_max: block.gradient_max,
+            bias: block.bias_gradient.as_ref(),
+        }
     }
 }

@@ -75,7 +75,7 @@ fn compare(name: &str, model: &Model, loss: Loss, n: usize) {
     let here = setup.loss();
     setup.network.backward(&setup.labels.clone(), StepKey { seed: 5, step: 0 });
     let gradients: Vec<[Option<Vec<f64>>; 2]> =
-        setup.network.gradients().iter().map(|g| [Some(floats(g.weight)), g.bias.map(floats)]).collect();
+        setup.network.gradients().map(|g| [Some(floats(g.weight)), g.bias.map(floats)]).collect();
     let (mut n_compared, mut n_skipped) = (0, 0);
     for (block, parts) in gradients.iter().enumerate() {
         for (part, gradient) in parts.iter().enumerate().filter_map(|(i, g)| Some((i, g.as_ref()?))) {

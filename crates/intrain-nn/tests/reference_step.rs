@@ -410,7 +410,7 @@ fn compare(case: &Case) -> Arithmetic {
         network.backward(labels, key);
         let expected = step.backward(&logits, &traces, labels);
         assert_eq!(network.gradients().len(), expected.len());
-        for ((found, (weight, bias)), block) in network.gradients().iter().zip(expected).zip(&plan.blocks) {
+        for ((found, (weight, bias)), block) in network.gradients().zip(expected).zip(&plan.blocks) {
             assert_eq!(
                 integers(found.weight),
                 weight,
@@ -529,7 +529,7 @@ fn compare_gradients(
         network.load(parameters, Some(key));
         network.forward(images, Some(key));
         network.backward(labels, key);
-        for (found, (weight, bias)) in network.gradients().iter().zip(&expected) {
+        for (found, (weight, bias)) in network.gradients().zip(&expected) {
             assert_eq!(&integers(found.weight), weight, "{name}, {}", isa.name());
             assert_eq!(&found.bias.map(integers), bias, "{name}, {}", isa.name());
         }

@@ -3,6 +3,8 @@
 //! Read this first. Each line names the rows of the recipe that act in it; what the rows mean is
 //! `docs/arithmetic.md`, section 7.
 
+use std::sync::Arc;
+
 use intrain_data::Batch;
 use intrain_nn::{Context, Network, Outcome, Parameters, Plan, StepKey};
 
@@ -30,7 +32,15 @@ impl Trainer {
     }
 
     /// Learns from one batch with the learning rate `rate`.
+    ///
+    /// An integer network takes no memory after its first steps. All of a step is one call into the pool of threads;
+    /// it is free where the caller is one of them, else the pool takes memory for its queue now and then.
     pub fn step(&mut self, batch: &Batch, rate: f64) -> (Outcome, UpdateStats) {
+        let threads = Arc::clone(&self.network.context().threads);
+        threads.install(|| self.step_in_pool(batch, rate))
+    }
+
+    fn step_in_pool(&mut self, batch: &Batch, rate: f64) -> (Outcome, UpdateStats) {
         let key = StepKey { seed: self.seed, step: self.step };
 
         self.network.load(&self.parameters, Some(key)); // weight
@@ -46,8 +56,7 @@ impl Trainer {
     fn update(&mut self, rate: f64, key: StepKey) -> UpdateStats {
         let Self { network, parameters, optimizer, .. } = self;
         let (plan, isa) = (network.plan(), network.context().isa);
-        let gradients = network.gradients();
-        network.context().threads.install(|| optimizer.update(isa, plan, parameters, &gradients, rate, key))
+        optimizer.update(isa, plan, parameters, network.gradients(), rate, key)
     }
 
     /// Loss and mistakes over `batches`, with every rounding as the deployed model has it: nothing random.

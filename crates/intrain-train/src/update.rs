@@ -100,12 +100,12 @@ impl Optimizer {
     }
 
     /// Changes every parameter once. `rate` is the learning rate of this step, for a batch of `batch_size`.
-    pub fn update(
+    pub fn update<'a>(
         &mut self,
         isa: Isa,
         plan: &Plan,
         parameters: &mut [Parameters],
-        gradients: &[BlockGradient<'_>],
+        gradients: impl Iterator<Item = BlockGradient<'a>>,
         rate: f64,
         key: StepKey,
     ) -> UpdateStats {

@@ -13,19 +13,30 @@ use crate::isa::Isa;
 use crate::product::Packed;
 
 /// A packed B of words, `[n_steps, n, 2]` in panels, once for each limb.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct PackedI16 {
     n: usize,
     n_steps: usize,
     segments: usize,
     a_max: u32,
-    limbs: Vec<Limb>,
+    /// The first `n_limbs` are B; the others keep their memory.
+    limbs: [Limb; MOST_LIMBS],
+    n_limbs: usize,
+    /// Limbs that have room for their lines, needed or not.
+    n_limbs_of_room: usize,
 }
 
 /// Flushing more often than every 16 steps costs more than another limb.
 const FLUSH_STEPS_WANTED: usize = 16;
 
 impl PackedI16 {
+    /// Nothing yet, with room for all values in `range` beside an A as far as `a_max` from 0: what is packed into it may
+    /// need more limbs than what was packed before, and yet no memory.
+    #[must_use]
+    pub fn with_room(a_max: u32, range: (i32, i32)) -> Self {
+        Self { n_limbs_of_room: Split::new(range, a_max, usize::MAX).n_limbs, ..Self::default() }
+    }
+
     /// The bound on `|a|` that the limbs were chosen for.
     #[must_use]
     pub const fn a_max(&self) -> u32 {
@@ -38,7 +49,7 @@ impl PackedI16 {
     /// If the index lies outside B.
     #[must_use]
     pub fn value(&self, step: usize, column: usize, lane: usize) -> i64 {
-        let digits = self.limbs.iter().map(|limb| {
+        let digits = self.limbs().iter().map(|limb| {
             let [low0, high0, low1, high1] = limb.column(self.n, self.n_steps, step, column).to_le_bytes();
             let digit = i16::from_le_bytes([[low0, high0], [low1, high1]][lane]);
             i64::from(digit) << limb.shift
@@ -50,8 +61,8 @@ impl PackedI16 {
     #[inline(always)]
     fn fill<S: Copy + Into<i32>>(&mut self, source: &Source<'_, S>, range: (i32, i32)) {
         let split = Split::new(range, self.a_max, self.n_steps);
-        self.limbs.resize_with(split.n_limbs, Limb::default);
-        for (index, limb) in self.limbs.iter_mut().enumerate() {
+        self.n_limbs = split.n_limbs;
+        for (index, limb) in self.limbs[..split.n_limbs].iter_mut().enumerate() {
             (limb.shift, limb.flush_steps) = (split.shift(index), split.flush_steps[index]);
             if split.n_limbs == 1 {
                 fill::<S, 2>(source, &mut limb.lines, |value| low_word(value.into()));
@@ -61,6 +72,16 @@ impl PackedI16 {
         }
     }
 }
+
+/// Memory is no part of B.
+impl PartialEq for PackedI16 {
+    fn eq(&self, other: &Self) -> bool {
+        let sizes = |b: &Self| (b.n, b.n_steps, b.segments, b.a_max);
+        sizes(self) == sizes(other) && self.limbs() == other.limbs()
+    }
+}
+
+impl Eq for PackedI16 {}
 
 impl Packed for PackedI16 {
     type Left = i16;
@@ -76,7 +97,7 @@ impl Packed for PackedI16 {
     }
 
     fn limbs(&self) -> &[Limb] {
-        &self.limbs
+        &self.limbs[..self.n_limbs]
     }
 
     fn segments(&self) -> usize {
@@ -131,7 +152,11 @@ pub fn pack_i16_into<S: Copy + Into<i32>>(
         source.runs().flatten().all(|&value| (range.0..=range.1).contains(&value.into())),
         "a value of B is outside of {range:?}"
     );
-    elementwise::run(isa, PackWords { source, range, packed });
+    elementwise::run(isa, PackWords { source, range, packed: &mut *packed });
+    let n_lines = packed.limbs[0].lines.len();
+    for Limb { lines, .. } in &mut packed.limbs[..packed.n_limbs_of_room] {
+        lines.reserve_exact(n_lines.saturating_sub(lines.len()));
+    }
 }
 
 /// Packing as an operation: the same loops, compiled for each instruction set.

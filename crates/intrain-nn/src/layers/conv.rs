@@ -11,10 +11,10 @@ use intrain_num::Scale;
 use rayon::prelude::*;
 
 use crate::block::linear_rows;
-use crate::integer::{Staged, Width};
 use crate::layers::gradient::GradientProduct;
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, Operand, ProductKind};
+use crate::width::{Staged, Width};
 
 /// A block's weights as the products want them, and its address tables.
 pub(crate) struct Product<W: Width> {
@@ -28,7 +28,7 @@ pub(crate) struct Product<W: Width> {
     /// Made at the first gradient, for the batch that it sees.
     gradient: Option<GradientProduct<W>>,
     /// Added to each output's sum, in units of the sum's last bit; empty without biases.
-    bias: Vec<W::Sum>,
+    pub(crate) bias: Vec<W::Sum>,
 }
 
 /// The product with the weights in one direction: its address tables, and the weights as it wants them.
@@ -44,8 +44,10 @@ struct Direction<W: Width> {
 const GROUP: usize = 128;
 
 impl<W: Width> Direction<W> {
-    fn new(tables: Tables) -> Self {
-        let packed = (0..tables.n.div_ceil(GROUP)).map(|_| W::Packed::default()).collect();
+    /// For values of `left` by weights of `right`.
+    fn new(tables: Tables, left: Operand, right: Operand) -> Self {
+        let reach = [left.magnitude(), right.magnitude()];
+        let packed = (0..tables.n.div_ceil(GROUP)).map(|_| W::packed(reach)).collect();
         Self { tables, packed, reach: None }
     }
 
@@ -86,6 +88,25 @@ impl<W: Width> Default for Scratch<W> {
     }
 }
 
+impl<W: Width> Scratch<W> {
+    /// As [`crate::carrier::Carrier::level`].
+    pub(crate) fn level(scratches: &mut [Self]) {
+        level(scratches, |scratch| &mut scratch.staged);
+        level(scratches, |scratch| &mut scratch.sums);
+        level(scratches, |scratch| &mut scratch.pooled);
+        level(scratches, |scratch| &mut scratch.payload);
+    }
+}
+
+/// Gives one of the buffers of all scratches the room of the largest.
+fn level<S, T>(scratches: &mut [S], buffer: impl Fn(&mut S) -> &mut Vec<T>) {
+    let largest = scratches.iter_mut().map(|scratch| buffer(scratch).capacity()).max().unwrap_or(0);
+    for buffer in scratches.iter_mut().map(buffer) {
+        // Exact: more would be the next step's largest.
+        buffer.reserve_exact(largest - buffer.len());
+    }
+}
+
 /// The first `len` elements of a buffer that other products use too, zero from `used` on.
 pub(crate) fn cleared<T: Copy>(buffer: &mut Vec<T>, len: usize, used: usize, zero: T) -> &mut [T] {
     buffer.resize(len.max(buffer.len()), zero);
@@ -109,22 +130,22 @@ impl<W: Width> Product<W> {
                 c_out: p.output.c,
             },
         };
+        let weight = plan.weight.operand;
         Self {
             conv,
             weights: vec![],
             weight_reach: 0,
-            forward: Direction::new(conv.forward::<W::Payload>(1)),
-            error: Direction::new(conv.error::<W::Payload>(1)),
+            forward: Direction::new(conv.forward::<W::Payload>(1), plan.input_operand, weight),
+            error: Direction::new(conv.error::<W::Payload>(1), plan.error_operand, weight),
             gradient: None,
             bias: vec![],
         }
     }
 
     /// The weights have been read anew: what was packed holds no longer.
-    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan, bias: Vec<W::Sum>) {
+    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan) {
         self.weight_reach = W::weight_reach(isa, plan.weight.operand, &self.weights);
         (self.forward.reach, self.error.reach) = (None, None);
-        self.bias = bias;
     }
 
     /// Packs the weights for [`Product::forward`] with items of `input`.

@@ -12,10 +12,10 @@ use intrain_kernels::stage::{Band, Conv, Tables, stage_planes};
 use intrain_kernels::{Integer, Isa, max_abs};
 use rayon::prelude::*;
 
-use crate::integer::{Target, Width};
 use crate::layers::conv::{Scratch, cleared};
 use crate::plan::{BlockPlan, Operand};
 use crate::threads;
+use crate::width::{Target, Width};
 
 /// The product for batches of one size, with its tables and buffers.
 pub(crate) struct GradientProduct<W: Width> {
@@ -70,9 +70,8 @@ impl<W: Width> GradientProduct<W> {
         let n_groups = n_images.div_ceil(group);
         let spans = (2 * rayon::current_num_threads()).div_ceil(c_in.div_ceil(block)).clamp(1, n_groups);
         // Bound: one span's sum fits the kernels' sums.
-        let of_image = pixels as u128
-            * u128::from(plan.input_operand.magnitude())
-            * u128::from(plan.error_operand.magnitude());
+        let reach = [plan.input_operand.magnitude(), plan.error_operand.magnitude()];
+        let of_image = pixels as u128 * u128::from(reach[0]) * u128::from(reach[1]);
         let images_max = usize::try_from(W::SUM_MAX / of_image.max(1)).unwrap_or(usize::MAX);
         let groups_per_span = n_groups.div_ceil(spans).min((images_max / group).max(1));
         let parts =
@@ -91,7 +90,7 @@ impl<W: Width> GradientProduct<W> {
             tables: [block, last_block].map(|channels| {
                 [group, last_group].map(|images| conv.gradient::<W::Payload>(images, 0..channels))
             }),
-            packed: (0..n_groups).map(|_| W::Packed::default()).collect(),
+            packed: (0..n_groups).map(|_| W::packed(reach)).collect(),
             partial: vec![],
         }
     }
