@@ -148,7 +148,7 @@ impl<C: Carrier> Block<C> {
         let (plan, product) = (&self.plan, &mut self.product);
         self.gradient_max = C::gradient(isa, plan, product, (input, error), &mut self.gradient, scratches);
         if let Some(out) = &mut self.bias_gradient {
-            C::bias_gradient(plan, error, out);
+            C::bias_gradient(plan, error, out, scratches);
         }
     }
 

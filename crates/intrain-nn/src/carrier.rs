@@ -99,7 +99,12 @@ pub(crate) trait Carrier: Send + Sync + 'static {
         scratches: &mut [Self::Scratch],
     ) -> Option<u64>;
     /// The gradient of the biases: the error's sum over batch and pixels.
-    fn bias_gradient(plan: &BlockPlan, error: &[Self::Payload], out: &mut Gradient);
+    fn bias_gradient(
+        plan: &BlockPlan,
+        error: &[Self::Payload],
+        out: &mut Gradient,
+        scratches: &mut [Self::Scratch],
+    );
 
     /// Gives each thread's buffers the room of the largest: which thread takes the largest item is up to the moment,
     /// and none shall find out in a later step that it has too little.

@@ -204,7 +204,7 @@ impl Carrier for Float {
         None
     }
 
-    fn bias_gradient(plan: &BlockPlan, error: &[f32], out: &mut Gradient) {
+    fn bias_gradient(plan: &BlockPlan, error: &[f32], out: &mut Gradient, _: &mut [FloatScratch]) {
         let Gradient::F32(sums) = out else { return };
         sums.clear();
         sums.resize(plan.product.output.c, 0.0);

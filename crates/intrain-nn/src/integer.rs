@@ -16,6 +16,7 @@ use crate::loss;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters, Stored};
 use crate::plan::{BlockPlan, InputPlan, LossPlan};
+use crate::threads;
 use crate::width::Width;
 
 impl<W: Width> Carrier for W {
@@ -142,17 +143,33 @@ impl<W: Width> Carrier for W {
         product.gradient(isa, plan, operands, out, scratches)
     }
 
-    fn bias_gradient(plan: &BlockPlan, error: &[W::Payload], out: &mut Gradient) {
+    fn bias_gradient(
+        plan: &BlockPlan,
+        error: &[W::Payload],
+        out: &mut Gradient,
+        scratches: &mut [Scratch<W>],
+    ) {
         let Gradient::I64(sums) = out else {
             unreachable!("biases of an integer network are summed in 64 bits")
         };
+        let n = plan.product.output.c;
         sums.clear();
-        sums.resize(plan.product.output.c, 0);
-        for row in error.chunks_exact(sums.len()) {
-            for (sum, e) in sums.iter_mut().zip(row) {
-                let e: i64 = (*e).into();
-                *sum += e;
+        sums.resize(n, 0);
+        for scratch in &mut *scratches {
+            scratch.bias.clear();
+            scratch.bias.resize(n, 0);
+        }
+        let items = error.chunks(plan.product.output.len());
+        threads::for_each(scratches, items, |scratch, error| {
+            for row in error.chunks_exact(n) {
+                for (sum, e) in scratch.bias.iter_mut().zip(row) {
+                    let e: i64 = (*e).into();
+                    *sum += e;
+                }
             }
+        });
+        for scratch in scratches {
+            sums.iter_mut().zip(&scratch.bias).for_each(|(sum, part)| *sum += part);
         }
     }
 

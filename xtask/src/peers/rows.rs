@@ -33,6 +33,12 @@ pub(crate) fn rows() -> Vec<Row> {
         "from 32-bit sums",
         &[("copy", "PyTorch, a copy of as many floats")],
     ));
+    rows.push(bench(
+        "quantize-stochastic",
+        "stochastic rounding of 16 Mi floats to 8 bits",
+        "from floats, 32 random bits",
+        &[("qpytorch", "QPyTorch, to floats"), ("copy", "PyTorch, a copy of as many floats")],
+    ));
     rows.extend(processes());
     rows
 }

@@ -80,11 +80,13 @@ pub(crate) struct Scratch<W: Width> {
     pub(crate) sums: Vec<W::Sum>,
     pub(crate) pooled: Vec<W::Sum>,
     pub(crate) payload: Vec<W::Payload>,
+    /// Sums of a bias's gradient.
+    pub(crate) bias: Vec<i64>,
 }
 
 impl<W: Width> Default for Scratch<W> {
     fn default() -> Self {
-        Self { staged: vec![], sums: vec![], pooled: vec![], payload: vec![] }
+        Self { staged: vec![], sums: vec![], pooled: vec![], payload: vec![], bias: vec![] }
     }
 }
 

@@ -204,6 +204,12 @@ fn noise(isa: Isa, layer: u32, n: usize) -> Vec<u32> {
     words
 }
 
+/// The same words as floats between -1 and 1.
+#[allow(clippy::cast_precision_loss, reason = "words are rounded to floats on purpose")]
+fn noise_of_floats(isa: Isa, layer: u32, n: usize) -> Vec<f32> {
+    noise(isa, layer, n).into_iter().map(|word| word.cast_signed() as f32 / 2_f32.powi(31)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +235,7 @@ mod tests {
         assert_eq!(chosen(&[]).unwrap().len(), works().len());
         assert_eq!(chosen(&["vgg7-wage", "mlp-wage"]).unwrap(), ["vgg7-wage", "mlp-wage"]);
         let rounding = chosen(&["rounding", "requantize-nearest"]).unwrap();
-        assert_eq!(rounding, ["requantize-nearest", "requantize-stochastic"]);
+        assert_eq!(rounding, ["requantize-nearest", "requantize-stochastic", "quantize-stochastic"]);
         let message = chosen(&["steps", "vgg7-wag"]).unwrap_err().to_string();
         assert!(message.contains("'vgg7-wag'; did you mean 'vgg7-wage'?"), "{message}");
     }

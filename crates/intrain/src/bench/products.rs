@@ -12,7 +12,7 @@ use intrain_kernels::{Isa, dot_i8, dot_i16};
 use intrain_nn::{Context, linear_rows};
 use rayon::prelude::*;
 
-use super::{Group, Run, Task, Unit, Work, Yardstick, noise};
+use super::{Group, Run, Task, Unit, Work, Yardstick, noise, noise_of_floats};
 
 /// M, N and K: rows of A, columns of B, depth.
 type Size = [usize; 3];
@@ -114,15 +114,9 @@ where
     })
 }
 
-#[allow(clippy::cast_precision_loss, reason = "operands are rounded to floats on purpose")]
 fn floats(context: &Context, [m, n, k]: Size) -> Run {
     let threads = Arc::clone(&context.threads);
-    let floats = |layer, n| -> Vec<f32> {
-        noise(context.isa, layer, n)
-            .into_iter()
-            .map(|word| word.cast_signed() as f32 / 2_f32.powi(31))
-            .collect()
-    };
+    let floats = |layer, n| noise_of_floats(context.isa, layer, n);
     let (a, b, mut c) = (floats(0, m * k), floats(1, k * n), vec![0.0; m * n]);
     let rows = linear_rows(m);
     Box::new(move || {

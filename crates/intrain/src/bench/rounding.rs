@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use intrain_kernels::quantize;
 use intrain_kernels::requantize::{self, Args, Trace};
 use intrain_nn::Context;
 use intrain_num::Round;
 use intrain_num::random::{Purpose, Stream};
 use rayon::prelude::*;
 
-use super::{Group, Run, Task, Unit, Work, Yardstick, noise};
+use super::{Group, Run, Task, Unit, Work, Yardstick, noise, noise_of_floats};
 
 /// Elements of each tensor: more than any cache holds.
 const ELEMENTS: usize = 16 << 20;
@@ -19,6 +20,8 @@ pub(super) fn works() -> Vec<Work> {
     vec![
         work("requantize-nearest", |context| requantize(context, Round::NearestEven)),
         work("requantize-stochastic", |context| requantize(context, Round::Stochastic { bits: 16 })),
+        // As many random bits as `intrain quantize` takes.
+        work("quantize-stochastic", |context| quantize(context, Round::Stochastic { bits: 32 })),
     ]
 }
 
@@ -55,4 +58,24 @@ fn requantize(context: &Context, round: Round) -> (usize, Run) {
         });
     };
     (size_of::<i32>() + size_of::<i8>(), Box::new(run))
+}
+
+/// Floats between -1 and 1 to payloads of 8 bits, 7 of them behind the point.
+fn quantize(context: &Context, round: Round) -> (usize, Run) {
+    let (isa, threads) = (context.isa, Arc::clone(&context.threads));
+    let stream = round.is_stochastic().then(|| Stream::new(1, Purpose::Tool, 0, 0));
+    let values = noise_of_floats(isa, 1, ELEMENTS);
+    let mut payloads = vec![0_i8; ELEMENTS];
+    let run = move || {
+        threads.install(|| {
+            let chunks = payloads.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).enumerate();
+            chunks.for_each(|(chunk, (out, values))| {
+                let first_element = (chunk * CHUNK) as u64;
+                let (frac_bits, min, max) = (7, -128, 127);
+                let args = quantize::Args { values, out, frac_bits, round, min, max, stream, first_element };
+                quantize::run(isa, args).expect("the noise holds no NaN");
+            });
+        });
+    };
+    (size_of::<f32>() + size_of::<i8>(), Box::new(run))
 }
