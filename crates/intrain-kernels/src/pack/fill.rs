@@ -96,8 +96,9 @@ fn gather_block<S: Copy, const LANES: usize>(
     bits: impl Fn(S) -> u32 + Copy,
 ) -> Option<[[u32; COLUMNS]; BLOCK]> {
     let lanes = groups.first_chunk::<BLOCK>()?.as_flattened();
-    // ZERO_LANE is the greatest of all, so the lanes up to it are no neighbours.
-    let is_run = lanes[lanes.len() - 1] != ZERO_LANE && lanes.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    // ZERO_LANE is the greatest of all: no lane comes behind it, and where it is the last it belongs to no run.
+    let is_run = lanes[lanes.len() - 1] != ZERO_LANE
+        && lanes.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
     if !is_run || source.n < column + COLUMNS {
         return None;
     }
