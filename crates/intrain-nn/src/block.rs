@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
 use crate::network::StepKey;
 use crate::parameters::Gradient;
-use crate::plan::{BlockPlan, ProductKind};
+use crate::plan::BlockPlan;
 use crate::threads;
 
 /// Rows of a linear layer's batch that one thread takes at a time: about 32, and as many items as threads share evenly.
@@ -40,10 +40,7 @@ struct Items {
 
 impl Items {
     fn of<C: Carrier>(plan: &BlockPlan, batch_size: usize) -> Self {
-        let images = match plan.product.kind {
-            ProductKind::Conv => C::images_at_a_time(plan),
-            ProductKind::Linear => linear_rows(batch_size),
-        };
+        let images = C::images_at_a_time(plan, batch_size);
         Self {
             input: images * plan.product.input.len(),
             product: images * plan.product.output.len(),

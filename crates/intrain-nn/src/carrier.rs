@@ -7,9 +7,10 @@ use intrain_kernels::Isa;
 use intrain_num::Quantizer;
 use intrain_num::random::Stream;
 
+use crate::block::linear_rows;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters};
-use crate::plan::{BlockPlan, InputPlan, LossPlan};
+use crate::plan::{BlockPlan, InputPlan, LossPlan, ProductKind};
 
 /// How a result is rounded where a rounding is stochastic: with the step's random bits, or as in evaluation.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +33,12 @@ pub(crate) trait Carrier: Send + Sync + 'static {
     /// One thread's buffers.
     type Scratch: Default + Send;
 
-    /// Images of a convolution that make an item.
-    fn images_at_a_time(_: &BlockPlan) -> usize {
-        1
+    /// Images of a batch that make an item.
+    fn images_at_a_time(plan: &BlockPlan, batch_size: usize) -> usize {
+        match plan.product.kind {
+            ProductKind::Conv => 1,
+            ProductKind::Linear => linear_rows(batch_size),
+        }
     }
     fn product(plan: &BlockPlan, batch_size: usize) -> Self::Product;
     /// Reads the stored weights: the recipe's row `weight`.

@@ -12,7 +12,9 @@ use crate::layers::image;
 use crate::loss::error_floats;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters, Stored};
-use crate::plan::{BlockPlan, InputPlan, LossPlan, ProductKind};
+use crate::plan::{BlockPlan, InputPlan, LossPlan, ProductKind, ProductPlan};
+
+mod gradient;
 
 pub(crate) enum Float {}
 
@@ -21,20 +23,29 @@ pub(crate) enum Float {}
 pub(crate) struct FloatProduct {
     weight: Vec<f32>,
     bias: Vec<f32>,
+    /// Weights of the product that gives the errors of a convolution by steps of one pixel: taps in reverse,
+    /// `[kernel, kernel, out, in]`.
+    reversed: Vec<f32>,
+    /// Sums of the tasks of the gradient.
+    gradient: Vec<Vec<f32>>,
 }
 
 /// One thread's buffers.
 #[derive(Default)]
 pub(crate) struct FloatScratch {
-    /// Columns `[pixels, kernel * kernel * in]` of one image.
+    /// Columns `[pixels, kernel * kernel * in]` of some images, or the pixels under one tap.
     columns: Vec<f32>,
     sums: Vec<f32>,
 }
 
-/// Input channels whose gradient one thread takes at a time.
+/// Rows of a linear layer's gradient that one thread takes at a time.
 const CHANNELS: usize = 128;
+/// Rows of a linear layer's batch that one thread takes at a time, about: all weights pass by each time.
+const LINEAR_ROWS: usize = 64;
 /// Rows of a convolution's product, about.
 const ROWS: usize = 512;
+/// With fewer input channels than that, all taps of the kernel make one product.
+const FEW_CHANNELS: usize = 32;
 /// Largest side of a product that `gemm` calls small.
 const SMALL: usize = 64;
 
@@ -47,7 +58,10 @@ impl Carrier for Float {
 
     /// So many that the product has about [`ROWS`] rows, for it reads all weights each time. Small products stay small:
     /// `gemm` sums them in another order than large ones.
-    fn images_at_a_time(plan: &BlockPlan) -> usize {
+    fn images_at_a_time(plan: &BlockPlan, batch_size: usize) -> usize {
+        if plan.product.kind == ProductKind::Linear {
+            return batch_size.div_ceil(batch_size.div_ceil(LINEAR_ROWS));
+        }
         let pixels = plan.product.output.h * plan.product.output.w;
         if pixels <= SMALL && plan.product.output.c <= SMALL { 1 } else { (ROWS / pixels).max(1) }
     }
@@ -71,7 +85,20 @@ impl Carrier for Float {
 
     fn prepare_forward(_: Isa, _: &BlockPlan, _: &mut FloatProduct, _: &[f32]) {}
 
-    fn prepare_error(_: Isa, _: &BlockPlan, _: &mut FloatProduct, _: &[f32]) {}
+    fn prepare_error(_: Isa, plan: &BlockPlan, product: &mut FloatProduct, _: &[f32]) {
+        let p = &plan.product;
+        if way_back(p).is_none() {
+            return;
+        }
+        let (c_in, c_out) = (p.input.c, p.output.c);
+        product.reversed.resize(p.n_weights(), 0.0);
+        let taps = product.weight.par_chunks_exact(c_in * c_out).rev();
+        product.reversed.par_chunks_exact_mut(c_in * c_out).zip(taps).for_each(|(to, from)| {
+            for (o, to) in to.chunks_exact_mut(c_in).enumerate() {
+                to.iter_mut().zip(from[o..].iter().step_by(c_out)).for_each(|(to, from)| *to = *from);
+            }
+        });
+    }
 
     fn pixels(plan: &InputPlan) -> Vec<f32> {
         #[allow(clippy::cast_precision_loss, reason = "both numbers are below 2^10")]
@@ -84,13 +111,8 @@ impl Carrier for Float {
 
     fn forward(_: Isa, plan: &BlockPlan, product: &FloatProduct, input: &[f32], scratch: &mut FloatScratch) {
         let p = &plan.product;
-        let (fan_in, n) = (p.fan_in(), p.output.c);
-        let columns = image::columns(p, input, &mut scratch.columns);
-        let rows = columns.len() / fan_in;
-        scratch.sums.resize(rows * n, 0.0);
-        let (a, b) =
-            (Matrix::row_major(columns, rows, fan_in), Matrix::row_major(&product.weight, fan_in, n));
-        dot_f32::run(a, b, &mut scratch.sums, Into::Replace);
+        let n = p.output.c;
+        multiply(p, input, &product.weight, scratch);
         if !product.bias.is_empty() {
             for row in scratch.sums.chunks_exact_mut(n) {
                 row.iter_mut().zip(&product.bias).for_each(|(y, b)| *y += b);
@@ -113,11 +135,10 @@ impl Carrier for Float {
             }
         }
         for (y, trace) in out.iter_mut().zip(item.trace) {
-            if !plan.relu || *y > 0.0 {
-                *trace |= TRACE_OPEN;
-            } else {
-                *y = 0.0;
-            }
+            // Without branches: signs are as good as random.
+            let is_open = !plan.relu || *y > 0.0;
+            *trace |= if is_open { TRACE_OPEN } else { 0 };
+            *y = if is_open { *y } else { 0.0 };
         }
     }
 
@@ -146,6 +167,10 @@ impl Carrier for Float {
         let p = &plan.product;
         let (fan_in, n) = (p.fan_in(), p.output.c);
         let rows = error.len() / n;
+        if let Some(back) = way_back(p) {
+            multiply(&back, error, &product.reversed, scratch);
+            return;
+        }
         let weight = Matrix::row_major(&product.weight, fan_in, n);
         let error = Matrix::row_major(error, rows, n);
         if p.kind == ProductKind::Linear {
@@ -162,43 +187,29 @@ impl Carrier for Float {
         &scratch.sums
     }
 
-    /// Each task owns a block of rows of the gradient and adds the images in their order.
     fn gradient(
         _: Isa,
         plan: &BlockPlan,
-        _: &mut FloatProduct,
+        product: &mut FloatProduct,
         (input, error): (&[f32], &[f32]),
         out: &mut Gradient,
-        _: &mut [FloatScratch],
+        scratches: &mut [FloatScratch],
     ) -> Option<u64> {
-        let Gradient::F32(gradient) = out else { return None };
+        let Gradient::F32(sums) = out else { return None };
         let p = &plan.product;
         let n = p.output.c;
-        gradient.resize(p.n_weights(), 0.0);
+        sums.resize(p.n_weights(), 0.0);
         match p.kind {
             ProductKind::Linear => {
                 let rows = error.len() / n;
                 let a = Matrix::row_major(input, rows, p.input.c);
-                gradient.par_chunks_mut(CHANNELS * n).enumerate().for_each(|(i, out)| {
+                sums.par_chunks_mut(CHANNELS * n).enumerate().for_each(|(i, out)| {
                     let block = Matrix { data: &a.data[i * CHANNELS..], columns: out.len() / n, ..a };
                     dot_f32::run(block.transposed(), Matrix::row_major(error, rows, n), out, Into::Replace);
                 });
             }
             ProductKind::Conv => {
-                let pixels = p.output.h * p.output.w;
-                // Blocks of channels that stay in cache while the images pass by.
-                let block = if p.input.c.is_multiple_of(CHANNELS) { CHANNELS } else { p.input.c };
-                let n_blocks = p.input.c / block;
-                gradient.par_chunks_mut(block * n).enumerate().for_each_init(Vec::new, |tap, (i, out)| {
-                    out.fill(0.0);
-                    for (input, error) in input.chunks(p.input.len()).zip(error.chunks(p.output.len())) {
-                        image::tap(p, input, i / n_blocks, tap);
-                        let all = Matrix::row_major(tap, pixels, p.input.c);
-                        let a = Matrix { data: &tap[i % n_blocks * block..], columns: block, ..all };
-                        let error = Matrix::row_major(error, pixels, n);
-                        dot_f32::run(a.transposed(), error, out, Into::Add);
-                    }
-                });
+                gradient::conv(p, (input, error), sums, &mut product.gradient, scratches);
             }
         }
         None
@@ -212,6 +223,33 @@ impl Carrier for Float {
             sums.iter_mut().zip(row).for_each(|(s, e)| *s += e);
         }
     }
+}
+
+/// Sums of some images' windows times `weight` into the scratch: all of the window at once where that is little, else tap
+/// by tap, while pixels and sums are in cache.
+fn multiply(p: &ProductPlan, input: &[f32], weight: &[f32], scratch: &mut FloatScratch) {
+    let (c_in, n) = (p.input.c, p.output.c);
+    let rows = input.len() / p.input.len() * (p.output.h * p.output.w);
+    let FloatScratch { columns, sums } = scratch;
+    sums.resize(rows * n, 0.0);
+    if p.kind == ProductKind::Linear || c_in < FEW_CHANNELS {
+        let columns = Matrix::row_major(image::columns(p, input, columns), rows, p.fan_in());
+        dot_f32::run(columns, Matrix::row_major(weight, p.fan_in(), n), sums, Into::Replace);
+        return;
+    }
+    for (tap, weight) in weight.chunks_exact(c_in * n).enumerate() {
+        image::tap(p, input, tap, 0..c_in, columns);
+        let into = if tap == 0 { Into::Replace } else { Into::Add };
+        dot_f32::run(Matrix::row_major(columns, rows, c_in), Matrix::row_major(weight, c_in, n), sums, into);
+    }
+}
+
+/// The convolution that takes the errors of `p` back, where it is no more work than `p`: steps of one pixel leave no gaps
+/// between errors, and the images do not shrink, which would be multiplications by the zeros around them.
+fn way_back(p: &ProductPlan) -> Option<ProductPlan> {
+    let pad = (p.kernel - 1).checked_sub(p.pad)?;
+    let is_as_cheap = p.kind == ProductKind::Conv && p.stride == 1 && pad <= p.pad;
+    is_as_cheap.then(|| ProductPlan { input: p.output, output: p.input, pad, ..*p })
 }
 
 /// No float recipe divides an error by its size, so none is kept.

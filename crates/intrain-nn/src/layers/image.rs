@@ -1,5 +1,7 @@
 //! Images as the float products and the poolings want them: columns of windows, single taps, pooled and back.
 
+use std::ops::Range;
+
 use intrain_kernels::Isa;
 use intrain_kernels::max_pool::{self, BackwardArgs, ForwardArgs, Image};
 use intrain_model::Shape;
@@ -56,24 +58,32 @@ fn for_each_run(p: &ProductPlan, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// The input pixels under one tap of the kernel, `[pixels, in]`, zero outside the image.
-pub(crate) fn tap(p: &ProductPlan, input: &[f32], tap: usize, out: &mut Vec<f32>) {
+/// Some channels of the input pixels of some images under one tap of the kernel, `[images, pixels, channels]`, zero
+/// outside the image.
+pub(crate) fn tap(p: &ProductPlan, input: &[f32], tap: usize, channels: Range<usize>, out: &mut Vec<f32>) {
     let (c, ky, kx) = (p.input.c, tap / p.kernel, tap % p.kernel);
-    out.resize(p.output.h * p.output.w * c, 0.0);
+    let image_len = p.output.h * p.output.w * channels.len();
+    out.resize(input.len() / p.input.len() * image_len, 0.0);
     if p.pad > 0 {
         out.fill(0.0);
     }
     // Output pixels of a row whose tap lies in the image.
     let first = p.pad.saturating_sub(kx).div_ceil(p.stride);
     let end = (p.input.w + p.pad).saturating_sub(kx).div_ceil(p.stride).clamp(first, p.output.w.max(first));
-    for y in 0..p.output.h {
-        let Some(iy) = (y * p.stride + ky).checked_sub(p.pad).filter(|iy| *iy < p.input.h) else { continue };
-        let from = |x: usize| (iy * p.input.w + x * p.stride + kx - p.pad) * c;
-        let to = |x: usize| (y * p.output.w + x) * c;
-        if p.stride == 1 && first < end {
-            out[to(first)..to(end)].copy_from_slice(&input[from(first)..from(end - 1) + c]);
-        } else {
-            (first..end).for_each(|x| out[to(x)..to(x + 1)].copy_from_slice(&input[from(x)..from(x) + c]));
+    for (input, out) in input.chunks_exact(p.input.len()).zip(out.chunks_exact_mut(image_len)) {
+        for y in 0..p.output.h {
+            let Some(iy) = (y * p.stride + ky).checked_sub(p.pad).filter(|iy| *iy < p.input.h) else {
+                continue;
+            };
+            let from = |x: usize| (iy * p.input.w + x * p.stride + kx - p.pad) * c;
+            let to = |x: usize| (y * p.output.w + x) * channels.len();
+            if p.stride == 1 && channels.len() == c && first < end {
+                out[to(first)..to(end)].copy_from_slice(&input[from(first)..from(end - 1) + c]);
+            } else {
+                for x in first..end {
+                    out[to(x)..to(x + 1)].copy_from_slice(&input[from(x)..][channels.clone()]);
+                }
+            }
         }
     }
 }
