@@ -249,7 +249,7 @@ fn multiply(p: &ProductPlan, input: &[f32], weight: &[f32], scratch: &mut FloatS
 fn way_back(p: &ProductPlan) -> Option<ProductPlan> {
     let pad = (p.kernel - 1).checked_sub(p.pad)?;
     let is_as_cheap = p.kind == ProductKind::Conv && p.stride == 1 && pad <= p.pad;
-    is_as_cheap.then(|| ProductPlan { input: p.output, output: p.input, pad, ..*p })
+    is_as_cheap.then_some(ProductPlan { input: p.output, output: p.input, pad, ..*p })
 }
 
 /// No float recipe divides an error by its size, so none is kept.

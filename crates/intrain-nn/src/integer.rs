@@ -161,12 +161,7 @@ impl<W: Width> Carrier for W {
         }
         let items = error.chunks(plan.product.output.len());
         threads::for_each(scratches, items, |scratch, error| {
-            for row in error.chunks_exact(n) {
-                for (sum, e) in scratch.bias.iter_mut().zip(row) {
-                    let e: i64 = (*e).into();
-                    *sum += e;
-                }
-            }
+            add_rows(error, &mut scratch.bias);
         });
         for scratch in scratches {
             sums.iter_mut().zip(&scratch.bias).for_each(|(sum, part)| *sum += part);
@@ -176,6 +171,31 @@ impl<W: Width> Carrier for W {
     fn level(scratches: &mut [Scratch<W>]) {
         Scratch::level(scratches);
     }
+}
+
+/// Adds rows as long as `sums` to it. Several rows side by side fill a vector where rows are short.
+fn add_rows<P: Integer>(rows: &[P], sums: &mut [i64]) {
+    const LANES: usize = 64;
+    let n = sums.len();
+    let wide = if n < LANES { LANES / n * n } else { n };
+    let mut lanes = [0; LANES];
+    let (wide_rows, rest) = rows.split_at(rows.len() / wide * wide);
+    let add = |sums: &mut [i64], row: &[P]| {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            let x: i64 = (*x).into();
+            *sum += x;
+        }
+    };
+    if n < LANES {
+        let lanes = &mut lanes[..wide];
+        wide_rows.chunks_exact(wide).for_each(|row| add(lanes, row));
+        for lanes in lanes.chunks_exact(n) {
+            sums.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += lane);
+        }
+    } else {
+        wide_rows.chunks_exact(n).for_each(|row| add(sums, row));
+    }
+    rest.chunks_exact(n).for_each(|row| add(sums, row));
 }
 
 /// The last block's output `i`.

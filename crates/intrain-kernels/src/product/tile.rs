@@ -67,6 +67,7 @@ unsafe fn run_panel<B: Packed>(
     let first_step = b.n_steps() / b.segments() * args.segments.start;
     let (mut start, zeros) = (start, &[B::Sum::default(); PANEL]);
     let columns = (b.n() - panel.column).min(panel.width * COLUMNS);
+    let mut beside = [B::Sum::default(); ROWS_MAX * PANEL];
     for limb in b.limbs() {
         let first_line = panel.first_line(b.n_steps()) + first_step * panel.width;
         let lines = &limb.lines[first_line..][..steps.len() * panel.width];
@@ -81,7 +82,7 @@ unsafe fn run_panel<B: Packed>(
                     if columns == panel.width * COLUMNS {
                         tiles[rows.len() - 1](tile);
                     } else {
-                        run_cut(tiles[rows.len() - 1], tile, columns);
+                        run_cut(tiles[rows.len() - 1], tile, columns, &mut beside);
                     }
                 }
             }
@@ -93,22 +94,26 @@ unsafe fn run_panel<B: Packed>(
 /// Most rows of any tile function.
 const ROWS_MAX: usize = 12;
 
-/// A tile of which C holds the first `columns` only: computed beside C, then copied.
+/// A tile of which C holds the first `columns` only: computed `beside` C, then copied.
 ///
 /// # Safety
 /// As [`TileFn`], but `c.len() >= (rows - 1) * c_stride + columns`.
-unsafe fn run_cut<B: Packed>(run: TileFn<B>, tile: Tile<'_, B>, columns: usize) {
-    let mut sums = [B::Sum::default(); ROWS_MAX * PANEL];
+unsafe fn run_cut<B: Packed>(
+    run: TileFn<B>,
+    tile: Tile<'_, B>,
+    columns: usize,
+    beside: &mut [B::Sum; ROWS_MAX * PANEL],
+) {
     let Tile { rows, c, c_stride, store, .. } = tile;
     let c_rows = |row: usize| row * c_stride..row * c_stride + columns;
     if store == Store::Add {
-        for (row, sums) in sums.chunks_exact_mut(PANEL).enumerate().take(rows.len()) {
+        for (row, sums) in beside.chunks_exact_mut(PANEL).enumerate().take(rows.len()) {
             sums[..columns].copy_from_slice(&c[c_rows(row)]);
         }
     }
-    // SAFETY: the caller's promise, and `sums` holds two lines for each row.
-    unsafe { run(Tile { c: &mut sums, c_stride: PANEL, ..tile }) };
-    for (row, sums) in sums.chunks_exact(PANEL).enumerate().take(rows.len()) {
+    // SAFETY: the caller's promise, and `beside` holds two lines for each row.
+    unsafe { run(Tile { c: &mut *beside, c_stride: PANEL, ..tile }) };
+    for (row, sums) in beside.chunks_exact(PANEL).enumerate().take(rows.len()) {
         c[c_rows(row)].copy_from_slice(&sums[..columns]);
     }
 }

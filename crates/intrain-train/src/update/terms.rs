@@ -56,11 +56,29 @@ impl Terms {
         self.factors.iter().zip(payloads).map(term).sum()
     }
 
-    /// The same where it fits 64 bits.
-    fn short_sum(&self, payloads: [i64; 3]) -> i64 {
-        let [(m0, p0), (m1, p1), (m2, p2)] = self.factors;
-        let [x0, x1, x2] = payloads;
-        ((m0 * x0) << p0) + ((m1 * x1) << p1) + ((m2 * x2) << p2)
+    /// The same of the elements from number `start` on, where all sums fit 64 bits: term by term, in vectors.
+    fn short_sums(
+        &self,
+        (gradient, master, momentum): (&Gradient, &Stored, Option<&Stored>),
+        start: usize,
+        sums: &mut [i64],
+    ) {
+        let [gradient_factor, master_factor, momentum_factor] = self.factors;
+        let end = start + sums.len();
+        match gradient {
+            Gradient::I32(g) => add_term(gradient_factor, &g[start..end], sums),
+            Gradient::I64(g) => add_term(gradient_factor, &g[start..end], sums),
+            Gradient::F32(_) => {}
+        }
+        let stored = [Some(master), momentum].into_iter().zip([master_factor, momentum_factor]);
+        for (stored, factor) in stored.filter(|(_, (mantissa, _))| *mantissa != 0) {
+            match stored {
+                Some(Stored::I8(v)) => add_term(factor, &v[start..end], sums),
+                Some(Stored::I16(v)) => add_term(factor, &v[start..end], sums),
+                Some(Stored::I32(v)) => add_term(factor, &v[start..end], sums),
+                Some(Stored::F32(_)) | None => {}
+            }
+        }
     }
 
     /// Rounds the sum of each element, held in the row's format; how many came to nothing though the sum was not 0.
@@ -79,7 +97,7 @@ impl Terms {
             if rounding.is_short {
                 let mut sums = [0; CHUNK];
                 let sums = &mut sums[..updates.len()];
-                sums.iter_mut().enumerate().for_each(|(i, sum)| *sum = self.short_sum(payloads(start + i)));
+                self.short_sums((gradient, master, momentum), start, sums);
                 rounding.short(sums, first, updates)
             } else {
                 let sums = (0..updates.len()).map(|i| self.sum(payloads(start + i)));
@@ -127,6 +145,14 @@ impl Rounding {
             n_dead += u64::from(held == 0 && sum != 0);
         }
         n_dead
+    }
+}
+
+/// Adds `payload * mantissa * 2^places` to each sum.
+fn add_term<T: Integer>((mantissa, places): (i64, i32), payloads: &[T], sums: &mut [i64]) {
+    for (sum, payload) in sums.iter_mut().zip(payloads) {
+        let payload: i64 = (*payload).into();
+        *sum += (payload * mantissa) << places;
     }
 }
 
