@@ -1,10 +1,11 @@
-//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits | peers`.
+//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits | instructions | peers`.
 //!
 //! Each task reports everything that is wrong at once, on standard error, and then fails.
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod golden;
+mod instructions;
 mod peers;
 mod results;
 mod same_bits;
@@ -20,6 +21,8 @@ const USAGE: &str = "tasks:
   cargo xtask golden [--check]  writes the generated files of the golden suite, or compares them
   cargo xtask results TABLE     runs what is missing of experiments/TABLE.toml, then writes docs/results/TABLE.md
   cargo xtask same-bits         the promise of one result: threads, kernels, kills and resumptions on MNIST
+  cargo xtask instructions [--bless]
+                                instructions and passes over memory of works of the bench, against the committed counts
   cargo xtask peers [--python PATH] [--rounds N] [ROW]...
                                 Intrain beside PyTorch and QPyTorch, as ratios; without rows, the table of
                                 docs/performance.md";
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         ["golden", ..] => golden::run(&args[1..].iter().map(ToString::to_string).collect::<Vec<_>>()),
         ["results", table] => results::run(&root(), table),
         ["same-bits"] => same_bits::run(&root()),
+        ["instructions", ..] => instructions::run(&root(), &args[1..]),
         ["peers", ..] => peers::run(&root(), &args[1..]),
         _ => Err(USAGE.to_owned()),
     };

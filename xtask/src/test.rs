@@ -1,13 +1,13 @@
 //! `cargo xtask test`: every check and every test, each with its time; the tests come last, so their lines stay in view.
 //!
-//! Needs nothing but Rust with rustfmt and clippy. A step that fails does not keep the others from running.
+//! Needs nothing but Rust with rustfmt and clippy; instructions are counted where valgrind is or can be installed. A step that fails does not keep the others from running.
 
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{cargo, golden, tidy};
+use crate::{cargo, golden, instructions, tidy};
 
 /// A check: what is wrong, in words.
 type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
@@ -27,6 +27,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         ("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
         ("docs", cargo(&["doc", "--workspace", "--no-deps", "--locked"])),
         ("verify golden", cargo(&["run", "--package", "intrain", "--locked", "--", "verify", "golden"])),
+        ("instructions", Box::new(|| instructions::run(root, &[]))),
         ("README.md", Box::new(|| readme(root))),
         ("tests", cargo(&["test", "--workspace", "--no-fail-fast", "--locked"])),
     ];

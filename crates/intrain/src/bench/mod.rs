@@ -110,6 +110,16 @@ pub fn select(names: &[String]) -> Result<Vec<Work>, UnknownWork> {
     Ok(works.into_iter().filter(|work| names.is_empty() || is_named(work)).collect())
 }
 
+/// Makes a work ready and runs it a number of times, without a clock.
+///
+/// # Errors
+/// A network that cannot be planned.
+pub fn repeat(work: &Work, context: &Context, times: u32) -> Result<(), TrainError> {
+    let mut task = (work.prepare)(context)?;
+    (0..times).for_each(|_| (task.run)());
+    Ok(())
+}
+
 /// Works and their yardsticks, and the times that they took so far.
 pub struct Bench {
     /// Yardsticks come first.
