@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the one crate that may; every block says why it is sound")]
 #![deny(clippy::float_arithmetic)]
 
+pub mod activation;
 pub mod dot_f32;
 pub mod dot_i16;
 pub mod dot_i8;
@@ -13,6 +14,7 @@ mod elementwise;
 mod isa;
 pub mod max_abs;
 pub mod max_pool;
+pub mod norm;
 pub mod pack;
 pub mod peak;
 pub mod philox;

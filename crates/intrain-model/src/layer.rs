@@ -172,7 +172,20 @@ pub struct Layer {
     pub name: String,
     /// What it is.
     pub kind: LayerKind,
+    /// Names of the layers whose outputs enter, `input` for the image; empty for the layer before.
+    pub from: Vec<String>,
 }
+
+impl Layer {
+    /// A layer behind the one before it.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: LayerKind) -> Self {
+        Self { name: name.into(), kind, from: Vec::new() }
+    }
+}
+
+/// The image, as a source of layers.
+pub const INPUT: &str = "input";
 
 /// What a layer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,7 +222,31 @@ pub enum LayerKind {
         /// Step in pixels.
         stride: usize,
     },
-    /// `max(x, 0)`.
+    /// Mean over square windows, no padding.
+    AvgPool {
+        /// Height and width of a window.
+        size: usize,
+        /// Step in pixels.
+        stride: usize,
+    },
+    /// Mean over all pixels: one vector.
+    GlobalAvgPool,
+    /// Batch normalization: each channel less its mean, divided by its deviation.
+    BatchNorm {
+        /// Whether a gain and an offset per channel are learned.
+        #[serde(default = "yes")]
+        affine: bool,
+    },
+    /// Sum of two outputs of one shape.
+    Add,
+    /// Every `stride`-th pixel, with zeros for the channels that are new: He 2016's shortcut without weights.
+    Shortcut {
+        /// Output channels, no fewer than enter.
+        out: usize,
+        /// Step in pixels.
+        stride: usize,
+    },
+    /// `max(x, 0)`, or whatever the recipe's row `activation` has in its place.
     Relu,
     /// Image to vector; the order (height, width, channel) stays.
     Flatten,
@@ -217,6 +254,10 @@ pub enum LayerKind {
 
 const fn one() -> usize {
     1
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl LayerKind {
@@ -263,7 +304,28 @@ impl LayerKind {
                     c: input.c,
                 })
             }
-            Self::Relu => Ok(input),
+            Self::AvgPool { size, stride } => {
+                positive("size", size, 64)?;
+                positive("stride", stride, 64)?;
+                Ok(Shape {
+                    h: window("height", input.h, size, stride)?,
+                    w: window("width", input.w, size, stride)?,
+                    c: input.c,
+                })
+            }
+            Self::Shortcut { out, stride } => {
+                positive("stride", stride, 64)?;
+                if !(input.c..=1 << 16).contains(&out) {
+                    return Err(format!(
+                        "out = {out} is not in {}..={}: channels are only added",
+                        input.c,
+                        1 << 16
+                    ));
+                }
+                Ok(Shape { h: input.h.div_ceil(stride), w: input.w.div_ceil(stride), c: out })
+            }
+            Self::GlobalAvgPool => Ok(Shape { h: 1, w: 1, c: input.c }),
+            Self::Relu | Self::BatchNorm { .. } | Self::Add => Ok(input),
             Self::Flatten => Ok(Shape { h: 1, w: 1, c: input.len() }),
         }
     }
@@ -274,8 +336,23 @@ impl LayerKind {
         match *self {
             Self::Conv { out, kernel, .. } => vec![kernel, kernel, input.c, out],
             Self::Linear { out, .. } => vec![input.c, out],
-            Self::MaxPool { .. } | Self::Relu | Self::Flatten => Vec::new(),
+            Self::BatchNorm { affine: true } => vec![input.c],
+            _ => Vec::new(),
         }
+    }
+
+    /// Outputs that enter.
+    const fn n_sources(&self) -> usize {
+        match self {
+            Self::Add => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether it holds weights that a product reads.
+    #[must_use]
+    pub const fn is_product(&self) -> bool {
+        matches!(self, Self::Conv { .. } | Self::Linear { .. })
     }
 }
 
@@ -286,7 +363,7 @@ fn window(name: &str, padded: usize, size: usize, stride: usize) -> Result<usize
 }
 
 impl Model {
-    /// Shape before each layer, then behind the last: `layers.len() + 1` of them.
+    /// Shape of the image, then behind each layer: `layers.len() + 1` of them.
     ///
     /// # Errors
     /// The first layer that does not fit, or a network that is not one.
@@ -299,22 +376,79 @@ impl Model {
                 self.input.shape
             )));
         }
+        if !self.layers.iter().any(|layer| layer.kind.is_product()) {
+            return Err(refuse("there is no conv or linear layer: nothing to train".to_owned()));
+        }
+        let sources = self.sources()?;
         let mut shapes = vec![self.input.shape];
-        for (i, layer) in self.layers.iter().enumerate() {
+        for (layer, sources) in self.layers.iter().zip(&sources) {
             let fail = |reason| ModelError::Layer { layer: layer.name.clone(), reason };
-            if layer.name.is_empty() || layer.name.contains(['*', '/', '\n']) {
-                return Err(fail("a name needs characters other than '*' and '/'".to_owned()));
+            let entering = shapes[sources[0]];
+            if let Some(other) = sources.iter().map(|&s| shapes[s]).find(|shape| *shape != entering) {
+                return Err(fail(format!("it adds {entering} and {other}; both must have one shape")));
+            }
+            shapes.push(layer.kind.output(entering).map_err(fail)?);
+        }
+        Ok(shapes)
+    }
+
+    /// What enters each layer: 0 is the image, `i + 1` the output of layer `i`.
+    ///
+    /// # Errors
+    /// A name that is missing, twice there, or not of an earlier layer; an output that goes nowhere.
+    pub fn sources(&self) -> Result<Vec<Vec<usize>>, ModelError> {
+        let mut all: Vec<Vec<usize>> = Vec::new();
+        for (i, layer) in self.layers.iter().enumerate() {
+            let fail = |reason: String| ModelError::Layer { layer: layer.name.clone(), reason };
+            if layer.name.is_empty() || layer.name == INPUT || layer.name.contains(['*', '@', '/', '\n']) {
+                let reason = "a name needs characters other than '*', '@' and '/', and 'input' is the image";
+                return Err(fail(reason.to_owned()));
             }
             if self.layers[..i].iter().any(|other| other.name == layer.name) {
                 return Err(fail("two layers have this name; names must be unique".to_owned()));
             }
-            shapes.push(layer.kind.output(shapes[i]).map_err(fail)?);
+            let place = |name: &String| match self.layers[..i].iter().position(|other| other.name == *name) {
+                Some(place) => Ok(place + 1),
+                None if name == INPUT => Ok(0),
+                None => Err(fail(format!("from = '{name}' is no layer before it"))),
+            };
+            let sources: Vec<usize> = if layer.from.is_empty() {
+                vec![i]
+            } else {
+                layer.from.iter().map(place).collect::<Result<_, _>>()?
+            };
+            let n = layer.kind.n_sources();
+            if sources.len() != n {
+                let reason = format!("{} outputs enter and it takes {n}; name {n} in 'from'", sources.len());
+                return Err(fail(reason));
+            }
+            all.push(sources);
         }
-        let is_product = |l: &Layer| matches!(l.kind, LayerKind::Conv { .. } | LayerKind::Linear { .. });
-        if !self.layers.iter().any(is_product) {
-            return Err(refuse("there is no conv or linear layer: nothing to train".to_owned()));
+        let is_used = |place: usize| all.iter().any(|sources| sources.contains(&place));
+        let n = self.layers.len();
+        if let Some(i) = (0..n.saturating_sub(1)).find(|i| !is_used(i + 1)) {
+            let reason =
+                "its output goes nowhere; name it in a later layer's 'from', or remove it".to_owned();
+            return Err(ModelError::Layer { layer: self.layers[i].name.clone(), reason });
         }
-        Ok(shapes)
+        Ok(all)
+    }
+
+    /// The first layer that makes this more than a chain: one that takes another output than the one before it, or a kind
+    /// that needs more than one image or pixel at a time.
+    #[must_use]
+    pub fn beyond_a_chain(&self) -> Option<&Layer> {
+        let is_plain = |kind: &LayerKind| {
+            kind.is_product()
+                || matches!(kind, LayerKind::MaxPool { .. } | LayerKind::Relu | LayerKind::Flatten)
+        };
+        let is_behind = |i: usize, layer: &Layer| match (&layer.from[..], i) {
+            ([], _) => true,
+            ([from], 0) => from == INPUT,
+            ([from], i) => *from == self.layers[i - 1].name,
+            _ => false,
+        };
+        self.layers.iter().enumerate().find(|(i, l)| !is_plain(&l.kind) || !is_behind(*i, l)).map(|(_, l)| l)
     }
 
     /// How many classes the network tells apart: the length of its last vector.
@@ -335,15 +469,16 @@ impl Model {
     /// # Errors
     /// As [`Model::shapes`].
     pub fn n_parameters(&self) -> Result<usize, ModelError> {
-        let shapes = self.shapes()?;
-        let of_layer = |(layer, shape): (&Layer, &Shape)| {
-            let weights = layer.kind.weights(*shape);
+        let (shapes, sources) = (self.shapes()?, self.sources()?);
+        let of_layer = |(layer, sources): (&Layer, &Vec<usize>)| {
+            let weights = layer.kind.weights(shapes[sources[0]]);
             let bias = match layer.kind {
                 LayerKind::Conv { out, bias: true, .. } | LayerKind::Linear { out, bias: true } => out,
+                LayerKind::BatchNorm { affine: true } => shapes[sources[0]].c,
                 _ => 0,
             };
             if weights.is_empty() { 0 } else { weights.iter().product::<usize>() + bias }
         };
-        Ok(self.layers.iter().zip(&shapes).map(of_layer).sum())
+        Ok(self.layers.iter().zip(&sources).map(of_layer).sum())
     }
 }

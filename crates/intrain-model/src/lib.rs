@@ -5,9 +5,10 @@
 
 mod layer;
 mod presets;
+mod residual;
 mod text;
 
-pub use layer::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
+pub use layer::{INPUT, Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
 pub use presets::{PRESETS, Preset, preset};
 
 /// What is wrong with a model. Each message names the layer, the value and the remedy.
@@ -28,6 +29,14 @@ pub enum ModelError {
         nearest: String,
         /// All names.
         all: String,
+    },
+    /// A preset's parameter is not its own.
+    #[error("model '{spec}': {reason}")]
+    Preset {
+        /// What was asked for.
+        spec: String,
+        /// What is wrong with it, and what to write.
+        reason: String,
     },
     /// A layer that cannot stand where it stands.
     #[error("layer '{layer}': {reason}")]

@@ -1,7 +1,7 @@
 //! The networks of the papers, and the one for the embedded digits.
 
-use crate::ModelError;
 use crate::layer::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
+use crate::{ModelError, residual};
 
 /// A preset's line.
 #[derive(Debug, Clone, Copy)]
@@ -10,7 +10,16 @@ pub struct Preset {
     pub name: &'static str,
     /// What it is.
     pub summary: &'static str,
-    build: fn() -> Model,
+    build: Build,
+}
+
+/// How a preset is made.
+#[derive(Debug, Clone, Copy)]
+enum Build {
+    /// Always the same.
+    Fixed(fn() -> Model),
+    /// From the channels of its first convolution, which a number behind a colon names: `vgg9:16`.
+    Wide { width: usize, build: fn(usize) -> Model },
 }
 
 /// All presets.
@@ -18,70 +27,149 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "digits-cnn",
         summary: "32C3-64C3-MP2-128FC-10 for the embedded 8x8 digits",
-        build: digits_cnn,
+        build: Build::Fixed(digits_cnn),
     },
-    Preset { name: "mlp", summary: "784-1000-1000-10 (Gupta 2015, MNIST)", build: mlp },
-    Preset { name: "gupta-cnn", summary: "8C5-MP2-16C5-MP2-128FC-10 (Gupta 2015, MNIST)", build: gupta_cnn },
-    Preset { name: "gupta-cifar", summary: "3 x [64C5-MP3/2]-10 (Gupta 2015, CIFAR-10)", build: gupta_cifar },
-    Preset { name: "lenet5", summary: "32C5-MP2-64C5-MP2-512FC-10 (WAGE, MNIST)", build: lenet5 },
+    Preset { name: "mlp", summary: "784-1000-1000-10 (Gupta 2015, MNIST)", build: Build::Fixed(mlp) },
+    Preset {
+        name: "gupta-cnn",
+        summary: "8C5-MP2-16C5-MP2-128FC-10 (Gupta 2015, MNIST)",
+        build: Build::Fixed(gupta_cnn),
+    },
+    Preset {
+        name: "gupta-cifar",
+        summary: "3 x [64C5-MP3/2]-10 (Gupta 2015, CIFAR-10)",
+        build: Build::Fixed(gupta_cifar),
+    },
+    Preset {
+        name: "lenet5",
+        summary: "32C5-MP2-64C5-MP2-512FC-10 (WAGE, MNIST)",
+        build: Build::Fixed(lenet5),
+    },
     Preset {
         name: "vgg7",
         summary: "2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-1024FC-10 (WAGE, CIFAR-10)",
-        build: vgg7,
+        build: Build::Fixed(vgg7),
+    },
+    Preset {
+        name: "vgg9",
+        summary: "2x64C3-MP2-2x128C3-MP2-3x256C3-MP2-256FC-10, norm behind each conv (Li 2017, CIFAR-10)",
+        build: Build::Wide { width: 64, build: vgg9 },
+    },
+    Preset {
+        name: "vgg-bc",
+        summary: "2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-2x1024FC-10, norm (BinaryConnect, CIFAR-10)",
+        build: Build::Wide { width: 128, build: vgg_bc },
+    },
+    Preset {
+        name: "vgg-small",
+        summary: "2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-10, pool before norm (HWGQ 2017, CIFAR-10)",
+        build: Build::Wide { width: 128, build: vgg_small },
+    },
+    Preset {
+        name: "resnet20",
+        summary: "3 x 3 residual blocks of 16, 32 and 64 channels (He 2016, CIFAR-10)",
+        build: Build::Wide { width: 16, build: |width| residual::cifar("resnet20", 3, width) },
+    },
+    Preset {
+        name: "resnet56",
+        summary: "3 x 9 residual blocks of 16, 32 and 64 channels (He 2016, CIFAR-10)",
+        build: Build::Wide { width: 16, build: |width| residual::cifar("resnet56", 9, width) },
+    },
+    Preset {
+        name: "wrn-56-2",
+        summary: "resnet56 with twice the channels (Li 2017, CIFAR-10)",
+        build: Build::Wide { width: 32, build: |width| residual::cifar("wrn-56-2", 9, width) },
     },
 ];
 
-/// The preset of that name.
+/// Widths that a preset can have.
+const WIDTHS: std::ops::RangeInclusive<usize> = 1..=1024;
+
+/// The preset that `spec` names, with the width of its first convolution where it has one: `vgg9`, `vgg9:16`.
 ///
 /// # Errors
-/// [`ModelError::UnknownPreset`] with the nearest name.
-pub fn preset(name: &str) -> Result<Model, ModelError> {
-    if let Some(preset) = PRESETS.iter().find(|p| p.name == name) {
-        return Ok((preset.build)());
+/// [`ModelError::UnknownPreset`] with the nearest name; [`ModelError::Preset`] for a wrong width.
+pub fn preset(spec: &str) -> Result<Model, ModelError> {
+    let (name, width) = spec.split_once(':').map_or((spec, None), |(name, width)| (name, Some(width)));
+    let Some(preset) = PRESETS.iter().find(|p| p.name == name) else {
+        let nearest = PRESETS.iter().map(|p| p.name).min_by_key(|p| strsim::damerau_levenshtein(name, p));
+        return Err(ModelError::UnknownPreset {
+            name: name.to_owned(),
+            nearest: nearest.unwrap_or_default().to_owned(),
+            all: PRESETS.iter().map(|p| p.name).collect::<Vec<_>>().join(", "),
+        });
+    };
+    match (preset.build, width) {
+        (Build::Fixed(build), None) => Ok(build()),
+        (Build::Wide { width, build }, None) => Ok(build(width)),
+        (Build::Wide { build, .. }, Some(text)) => {
+            let width = text.parse().ok().filter(|width| WIDTHS.contains(width));
+            let width = width.ok_or_else(|| ModelError::Preset {
+                spec: spec.to_owned(),
+                reason: format!(
+                    "'{text}' is no width: write the channels of the first convolution, {WIDTHS:?}"
+                ),
+            })?;
+            Ok(Model { name: spec.to_owned(), ..build(width) })
+        }
+        (Build::Fixed(_), Some(_)) => Err(ModelError::Preset {
+            spec: spec.to_owned(),
+            reason: format!("{name} has no widths; write {name} alone, or a model file"),
+        }),
     }
-    let nearest = PRESETS.iter().map(|p| p.name).min_by_key(|p| strsim::damerau_levenshtein(name, p));
-    Err(ModelError::UnknownPreset {
-        name: name.to_owned(),
-        nearest: nearest.unwrap_or_default().to_owned(),
-        all: PRESETS.iter().map(|p| p.name).collect::<Vec<_>>().join(", "),
-    })
 }
 
 /// Collects layers and names them by kind and number: `conv1`, `pool1`, `relu1`, `fc1`.
 #[derive(Default)]
-struct Layers {
-    layers: Vec<Layer>,
+pub(crate) struct Layers {
+    pub(crate) layers: Vec<Layer>,
 }
 
 impl Layers {
-    fn add(mut self, prefix: &str, kind: LayerKind) -> Self {
-        let n = 1 + self.layers.iter().filter(|l| l.name.starts_with(prefix)).count();
-        self.layers.push(Layer { name: format!("{prefix}{n}"), kind });
+    pub(crate) fn add(self, prefix: &str, kind: LayerKind) -> Self {
+        self.add_behind(prefix, kind, &[])
+    }
+
+    /// A layer behind others than the last one.
+    pub(crate) fn add_behind(mut self, prefix: &str, kind: LayerKind, from: &[&str]) -> Self {
+        let n =
+            1 + self.layers.iter().filter(|l| l.name.trim_end_matches(char::is_numeric) == prefix).count();
+        let from = from.iter().map(ToString::to_string).collect();
+        self.layers.push(Layer { name: format!("{prefix}{n}"), kind, from });
         self
     }
 
-    fn conv(self, out: usize, kernel: usize, pad: usize, bias: bool) -> Self {
+    /// Name of the last layer.
+    pub(crate) fn last(&self) -> String {
+        self.layers.last().map_or_else(|| crate::INPUT.to_owned(), |layer| layer.name.clone())
+    }
+
+    pub(crate) fn norm(self, affine: bool) -> Self {
+        self.add("norm", LayerKind::BatchNorm { affine })
+    }
+
+    pub(crate) fn conv(self, out: usize, kernel: usize, pad: usize, bias: bool) -> Self {
         self.add("conv", LayerKind::Conv { out, kernel, stride: 1, pad, bias })
     }
 
-    fn pool(self, size: usize, stride: usize) -> Self {
+    pub(crate) fn pool(self, size: usize, stride: usize) -> Self {
         self.add("pool", LayerKind::MaxPool { size, stride })
     }
 
-    fn relu(self) -> Self {
+    pub(crate) fn relu(self) -> Self {
         self.add("relu", LayerKind::Relu)
     }
 
-    fn flatten(self) -> Self {
+    pub(crate) fn flatten(self) -> Self {
         self.add("flatten", LayerKind::Flatten)
     }
 
-    fn linear(self, out: usize, bias: bool) -> Self {
+    pub(crate) fn linear(self, out: usize, bias: bool) -> Self {
         self.add("fc", LayerKind::Linear { out, bias })
     }
 }
 
-fn input(h: usize, w: usize, c: usize, pixels: Pixels) -> Input {
+pub(crate) fn input(h: usize, w: usize, c: usize, pixels: Pixels) -> Input {
     Input { shape: Shape { h, w, c }, pixels }
 }
 
@@ -199,6 +287,62 @@ fn vgg7() -> Model {
     }
 }
 
+/// Three stages of 3 x 3 convolutions, each ended by a pooling.
+fn vgg9(width: usize) -> Model {
+    let conv = |layers: Layers, out| layers.conv(out, 3, 1, false).norm(true).relu();
+    let stage = |layers: Layers, out, n| (0..n).fold(layers, |layers, _| conv(layers, out)).pool(2, 2);
+    let layers = stage(stage(stage(Layers::default(), width, 2), 2 * width, 2), 4 * width, 3);
+    Model {
+        name: "vgg9".to_owned(),
+        source: "Li et al. 2017, section 7; width of the layers as recalled there".to_owned(),
+        input: input(32, 32, 3, Pixels::Symmetric),
+        init: Init::Uniform,
+        logits: Logits::Exact,
+        layers: layers.flatten().linear(4 * width, true).relu().linear(10, true).layers,
+    }
+}
+
+fn vgg_bc(width: usize) -> Model {
+    let conv = |layers: Layers, out| layers.conv(out, 3, 1, false).norm(true).relu();
+    let stage = |layers: Layers, out| conv(conv(layers, out), out).pool(2, 2);
+    let layers = stage(stage(stage(Layers::default(), width), 2 * width), 4 * width);
+    Model {
+        name: "vgg-bc".to_owned(),
+        source: "Courbariaux et al. 2015 (BinaryConnect), as Li et al. 2017 use it; softmax in place of its hinge loss"
+            .to_owned(),
+        input: input(32, 32, 3, Pixels::Symmetric),
+        init: Init::Uniform,
+        logits: Logits::Exact,
+        layers: layers
+            .flatten()
+            .linear(8 * width, false)
+            .norm(true)
+            .relu()
+            .linear(8 * width, false)
+            .norm(true)
+            .relu()
+            .linear(10, true)
+            .layers,
+    }
+}
+
+/// Pooling lies in front of the norm, so that what is quantized has the norm's distribution; the last one behind ReLU.
+fn vgg_small(width: usize) -> Model {
+    let stage = |layers: Layers, out| {
+        layers.conv(out, 3, 1, false).norm(false).relu().conv(out, 3, 1, false).pool(2, 2).norm(false).relu()
+    };
+    let layers = stage(stage(Layers::default(), width), 2 * width);
+    let layers = layers.conv(4 * width, 3, 1, false).norm(false).relu().conv(4 * width, 3, 1, false);
+    Model {
+        name: "vgg-small".to_owned(),
+        source: "Cai et al. 2017; zhaoweicai/hwgq@ebc706b".to_owned(),
+        input: input(32, 32, 3, Pixels::Symmetric),
+        init: Init::Uniform,
+        logits: Logits::Exact,
+        layers: layers.norm(true).relu().pool(2, 2).flatten().linear(10, true).layers,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,15 +352,26 @@ mod tests {
         let parameters = |name: &str| preset(name).unwrap().n_parameters().unwrap();
         assert_eq!(parameters("lenet5"), 52_000 + 529_408);
         assert_eq!(parameters("vgg7"), 4_574_592 + 8_398_848);
+        // Li 2017: 1,734,336 + 1,051,136, and the norms' gains and offsets.
+        assert_eq!(parameters("vgg9"), 1_734_336 + 1_051_136 + 266 + 2 * (2 * 64 + 2 * 128 + 3 * 256));
+        // He 2016: 0.27 M and 0.85 M.
+        assert_eq!(parameters("resnet20"), 269_722);
+        assert_eq!(parameters("resnet56"), 853_018);
         assert_eq!(parameters("mlp"), 784 * 1000 + 1000 + 1_000_000 + 1000 + 10_000 + 10);
         for p in PRESETS {
-            assert_eq!((p.build)().n_classes(), Ok(10), "{}", p.name);
-            assert_eq!((p.build)().name, p.name);
+            let model = preset(p.name).unwrap();
+            assert_eq!(model.n_classes(), Ok(10), "{}", p.name);
+            assert_eq!(model.name, p.name);
         }
     }
 
     #[test]
     fn unknown_names_get_the_nearest() {
+        assert_eq!(preset("vgg9:16").unwrap().name, "vgg9:16");
+        for (spec, part) in [("vgg9:0", "no width"), ("vgg9:x", "no width"), ("lenet5:3", "has no widths")] {
+            let message = preset(spec).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
         let message = preset("lenet").unwrap_err().to_string();
         assert!(message.contains("did you mean 'lenet5'"), "{message}");
     }

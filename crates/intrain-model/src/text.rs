@@ -84,8 +84,16 @@ fn read_layer(mut table: toml::Table) -> Result<Layer, ModelError> {
     let Some(toml::Value::String(name)) = table.remove("name") else {
         return Err(ModelError::Text("each [[layer]] needs a name, for example name = \"conv1\"".to_owned()));
     };
+    let from = match table.remove("from").map(toml::Value::try_into::<Vec<String>>) {
+        None => Vec::new(),
+        Some(Ok(from)) => from,
+        Some(Err(_)) => {
+            let reason = "from must be names of layers, for example from = [\"relu1\", \"norm2\"]".to_owned();
+            return Err(ModelError::Layer { layer: name, reason });
+        }
+    };
     match toml::Value::Table(table).try_into::<LayerKind>() {
-        Ok(kind) => Ok(Layer { name, kind }),
+        Ok(kind) => Ok(Layer { name, kind, from }),
         Err(error) => Err(ModelError::Layer { layer: name, reason: error.to_string().trim_end().to_owned() }),
     }
 }
@@ -95,6 +103,9 @@ fn write_layer(layer: &Layer) -> toml::Table {
     let kind =
         toml::Table::try_from(layer.kind).unwrap_or_else(|error| unreachable!("a layer is numbers: {error}"));
     table.extend(kind);
+    if !layer.from.is_empty() {
+        table.insert("from".to_owned(), layer.from.clone().into());
+    }
     table
 }
 

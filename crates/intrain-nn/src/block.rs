@@ -187,7 +187,8 @@ impl<C: Carrier> Block<C> {
     fn cut_behind(&self, before: &BlockPlan, key: StepKey) -> Cut {
         let inside = match before.activation.surrogate {
             Surrogate::Clipped => TRACE_INSIDE,
-            Surrogate::StraightThrough => 0,
+            // A logarithm's tail belongs to activations between floats.
+            Surrogate::StraightThrough | Surrogate::LogTailed => 0,
         };
         let at_activation = before.error_at_activation;
         let (quantizer, purpose, layer) = if at_activation.format.is_quantized() {

@@ -15,14 +15,15 @@ use crate::parameters::{Gradient, Parameters, Stored};
 use crate::plan::{BlockPlan, InputPlan, LossPlan, ProductKind, ProductPlan};
 
 mod gradient;
+mod read;
 
 pub(crate) enum Float {}
 
 /// Weights `[kernel, kernel, in, out]` and biases.
 #[derive(Default)]
 pub(crate) struct FloatProduct {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
     /// Weights of the product that gives the errors of a convolution by steps of one pixel: taps in reverse,
     /// `[kernel, kernel, out, in]`.
     reversed: Vec<f32>,
@@ -70,16 +71,11 @@ impl Carrier for Float {
         FloatProduct::default()
     }
 
-    fn load(_: Isa, _: &BlockPlan, product: &mut FloatProduct, parameters: &Parameters, _: Mode) {
-        let copy = |stored: &Stored, to: &mut Vec<f32>| {
-            if let Stored::F32(values) = stored {
-                to.clone_from(values);
-            }
-        };
-        copy(&parameters.weight, &mut product.weight);
+    fn load(_: Isa, plan: &BlockPlan, product: &mut FloatProduct, parameters: &Parameters, mode: Mode) {
+        read::weights(plan, &parameters.weight, mode, &mut product.weight);
         product.bias.clear();
-        if let Some(bias) = &parameters.bias {
-            copy(bias, &mut product.bias);
+        if let Some(Stored::F32(bias)) = &parameters.bias {
+            product.bias.extend_from_slice(bias);
         }
     }
 
@@ -109,15 +105,14 @@ impl Carrier for Float {
         (0..=255).map(value).collect()
     }
 
-    fn forward(_: Isa, plan: &BlockPlan, product: &FloatProduct, input: &[f32], scratch: &mut FloatScratch) {
-        let p = &plan.product;
-        let n = p.output.c;
-        multiply(p, input, &product.weight, scratch);
-        if !product.bias.is_empty() {
-            for row in scratch.sums.chunks_exact_mut(n) {
-                row.iter_mut().zip(&product.bias).for_each(|(y, b)| *y += b);
-            }
-        }
+    fn forward(
+        isa: Isa,
+        plan: &BlockPlan,
+        product: &FloatProduct,
+        input: &[f32],
+        scratch: &mut FloatScratch,
+    ) {
+        product.multiply_into_scratch(isa, plan, Way::Forward, input, scratch);
     }
 
     fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut FloatScratch, _: Mode) {
@@ -163,24 +158,8 @@ impl Carrier for Float {
         image::unpool(isa, plan, error, trace, out, (f32::NEG_INFINITY, f32::INFINITY));
     }
 
-    fn error(_: Isa, plan: &BlockPlan, product: &FloatProduct, error: &[f32], scratch: &mut FloatScratch) {
-        let p = &plan.product;
-        let (fan_in, n) = (p.fan_in(), p.output.c);
-        let rows = error.len() / n;
-        if let Some(back) = way_back(p) {
-            multiply(&back, error, &product.reversed, scratch);
-            return;
-        }
-        let weight = Matrix::row_major(&product.weight, fan_in, n);
-        let error = Matrix::row_major(error, rows, n);
-        if p.kind == ProductKind::Linear {
-            scratch.sums.resize(rows * fan_in, 0.0);
-            dot_f32::run(error, weight.transposed(), &mut scratch.sums, Into::Replace);
-            return;
-        }
-        scratch.columns.resize(rows * fan_in, 0.0);
-        dot_f32::run(error, weight.transposed(), &mut scratch.columns, Into::Replace);
-        image::add_columns(p, &scratch.columns, &mut scratch.sums);
+    fn error(isa: Isa, plan: &BlockPlan, product: &FloatProduct, error: &[f32], scratch: &mut FloatScratch) {
+        product.multiply_into_scratch(isa, plan, Way::Back, error, scratch);
     }
 
     fn sums(scratch: &FloatScratch) -> &[f32] {
@@ -200,6 +179,7 @@ impl Carrier for Float {
         let n = p.output.c;
         sums.resize(p.n_weights(), 0.0);
         match p.kind {
+            ProductKind::Norm => unreachable!("a norm has no product"),
             ProductKind::Linear => {
                 let rows = error.len() / n;
                 let a = Matrix::row_major(input, rows, p.input.c);
@@ -225,13 +205,83 @@ impl Carrier for Float {
     }
 }
 
-/// Sums of some images' windows times `weight` into the scratch: all of the window at once where that is little, else tap
-/// by tap, while pixels and sums are in cache.
-fn multiply(p: &ProductPlan, input: &[f32], weight: &[f32], scratch: &mut FloatScratch) {
+/// From inputs to outputs, or from errors at the output to errors at the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Forward,
+    Back,
+}
+
+impl FloatProduct {
+    fn multiply_into_scratch(
+        &self,
+        isa: Isa,
+        plan: &BlockPlan,
+        way: Way,
+        input: &[f32],
+        scratch: &mut FloatScratch,
+    ) {
+        let p = &plan.product;
+        let [from, to] = match way {
+            Way::Forward => [p.input.len(), p.output.len()],
+            Way::Back => [p.output.len(), p.input.len()],
+        };
+        let mut sums = std::mem::take(&mut scratch.sums);
+        sums.resize(input.len() / from * to, 0.0);
+        self.multiply(isa, plan, way, input, scratch, &mut sums);
+        scratch.sums = sums;
+    }
+
+    /// Some images' sums, biases included, or their errors, into `out`.
+    pub(crate) fn multiply(
+        &self,
+        _: Isa,
+        plan: &BlockPlan,
+        way: Way,
+        input: &[f32],
+        scratch: &mut FloatScratch,
+        out: &mut [f32],
+    ) {
+        let p = &plan.product;
+        let (fan_in, n) = (p.fan_in(), p.output.c);
+        if way == Way::Forward {
+            windows_times(p, input, &self.weight, scratch, out);
+            if !self.bias.is_empty() {
+                for row in out.chunks_exact_mut(n) {
+                    row.iter_mut().zip(&self.bias).for_each(|(y, b)| *y += b);
+                }
+            }
+            return;
+        }
+        if let Some(back) = way_back(p) {
+            windows_times(&back, input, &self.reversed, scratch, out);
+            return;
+        }
+        let rows = input.len() / n;
+        let (error, weight) =
+            (Matrix::row_major(input, rows, n), Matrix::row_major(&self.weight, fan_in, n).transposed());
+        if p.kind == ProductKind::Linear {
+            dot_f32::run(error, weight, out, Into::Replace);
+            return;
+        }
+        scratch.columns.resize(rows * fan_in, 0.0);
+        dot_f32::run(error, weight, &mut scratch.columns, Into::Replace);
+        image::add_columns(p, &scratch.columns, out);
+    }
+}
+
+/// Sums of some images' windows times `weight`: all of the window at once where that is little, else tap by tap, while
+/// pixels and sums are in cache.
+fn windows_times(
+    p: &ProductPlan,
+    input: &[f32],
+    weight: &[f32],
+    scratch: &mut FloatScratch,
+    sums: &mut [f32],
+) {
     let (c_in, n) = (p.input.c, p.output.c);
     let rows = input.len() / p.input.len() * (p.output.h * p.output.w);
-    let FloatScratch { columns, sums } = scratch;
-    sums.resize(rows * n, 0.0);
+    let columns = &mut scratch.columns;
     if p.kind == ProductKind::Linear || c_in < FEW_CHANNELS {
         let columns = Matrix::row_major(image::columns(p, input, columns), rows, p.fan_in());
         dot_f32::run(columns, Matrix::row_major(weight, p.fan_in(), n), sums, Into::Replace);

@@ -8,7 +8,7 @@ use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Format, Quantizer, Real};
 
 use crate::parameters::{Parameters, Stored};
-use crate::plan::{BlockPlan, Plan};
+use crate::plan::{BlockPlan, Plan, ProductKind};
 
 impl Parameters {
     /// The parameters of every block of `plan`, before the first step.
@@ -19,24 +19,44 @@ impl Parameters {
 }
 
 fn initial_block(block: &BlockPlan, init: Init, seed: u64) -> Parameters {
-    let stream = Stream::new(seed, Purpose::Init, block.index, 0);
-    let n = block.product.n_weights();
-    let wage = block.weight.read.scale == intrain_num::Scale::Alpha;
-    let mut weight = Stored::zeros(block.weight.master, n);
-    for i in 0..n {
-        let x = match init {
-            _ if wage => wage_limit(block) * symmetric(&stream, i as u64),
-            Init::Uniform => (6.0 / fan_in(block)).sqrt() * symmetric(&stream, i as u64),
-            Init::Normal { deviation_millionths } => {
-                f64::from(deviation_millionths) / 1e6 * normal(&stream, i as u64)
-            }
-        };
-        // WAGE's weights start on the grid on which they are read (`W_q_op` of the code).
-        let grid = if wage { block.weight.read } else { block.weight.master };
-        store(&mut weight, i, x, grid, block.weight.master);
+    let c = block.product.output.c;
+    let float_bias = || block.product.bias.then(|| Stored::F32(vec![0.0; c]));
+    if block.product.kind == ProductKind::Norm {
+        let weight = Parameters::initial_gain(block.product.n_weights());
+        return Parameters { weight, bias: float_bias(), moments: Some(Parameters::initial_moments(c)) };
     }
-    let bias = block.product.bias.then(|| Stored::zeros(block.weight.master, block.product.output.c));
-    Parameters { weight, bias }
+    let stream = Stream::new(seed, Purpose::Init, block.index, 0);
+    let master = block.weight.master;
+    let mut weight = Stored::zeros(master, block.product.n_weights());
+    for i in 0..block.product.n_weights() {
+        initial_weight(block, init, &stream, i, &mut weight);
+    }
+    let bias = if master.format.is_quantized() && !master.format.is_fixed_point() {
+        float_bias()
+    } else {
+        block.product.bias.then(|| Stored::zeros(master, c))
+    };
+    Parameters { weight, bias, moments: None }
+}
+
+fn initial_weight(block: &BlockPlan, init: Init, stream: &Stream, i: usize, weight: &mut Stored) {
+    let master = block.weight.master;
+    let wage = block.weight.read.scale == intrain_num::Scale::Alpha;
+    let x = match init {
+        // Anywhere in the range of what is stored: for -1 and +1 alone, each as often (Li 2017).
+        _ if matches!(master.format, Format::Binary | Format::Grid(_)) => {
+            let limit = master.value_as_float(master.format.max());
+            f64::from(limit) * symmetric(stream, i as u64)
+        }
+        _ if wage => wage_limit(block) * symmetric(stream, i as u64),
+        Init::Uniform => (6.0 / fan_in(block)).sqrt() * symmetric(stream, i as u64),
+        Init::Normal { deviation_millionths } => {
+            f64::from(deviation_millionths) / 1e6 * normal(stream, i as u64)
+        }
+    };
+    // WAGE's weights start on the grid on which they are read (`W_q_op` of the code).
+    let grid = if wage { block.weight.read } else { master };
+    store(weight, i, x, grid, master);
 }
 
 fn store(weight: &mut Stored, i: usize, x: f64, grid: Quantizer, master: Quantizer) {
@@ -45,6 +65,12 @@ fn store(weight: &mut Stored, i: usize, x: f64, grid: Quantizer, master: Quantiz
         {
             values[i] = x as f32;
         }
+        return;
+    }
+    if !master.format.is_fixed_point() {
+        let nearest = Quantizer { round: master.round.in_evaluation(), ..master };
+        #[allow(clippy::cast_possible_truncation, reason = "rounding a f64 to f32 is meant")]
+        weight.set_payload(i, nearest.payload_of_float(x as f32, 0));
         return;
     }
     let Some(real) = Real::from_f64(x) else { return };

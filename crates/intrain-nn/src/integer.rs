@@ -240,7 +240,7 @@ fn round_sums<W: Width>(
 }
 
 /// A rounding and its random words, as they hold in training or in evaluation.
-fn rounding(round: Round, purpose: Purpose, layer: u32, mode: Mode) -> (Round, Option<Stream>) {
+pub(crate) fn rounding(round: Round, purpose: Purpose, layer: u32, mode: Mode) -> (Round, Option<Stream>) {
     match mode {
         Mode::Training(key) if round.is_stochastic() => {
             (round, Some(Stream::new(key.seed, purpose, layer, key.step)))

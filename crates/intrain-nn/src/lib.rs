@@ -7,6 +7,7 @@
 mod block;
 mod carrier;
 mod float;
+mod graph;
 mod init;
 mod integer;
 mod layers;
@@ -20,5 +21,5 @@ mod width;
 pub use block::linear_rows;
 pub use loss::Outcome;
 pub use network::{BlockGradient, Context, Network, StepKey};
-pub use parameters::{Gradient, Parameters, Stored};
+pub use parameters::{Gradient, Moments, Parameters, Stored};
 pub use plan::{Arithmetic, BlockPlan, Plan, PlanError};

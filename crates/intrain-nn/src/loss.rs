@@ -121,7 +121,7 @@ fn quantize(
 ) {
     let scale_log2 = match quantizer.scale {
         Scale::Shift => reals.clone().filter_map(largest_key).max().map_or(0, |(_, _, n)| n),
-        Scale::One | Scale::Alpha => 0,
+        Scale::One | Scale::Alpha | Scale::Filter => 0,
     };
     reals.zip(0..).map(|(x, i)| quantizer.payload(x, scale_log2, stream.word(i))).for_each(put);
 }

@@ -12,8 +12,9 @@ use rayon::prelude::*;
 use crate::block::{Block, Buffers};
 use crate::carrier::{Carrier, Mode};
 use crate::float::Float;
+use crate::graph::Graph;
 use crate::loss::{self, Outcome};
-use crate::parameters::{Gradient, Parameters};
+use crate::parameters::{Gradient, Moments, Parameters};
 use crate::plan::{Arithmetic, Plan};
 use crate::width::{Int8, Int16};
 
@@ -44,6 +45,8 @@ pub struct BlockGradient<'a> {
     pub weight_max: Option<u64>,
     /// Biases `[out]`, in units of the error's last bit.
     pub bias: Option<&'a Gradient>,
+    /// A norm's mean and unbiased variance of the batch.
+    pub moments: Option<&'a Moments>,
 }
 
 /// A network that can run forward and backward. It holds no stored weights: [`Network::load`] reads them.
@@ -61,7 +64,10 @@ impl Network {
         let engine: Box<dyn Engine> = match plan.arithmetic {
             Arithmetic::Int8 => Box::new(Chain::<Int8>::new(&plan, n_threads)),
             Arithmetic::Int16 => Box::new(Chain::<Int16>::new(&plan, n_threads)),
-            Arithmetic::Float32 => Box::new(Chain::<Float>::new(&plan, n_threads)),
+            Arithmetic::Float32 => match &plan.graph {
+                None => Box::new(Chain::<Float>::new(&plan, n_threads)),
+                Some(graph) => Box::new(Graph::new(&plan, graph, n_threads)),
+            },
         };
         Self { plan, context, engine }
     }
@@ -115,8 +121,8 @@ const fn mode(key: Option<StepKey>) -> Mode {
     }
 }
 
-/// A chain of blocks, whatever carries it.
-trait Engine: Send {
+/// What runs a network.
+pub(crate) trait Engine: Send {
     fn load(&mut self, isa: Isa, parameters: &[Parameters], mode: Mode);
     fn forward(&mut self, isa: Isa, images: &[u8], mode: Mode);
     fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome;
@@ -124,6 +130,7 @@ trait Engine: Send {
     fn gradient(&self, block: usize) -> BlockGradient<'_>;
 }
 
+/// A chain of blocks, whatever carries it.
 struct Chain<C: Carrier> {
     pixels: Vec<C::Payload>,
     image_len: usize,
@@ -229,6 +236,7 @@ impl<C: Carrier> Engine for Chain<C> {
             weight: &block.gradient,
             weight_max: block.gradient_max,
             bias: block.bias_gradient.as_ref(),
+            moments: None,
         }
     }
 }

@@ -72,8 +72,18 @@ impl Stored {
 pub struct Parameters {
     /// Weights `[kernel, kernel, in, out]` or `[in, out]`.
     pub weight: Stored,
-    /// Biases `[out]`, stored in the weights' format.
+    /// Biases `[out]`, stored in the weights' format; in float where weights are binary or on a grid. A norm's offsets.
     pub bias: Option<Stored>,
+    /// What a norm remembers of all batches.
+    pub moments: Option<Moments>,
+}
+
+/// Each channel's mean and variance.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Moments {
+    pub mean: Vec<f32>,
+    pub variance: Vec<f32>,
 }
 
 /// A weight gradient, summed over the batch, in units of the product's last bit.

@@ -141,8 +141,8 @@ fn batch_sizes_have_limits() {
 
 #[test]
 fn networks_that_are_no_chain_of_products_are_refused() {
-    let relu = |name: &str| Layer { name: name.to_owned(), kind: LayerKind::Relu };
-    let pool = Layer { name: "again".to_owned(), kind: LayerKind::MaxPool { size: 2, stride: 1 } };
+    let relu = |name: &str| Layer::new(name, LayerKind::Relu);
+    let pool = Layer::new("again", LayerKind::MaxPool { size: 2, stride: 1 });
     let mut ends_with_relu = small();
     ends_with_relu.layers.push(relu("end"));
     let mut begins_with_relu = small();

@@ -51,6 +51,7 @@ fn blocks<'a>(model: &'a Model, recipe: &Recipe) -> Vec<Block<'a>> {
                 continue;
             }
             LayerKind::Flatten => continue,
+            kind => unreachable!("a chain has no {kind:?}"),
         };
         let bias = bias && recipe.bias == Bias::Model;
         let (name, product, output) = (layer.name.as_str(), shape, shape);
@@ -156,7 +157,7 @@ impl Step<'_> {
         let largest = x.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0);
         let n = match q.scale {
             Scale::Shift => round_log2(largest as u64).map_or(0, |log2| log2 - digits),
-            Scale::One | Scale::Alpha => 0,
+            Scale::One | Scale::Alpha | Scale::Filter => 0,
         };
         let round = if self.key.is_some() { q.round } else { q.round.in_evaluation() };
         let stream = self.stream(purpose, layer);
@@ -193,7 +194,7 @@ impl Step<'_> {
                 let least = 1.5 * 2f64.powi(1 - read.format.bits() as i32);
                 (least / (3.0 / block.fan_in() as f64).sqrt()).log2().round().max(0.0) as i32
             }
-            Scale::One | Scale::Shift => 0,
+            Scale::One | Scale::Shift | Scale::Filter => 0,
         };
         (self.quantize(read, &(payloads, digits), Purpose::Weight, i), read.format.frac_bits(), alpha)
     }

@@ -7,7 +7,7 @@ mod network;
 use intrain_kernels::Isa;
 use intrain_model::{Logits, Model, Pixels};
 use intrain_nn::{Gradient, Outcome, Plan, StepKey};
-use network::{batch, conv, linear, model, network, parameters, recipe};
+use network::{batch, conv, linear, model, network, parameters, recipe, residual};
 
 /// All that a step gives, floats as their bits.
 #[derive(PartialEq)]
@@ -40,6 +40,10 @@ fn step(plan: &Plan, isa: Isa, threads: usize) -> Bits {
         for gradient in network.gradients() {
             gradients.push(bits(gradient.weight));
             gradients.extend(gradient.bias.map(bits));
+            if let Some(moments) = gradient.moments {
+                let all = moments.mean.iter().chain(&moments.variance);
+                gradients.push(all.map(|x| x.to_bits().into()).collect());
+            }
         }
     }
     let n = plan.batch_size / 3;
@@ -82,6 +86,22 @@ fn black_images_make_a_step() {
     let expected = step(&plan, Isa::Reference, 1);
     for isa in Isa::available() {
         assert!(step(&plan, isa, 2) == expected, "{}", isa.name());
+    }
+}
+
+/// Weights and activations in few bits between floats, residual sums and norms.
+#[test]
+fn graphs_are_the_same_with_any_threads() {
+    for spec in ["float32", "li-r", "li-sr", "li-bc:0.1", "hwgq", "hwgq:2n:log-tailed", "hwgq:sign"] {
+        let plan = Plan::build(&residual(), &recipe(spec), 300).unwrap();
+        let expected = step(&plan, Isa::best(), 1);
+        assert!(expected.gradients.iter().any(|g| g.iter().any(|x| *x != 0)), "{spec}: nothing learned");
+        for threads in 2..=3 {
+            assert!(
+                step(&plan, Isa::best(), threads) == expected,
+                "{spec}: {threads} threads differ from one"
+            );
+        }
     }
 }
 

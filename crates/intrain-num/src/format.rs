@@ -5,6 +5,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::levels::{LEVELS_MAX, Levels};
+
 /// Most bits that any payload has.
 pub const PAYLOAD_BITS_MAX: u32 = 32;
 /// Most bits of `int<k>`, which also names accumulators.
@@ -35,6 +37,46 @@ pub enum Format {
         /// Bits `k`, at least 2.
         bits: u32,
     },
+    /// `binary`: the payloads -1 and +1, each worth itself. Li 2017, HWGQ 2017.
+    Binary,
+    /// `grid<DELTA,N>`: payloads `-N..=N`, each worth `DELTA`. Li 2017 with any step.
+    Grid(Grid),
+    /// `levels<q1,q2,...>`: zero and rising positive levels. HWGQ 2017.
+    Levels(Levels),
+}
+
+/// Equally spaced values around 0 whose step is any binary32 number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Grid {
+    /// The step's bits.
+    step_bits: u32,
+    /// Largest payload.
+    pub limit: u32,
+}
+
+/// Largest payload of `grid<DELTA,N>`.
+pub const GRID_LIMIT_MAX: u32 = 32_767;
+
+impl Grid {
+    /// Payloads `-limit..=limit`, each worth `step`.
+    ///
+    /// # Errors
+    /// A step that is not above 0 and finite, or a limit out of `1..=32767`.
+    pub fn new(step: f32, limit: u32) -> Result<Self, ParseError> {
+        if !(step.is_normal() && step > 0.0) {
+            return Err(ParseError::Step);
+        }
+        if !(1..=GRID_LIMIT_MAX).contains(&limit) {
+            return Err(ParseError::GridLimit { limit });
+        }
+        Ok(Self { step_bits: step.to_bits(), limit })
+    }
+
+    /// What one unit of a payload is worth.
+    #[must_use]
+    pub const fn step(self) -> f32 {
+        f32::from_bits(self.step_bits)
+    }
 }
 
 impl Format {
@@ -45,14 +87,22 @@ impl Format {
             Self::Float32 | Self::Exact => 32,
             Self::Fixed { int_bits, frac_bits } => int_bits + frac_bits,
             Self::Unit { bits } | Self::Int { bits } => bits,
+            Self::Binary => 2,
+            Self::Grid(grid) => 33 - grid.limit.leading_zeros(),
+            Self::Levels(levels) => 8 - levels.n().leading_zeros(),
         }
     }
 
-    /// Binary digits behind the point: the step is `2^-frac_bits`.
+    /// Binary digits behind the point: the step is `2^-frac_bits`. 0 where values are no multiples of a power of two.
     #[must_use]
     pub const fn frac_bits(self) -> i32 {
         match self {
-            Self::Float32 | Self::Exact | Self::Int { .. } => 0,
+            Self::Float32
+            | Self::Exact
+            | Self::Int { .. }
+            | Self::Binary
+            | Self::Grid(_)
+            | Self::Levels(_) => 0,
             Self::Fixed { frac_bits, .. } => frac_bits.cast_signed(),
             Self::Unit { bits } => bits.cast_signed() - 1,
         }
@@ -61,14 +111,20 @@ impl Format {
     /// Largest payload.
     #[must_use]
     pub const fn max(self) -> i64 {
-        i64::MAX >> (64 - self.bits())
+        match self {
+            Self::Binary => 1,
+            Self::Grid(grid) => grid.limit as i64,
+            Self::Levels(levels) => levels.n() as i64,
+            _ => i64::MAX >> (64 - self.bits()),
+        }
     }
 
     /// Smallest payload: one further than `-max` in two's complement, `-max` in `unit<k>`.
     #[must_use]
     pub const fn min(self) -> i64 {
         match self {
-            Self::Unit { .. } => -self.max(),
+            Self::Unit { .. } | Self::Binary | Self::Grid(_) => -self.max(),
+            Self::Levels(_) => 0,
             _ => -self.max() - 1,
         }
     }
@@ -76,7 +132,14 @@ impl Format {
     /// Largest magnitude of a payload.
     #[must_use]
     pub const fn magnitude(self) -> u64 {
-        self.min().unsigned_abs()
+        let (min, max) = (self.min().unsigned_abs(), self.max().unsigned_abs());
+        if min > max { min } else { max }
+    }
+
+    /// Whether values are a power of two times an integer: what integer recipes are made of.
+    #[must_use]
+    pub const fn is_fixed_point(self) -> bool {
+        matches!(self, Self::Fixed { .. } | Self::Unit { .. } | Self::Int { .. })
     }
 
     /// Whether the role holds integers of a stated width (not float, not "as it arrives").
@@ -94,6 +157,9 @@ impl fmt::Display for Format {
             Self::Fixed { int_bits, frac_bits } => write!(f, "fixed<{int_bits},{frac_bits}>"),
             Self::Unit { bits } => write!(f, "unit<{bits}>"),
             Self::Int { bits } => write!(f, "int<{bits}>"),
+            Self::Binary => f.write_str("binary"),
+            Self::Grid(grid) => write!(f, "grid<{},{}>", grid.step(), grid.limit),
+            Self::Levels(levels) => levels.fmt(f),
         }
     }
 }
@@ -115,6 +181,23 @@ pub enum ParseError {
     },
     /// `fixed<0,FL>`: the integer bits count the sign.
     NoSignBit,
+    /// A grid whose step is not above 0.
+    Step,
+    /// A grid with no payloads, or too many.
+    GridLimit {
+        /// What was asked for.
+        limit: u32,
+    },
+    /// No levels, or too many.
+    NumberOfLevels {
+        /// How many.
+        n: usize,
+    },
+    /// A level that does not rise, or is no number.
+    Levels {
+        /// Which one, counted from 1.
+        place: usize,
+    },
     /// No such rounding.
     Round,
     /// A stochastic rounding with too few or too many random bits.
@@ -135,7 +218,21 @@ impl fmt::Display for ParseError {
         match self {
             Self::Format => f.write_str(
                 "not a format: write fixed<IL,FL> (IL counts the sign; also QIL.FL, <IL,FL> or ap_fixed<W,IL>), \
-                 unit<k>, int<k>, exact or float32",
+                 unit<k>, int<k>, binary, grid<DELTA,N>, levels<q1,q2,...>, exact or float32",
+            ),
+            Self::Step => f.write_str("the step DELTA of grid<DELTA,N> must be a number above 0"),
+            Self::GridLimit { limit } => write!(
+                f,
+                "{limit} is impossible as the largest payload N of grid<DELTA,N>: choose 1 to {GRID_LIMIT_MAX}"
+            ),
+            Self::NumberOfLevels { n } => write!(
+                f,
+                "{n} levels are impossible: write 1 to {LEVELS_MAX} positive ones, as in levels<0.538,1.076,1.614>"
+            ),
+            Self::Levels { place } => write!(
+                f,
+                "level {place} is not a number above the one before it (the first above 0): levels must rise, as in \
+                 levels<0.538,1.076,1.614>"
             ),
             Self::Bits { bits, min, max } => {
                 write!(f, "{bits} bits are impossible here: choose {min} to {max}")
@@ -151,9 +248,9 @@ impl fmt::Display for ParseError {
             Self::Overflow => f.write_str(
                 "not an overflow: write saturate, wrap, clip<LIMIT> or clip-before<LIMIT> with a payload above 0",
             ),
-            Self::Scale => f.write_str("not a scale: write FORMAT@shift, FORMAT@alpha, or the format alone"),
+            Self::Scale => f.write_str("not a scale: write FORMAT@shift, FORMAT@alpha, FORMAT@filter, or the format alone"),
             Self::Quantizer => f.write_str(
-                "not a quantizer: write FORMAT[@SCALE] ROUND [OVERFLOW] [clipped], for example \
+                "not a quantizer: write FORMAT[@SCALE] ROUND [OVERFLOW] [clipped|log-tailed], for example \
                  'fixed<2,14> stochastic saturate'",
             ),
         }
@@ -171,6 +268,7 @@ impl FromStr for Format {
         match text {
             "float32" | "float" => return Ok(Self::Float32),
             "exact" => return Ok(Self::Exact),
+            "binary" => return Ok(Self::Binary),
             _ => {}
         }
         if let Some((int_bits, frac_bits)) = q_notation(text) {
@@ -178,6 +276,15 @@ impl FromStr for Format {
         }
         let (name, inner) =
             text.strip_suffix('>').and_then(|t| t.split_once('<')).ok_or(ParseError::Format)?;
+        match name.trim() {
+            "levels" => return inner.parse().map(Self::Levels),
+            "grid" => {
+                let (step, limit) = inner.split_once(',').ok_or(ParseError::Format)?;
+                let step = step.trim().parse().map_err(|_| ParseError::Step)?;
+                return Grid::new(step, one_number(limit).ok_or(ParseError::Format)?).map(Self::Grid);
+            }
+            _ => {}
+        }
         match (name.trim(), two_numbers(inner), one_number(inner)) {
             ("fixed" | "", Some((int_bits, frac_bits)), _) => fixed(int_bits, frac_bits),
             ("ap_fixed", Some((width, int_bits)), _) => {
@@ -247,6 +354,25 @@ mod tests {
         let format = Format::Unit { bits: 8 };
         assert_eq!((format.min(), format.max(), format.frac_bits()), (-127, 127, 7));
         assert_eq!(Format::Unit { bits: 2 }.max(), 1);
+    }
+
+    #[test]
+    fn values_that_are_no_powers_of_two() {
+        for (text, bits, min, max) in [
+            ("binary", 2, -1, 1),
+            ("grid<0.1,10>", 5, -10, 10),
+            ("grid<0.5,1>", 2, -1, 1),
+            ("levels<0.538,1.076,1.614>", 2, 0, 3),
+            ("levels<0.453,1.51>", 2, 0, 2),
+        ] {
+            let format: Format = text.parse().unwrap();
+            assert_eq!((format.bits(), format.min(), format.max()), (bits, min, max), "{text}");
+            assert_eq!(format.to_string(), text);
+        }
+        assert_eq!("grid<0,3>".parse::<Format>(), Err(ParseError::Step));
+        assert_eq!("grid<-0.5,3>".parse::<Format>(), Err(ParseError::Step));
+        assert_eq!("grid<0.5,0>".parse::<Format>(), Err(ParseError::GridLimit { limit: 0 }));
+        assert_eq!("levels<1,1>".parse::<Format>(), Err(ParseError::Levels { place: 2 }));
     }
 
     #[test]

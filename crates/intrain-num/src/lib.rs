@@ -10,7 +10,9 @@
 extern crate std;
 
 pub mod accumulator;
+mod float_role;
 pub mod format;
+pub mod levels;
 pub mod overflow;
 pub mod quantizer;
 pub mod random;
@@ -19,7 +21,8 @@ pub mod round;
 pub mod scale;
 
 pub use accumulator::Sum;
-pub use format::{Format, ParseError};
+pub use format::{Format, Grid, ParseError};
+pub use levels::Levels;
 pub use overflow::Overflow;
 pub use quantizer::{Quantizer, Surrogate};
 pub use real::Real;

@@ -19,6 +19,24 @@ pub enum Surrogate {
     StraightThrough,
     /// The error is zero where the value before quantization lay outside the format's range.
     Clipped,
+    /// Codebooks only: beyond the largest level `q` the error is divided by `x - (q - 1)`, as if the forward pass ended
+    /// in a logarithm. HWGQ, arXiv 1702.00953 section 3.2.
+    LogTailed,
+}
+
+impl Surrogate {
+    /// As in a quantizer's line; nothing for the default.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::StraightThrough => "",
+            Self::Clipped => "clipped",
+            Self::LogTailed => "log-tailed",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Clipped, Self::LogTailed].into_iter().find(|surrogate| surrogate.name() == name)
+    }
 }
 
 /// How a tensor of a role becomes integers.
@@ -79,13 +97,18 @@ impl Quantizer {
 impl fmt::Display for Quantizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.format)?;
-        if !self.format.is_quantized() {
-            return Ok(());
+        match self.format {
+            Format::Exact => return Ok(()),
+            // A float is rounded by nothing, but may be held.
+            Format::Float32 if self.overflow == Overflow::Saturate => return Ok(()),
+            Format::Float32 => return write!(f, " {}", self.overflow),
+            // Its thresholds and its ends are its levels.
+            Format::Levels(_) => {}
+            _ => write!(f, "{} {} {}", self.scale, self.round, self.overflow)?,
         }
-        write!(f, "{} {} {}", self.scale, self.round, self.overflow)?;
         match self.surrogate {
             Surrogate::StraightThrough => Ok(()),
-            Surrogate::Clipped => f.write_str(" clipped"),
+            surrogate => write!(f, " {}", surrogate.name()),
         }
     }
 }
@@ -96,6 +119,7 @@ pub fn parse_scaled_format(text: &str) -> Result<(Format, Scale), ParseError> {
         None => Ok((text.parse()?, Scale::One)),
         Some((format, "shift")) => Ok((format.parse()?, Scale::Shift)),
         Some((format, "alpha")) => Ok((format.parse()?, Scale::Alpha)),
+        Some((format, "filter")) => Ok((format.parse()?, Scale::Filter)),
         Some(_) => Err(ParseError::Scale),
     }
 }
@@ -106,20 +130,34 @@ impl FromStr for Quantizer {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let mut words = text.split_whitespace();
         let (format, scale) = parse_scaled_format(words.next().ok_or(ParseError::Quantizer)?)?;
-        if !format.is_quantized() {
-            return match (words.next(), scale) {
-                (None, Scale::One) => Ok(Self::plain(format, Round::NearestEven)),
-                _ => Err(ParseError::Quantizer),
-            };
+        match (format, scale, words.clone().next()) {
+            (Format::Exact | Format::Float32, Scale::One, None) => {
+                return Ok(Self::plain(format, Round::NearestEven));
+            }
+            (Format::Float32, Scale::One, Some(clip))
+                if clip.starts_with("clip<") && words.clone().count() == 1 =>
+            {
+                return Ok(Self { overflow: clip.parse()?, ..Self::FLOAT });
+            }
+            (Format::Levels(_), Scale::One, surrogate) if words.clone().count() <= 1 => {
+                let surrogate = match surrogate {
+                    None => Surrogate::StraightThrough,
+                    Some(name) => Surrogate::from_name(name).ok_or(ParseError::Quantizer)?,
+                };
+                return Ok(Self { surrogate, ..Self::plain(format, Round::NearestEven) });
+            }
+            (Format::Exact | Format::Float32 | Format::Levels(_), ..) => return Err(ParseError::Quantizer),
+            _ => {}
         }
         let round = words.next().ok_or(ParseError::Quantizer)?.parse()?;
         let mut quantizer = Self { scale, ..Self::plain(format, round) };
         let mut rest = words.peekable();
-        if let Some(word) = rest.next_if(|word| *word != "clipped") {
+        if let Some(word) = rest.next_if(|word| Surrogate::from_name(word).is_none()) {
             quantizer.overflow = word.parse()?;
         }
-        if rest.next_if_eq(&"clipped").is_some() {
-            quantizer.surrogate = Surrogate::Clipped;
+        if let Some(surrogate) = rest.peek().and_then(|word| Surrogate::from_name(word)) {
+            rest.next();
+            quantizer.surrogate = surrogate;
         }
         if rest.next().is_some() { Err(ParseError::Quantizer) } else { Ok(quantizer) }
     }
@@ -145,6 +183,14 @@ mod tests {
             "unit<8> nearest-even saturate clipped",
             "unit<2>@alpha nearest-even saturate",
             "unit<8> nearest-even clip-before<64>",
+            "binary@filter nearest-away saturate",
+            "binary stochastic<32> saturate",
+            "binary nearest-away saturate clipped",
+            "grid<0.1,10> stochastic<32> saturate",
+            "float32 clip<1>",
+            "levels<0.538,1.076,1.614>",
+            "levels<0.538,1.076,1.614> clipped",
+            "levels<0.453,1.51> log-tailed",
         ] {
             assert_eq!(line.parse::<Quantizer>().unwrap().to_string(), line);
         }
@@ -152,9 +198,18 @@ mod tests {
             "unit<8> nearest-even clipped".parse::<Quantizer>().unwrap().to_string(),
             "unit<8> nearest-even saturate clipped"
         );
-        for bad in
-            ["", "fixed<2,14>", "unit<8>@x floor", "unit<8> floor saturate clipped clipped", "exact floor"]
-        {
+        for bad in [
+            "",
+            "fixed<2,14>",
+            "unit<8>@x floor",
+            "unit<8> floor saturate clipped clipped",
+            "exact floor",
+            "float32 floor",
+            "float32 clip<1> clipped",
+            "levels<1> floor",
+            "levels<1> clipped clipped",
+            "levels<1>@shift",
+        ] {
             assert!(bad.parse::<Quantizer>().is_err(), "{bad}");
         }
     }

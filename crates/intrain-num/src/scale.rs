@@ -14,6 +14,9 @@ pub enum Scale {
     /// `@shift`: the tensor is first divided by `Shift(max|x|) = 2^round(log2 max|x|)`, and that power of two is
     /// then forgotten. WAGE, arXiv 1802.04680 eq. 8 and 9.
     Shift,
+    /// `@filter`: each output filter's mean magnitude, by which its products are multiplied. HWGQ, arXiv 1702.00953
+    /// section 2.2; the mean is a sum in binary64 in the order of the weights, divided and rounded to binary32.
+    Filter,
 }
 
 impl Scale {
@@ -24,6 +27,7 @@ impl Scale {
             Self::One => "",
             Self::Alpha => "@alpha",
             Self::Shift => "@shift",
+            Self::Filter => "@filter",
         }
     }
 }

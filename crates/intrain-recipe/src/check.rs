@@ -1,6 +1,6 @@
 //! Guard rails: what the rows say about each other, found before anything runs.
 
-use intrain_num::{Format, Overflow, Round, Scale};
+use intrain_num::{Format, Overflow, Quantizer, Round, Scale, Surrogate};
 
 use crate::RecipeError;
 use crate::role::{LearningRate, Recipe, Role, Slot};
@@ -26,6 +26,7 @@ impl Recipe {
                 check_width(role, quantizer.format)?;
                 check_scale(role, quantizer.scale, quantizer.format)?;
                 check_overflow(role, quantizer.overflow)?;
+                check_surrogate(role, quantizer)?;
             }
         }
         if !self.is_float() {
@@ -48,19 +49,38 @@ impl Recipe {
         Ok(self.warnings())
     }
 
-    /// Float is all or nothing here: products are integer products exactly when both operands are integers.
+    /// Integer recipes are fixed point in every role. In a recipe with float errors, weights may be binary or on a grid and
+    /// activations levels or signs; what is in between stays in float.
     fn float_roles_agree(&self) -> Result<(), RecipeError> {
         let float = self.is_float();
         for role in Role::ALL {
             for quantizer in quantizers(self.slot(role)) {
-                if (quantizer.format == Format::Float32) != float {
-                    let reason = format!(
-                        "'{quantizer}' cannot stand beside master '{}': a recipe is either float32 in every role or \
-                         integer in every role; write 'exact' where a station does nothing",
-                        self.master.base
-                    );
-                    return Err(RecipeError::Check { role: role.name(), reason });
+                let format = quantizer.format;
+                let fits = match (float, role) {
+                    (false, _) => format == Format::Exact || format.is_fixed_point(),
+                    (true, Role::Weight) => !format.is_fixed_point() && !matches!(format, Format::Levels(_)),
+                    (true, Role::Master) => {
+                        matches!(format, Format::Float32 | Format::Binary | Format::Grid(_))
+                    }
+                    (true, Role::Activation) => {
+                        matches!(format, Format::Float32 | Format::Levels(_) | Format::Binary)
+                    }
+                    (true, _) => format == Format::Float32,
+                };
+                if fits {
+                    continue;
                 }
+                let remedy = if float {
+                    "weight and master may be binary or grid<DELTA,N>, activation binary or levels<...>; all else is \
+                     float32"
+                } else {
+                    "a recipe with integer errors is fixed point in every role; write 'exact' where a station does nothing"
+                };
+                let reason = format!(
+                    "'{quantizer}' cannot stand beside error.loss '{}': {remedy}",
+                    self.error_at_loss.base
+                );
+                return Err(RecipeError::Check { role: role.name(), reason });
             }
         }
         Ok(())
@@ -97,8 +117,8 @@ impl Recipe {
         if quantizers(&self.weight).all(|weight| weight.scale != Scale::Alpha) {
             return Ok(());
         }
-        let relative = |q: intrain_num::Quantizer| q.format.is_quantized() && q.scale == Scale::Shift;
-        let absolute = |q: intrain_num::Quantizer| !q.format.is_quantized();
+        let relative = |q: Quantizer| q.format.is_quantized() && q.scale == Scale::Shift;
+        let absolute = |q: Quantizer| !q.format.is_quantized();
         let fits = [
             (Role::ErrorAtActivation, quantizers(&self.error_at_activation).all(relative)),
             (Role::ErrorAtProduct, quantizers(&self.error_at_product).all(absolute)),
@@ -132,11 +152,23 @@ impl Recipe {
                 }
             }
         }
+        for master in quantizers(&self.master).filter(|_| self.is_float()) {
+            let half = match (master.format, master.round.is_stochastic()) {
+                (Format::Binary, false) => "1",
+                (Format::Grid(_), false) => "half of its step",
+                _ => continue,
+            };
+            let message = format!(
+                "'{master}' rounds the stored weight to the nearest, so an update below {half} never changes it; if \
+                 learning stalls, use stochastic rounding, or keep the weight in float32 and quantize it when it is read"
+            );
+            warnings.push(Warning { role: Role::Master, message });
+        }
         warnings
     }
 }
 
-fn quantizers(slot: &Slot) -> impl Iterator<Item = intrain_num::Quantizer> {
+fn quantizers(slot: &Slot) -> impl Iterator<Item = Quantizer> {
     std::iter::once(slot.base).chain(slot.except.iter().map(|e| e.quantizer))
 }
 
@@ -188,14 +220,31 @@ fn check_scale(role: Role, scale: Scale, format: Format) -> Result<(), RecipeErr
     let allowed = match scale {
         Scale::One => true,
         Scale::Alpha => role == Role::Weight,
+        Scale::Filter => role == Role::Weight && format == Format::Binary,
         Scale::Shift => matches!(role, Role::ErrorAtLoss | Role::ErrorAtActivation | Role::Gradient),
     };
     if allowed {
         return Ok(());
     }
     let reason = format!(
-        "the scale {scale} has no meaning here: @alpha belongs to weight, @shift to error.loss, error.activation and \
+        "the scale {scale} has no meaning here: @alpha belongs to weight, binary@filter to weight, @shift to error.loss, error.activation and \
          gradient, whose powers of two may be forgotten"
+    );
+    Err(RecipeError::Check { role: role.name(), reason })
+}
+
+fn check_surrogate(role: Role, quantizer: Quantizer) -> Result<(), RecipeError> {
+    let fits = match quantizer.surrogate {
+        Surrogate::StraightThrough => true,
+        Surrogate::Clipped => role == Role::Activation || role == Role::ActivationAtProduct,
+        Surrogate::LogTailed => role == Role::Activation && matches!(quantizer.format, Format::Levels(_)),
+    };
+    if fits {
+        return Ok(());
+    }
+    let reason = format!(
+        "'{quantizer}' has a way back that has no meaning here: 'clipped' belongs to activation, 'log-tailed' to an \
+         activation of levels<...>"
     );
     Err(RecipeError::Check { role: role.name(), reason })
 }
@@ -221,7 +270,9 @@ mod tests {
         for (role, row, part) in [
             (Role::Master, "unit<2> nearest-even", "k_G must exceed"),
             (Role::Gradient, "unit<2>@shift stochastic", "k_G must exceed"),
-            (Role::Activation, "float32", "integer in every role"),
+            (Role::Activation, "float32", "fixed point in every role"),
+            (Role::Activation, "levels<0.5,1> clipped", "fixed point in every role"),
+            (Role::Weight, "binary@filter nearest-away", "fixed point in every role"),
             (Role::Activation, "unit<17> nearest-even", "at most 16"),
             (Role::Input, "unit<8>@shift nearest-even", "no meaning here"),
             (Role::Master, "exact", "needs a format"),

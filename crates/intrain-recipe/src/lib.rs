@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod lloyd;
 mod presets;
 mod role;
 mod text;

@@ -1,5 +1,8 @@
 //! The presets: each method a table of rows, with the paper and the code that it follows.
 
+mod hwgq;
+mod li;
+
 use intrain_num::{Format, Quantizer, Round};
 
 use crate::RecipeError;
@@ -28,6 +31,31 @@ pub const PRESETS: &[Preset] = &[
         usage: "gupta[:PARAMETERS[:OUTPUTS[:ERRORS]]][:stochastic|:nearest]",
         summary: "16-bit fixed point, by default Q2.14 parameters, Q8.8 outputs, stochastic (Gupta 2015)",
     },
+    Preset {
+        name: "li-r",
+        usage: "li-r[:DELTA][:all]",
+        summary: "binary weights, rounded to the nearest behind the update (Li 2017)",
+    },
+    Preset {
+        name: "li-sr",
+        usage: "li-sr[:DELTA][:all]",
+        summary: "binary weights, rounded stochastically behind the update (Li 2017)",
+    },
+    Preset {
+        name: "li-big-sr",
+        usage: "li-big-sr[:DELTA][:all]",
+        summary: "li-sr with batches of 1024 (Li 2017)",
+    },
+    Preset {
+        name: "li-bc",
+        usage: "li-bc[:DELTA][:all]",
+        summary: "float weights, binary when they are read: BinaryConnect (Li 2017)",
+    },
+    Preset {
+        name: "hwgq",
+        usage: "hwgq[:LEVELS][:vanilla|:clipped|:log-tailed]",
+        summary: "binary weights with a scale per filter, activations of few levels (Cai 2017)",
+    },
     Preset { name: "float32", usage: "float32", summary: "everything in binary32: the baseline" },
 ];
 
@@ -43,6 +71,8 @@ pub fn preset(spec: &str) -> Result<Recipe, RecipeError> {
     match name {
         "wage" => wage(spec, &parameters),
         "gupta" => gupta(spec, &parameters),
+        "li-r" | "li-sr" | "li-big-sr" | "li-bc" => li::li(spec, name, &parameters),
+        "hwgq" => hwgq::hwgq(spec, &parameters),
         "float32" if parameters.is_empty() => Ok(float32()),
         "float32" => Err(refuse(spec, "float32 has no parameters")),
         _ => Err(RecipeError::UnknownPreset {

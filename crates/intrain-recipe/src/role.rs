@@ -157,10 +157,28 @@ impl Recipe {
         recipe
     }
 
-    /// Whether the recipe's weights are stored in float.
+    /// Whether errors and gradients are floats: then products back are float products, and weights and activations may be
+    /// quantized between floats.
     #[must_use]
     pub fn is_float(&self) -> bool {
-        self.master.base.format == Format::Float32
+        self.error_at_loss.base.format == Format::Float32
+    }
+
+    /// The recipe for a network whose exceptions for [`Pattern::FIRST`] and [`Pattern::LAST`] layers have these names.
+    #[must_use]
+    pub fn with_ends(&self, ends: impl Fn(Role) -> [String; 2]) -> Self {
+        let mut recipe = self.clone();
+        for role in Role::ALL {
+            let [first, last] = ends(role);
+            for exception in &mut recipe.slot_mut(role).except {
+                match exception.layers.0.as_str() {
+                    Pattern::FIRST => exception.layers.0.clone_from(&first),
+                    Pattern::LAST => exception.layers.0.clone_from(&last),
+                    _ => {}
+                }
+            }
+        }
+        recipe
     }
 
     /// Whether weights start and are scaled as WAGE's (`weight` has a power of two per layer).
@@ -205,11 +223,16 @@ pub struct Exception {
     pub quantizer: Quantizer,
 }
 
-/// A layer's name, in which each `*` stands for any run of characters.
+/// A layer's name, in which each `*` stands for any run of characters; `@first` and `@last` are the ends of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(pub String);
 
 impl Pattern {
+    /// The first layer that has the role at all.
+    pub const FIRST: &'static str = "@first";
+    /// The last one.
+    pub const LAST: &'static str = "@last";
+
     /// Every layer.
     #[must_use]
     pub fn any() -> Self {

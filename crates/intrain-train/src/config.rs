@@ -2,15 +2,18 @@
 //!
 //! The order of precedence: defaults for (recipe, model, data), then a file, then flags, then `--set key=value`.
 
+mod defaults;
+
 use std::path::Path;
 
 use intrain_data::{Augment, ImageShape};
 use intrain_model::{LayerKind, Model, Shape};
-use intrain_recipe::{Loss, Recipe};
+use intrain_recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::rate;
+use crate::update::{Hyper, Method};
 
 /// A resolved run. `threads` and kernels are not in it: they change no bit.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +46,12 @@ pub struct Settings {
     pub schedule: Vec<(u32, f64)>,
     /// Factor of the learning rate after each epoch.
     pub decay: f64,
+    /// Power of the share of epochs that are left, by which the learning rate is multiplied; 0 changes nothing.
+    #[serde(default)]
+    pub poly: f64,
+    /// How a gradient becomes an update: "sgd" or "adam".
+    #[serde(default)]
+    pub optimizer: Method,
     /// Share of the momentum that is kept.
     pub momentum: f64,
     /// Share of the weight that is added to its gradient.
@@ -55,7 +64,7 @@ pub struct Settings {
     pub checkpoint_every: u64,
 }
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "data",
     "recipe",
     "model",
@@ -66,6 +75,8 @@ const KEYS: [&str; 15] = [
     "learning_rate",
     "schedule",
     "decay",
+    "poly",
+    "optimizer",
     "momentum",
     "weight_decay",
     "pad",
@@ -80,9 +91,12 @@ impl Config {
     /// `data` is there and not a text.
     pub fn data_name(keys: &toml::Table) -> Result<String, TrainError> {
         let text = |key: &str| keys.get(key).and_then(toml::Value::as_str);
-        let by_model = || match text("model") {
+        let by_model = || match text("model").map(|spec| spec.split(':').next().unwrap_or(spec)) {
             Some("lenet5" | "mlp" | "gupta-cnn") => "mnist",
-            Some("vgg7" | "gupta-cifar") => "cifar-10",
+            Some(
+                "vgg7" | "gupta-cifar" | "vgg9" | "vgg-bc" | "vgg-small" | "resnet20" | "resnet56"
+                | "wrn-56-2",
+            ) => "cifar-10",
             _ => "digits",
         };
         match keys.get("data") {
@@ -209,6 +223,9 @@ impl Config {
         if !(s.decay > 0.0 && s.decay <= 1.0) {
             return refuse(format!("decay = {} is not above 0 and at most 1", s.decay));
         }
+        if !(0.0..=10.0).contains(&s.poly) {
+            return refuse(format!("poly = {} is not in 0..=10", s.poly));
+        }
         if let Some(pair) = s.schedule.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
             return refuse(format!(
                 "schedule names epoch {} before epoch {}; put its epochs in rising order, each once",
@@ -226,6 +243,12 @@ impl Config {
 }
 
 impl Settings {
+    /// What updates need to know.
+    #[must_use]
+    pub const fn hyper(&self) -> Hyper {
+        Hyper { method: self.optimizer, momentum: self.momentum, weight_decay: self.weight_decay }
+    }
+
     /// Learning rate of an epoch.
     #[must_use]
     pub fn learning_rate_at(&self, epoch: u32) -> f64 {
@@ -248,7 +271,12 @@ impl Settings {
     /// The schedule's rate of an epoch, before any decay.
     fn base_rate(&self, epoch: u32) -> f64 {
         let scheduled = self.schedule.iter().rev().find(|(from, _)| *from <= epoch);
-        scheduled.map_or(self.learning_rate, |(_, rate)| *rate)
+        let rate = scheduled.map_or(self.learning_rate, |(_, rate)| *rate);
+        if self.poly == 0.0 {
+            return rate;
+        }
+        let left = 1.0 - f64::from(epoch) / f64::from(self.epochs);
+        rate * left.powf(self.poly)
     }
 
     /// The first setting that another run of the same recipe and model has otherwise, with both values. How far a run
@@ -269,61 +297,6 @@ impl Settings {
     #[must_use]
     pub const fn augment(&self) -> Augment {
         Augment { pad: self.pad, flip: self.flip }
-    }
-
-    /// The paper's settings where there is one, else what works.
-    fn default_for(
-        recipe: &Recipe,
-        model: &Model,
-        data: &str,
-        epochs: Option<i64>,
-        rate: Option<f64>,
-    ) -> Self {
-        let relative = recipe.loss == Loss::SquaredError;
-        let (default_epochs, batch_size, default_rate, decay, momentum, weight_decay) =
-            match (relative, model.name.as_str()) {
-                // Wu 2018: 8, then 1 from two thirds, 1/8 from five sixths of the epochs.
-                (true, "vgg7") => (300, 128, 8.0, 1.0, 0.0, 0.0),
-                (true, "digits-cnn") => (30, 32, 8.0, 1.0, 0.0, 0.0),
-                (true, _) => (30, 128, 8.0, 1.0, 0.0, 0.0),
-                // Gupta 2015, section 4.1; the MLP's rate and epochs are not stated there.
-                (false, "mlp") => (15, 100, 0.1, 1.0, 0.0, 0.0),
-                (false, "gupta-cnn") => (20, 100, 0.1, 0.95, 0.9, 5e-4),
-                // Section 4.2; momentum is not stated there.
-                (false, "gupta-cifar") => (120, 100, 0.01, 1.0, 0.9, 0.0),
-                (false, "digits-cnn") => (30, 32, 0.02, 1.0, 0.9, 0.0),
-                (false, _) => (30, 128, 0.02, 1.0, 0.9, 5e-4),
-            };
-        let epochs = epochs.and_then(|e| u32::try_from(e).ok()).unwrap_or(default_epochs);
-        let learning_rate = rate.unwrap_or(default_rate);
-        let at = |sixths: u32| epochs.saturating_mul(sixths).div_ceil(6);
-        let mut schedule = match (relative, model.name.as_str()) {
-            (true, _) => vec![(at(4), learning_rate / 8.0), (at(5), learning_rate / 64.0)],
-            (false, "gupta-cifar") => {
-                [(50, 2.0), (75, 4.0), (100, 8.0)].map(|(e, d)| (e, learning_rate / d)).to_vec()
-            }
-            (false, "mlp" | "gupta-cnn") => vec![],
-            (false, _) => vec![(at(4), learning_rate / 10.0), (at(5), learning_rate / 100.0)],
-        };
-        // In a short run two of these fall on one epoch; the later one holds.
-        schedule.reverse();
-        schedule.dedup_by_key(|(epoch, _)| *epoch);
-        schedule.reverse();
-        let photographs = data == "cifar-10";
-        Self {
-            seed: 1,
-            epochs,
-            max_steps: 0,
-            batch_size,
-            learning_rate,
-            schedule,
-            decay,
-            momentum,
-            weight_decay,
-            pad: if photographs && model.name != "gupta-cifar" { 4 } else { 0 },
-            flip: photographs && model.name != "gupta-cifar",
-            checkpoint_every: 500,
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::metrics::{MetricsFile, Row};
 use crate::saved;
 use crate::step::Trainer;
 use crate::telemetry::{self, Events};
-use crate::update::{self, Hyper, UpdateStats};
+use crate::update::{self, UpdateStats};
 use crate::{ArtefactError, TrainError, atomic_write};
 
 /// Images that are evaluated at a time.
@@ -456,7 +456,7 @@ impl Run {
 /// As [`Plan::build`] and [`Trainer::new`].
 fn trainer_at(config: &Config, epoch: u32, context: Context) -> Result<Trainer, TrainError> {
     let settings = &config.settings;
-    let hyper = Hyper { momentum: settings.momentum, weight_decay: settings.weight_decay };
+    let hyper = settings.hyper();
     let plan = Plan::build(&config.model, &config.recipe.at_epoch(epoch), settings.batch_size)?;
     // Every format that the run will switch to, and every rate, is proven before its first step.
     let mut in_force = (config.recipe.at_epoch(epoch), plan.clone());

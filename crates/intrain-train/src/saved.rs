@@ -5,7 +5,8 @@ use std::path::Path;
 
 use intrain_data::Dataset;
 use intrain_model::Model;
-use intrain_nn::{BlockPlan, Parameters, Plan, Stored};
+use intrain_nn::plan::ProductKind;
+use intrain_nn::{BlockPlan, Moments, Parameters, Plan, Stored};
 use intrain_num::{Format, Quantizer, Round};
 use intrain_recipe::Recipe;
 
@@ -13,7 +14,7 @@ use crate::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use crate::config::Config;
 use crate::run::{Clock, EpochSums};
 use crate::step::Trainer;
-use crate::update::{UpdateStats, is_float};
+use crate::update::{UpdateStats, bias_master, is_float};
 use crate::{ArtefactError, TrainError};
 
 /// Where a run is, besides its tensors.
@@ -72,9 +73,15 @@ fn parameter_tensors(plan: &Plan, parameters: &[Parameters]) -> Vec<NamedTensor>
                 data: stored.clone().into(),
             });
         };
-        add("weight", block.product.weight_shape(), &p.weight);
+        if !p.weight.is_empty() {
+            add("weight", block.product.weight_shape(), &p.weight);
+        }
         if let Some(bias) = &p.bias {
             add("bias", vec![block.product.output.c], bias);
+        }
+        if let Some(Moments { mean, variance }) = &p.moments {
+            add("mean", vec![mean.len()], &Stored::F32(mean.clone()));
+            add("variance", vec![variance.len()], &Stored::F32(variance.clone()));
         }
     }
     tensors
@@ -153,14 +160,23 @@ fn take_parameters(
     block: &BlockPlan,
     tensors: &mut BTreeMap<String, NamedTensor>,
 ) -> Result<Parameters, TrainError> {
-    let master = block.weight.master;
-    let weight = take(path, &format!("{}.weight", block.name), (master, block.product.n_weights()), tensors)?;
-    let bias = if block.product.bias {
-        Some(take(path, &format!("{}.bias", block.name), (master, block.product.output.c), tensors)?)
+    let (product, master) = (&block.product, block.weight.master);
+    let c = product.output.c;
+    let mut part = |part: &str, quantizer: Quantizer, len: usize| match len {
+        0 => Ok(Stored::zeros(quantizer, 0)),
+        len => take(path, &format!("{}.{part}", block.name), (quantizer, len), tensors),
+    };
+    let weight = part("weight", master, product.n_weights())?;
+    let bias = if product.bias { Some(part("bias", bias_master(block), c)?) } else { None };
+    let moments = if product.kind == ProductKind::Norm {
+        match [part("mean", Quantizer::FLOAT, c)?, part("variance", Quantizer::FLOAT, c)?] {
+            [Stored::F32(mean), Stored::F32(variance)] => Some(Moments { mean, variance }),
+            _ => unreachable!("a float's tensor is one of floats"),
+        }
     } else {
         None
     };
-    Ok(Parameters { weight, bias })
+    Ok(Parameters { weight, bias, moments })
 }
 
 /// The tensor of that name, in the type and range of a quantizer, of that length.
@@ -222,11 +238,17 @@ pub(crate) fn write_checkpoint(
         ("images", state.clock.images.to_string()),
     ];
     let mut tensors = parameter_tensors(trainer.plan(), trainer.parameters());
-    for (block, momentum) in trainer.plan().blocks.iter().zip(trainer.optimizer().momentum()) {
-        for (part, stored) in ["weight", "bias"].iter().zip(momentum) {
-            if let Some(stored) = stored {
-                let name = format!("{}.{part}.momentum", block.name);
-                tensors.push(NamedTensor { name, shape: vec![stored.len()], data: stored.clone().into() });
+    for (moment, of_blocks) in trainer.optimizer().moments() {
+        for (block, of_parts) in trainer.plan().blocks.iter().zip(of_blocks) {
+            for (part, stored) in ["weight", "bias"].iter().zip(of_parts) {
+                if let Some(stored) = stored {
+                    let name = format!("{}.{part}.{moment}", block.name);
+                    tensors.push(NamedTensor {
+                        name,
+                        shape: vec![stored.len()],
+                        data: stored.clone().into(),
+                    });
+                }
             }
         }
     }
@@ -308,12 +330,17 @@ pub(crate) fn restore(
         tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
     let blocks = trainer.plan().blocks.clone();
     let (parameters, optimizer, steps) = trainer.restore();
-    for ((block, parameters), momentum) in blocks.iter().zip(parameters).zip(optimizer.momentum_mut()) {
+    for (block, parameters) in blocks.iter().zip(parameters) {
         *parameters = take_parameters(path, block, &mut by_name)?;
-        for (part, stored) in ["weight", "bias"].iter().zip(momentum) {
-            if let Some(stored) = stored {
-                let like = (if is_float(block) { Quantizer::FLOAT } else { block.momentum }, stored.len());
-                *stored = take(path, &format!("{}.{part}.momentum", block.name), like, &mut by_name)?;
+    }
+    for (moment, of_blocks) in optimizer.moments_mut() {
+        for (block, of_parts) in blocks.iter().zip(of_blocks) {
+            for (part, stored) in ["weight", "bias"].iter().zip(of_parts) {
+                if let Some(stored) = stored {
+                    let like =
+                        (if is_float(block) { Quantizer::FLOAT } else { block.momentum }, stored.len());
+                    *stored = take(path, &format!("{}.{part}.{moment}", block.name), like, &mut by_name)?;
+                }
             }
         }
     }
@@ -333,19 +360,32 @@ pub(crate) fn move_parameters(from: &Trainer, to: &mut Trainer) {
         let source = &from.parameters()[i];
         requantize(&source.weight, &mut parameters[i].weight, weights);
         if let (Some(a), Some(b)) = (&source.bias, &mut parameters[i].bias) {
-            requantize(a, b, weights);
+            requantize(a, b, (bias_master(&old), bias_master(&new)));
         }
-        for (a, b) in from.optimizer().momentum()[i].iter().zip(&mut optimizer.momentum_mut()[i]) {
-            if let (Some(a), Some(b)) = (a, b) {
-                requantize(a, b, rows);
+        parameters[i].moments.clone_from(&source.moments);
+        for ((_, a), (_, b)) in from.optimizer().moments().into_iter().zip(optimizer.moments_mut()) {
+            for (a, b) in a[i].iter().zip(&mut b[i]) {
+                if let (Some(a), Some(b)) = (a, b) {
+                    requantize(a, b, rows);
+                }
             }
         }
     }
 }
 
 fn requantize(from: &Stored, to: &mut Stored, (old, new): (intrain_num::Quantizer, intrain_num::Quantizer)) {
-    if matches!(from, Stored::F32(_)) {
-        to.clone_from(from);
+    if !old.format.is_fixed_point() || !new.format.is_fixed_point() {
+        let value = |i: usize| match from {
+            Stored::F32(values) => values[i],
+            payloads => old.value_as_float(payloads.payload(i)),
+        };
+        let nearest = Quantizer { round: new.round.in_evaluation(), ..new };
+        for i in 0..from.len() {
+            match &mut *to {
+                Stored::F32(values) => values[i] = value(i),
+                payloads => payloads.set_payload(i, nearest.payload_of_float(value(i), 0)),
+            }
+        }
         return;
     }
     let shift = old.format.frac_bits() - new.format.frac_bits();

@@ -2,25 +2,42 @@
 //!
 //! Sections 7 and 8 of `docs/arithmetic.md`: one rounding between the gradient's exact sum and the stored weight.
 
-use intrain_kernels::update::{self, Args};
-use intrain_kernels::{Integer, Isa, max_abs};
+use intrain_kernels::{Isa, max_abs};
 use intrain_nn::plan::Operand;
-use intrain_nn::{BlockGradient, BlockPlan, Gradient, Parameters, Plan, StepKey, Stored};
+use intrain_nn::{BlockGradient, BlockPlan, Gradient, Moments, Parameters, Plan, StepKey, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
 use intrain_num::{Format, Overflow, Quantizer, Scale};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::rate::Rate;
 
+mod each;
+mod floats;
 mod terms;
 
+use each::Each;
+use floats::Floats;
 use terms::{Terms, bits_of};
+
+/// How a gradient becomes an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Gradient descent, with momentum where there is any.
+    #[default]
+    Sgd,
+    /// Kingma and Ba 2015; for recipes with float gradients.
+    Adam,
+}
 
 /// What stays the same over a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hyper {
+    /// How a gradient becomes an update.
+    pub method: Method,
     /// Share of the momentum that is kept; 0 without momentum.
     pub momentum: f64,
     /// Share of the weight that is added to its gradient.
@@ -57,12 +74,17 @@ impl UpdateStats {
     }
 }
 
+/// The optimizer's tensors for a block's weights, then for its biases: none where it needs none.
+pub type OfParts = [Option<Stored>; 2];
+
 /// Momentum of each block's weights and biases, and how updates are made.
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     hyper: Hyper,
-    /// `[weight, bias]` of each block; empty without momentum.
-    momentum: Vec<[Option<Stored>; 2]>,
+    /// `[weight, bias]` of each block; empty without momentum. Adam's first moment.
+    momentum: Vec<OfParts>,
+    /// Adam's second moment.
+    variance: Vec<OfParts>,
     /// Rounded updates of one tensor after the other.
     updates: Vec<i32>,
 }
@@ -74,29 +96,34 @@ impl Optimizer {
     /// The row that stands in the way.
     pub fn new(plan: &Plan, hyper: Hyper) -> Result<Self, TrainError> {
         check_rows(plan, hyper)?;
-        let zeros = |b: &BlockPlan, n| {
-            (hyper.momentum > 0.0)
-                .then(|| Stored::zeros(if is_float(b) { Quantizer::FLOAT } else { b.momentum }, n))
+        let of_part = |b: &BlockPlan, n: usize| {
+            let quantizer = if is_float(b) { Quantizer::FLOAT } else { b.momentum };
+            (n > 0).then(|| Stored::zeros(quantizer, n))
         };
-        let momentum = plan
-            .blocks
-            .iter()
-            .map(|b| {
-                [zeros(b, b.product.n_weights()), zeros(b, b.product.output.c).filter(|_| b.product.bias)]
-            })
-            .collect();
-        Ok(Self { hyper, momentum, updates: vec![] })
+        let zeros = |is_used: bool| {
+            let of_block = |b: &BlockPlan| match is_used {
+                false => [None, None],
+                true => {
+                    let biases = if b.product.bias { b.product.output.c } else { 0 };
+                    [of_part(b, b.product.n_weights()), of_part(b, biases)]
+                }
+            };
+            plan.blocks.iter().map(of_block).collect()
+        };
+        let is_adam = hyper.method == Method::Adam;
+        let (momentum, variance) = (zeros(is_adam || hyper.momentum > 0.0), zeros(is_adam));
+        Ok(Self { hyper, momentum, variance, updates: vec![] })
     }
 
-    /// The momentum's tensors, `[weight, bias]` of each block.
+    /// Tensors that last from step to step, by name: `[weight, bias]` of each block.
     #[must_use]
-    pub fn momentum(&self) -> &[[Option<Stored>; 2]] {
-        &self.momentum
+    pub fn moments(&self) -> [(&'static str, &[OfParts]); 2] {
+        [("momentum", &self.momentum), ("variance", &self.variance)]
     }
 
     /// The same, to restore a checkpoint.
-    pub fn momentum_mut(&mut self) -> &mut [[Option<Stored>; 2]] {
-        &mut self.momentum
+    pub fn moments_mut(&mut self) -> [(&'static str, &mut [OfParts]); 2] {
+        [("momentum", &mut self.momentum), ("variance", &mut self.variance)]
     }
 
     /// Changes every parameter once. `rate` is the learning rate of this step, for a batch of `batch_size`.
@@ -110,17 +137,22 @@ impl Optimizer {
         key: StepKey,
     ) -> UpdateStats {
         let mut stats = UpdateStats::default();
-        for (((block, parameters), gradients), momentum) in
-            plan.blocks.iter().zip(parameters).zip(gradients).zip(&mut self.momentum)
+        let moments = self.momentum.iter_mut().zip(&mut self.variance);
+        for (((block, parameters), gradients), (momentum, variance)) in
+            plan.blocks.iter().zip(parameters).zip(gradients).zip(moments)
         {
+            if let (Some(running), Some(batch)) = (&mut parameters.moments, gradients.moments) {
+                blend(running, batch);
+            }
             let rate_of_sum = rate_of_sum(block, plan.batch_size, rate);
             let station = Station { isa, block, rate, rate_of_sum, hyper: self.hyper };
             let [weight_momentum, bias_momentum] = momentum;
+            let [weight_variance, bias_variance] = variance;
             let n = parameters.weight.len() as u64;
             stats = stats.and(station.run(
                 gradients.weight,
                 &mut parameters.weight,
-                weight_momentum.as_mut(),
+                [weight_momentum.as_mut(), weight_variance.as_mut()],
                 Part { gradient_max: gradients.weight_max, ..Part::weight(block) },
                 key,
                 &mut self.updates,
@@ -129,7 +161,7 @@ impl Optimizer {
                 stats = stats.and(station.run(
                     gradient,
                     bias,
-                    bias_momentum.as_mut(),
+                    [bias_momentum.as_mut(), bias_variance.as_mut()],
                     Part::bias(block, n),
                     key,
                     &mut self.updates,
@@ -140,9 +172,26 @@ impl Optimizer {
     }
 }
 
-/// Whether a block's weights are floats.
+/// Whether a block's gradients, biases and moments are floats; its weights may be stored in fewer bits.
 pub(crate) fn is_float(block: &BlockPlan) -> bool {
-    block.weight.master.format == Format::Float32
+    block.gradient.format == Format::Float32
+}
+
+/// How a block's biases are stored.
+pub(crate) fn bias_master(block: &BlockPlan) -> Quantizer {
+    if is_float(block) { Quantizer::FLOAT } else { block.weight.master }
+}
+
+/// Share of the running moments of a norm that a batch leaves.
+const KEPT_MOMENTS: f32 = 0.9;
+
+/// What evaluation normalizes with: a mean over all batches in which the last ones count most.
+fn blend(running: &mut Moments, batch: &Moments) {
+    let each = |running: &mut [f32], batch: &[f32]| {
+        running.iter_mut().zip(batch).for_each(|(r, b)| *r = KEPT_MOMENTS * *r + (1.0 - KEPT_MOMENTS) * b);
+    };
+    each(&mut running.mean, &batch.mean);
+    each(&mut running.variance, &batch.variance);
 }
 
 /// The one quantizer that rounds an update, and the purpose of its random words: the first of the rows gradient,
@@ -201,6 +250,11 @@ pub(crate) fn check(plan: &Plan, hyper: Hyper, rate: f64) -> Result<(), TrainErr
 }
 
 fn check_rows(plan: &Plan, hyper: Hyper) -> Result<(), TrainError> {
+    if hyper.method == Method::Adam && plan.blocks.iter().any(|block| !is_float(block)) {
+        let reason =
+            "optimizer = \"adam\" divides by roots, and this recipe updates in integers; use \"sgd\"";
+        return Err(TrainError::Setting(reason.to_owned()));
+    }
     if !(0.0..1.0).contains(&hyper.momentum) || !(0.0..1.0).contains(&hyper.weight_decay) {
         let reason = format!(
             "momentum {} and weight decay {} must be at least 0 and below 1",
@@ -256,18 +310,19 @@ struct Part {
     first_element: u64,
     /// Largest magnitude of the gradient, where it is known.
     gradient_max: Option<u64>,
+    is_bias: bool,
 }
 
 impl Part {
     const fn weight(block: &BlockPlan) -> Self {
         let Operand { frac_bits, .. } = block.input_operand;
         let gradient_frac_bits = frac_bits + block.error_operand.frac_bits;
-        Self { gradient_frac_bits, first_element: 0, gradient_max: None }
+        Self { gradient_frac_bits, first_element: 0, gradient_max: None, is_bias: false }
     }
 
     const fn bias(block: &BlockPlan, n_weights: u64) -> Self {
         let gradient_frac_bits = block.error_operand.frac_bits;
-        Self { gradient_frac_bits, first_element: n_weights, gradient_max: None }
+        Self { gradient_frac_bits, first_element: n_weights, gradient_max: None, is_bias: true }
     }
 }
 
@@ -279,43 +334,49 @@ impl Station<'_> {
         &self,
         gradient: &Gradient,
         master: &mut Stored,
-        momentum: Option<&mut Stored>,
+        moments: [Option<&mut Stored>; 2],
         part: Part,
         key: StepKey,
         updates: &mut Vec<i32>,
     ) -> UpdateStats {
         match (gradient, master) {
-            (Gradient::F32(g), Stored::F32(w)) => {
-                self.float(g, w, momentum);
-                UpdateStats { n: w.len() as u64, ..UpdateStats::default() }
-            }
+            (Gradient::F32(g), master) => self.float(g, master, moments, &part, key),
             (gradient, master) if self.hyper.has_terms() => {
+                let [momentum, _] = moments;
                 self.with_terms(gradient, master, momentum, &part, key, updates)
             }
             (gradient, master) => self.fused(gradient, master, &part, key),
         }
     }
 
-    /// `v = momentum * v + rate * (g / batch + decay * w); w -= v`, in float.
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "hyperparameters are rounded to the float they act in"
-    )]
-    fn float(&self, gradient: &[f32], weight: &mut [f32], momentum: Option<&mut Stored>) {
-        let (rate, decay) = (self.rate_of_sum as f32, (self.rate * self.hyper.weight_decay) as f32);
-        match momentum {
-            Some(Stored::F32(v)) => {
-                let keep = self.hyper.momentum as f32;
-                weight.par_iter_mut().zip(gradient).zip(v).with_min_len(CHUNK).for_each(|((w, g), v)| {
-                    *v = keep * *v + (rate * g + decay * *w);
-                    *w -= *v;
-                });
-            }
-            _ => weight
-                .par_iter_mut()
-                .zip(gradient)
-                .with_min_len(CHUNK)
-                .for_each(|(w, g)| *w -= rate * g + decay * *w),
+    fn float(
+        &self,
+        gradient: &[f32],
+        master: &mut Stored,
+        moments: [Option<&mut Stored>; 2],
+        part: &Part,
+        key: StepKey,
+    ) -> UpdateStats {
+        let block = self.block;
+        let quantizer = if part.is_bias { bias_master(block) } else { block.weight.master };
+        let floats = Floats {
+            isa: self.isa,
+            hyper: self.hyper,
+            rate: self.rate,
+            rate_of_sum: self.rate_of_sum,
+            step: key.step,
+            master: quantizer,
+            stream: Floats::stream(quantizer, key.seed, block.index, key.step),
+        };
+        let moments = moments.map(|moment| match moment {
+            Some(Stored::F32(moment)) => Some(moment),
+            _ => None,
+        });
+        match master {
+            Stored::F32(w) => floats.run(gradient, w, moments),
+            Stored::I8(w) => floats.run(gradient, w, moments),
+            Stored::I16(w) => floats.run(gradient, w, moments),
+            Stored::I32(w) => floats.run(gradient, w, moments),
         }
     }
 
@@ -345,7 +406,9 @@ impl Station<'_> {
                 let largest = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
                 round_log2(largest).unwrap_or(0) - rate.exponent
             }
-            Scale::One | Scale::Alpha => part.gradient_frac_bits - rate.exponent - row.format.frac_bits(),
+            Scale::One | Scale::Alpha | Scale::Filter => {
+                part.gradient_frac_bits - rate.exponent - row.format.frac_bits()
+            }
         };
         // A relative update (`@shift`) is not held: WAGE's steps may be as large as the learning rate.
         let (update_min, update_max) = if row.scale == Scale::Shift {
@@ -374,7 +437,7 @@ impl Station<'_> {
             (Gradient::I64(g), Stored::I16(w)) => each.run(g, w),
             (Gradient::I64(g), Stored::I32(w)) => each.run(g, w),
             (Gradient::F32(_), _) | (_, Stored::F32(_)) => {
-                unreachable!("a plan is float in every role or in none")
+                unreachable!("integer gradients belong to integer weights")
             }
         }
     }
@@ -421,51 +484,6 @@ fn largest(isa: Isa, gradient: &Gradient) -> u64 {
     }
 }
 
-/// What the update kernel needs for each chunk.
-struct Each {
-    isa: Isa,
-    multiplier: i64,
-    shift: i32,
-    row: Quantizer,
-    stream: Option<Stream>,
-    first_element: u64,
-    update: (i64, i64),
-    before: Option<i64>,
-    master: (i64, i64),
-}
-
-impl Each {
-    fn run<G: Integer + Sync, W: Integer + Send>(&self, gradient: &[G], master: &mut [W]) -> UpdateStats {
-        let n = master.len() as u64;
-        let stats = master
-            .par_chunks_mut(CHUNK)
-            .zip(gradient.par_chunks(CHUNK))
-            .enumerate()
-            .map(|(i, (master, gradient))| {
-                let counts = update::run(
-                    self.isa,
-                    Args {
-                        gradient,
-                        master,
-                        multiplier: self.multiplier,
-                        shift: self.shift,
-                        round: self.row.round,
-                        stream: self.stream,
-                        first_element: self.first_element + (i * CHUNK) as u64,
-                        update_min: self.update.0,
-                        update_max: self.update.1,
-                        before: self.before,
-                        master_min: self.master.0,
-                        master_max: self.master.1,
-                    },
-                );
-                UpdateStats { n_dead: counts.dead, n_saturated: counts.clamped, n: 0 }
-            })
-            .reduce(UpdateStats::default, UpdateStats::and);
-        UpdateStats { n, ..stats }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use intrain_model::Model;
@@ -491,11 +509,11 @@ mod tests {
         let mut recipe = preset("gupta").unwrap();
         recipe.accumulator.base = "int<64> floor wrap".parse().unwrap();
         let plan = Plan::build(&model.unwrap(), &recipe, 64).unwrap();
-        let hyper = Hyper { momentum: 0.0, weight_decay: 0.0 };
+        let hyper = Hyper { method: Method::Sgd, momentum: 0.0, weight_decay: 0.0 };
         assert!(check(&plan, hyper, 64.0).is_ok());
         let message = check(&plan, hyper, 0.1).unwrap_err().to_string();
         assert!(message.contains("'conv1'") && message.contains("and there are 64"), "{message}");
         // With momentum the sum is exact in 128 bits.
-        assert!(check(&plan, Hyper { momentum: 0.9, weight_decay: 5e-4 }, 0.1).is_ok());
+        assert!(check(&plan, Hyper { method: Method::Sgd, momentum: 0.9, weight_decay: 5e-4 }, 0.1).is_ok());
     }
 }

@@ -58,8 +58,8 @@ fn allocations(plan: &Plan, hyper: Hyper, rate: f64, context: Context) -> usize 
 fn steps_take_no_memory() {
     // They outlive all steps: a thread that ends may ask for memory meanwhile.
     let pools = [1, 2, 5].map(pool);
-    let plain = Hyper { momentum: 0.0, weight_decay: 0.0 };
-    let with_terms = Hyper { momentum: 0.9, weight_decay: 5e-4 };
+    let plain = Hyper { method: intrain_train::update::Method::Sgd, momentum: 0.0, weight_decay: 0.0 };
+    let with_terms = Hyper { method: intrain_train::update::Method::Sgd, momentum: 0.9, weight_decay: 5e-4 };
     for (model, recipe, batch_size, hyper, rate) in [
         ("digits-cnn", "wage", 64, plain, 8.0),
         ("lenet5", "wage", 20, plain, 8.0),

@@ -17,7 +17,7 @@ use intrain_num::{Overflow, Scale};
 use intrain_recipe::preset;
 use intrain_train::Trainer;
 use intrain_train::rate::Rate;
-use intrain_train::update::{Hyper, Optimizer};
+use intrain_train::update::{Hyper, Method, Optimizer};
 
 /// Overlapping pooling, stride, padding, biases where the recipe has them.
 const MODEL: &str = r#"
@@ -34,7 +34,7 @@ layer = [
 ]
 "#;
 
-const NO_TERMS: Hyper = Hyper { momentum: 0.0, weight_decay: 0.0 };
+const NO_TERMS: Hyper = Hyper { method: Method::Sgd, momentum: 0.0, weight_decay: 0.0 };
 
 fn digits() -> Dataset {
     intrain_data::digits::load().unwrap()
@@ -120,7 +120,7 @@ impl Update<'_> {
 }
 
 fn momentum_of(optimizer: &Optimizer, block: usize, part: usize, n: usize) -> Vec<i64> {
-    optimizer.momentum()[block][part].as_ref().map_or_else(|| vec![0; n], payloads)
+    optimizer.moments()[0].1[block][part].as_ref().map_or_else(|| vec![0; n], payloads)
 }
 
 fn compare(spec: &str, hyper: Hyper, rate: f64) {
@@ -177,7 +177,7 @@ fn updates_equal_the_contract() {
     }
     for spec in ["gupta", "gupta:nearest", "gupta:Q4.16:stochastic", "gupta:Q2.6:Q4.4:Q2.6:stochastic"] {
         for (momentum, weight_decay) in [(0.0, 0.0), (0.9, 0.0), (0.0, 5e-4), (0.9, 0.01)] {
-            compare(spec, Hyper { momentum, weight_decay }, 0.5);
+            compare(spec, Hyper { method: Method::Sgd, momentum, weight_decay }, 0.5);
         }
     }
 }

@@ -73,6 +73,14 @@ is thrown away, as WAGE does: OUT.npy and the error then are about x / 2^n; n is
   intrain inspect runs/digits-wage-1
   intrain inspect model.safetensors")]
     Inspect(InspectArgs),
+    /// Theory as an experiment: why training with quantized weights stops where it stops
+    #[command(after_help = "Experiments:
+  toy      one weight on a curve with three valleys: where SR and BinaryConnect end, four rates
+  chain    SR's walk on it as a Markov chain, exactly: its distribution stays, its mixing slows
+  convex   a quadratic in 100 dimensions: bounds beside what is measured, three steps
+
+After Li et al. 2017, arXiv 1706.02379. Each writes DIR/EXPERIMENT.csv and DIR/EXPERIMENT.svg.")]
+    Lab(LabArgs),
     /// Prove the arithmetic contract on this machine
     #[command(
         after_help = "Runs every case of the golden suite through the scalar definition and through each kernel that
@@ -104,7 +112,7 @@ pub(crate) struct TrainArgs {
     /// Settings as TOML; the config.toml of a run folder repeats that run
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: Option<PathBuf>,
-    /// Network: digits-cnn, mlp, gupta-cnn, gupta-cifar, lenet5, vgg7, or a TOML file [default: one that fits the data]
+    /// Network: digits-cnn, mlp, gupta-cnn, gupta-cifar, lenet5, vgg7, vgg9, vgg-bc, vgg-small, resnet20, resnet56, wrn-56-2 (the last six also with a width, as in vgg9:16), or a TOML file [default: one that fits the data]
     #[arg(long, value_name = "M")]
     pub(crate) model: Option<String>,
     /// Recipe with its parameters, or a TOML file; see `intrain recipe list` [default: wage]
@@ -278,6 +286,33 @@ pub(crate) struct BenchArgs {
     /// Rounds
     #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) repeat: u16,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LabArgs {
+    /// Which one
+    #[arg(value_name = "EXPERIMENT")]
+    pub(crate) experiment: Experiment,
+    /// Deviation of the slope's noise (convex: half its width)
+    #[arg(long, value_name = "S", default_value_t = 3.0, allow_negative_numbers = true)]
+    pub(crate) noise: f64,
+    /// Steps of each walk (convex: at most 16384)
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    pub(crate) steps: u64,
+    /// Seed of every random bit
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Folder for table and picture
+    #[arg(long, value_name = "DIR", default_value = "runs/lab")]
+    pub(crate) out: PathBuf,
+}
+
+/// Experiments of `lab`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Experiment {
+    Toy,
+    Chain,
+    Convex,
 }
 
 #[derive(Debug, clap::Args)]

@@ -13,6 +13,7 @@ pub mod verify;
 pub use intrain_data as data;
 pub use intrain_golden as golden;
 pub use intrain_kernels as kernels;
+pub use intrain_lab as lab;
 pub use intrain_model as model;
 pub use intrain_nn as nn;
 pub use intrain_num as num;

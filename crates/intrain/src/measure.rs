@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use intrain_data::DataError;
 use intrain_num::quantizer::parse_scaled_format;
 use intrain_num::random::{Purpose, Stream};
-use intrain_num::{Overflow, ParseError, Quantizer, Real, Scale};
+use intrain_num::{Format, Overflow, ParseError, Quantizer, Real, Scale};
 use intrain_train::ArtefactError;
 use rayon::prelude::*;
 
@@ -64,9 +64,15 @@ pub fn quantizer(format: &str, round: &str, overflow: &str) -> Result<Quantizer,
     let round = round.parse().map_err(spelling("--round", round))?;
     let limit = overflow.parse().map_err(spelling("--overflow", overflow))?;
     let refuse = |reason: String| Err(MeasureError::Quantizer(reason));
-    if !parsed.is_quantized() {
+    if matches!(parsed, Format::Float32 | Format::Exact) {
         return refuse(format!(
             "--as {format} quantizes nothing; write for example Q4.12, unit<8> or int<8>"
+        ));
+    }
+    if !parsed.is_fixed_point() || scale == Scale::Filter {
+        return refuse(format!(
+            "--as {format} is for weights and activations of a network, between floats; write for example Q4.12, \
+             unit<8> or int<8>"
         ));
     }
     if scale == Scale::Alpha {

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("intrain-kernels", &["intrain-num"]),
     ("intrain-recipe", &["intrain-num"]),
     ("intrain-model", &[]),
+    ("intrain-lab", &["intrain-num"]),
     ("intrain-data", &["intrain-num"]),
     ("intrain-nn", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model"]),
     (
@@ -28,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-kernels",
             "intrain-recipe",
             "intrain-model",
+            "intrain-lab",
             "intrain-data",
             "intrain-nn",
             "intrain-train",

@@ -25,10 +25,9 @@ pub(crate) fn columns<'a>(p: &ProductPlan, input: &'a [f32], buffer: &'a mut Vec
 }
 
 /// The way back of [`columns`]: adds each window's row to the pixels that it came from.
-pub(crate) fn add_columns(p: &ProductPlan, columns: &[f32], out: &mut Vec<f32>) {
+pub(crate) fn add_columns(p: &ProductPlan, columns: &[f32], out: &mut [f32]) {
     let image_len = p.output.h * p.output.w * p.fan_in();
-    out.clear();
-    out.resize(columns.len() / image_len * p.input.len(), 0.0);
+    out.fill(0.0);
     for (columns, out) in columns.chunks_exact(image_len).zip(out.chunks_exact_mut(p.input.len())) {
         for_each_run(p, |to, from, len| {
             out[to..to + len].iter_mut().zip(&columns[from..from + len]).for_each(|(o, x)| *o += x);

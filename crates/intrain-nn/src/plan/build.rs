@@ -5,6 +5,7 @@ use intrain_model::{Layer, LayerKind, Logits, Model, Shape};
 use intrain_num::{Format, Quantizer, Scale, Sum, Surrogate};
 use intrain_recipe::{Bias, Loss, Recipe, Role};
 
+use super::graph;
 use super::{
     Arithmetic, BlockPlan, InputPlan, LossPlan, Operand, Plan, PlanError, ProductKind, ProductPlan, Sums,
     WeightPlan,
@@ -23,8 +24,13 @@ impl Plan {
         if !(1..=BATCH_SIZE_MAX).contains(&batch_size) {
             return Err(PlanError::BatchSize { batch_size, max: BATCH_SIZE_MAX });
         }
+        let is_graph = graph::is_needed(model, recipe);
+        let recipe = &recipe.with_ends(|role| ends(model, role, is_graph));
+        check_patterns(recipe, model, is_graph)?;
+        if is_graph {
+            return graph::build(model, recipe, batch_size, n_classes, warnings);
+        }
         let groups = group(model)?;
-        check_patterns(recipe, &groups)?;
         let names = [groups.first(), groups.last()].map(|group| group.map_or("", |g| g.layer.name.as_str()));
         let input = InputPlan {
             shape: model.input.shape,
@@ -51,9 +57,33 @@ impl Plan {
         }
         let quantizer = recipe.error_at_loss.of_layer(names[1]);
         let loss = LossPlan { loss: recipe.loss, n_classes, logits_frac_bits, quantizer };
-        let learning_rate = recipe.learning_rate;
-        Ok(Self { batch_size, arithmetic, input, blocks, loss, init: model.init, learning_rate, warnings })
+        Ok(Self {
+            batch_size,
+            arithmetic,
+            input,
+            blocks,
+            graph: None,
+            loss,
+            init: model.init,
+            learning_rate: recipe.learning_rate,
+            warnings,
+        })
     }
+}
+
+/// Whether a row's exceptions can name a layer. In a chain all rows belong to products; a graph's activations have the
+/// names of ReLUs.
+fn has_role(layer: &Layer, role: Role, is_graph: bool) -> bool {
+    if is_graph && role == Role::Activation { layer.kind == LayerKind::Relu } else { layer.kind.is_product() }
+}
+
+/// The first and the last layer that have a role.
+fn ends(model: &Model, role: Role, is_graph: bool) -> [String; 2] {
+    let mut names =
+        model.layers.iter().filter(|layer| has_role(layer, role, is_graph)).map(|layer| &layer.name);
+    let first = names.next();
+    let last = names.next_back().or(first);
+    [first, last].map(|name| name.cloned().unwrap_or_default())
 }
 
 /// A product layer and what follows it up to the next.
@@ -100,6 +130,7 @@ fn group(model: &Model) -> Result<Vec<Group<'_>>, PlanError> {
                 group.output = shapes[i + 1];
             }
             (LayerKind::Relu, Some(group)) => group.relu = true,
+            (kind, Some(_)) => unreachable!("a chain has no {kind:?}"),
         }
     }
     if let Some(Group { layer, relu: true, .. }) = groups.last() {
@@ -110,15 +141,16 @@ fn group(model: &Model) -> Result<Vec<Group<'_>>, PlanError> {
     Ok(groups)
 }
 
-fn check_patterns(recipe: &Recipe, groups: &[Group<'_>]) -> Result<(), PlanError> {
+fn check_patterns(recipe: &Recipe, model: &Model, is_graph: bool) -> Result<(), PlanError> {
     for role in Role::ALL {
+        let layers = model.layers.iter().filter(|layer| has_role(layer, role, is_graph));
+        let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
         for exception in &recipe.slot(role).except {
-            if !groups.iter().any(|g| exception.layers.matches(&g.layer.name)) {
-                let layers = groups.iter().map(|g| g.layer.name.as_str()).collect::<Vec<_>>().join(", ");
+            if !names.iter().any(|name| exception.layers.matches(name)) {
                 return Err(PlanError::Pattern {
                     role: role.name(),
                     pattern: exception.layers.0.clone(),
-                    layers,
+                    layers: names.join(", "),
                 });
             }
         }
@@ -221,9 +253,7 @@ fn product_plan(group: &Group<'_>, biases: Bias) -> ProductPlan {
     let (kind, kernel, stride, pad, bias) = match group.layer.kind {
         LayerKind::Conv { kernel, stride, pad, bias, .. } => (ProductKind::Conv, kernel, stride, pad, bias),
         LayerKind::Linear { bias, .. } => (ProductKind::Linear, 1, 1, 0, bias),
-        LayerKind::MaxPool { .. } | LayerKind::Relu | LayerKind::Flatten => {
-            unreachable!("a group starts with a product")
-        }
+        _ => unreachable!("a group starts with a product"),
     };
     ProductPlan {
         kind,
@@ -343,7 +373,7 @@ fn gradient_sum(block: &BlockPlan, batch_size: usize) -> Sum {
 }
 
 /// Bound: what is laid out for a product is addressed in 32 bits.
-fn check_addresses(block: &BlockPlan, batch_size: usize) -> Result<(), PlanError> {
+pub(super) fn check_addresses(block: &BlockPlan, batch_size: usize) -> Result<(), PlanError> {
     let p = &block.product;
     let padded = |side: usize| side as u128 + 2 * (p.pad + p.kernel) as u128;
     // An error lies `stride` pixels apart, with a kernel's zeros around it.

@@ -4,8 +4,10 @@
 //! A network is a chain of *blocks*: a product (conv or linear), then at most one max pooling and one ReLU.
 
 mod build;
+mod graph;
 mod table;
 
+pub use graph::{GraphPlan, Node, Op};
 pub use table::{Operation, Promise};
 
 use intrain_kernels::max_pool::Pool;
@@ -35,6 +37,8 @@ pub struct Plan {
     pub input: InputPlan,
     /// The blocks, in the order of the forward pass.
     pub blocks: Vec<BlockPlan>,
+    /// How the blocks hang together, where they are no chain.
+    pub graph: Option<GraphPlan>,
     /// The loss behind the last block.
     pub loss: LossPlan,
     /// How weights start.
@@ -167,35 +171,45 @@ pub struct ProductPlan {
     pub stride: usize,
     /// Zeros around the image.
     pub pad: usize,
-    /// Whether it has a bias.
+    /// Whether it has a bias; a norm: whether it has gains and offsets.
     pub bias: bool,
 }
 
-/// Convolution or linear.
+/// What the parameters of a block are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ProductKind {
     Conv,
     Linear,
+    /// Gains and offsets of a normalization, where it has any.
+    Norm,
 }
 
 impl ProductPlan {
-    /// Weights: `kernel * kernel * in * out`, in that order of dimensions.
+    /// Weights: `kernel * kernel * in * out`, in that order of dimensions; a gain for each channel of a norm.
     #[must_use]
     pub const fn n_weights(&self) -> usize {
-        self.fan_in() * self.output.c
+        match self.kind {
+            ProductKind::Norm if !self.bias => 0,
+            ProductKind::Norm => self.output.c,
+            ProductKind::Conv | ProductKind::Linear => self.fan_in() * self.output.c,
+        }
     }
 
     /// Products that are summed for one output element.
     #[must_use]
     pub const fn fan_in(&self) -> usize {
-        self.kernel * self.kernel * self.input.c
+        match self.kind {
+            ProductKind::Norm => 1,
+            ProductKind::Conv | ProductKind::Linear => self.kernel * self.kernel * self.input.c,
+        }
     }
 
-    /// Dimensions of the weight tensor: `[kernel, kernel, in, out]` or `[in, out]`.
+    /// Dimensions of the weight tensor: `[kernel, kernel, in, out]`, `[in, out]` or `[channels]`.
     #[must_use]
     pub fn weight_shape(&self) -> Vec<usize> {
         match self.kind {
+            ProductKind::Norm => vec![self.n_weights()],
             ProductKind::Conv => vec![self.kernel, self.kernel, self.input.c, self.output.c],
             ProductKind::Linear => vec![self.input.c, self.output.c],
         }

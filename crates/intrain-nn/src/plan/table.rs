@@ -4,7 +4,7 @@ use intrain_num::{Format, Quantizer, Sum};
 use intrain_recipe::Loss;
 
 use super::build::loss_is_float;
-use super::{Arithmetic, BlockPlan, Plan, ProductKind};
+use super::{Arithmetic, BlockPlan, Node, Op, Plan, ProductKind};
 
 /// Which promise of the contract holds for an operation's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,9 @@ impl Plan {
         let float = self.arithmetic == Arithmetic::Float32;
         let mut rows = vec![self.row("input", "quantize", self.input.quantizer.to_string(), float, None)];
         rows[0].bytes = self.batch_size * self.input.shape.len() * self.payload_bytes();
-        for block in &self.blocks {
-            self.forward_rows(block, float, &mut rows);
+        match &self.graph {
+            Some(graph) => rows.extend(graph.nodes.iter().flat_map(|node| self.node_rows(node))),
+            None => self.blocks.iter().for_each(|block| self.forward_rows(block, float, &mut rows)),
         }
         let loss_float = float || loss_is_float(self.loss.loss);
         let loss_name = match self.loss.loss {
@@ -57,8 +58,9 @@ impl Plan {
             None,
         ));
         rows.push(self.row("loss", "quantize error", self.loss.quantizer.to_string(), float, None));
-        for block in self.blocks.iter().rev() {
-            self.backward_rows(block, float, &mut rows);
+        match &self.graph {
+            Some(graph) => rows.extend(graph.nodes.iter().rev().flat_map(|node| self.node_rows_back(node))),
+            None => self.blocks.iter().rev().for_each(|block| self.backward_rows(block, float, &mut rows)),
         }
         // Whatever follows a float comes from it.
         let first_float = rows.iter().position(|row| row.float).unwrap_or(rows.len());
@@ -90,6 +92,7 @@ impl Plan {
         let product = match block.product.kind {
             ProductKind::Conv => "conv forward",
             ProductKind::Linear => "linear forward",
+            ProductKind::Norm => "batch norm",
         };
         if block.weight.read.format.is_quantized() {
             let mut row = self.row(&block.name, "read weight", block.weight.read.to_string(), float, None);
@@ -127,6 +130,61 @@ impl Plan {
                 if block.has_exact_output() { self.sum_bytes() } else { self.payload_bytes() };
             last.bytes = self.batch_size * block.output.len() * (element_bytes + 1);
         }
+    }
+
+    /// Forward through a node of a graph, whose results are floats.
+    fn node_rows(&self, node: &Node) -> Vec<Operation> {
+        let row = |name, format: String| self.row(&node.name, name, format, true, None);
+        let float = || "float32".to_owned();
+        let mut rows = Vec::new();
+        let last = match node.op {
+            // It has its row already.
+            Op::Image => return rows,
+            Op::Product(b) => {
+                let block = &self.blocks[b];
+                let read = block.weight.read;
+                if read.format.is_quantized() {
+                    let mut row = row("read weight", read.to_string());
+                    row.bytes = block.product.n_weights() * 4;
+                    rows.push(row);
+                }
+                let name =
+                    if block.product.kind == ProductKind::Conv { "conv forward" } else { "linear forward" };
+                row(name, float())
+            }
+            Op::Norm(_) => row("batch norm", float()),
+            Op::MaxPool(_) => row("max pool", float()),
+            Op::AvgPool(_) | Op::GlobalAvgPool => row("mean pool", float()),
+            Op::Activation(q) if q.format == Format::Float32 => row("relu", float()),
+            Op::Activation(q) => row("quantize activation", q.to_string()),
+            Op::Add => row("add", float()),
+            Op::Shortcut { .. } => row("shortcut", float()),
+        };
+        let place_bytes = usize::from(matches!(node.op, Op::MaxPool(_)));
+        rows.push(Operation { bytes: self.batch_size * node.output.len() * (4 + place_bytes), ..last });
+        rows
+    }
+
+    /// The way back: the error in front of a node, and what its block learns.
+    fn node_rows_back(&self, node: &Node) -> Vec<Operation> {
+        let row = |name, format: String, bytes| Operation {
+            bytes,
+            ..self.row(&node.name, name, format, true, None)
+        };
+        let float = || "float32".to_owned();
+        let mut rows = Vec::new();
+        if let Op::Product(b) | Op::Norm(b) = node.op {
+            let (n, master) = (self.blocks[b].product.n_weights(), self.blocks[b].weight.master);
+            if n > 0 {
+                rows.push(row("gradient", float(), n * 4));
+                rows.push(row("write weight", master.to_string(), n * stored_bytes(master)));
+            }
+        }
+        // The image learns nothing.
+        if node.sources.iter().any(|source| *source > 0) {
+            rows.push(row("error", float(), 0));
+        }
+        rows
     }
 
     fn backward_rows(&self, block: &BlockPlan, float: bool, rows: &mut Vec<Operation>) {

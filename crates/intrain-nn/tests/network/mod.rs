@@ -68,7 +68,7 @@ pub(crate) fn model(input: (usize, usize, usize), blocks: &[BlockShape], n_class
     let mut layers: Vec<Layer> = Vec::new();
     let mut add = |name: String, kind: LayerKind, shape: &mut Shape| {
         *shape = kind.output(*shape).unwrap();
-        layers.push(Layer { name, kind });
+        layers.push(Layer::new(name, kind));
     };
     let mut flat = false;
     for (i, b) in blocks.iter().enumerate() {
@@ -107,6 +107,33 @@ pub(crate) fn model(input: (usize, usize, usize), blocks: &[BlockShape], n_class
         logits: Logits::Exact,
         layers,
     }
+}
+
+/// A residual network with every layer that a chain has not.
+pub(crate) fn residual() -> Model {
+    Model::from_toml(
+        r#"
+        name = "residual"
+        input = { h = 7, w = 6, c = 3, pixels = "x/127.5-1" }
+        layer = [
+            { name = "conv1", kind = "conv", out = 6, kernel = 3, pad = 1 },
+            { name = "norm1", kind = "batch-norm" },
+            { name = "relu1", kind = "relu" },
+            { name = "conv2", kind = "conv", out = 8, kernel = 3, stride = 2, pad = 1 },
+            { name = "norm2", kind = "batch-norm", affine = false },
+            { name = "around", kind = "shortcut", out = 8, stride = 2, from = ["relu1"] },
+            { name = "sum", kind = "add", from = ["norm2", "around"] },
+            { name = "relu2", kind = "relu" },
+            { name = "conv3", kind = "conv", out = 8, kernel = 1 },
+            { name = "sum2", kind = "add", from = ["conv3", "relu2"] },
+            { name = "mean", kind = "avg-pool", size = 2, stride = 1 },
+            { name = "relu3", kind = "relu" },
+            { name = "means", kind = "global-avg-pool" },
+            { name = "fc", kind = "linear", out = 4, bias = true },
+        ]
+        "#,
+    )
+    .unwrap()
 }
 
 /// The recipe of a preset, or of a preset with one row replaced: `PRESET | [LAYERS:]ROLE = QUANTIZER | ...`.

@@ -5,7 +5,6 @@
 use intrain_data::{Batch, ImageShape, Position};
 use intrain_nn::{Context, Plan};
 use intrain_train::config::Config;
-use intrain_train::update::Hyper;
 use intrain_train::{TrainError, Trainer};
 
 use super::{Group, Task, Unit, Work, Yardstick, noise};
@@ -57,7 +56,7 @@ fn prepare(case: &Case, context: &Context) -> Result<Task, TrainError> {
     let plan = Plan::build(&model, &recipe.at_epoch(0), settings.batch_size)?;
     let (effort, yardstick) = (operations(&plan), Some(Yardstick::of(plan.arithmetic)));
 
-    let hyper = Hyper { momentum: settings.momentum, weight_decay: settings.weight_decay };
+    let hyper = settings.hyper();
     let mut trainer = Trainer::new(plan, hyper, settings.seed, context.clone())?;
     let batch = random_batch(context, shape, settings.batch_size);
     let rate = settings.learning_rate_at(0);

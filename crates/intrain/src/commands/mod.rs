@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod inspect;
+pub(crate) mod lab;
 pub(crate) mod plan;
 pub(crate) mod quantize;
 pub(crate) mod recipe;

@@ -1,0 +1,52 @@
+//! Worked examples of HWGQ 2017, and every kernel against the reference.
+
+use super::*;
+
+const X: [f32; 12] = [-0.3, 0.0, 1e-6, 0.538, 0.807, 0.8071, 1.2, 1.345, 1.3451, 1.614, 2.614, 9.0];
+
+fn both(quantizer: &str, isa: Isa) -> (Vec<f32>, Vec<f32>) {
+    let quantizer: Quantizer = quantizer.parse().unwrap();
+    let (mut y, mut dx) = (vec![7.0; X.len()], vec![7.0; X.len()]);
+    forward(isa, &quantizer, &X, &mut y);
+    back(isa, &quantizer, [&X, &[1.0; X.len()]], &mut dx);
+    (y, dx)
+}
+
+#[test]
+fn levels_and_the_three_ways_back() {
+    let [q1, q2, q3] = [0.538, 1.076, 1.614];
+    let y = [0.0, 0.0, q1, q1, q1, q2, q2, q2, q3, q3, q3, q3];
+    let inside = [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+    for (surrogate, tail) in [("", [1.0, 1.0]), ("clipped", [0.0, 0.0]), ("log-tailed", [0.5, 0.119_246])] {
+        let (got, dx) = both(&format!("levels<0.538,1.076,1.614> {surrogate}"), Isa::Reference);
+        assert_eq!(got, y);
+        assert_eq!(dx[..10], inside);
+        for (dx, want) in dx[10..].iter().zip(tail) {
+            assert!((dx - want).abs() < 1e-6, "{surrogate}: {dx} and {want}");
+        }
+    }
+}
+
+#[test]
+fn the_sign_and_its_hard_tanh() {
+    let (y, dx) = both("binary nearest-away saturate clipped", Isa::Reference);
+    assert_eq!(y[..3], [-1.0, 1.0, 1.0]);
+    assert_eq!(dx[..7], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+}
+
+#[test]
+fn every_kernel_gives_the_bits_of_the_reference() {
+    for quantizer in [
+        "float32",
+        "binary nearest-away saturate clipped",
+        "binary nearest-away saturate",
+        "levels<0.453,1.51> log-tailed",
+        "levels<0.538,1.076,1.614> clipped",
+        "levels<0.538,1.076,1.614>",
+    ] {
+        let want = both(quantizer, Isa::Reference);
+        for isa in Isa::available() {
+            assert_eq!(both(quantizer, isa), want, "{quantizer} {isa:?}");
+        }
+    }
+}

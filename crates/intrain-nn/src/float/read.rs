@@ -1,0 +1,79 @@
+//! Stored weights as float products read them: the recipe's rows `master` and `weight`, between floats.
+//!
+//! Section 1.6 of `docs/arithmetic.md`.
+
+use intrain_num::random::Stream;
+use intrain_num::{Format, Quantizer, Scale};
+
+use crate::carrier::Mode;
+use crate::integer::rounding;
+use crate::parameters::Stored;
+use crate::plan::{BlockPlan, WeightPlan};
+
+/// Weights of `[.., out]` into floats.
+pub(super) fn weights(plan: &BlockPlan, stored: &Stored, mode: Mode, out: &mut Vec<f32>) {
+    let WeightPlan { master, read, .. } = plan.weight;
+    match stored {
+        Stored::F32(values) if !read.format.is_quantized() => out.clone_from(values),
+        Stored::F32(values) => {
+            let (round, stream) =
+                rounding(read.round, intrain_num::random::Purpose::Weight, plan.index, mode);
+            quantized(&Quantizer { round, ..read }, values, plan.product.output.c, stream, out);
+        }
+        payloads => {
+            out.clear();
+            out.extend((0..payloads.len()).map(|i| master.value_as_float(payloads.payload(i))));
+        }
+    }
+}
+
+/// Floats as `read` has them, times each filter's mean magnitude where it asks for it.
+fn quantized(read: &Quantizer, values: &[f32], filters: usize, stream: Option<Stream>, out: &mut Vec<f32>) {
+    out.clear();
+    if read.format == Format::Binary && stream.is_none() {
+        out.extend(values.iter().map(|&w| if w < 0.0 { -1.0_f32 } else { 1.0 }));
+    } else {
+        out.extend(values.iter().zip(0..).map(|(&w, i)| {
+            let word = stream.map_or(0, |stream| stream.word(i));
+            read.value_as_float(read.payload_of_float(w, word))
+        }));
+    }
+    if read.scale == Scale::Filter {
+        let means = mean_magnitudes(values, filters);
+        for row in out.chunks_exact_mut(filters) {
+            row.iter_mut().zip(&means).for_each(|(w, mean)| *w *= mean);
+        }
+    }
+}
+
+/// Of each column of `[.., filters]`: a sum in binary64 in the order of the rows, divided and rounded once.
+fn mean_magnitudes(values: &[f32], filters: usize) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; filters];
+    for row in values.chunks_exact(filters) {
+        sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += f64::from(w.abs()));
+    }
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "one rounding to binary32"
+    )]
+    let mean = |sum: f64| (sum / (values.len() / filters) as f64) as f32;
+    sums.into_iter().map(mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worked examples of HWGQ 2017.
+    #[test]
+    fn a_filter_keeps_its_mean_magnitude() {
+        let read: Quantizer = "binary@filter nearest-away saturate".parse().unwrap();
+        let mut out = vec![];
+        quantized(&read, &[0.2, -0.1, 0.0, 0.5], 1, None, &mut out);
+        assert_eq!(out, [0.2, -0.2, 0.2, 0.2]);
+        // Two filters, side by side.
+        quantized(&read, &[0.2, -0.3, -0.1, 0.3, 0.0, -0.05, 0.5, -0.01], 2, None, &mut out);
+        assert_eq!(out, [0.2, -0.165, -0.2, 0.165, 0.2, -0.165, 0.2, -0.165]);
+    }
+}

@@ -1,0 +1,54 @@
+//! R, SR and BinaryConnect: Li et al. 2017, arXiv 1706.02379, section 3.
+//!
+//! The three differ in when a weight is quantized: behind the update (R to the nearest, SR stochastically), or in front
+//! of the product (BinaryConnect), which is one row each. The paper has no public code. Only the weights of
+//! convolutions are quantized there (section 7).
+
+use intrain_num::{Format, Grid, Quantizer};
+
+use super::{float32, line, refuse};
+use crate::RecipeError;
+use crate::role::{Exception, Pattern, Recipe, Role};
+
+const USAGE: &str = "write for example li-sr, li-sr:all (linear layers too) or li-sr:0.5 (weights on a grid of this step \
+                     between -1 and +1 in place of -1 and +1 alone)";
+
+/// `li-r`, `li-sr`, `li-big-sr` or `li-bc`, with parameters.
+pub(super) fn li(spec: &str, name: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
+    let (mut format, mut layers) = (Format::Binary, "conv*");
+    for parameter in parameters {
+        match *parameter {
+            "all" if layers != "*" => layers = "*",
+            step if format == Format::Binary => format = grid(step).ok_or_else(|| refuse(spec, USAGE))?,
+            _ => return Err(refuse(spec, USAGE)),
+        }
+    }
+    let round = if matches!(name, "li-sr" | "li-big-sr") { "stochastic<32>" } else { "nearest-away" };
+    let quantizer = line(&format!("{format} {round} saturate"));
+    let mut recipe = float32();
+    recipe.name = if parameters.is_empty() { name.to_owned() } else { spec.to_owned() };
+    recipe.source = match name {
+        "li-big-sr" => "Li et al. 2017, arXiv 1706.02379, section 7: li-sr with batches of 1024".to_owned(),
+        _ => "Li et al. 2017, arXiv 1706.02379, section 3".to_owned(),
+    };
+    let mut except = |role: Role, quantizer: Quantizer| {
+        let exception = Exception { layers: Pattern(layers.to_owned()), from_epoch: 0, quantizer };
+        recipe.slot_mut(role).except.push(exception);
+    };
+    if name == "li-bc" {
+        except(Role::Weight, quantizer);
+        // The domain is bounded (section 3), as in BinaryConnect.
+        except(Role::Master, line("float32 clip<1>"));
+    } else {
+        except(Role::Master, quantizer);
+    }
+    Ok(recipe)
+}
+
+/// Multiples of `step` in -1..=1.
+fn grid(step: &str) -> Option<Format> {
+    let step: f32 = step.parse().ok().filter(|step| (1e-4..=1.0).contains(step))?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 10,000")]
+    let limit = (1.0 / step).round() as u32;
+    Grid::new(step, limit).ok().map(Format::Grid)
+}

@@ -1,0 +1,258 @@
+//! Updates in float: gradient descent with momentum, or Adam; and how the result is stored, in float or quantized.
+//!
+//! R and SR of Li 2017 (arXiv 1706.02379, section 3) are this with a master that is binary or on a grid: the step in
+//! float is subtracted from the stored value, and the difference is rounded once. No float copy is kept.
+
+use intrain_kernels::{Isa, philox};
+use intrain_num::random::{Purpose, Stream};
+use intrain_num::{Format, Overflow, Quantizer};
+use rayon::prelude::*;
+
+use super::{Hyper, Method, UpdateStats};
+
+/// Elements that one thread updates at a time.
+const CHUNK: usize = 1 << 12;
+
+/// Shares of the moments that Adam keeps, and what is added to the root: Kingma and Ba 2015, arXiv 1412.6980.
+const BETAS: [f64; 2] = [0.9, 0.999];
+const EPSILON: f32 = 1e-8;
+
+/// What a step's updates of one tensor need.
+pub(super) struct Floats {
+    pub(super) isa: Isa,
+    pub(super) hyper: Hyper,
+    /// Learning rate.
+    pub(super) rate: f64,
+    /// Learning rate for a gradient that was summed over the batch.
+    pub(super) rate_of_sum: f64,
+    /// Steps before this one.
+    pub(super) step: u64,
+    /// How the tensor is stored.
+    pub(super) master: Quantizer,
+    /// Of the words that round it.
+    pub(super) stream: Option<Stream>,
+}
+
+/// A stored weight as the number that it is worth.
+pub(super) trait Weight: Copy + Send {
+    fn value(self, master: &Quantizer) -> f32;
+    fn stored(master: &Quantizer, x: f32, word: u32) -> Self;
+}
+
+impl Weight for f32 {
+    fn value(self, _: &Quantizer) -> f32 {
+        self
+    }
+
+    fn stored(master: &Quantizer, x: f32, _: u32) -> f32 {
+        match master.overflow {
+            #[allow(clippy::cast_precision_loss, reason = "a limit of a weight")]
+            Overflow::Clip { limit } => x.clamp(-(limit as f32), limit as f32),
+            _ => x,
+        }
+    }
+}
+
+macro_rules! weights {
+    ($($type:ty),*) => {$(
+        impl Weight for $type {
+            fn value(self, master: &Quantizer) -> f32 {
+                master.value_as_float(self.into())
+            }
+
+            #[allow(clippy::cast_possible_truncation, reason = "a payload of the format that the type was chosen for")]
+            fn stored(master: &Quantizer, x: f32, word: u32) -> Self {
+                master.payload_of_float(x, word) as Self
+            }
+        }
+    )*};
+}
+
+weights!(i8, i16, i32);
+
+impl Floats {
+    /// The words that a stored weight of a block is rounded with.
+    pub(super) fn stream(master: Quantizer, seed: u64, layer: u32, step: u64) -> Option<Stream> {
+        let is_random = master.format != Format::Float32 && master.round.is_stochastic();
+        is_random.then(|| Stream::new(seed, Purpose::Master, layer, step))
+    }
+
+    /// One step. `moments` are the optimizer's: none, the momentum, or Adam's two.
+    ///
+    /// With momentum `v = momentum * v + rate * (g / batch + decay * w); w -= v`.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "hyperparameters are rounded to the float they act in"
+    )]
+    pub(super) fn run<W: Weight>(
+        &self,
+        gradient: &[f32],
+        weights: &mut [W],
+        [momentum, variance]: [Option<&mut Vec<f32>>; 2],
+    ) -> UpdateStats {
+        let (rate, decay) = (self.rate_of_sum as f32, (self.rate * self.hyper.weight_decay) as f32);
+        let n = weights.len() as u64;
+        let chunks = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).enumerate();
+        let stats: UpdateStats = match (self.hyper.method, momentum, variance) {
+            (Method::Adam, Some(m), Some(v)) => {
+                let adam = self.adam();
+                let chunks = chunks.zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
+                chunks
+                    .map(|(((i, (w, g)), m), v)| {
+                        self.store(i, w, |i, w| adam.update(g[i], w, &mut m[i], &mut v[i]))
+                    })
+                    .reduce(UpdateStats::default, UpdateStats::and)
+            }
+            (_, Some(v), _) => {
+                let keep = self.hyper.momentum as f32;
+                chunks
+                    .zip(v.par_chunks_mut(CHUNK))
+                    .map(|((i, (w, g)), v)| {
+                        self.store(i, w, |i, w| {
+                            v[i] = keep * v[i] + (rate * g[i] + decay * w);
+                            v[i]
+                        })
+                    })
+                    .reduce(UpdateStats::default, UpdateStats::and)
+            }
+            _ => chunks
+                .map(|(i, (w, g))| self.store(i, w, |i, w| rate * g[i] + decay * w))
+                .reduce(UpdateStats::default, UpdateStats::and),
+        };
+        UpdateStats { n, ..stats }
+    }
+
+    /// Subtracts the update of each weight of a chunk and stores the difference.
+    fn store<W: Weight>(
+        &self,
+        chunk: usize,
+        weights: &mut [W],
+        mut update: impl FnMut(usize, f32) -> f32,
+    ) -> UpdateStats {
+        let master = &self.master;
+        if master.format == Format::Float32 {
+            for (i, weight) in weights.iter_mut().enumerate() {
+                let w = weight.value(master);
+                *weight = W::stored(master, w - update(i, w), 0);
+            }
+            return UpdateStats::default();
+        }
+        let mut words = [0; CHUNK];
+        if let Some(Stream { key, counter_high }) = self.stream {
+            // Bound: a tensor has fewer than 2^32 elements, and four of them share a block.
+            #[allow(clippy::cast_possible_truncation, reason = "the number of a block")]
+            let block = (chunk * CHUNK / 4) as u32;
+            philox::fill(self.isa, key, counter_high, block, &mut words[..weights.len()]);
+        }
+        let mut stats = UpdateStats::default();
+        let limit = master.value_as_float(master.format.max());
+        for (i, (weight, word)) in weights.iter_mut().zip(words).enumerate() {
+            let w = weight.value(master);
+            let update = update(i, w);
+            let next = w - update;
+            *weight = W::stored(master, next, word);
+            stats.n_dead += u64::from(update != 0.0 && weight.value(master) == w);
+            stats.n_saturated += u64::from(next.abs() > limit);
+        }
+        stats
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "as above; steps below 2^53"
+    )]
+    fn adam(&self) -> Adam {
+        let steps = (self.step + 1) as f64;
+        // Moments start at 0: what they lack of a mean, after so many steps.
+        let [c1, c2] = BETAS.map(|beta| 1.0 - (steps * beta.ln()).exp());
+        Adam {
+            betas: BETAS.map(|beta| beta as f32),
+            rests: BETAS.map(|beta| (1.0 - beta) as f32),
+            share: (self.rate_of_sum / self.rate) as f32,
+            decay: self.hyper.weight_decay as f32,
+            rate: (self.rate / c1) as f32,
+            correction: (1.0 / c2) as f32,
+        }
+    }
+}
+
+/// Adam's numbers of one step.
+#[derive(Clone, Copy)]
+struct Adam {
+    betas: [f32; 2],
+    rests: [f32; 2],
+    /// One divided by the batch's size.
+    share: f32,
+    decay: f32,
+    /// Learning rate, the first moment corrected.
+    rate: f32,
+    /// Of the second moment.
+    correction: f32,
+}
+
+impl Adam {
+    /// `rate * m / (sqrt(v) + epsilon)`, moments corrected.
+    fn update(&self, g: f32, w: f32, m: &mut f32, v: &mut f32) -> f32 {
+        let g = self.share * g + self.decay * w;
+        *m = self.betas[0] * *m + self.rests[0] * g;
+        *v = self.betas[1] * *v + self.rests[1] * (g * g);
+        self.rate * *m / ((*v * self.correction).sqrt() + EPSILON)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(method: Method, master: &str) -> Floats {
+        let master: Quantizer = master.parse().unwrap();
+        Floats {
+            isa: Isa::best(),
+            hyper: Hyper { method, momentum: 0.0, weight_decay: 0.0 },
+            rate: 0.1,
+            rate_of_sum: 0.1,
+            step: 0,
+            master,
+            stream: Floats::stream(master, 1, 0, 0),
+        }
+    }
+
+    /// Worked example of Li 2017: w = .5, gradient .8, rate .1, step .5.
+    #[test]
+    fn one_step_of_r_sr_and_binary_connect() {
+        let r = floats(Method::Sgd, "grid<0.5,2> nearest-away saturate");
+        let mut w = [1_i8; 1];
+        assert_eq!(r.run(&[0.8], &mut w, [None, None]).n_dead, 1);
+        assert_eq!(w, [1], "R stays at .5");
+
+        let sr = floats(Method::Sgd, "grid<0.5,2> stochastic<32> saturate");
+        let mut w = [1_i8; 10_000];
+        sr.run(&[0.8; 10_000], &mut w, [None, None]);
+        let up = w.iter().filter(|w| **w == 1).count();
+        assert!(w.iter().all(|w| [0, 1].contains(w)) && up.abs_diff(8400) < 120, "{up} of 10000 stay: 8400");
+
+        let bc = floats(Method::Sgd, "float32 clip<1>");
+        let mut w = [0.5_f32];
+        for want in [0.42, 0.34, 0.26, 0.18, 0.10] {
+            bc.run(&[0.8], &mut w, [None, None]);
+            assert!((w[0] - want).abs() < 1e-6, "{w:?} {want}");
+        }
+        bc.run(&[-80.0], &mut w, [None, None]);
+        assert_eq!(w, [1.0]);
+    }
+
+    /// The first step of Adam is the rate, whatever the gradient's size; the second of equal gradients too.
+    #[test]
+    fn adam_steps_by_its_rate() {
+        let mut adam = floats(Method::Adam, "float32");
+        let (mut w, mut m, mut v) = ([1.0_f32, 1.0, 1.0], vec![0.0; 3], vec![0.0; 3]);
+        for step in 0..2 {
+            adam.step = step;
+            adam.run(&[5.0, -1e-3, 0.0], &mut w, [Some(&mut m), Some(&mut v)]);
+        }
+        for (w, want) in w.iter().zip([0.8, 1.2, 1.0]) {
+            assert!((w - want).abs() < 1e-5, "{w} {want}");
+        }
+    }
+}

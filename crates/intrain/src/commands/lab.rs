@@ -1,0 +1,157 @@
+//! `intrain lab`: the theory as an experiment; each ends in a table, a CSV file and a picture.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use intrain::lab::convex::Problem;
+use intrain::lab::picture::{self, Bars, Curve};
+use intrain::lab::toy::{STATES, STEP, When, state};
+use intrain::lab::{chain, toy};
+use intrain::train::atomic_write;
+use serde_json::{Value, json};
+
+use crate::args::{Experiment, LabArgs};
+use crate::failure::Usage;
+use crate::output::{Output, table};
+
+/// What an experiment ends in.
+struct Done {
+    text: String,
+    csv: String,
+    svg: String,
+    object: Value,
+}
+
+pub(crate) fn run(args: &LabArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    if !(args.noise > 0.0 && args.noise <= 1e3) {
+        return Err(Usage(format!("--noise {} is not above 0 and at most 1000", args.noise)).into());
+    }
+    let (name, done) = match args.experiment {
+        Experiment::Toy => ("toy", run_toy(args)?),
+        Experiment::Chain => ("chain", run_chain(args)?),
+        Experiment::Convex => ("convex", run_convex(args)?),
+    };
+    let folder = &args.out;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Usage(format!("{}: cannot create: {error}; choose another --out", folder.display()))
+    })?;
+    let path = |ending: &str| folder.join(format!("{name}.{ending}"));
+    atomic_write(&path("csv"), done.csv.as_bytes())?;
+    atomic_write(&path("svg"), done.svg.as_bytes())?;
+    let text = format!("{}\ntable    {}\npicture  {}", done.text, shown(&path("csv")), shown(&path("svg")));
+    output.finish(&text, &done.object)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn drawn(svg: Result<String, picture::PictureError>) -> anyhow::Result<String> {
+    svg.map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))
+}
+
+const RATES: [f64; 4] = [1.0, 0.1, 0.01, 0.001];
+
+#[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+fn run_toy(args: &LabArgs) -> anyhow::Result<Done> {
+    let walks = [(When::Bc, "BC"), (When::Sr, "SR")];
+    let histogram = |when, rate| toy::histogram(when, rate, args.noise, args.steps, args.seed);
+    let (mut rows, mut panels) = (Vec::new(), Vec::new());
+    let mut csv = "method,rate,w,share\n".to_owned();
+    for (when, name) in walks {
+        let mut row = Vec::new();
+        for rate in RATES {
+            let shares: Vec<f64> =
+                histogram(when, rate).iter().map(|n| *n as f64 / args.steps as f64).collect();
+            for (i, share) in shares.iter().enumerate() {
+                writeln!(csv, "{name},{rate},{},{share}", state(i))?;
+            }
+            rows.push([
+                name.to_owned(),
+                rate.to_string(),
+                format!("{:.4}", shares[11] + shares[12]),
+                mode(&shares),
+            ]);
+            let bars = shares.iter().enumerate().map(|(i, share)| (state(i), *share)).collect();
+            row.push(Bars { title: format!("{name}, rate {rate}"), bars });
+        }
+        panels.push(row);
+    }
+    let svg = drawn(picture::panels(&panels, STEP, "quantized w"))?;
+    let object = rows.iter().map(|[method, rate, near, at]| json!({"method": method, "rate": rate, "near_minimum": near, "most_often": at}));
+    let object = json!({"experiment": "toy", "noise": args.noise, "steps": args.steps, "walks": object.collect::<Vec<_>>()});
+    let text = table(["method", "rate", "share at 4.5 and 5", "most often at"], &rows);
+    Ok(Done { text, csv, svg, object })
+}
+
+fn mode(shares: &[f64]) -> String {
+    let best = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
+    state(best).to_string()
+}
+
+fn run_chain(args: &LabArgs) -> anyhow::Result<Done> {
+    let limit = chain::limit(args.noise);
+    let (mut rows, mut objects, mut csv) = (Vec::new(), Vec::new(), "rate,w,stationary,limit\n".to_owned());
+    let mut panels = Vec::new();
+    for rate in [0.1, 0.03, 0.01, 0.003, 0.001] {
+        let transitions = chain::transitions(rate, args.noise);
+        let stationary = chain::stationary(&transitions);
+        let distance = chain::total_variation(&stationary, &limit);
+        let gap = chain::spectral_gap(&transitions);
+        for i in 0..STATES {
+            writeln!(csv, "{rate},{},{},{}", state(i), stationary[i], limit[i])?;
+        }
+        let near = stationary[11] + stationary[12];
+        rows.push([rate.to_string(), format!("{distance:.6}"), format!("{gap:.5}"), format!("{near:.4}")]);
+        objects.push(
+            json!({"rate": rate, "total_variation": distance, "spectral_gap": gap, "near_minimum": near}),
+        );
+        let bars = stationary.iter().enumerate().map(|(i, p)| (state(i), *p)).collect();
+        panels.push(Bars { title: format!("rate {rate}, gap {gap:.5}"), bars });
+    }
+    let bars = limit.iter().enumerate().map(|(i, p)| (state(i), *p)).collect();
+    panels.push(Bars { title: "limit of small rates".to_owned(), bars });
+    let svg = drawn(picture::panels(&[panels], STEP, "w"))?;
+    let text = table(["rate", "total variation to the limit", "spectral gap", "P(4.5 or 5)"], &rows);
+    Ok(Done { text, csv, svg, object: json!({"experiment": "chain", "noise": args.noise, "rates": objects}) })
+}
+
+#[allow(clippy::cast_precision_loss, reason = "steps below 2^53")]
+fn run_convex(args: &LabArgs) -> anyhow::Result<Done> {
+    let (mut rows, mut curves, mut csv) =
+        (Vec::new(), Vec::new(), "method,step,t,measured,bound\n".to_owned());
+    let mut objects = Vec::new();
+    for (when, name) in [(When::Sr, "SR"), (When::Bc, "BC")] {
+        for step in [0.5_f32, 0.1, 0.02] {
+            let problem = Problem { d: 100, mu: 1.0, noise: args.noise, step };
+            let curve = problem.curve(when, args.steps.min(1 << 14), args.seed)?;
+            for point in &curve {
+                writeln!(csv, "{name},{step},{},{},{}", point.t, point.measured, point.bound)?;
+            }
+            if let Some(last) = curve.last() {
+                let [measured, bound] = [last.measured, last.bound].map(|x| format!("{x:.3e}"));
+                objects.push(json!({"method": name, "step": step, "t": last.t, "measured": last.measured, "bound": last.bound}));
+                rows.push([name.to_owned(), step.to_string(), last.t.to_string(), measured, bound]);
+            }
+            let points = |f: fn(&intrain::lab::convex::Point) -> f64| {
+                curve.iter().map(|p| (p.t as f64, f(p).max(1e-12))).collect()
+            };
+            curves.push(Curve {
+                name: format!("{name}, step {step}"),
+                points: points(|p| p.measured),
+                is_bound: false,
+            });
+            curves.push(Curve {
+                name: format!("{name}, step {step}: bound"),
+                points: points(|p| p.bound),
+                is_bound: true,
+            });
+        }
+    }
+    let svg =
+        drawn(picture::curves("mean iterate's distance from the minimum", ["steps", "F - F*"], &curves))?;
+    let text = table(["method", "step", "steps", "F - F*", "bound"], &rows);
+    Ok(Done { text, csv, svg, object: json!({"experiment": "convex", "noise": args.noise, "ends": objects}) })
+}
