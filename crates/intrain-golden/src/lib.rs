@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Name and text of every file of the suite.
-pub const TEXTS: [(&str, &str); 12] = [
+pub const TEXTS: [(&str, &str); 14] = [
     ("philox", include_str!("../../../golden/philox.toml")),
     ("lfsr", include_str!("../../../golden/lfsr.toml")),
     ("round", include_str!("../../../golden/round.toml")),
@@ -26,6 +26,8 @@ pub const TEXTS: [(&str, &str); 12] = [
     ("init", include_str!("../../../golden/init.toml")),
     ("gupta2015", include_str!("../../../golden/gupta2015.toml")),
     ("wage2018", include_str!("../../../golden/wage2018.toml")),
+    ("li2017", include_str!("../../../golden/li2017.toml")),
+    ("hwgq2017", include_str!("../../../golden/hwgq2017.toml")),
 ];
 
 /// One file of the suite.

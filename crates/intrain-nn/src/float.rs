@@ -15,7 +15,7 @@ use crate::parameters::{Gradient, Parameters, Stored};
 use crate::plan::{BlockPlan, InputPlan, LossPlan, ProductKind, ProductPlan};
 
 mod gradient;
-mod read;
+pub(crate) mod read;
 
 pub(crate) enum Float {}
 

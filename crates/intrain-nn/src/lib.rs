@@ -19,6 +19,7 @@ mod threads;
 mod width;
 
 pub use block::linear_rows;
+pub use float::read::mean_magnitudes;
 pub use loss::Outcome;
 pub use network::{BlockGradient, Context, Network, StepKey};
 pub use parameters::{Gradient, Moments, Parameters, Stored};

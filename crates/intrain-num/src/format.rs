@@ -220,18 +220,18 @@ impl fmt::Display for ParseError {
                 "not a format: write fixed<IL,FL> (IL counts the sign; also QIL.FL, <IL,FL> or ap_fixed<W,IL>), \
                  unit<k>, int<k>, binary, grid<DELTA,N>, levels<q1,q2,...>, exact or float32",
             ),
-            Self::Step => f.write_str("the step DELTA of grid<DELTA,N> must be a number above 0"),
+            Self::Step => f.write_str("not a grid: the step DELTA of grid<DELTA,N> must be a number above 0"),
             Self::GridLimit { limit } => write!(
                 f,
-                "{limit} is impossible as the largest payload N of grid<DELTA,N>: choose 1 to {GRID_LIMIT_MAX}"
+                "not a grid: {limit} is impossible as the largest payload N of grid<DELTA,N>, choose 1 to {GRID_LIMIT_MAX}"
             ),
             Self::NumberOfLevels { n } => write!(
                 f,
-                "{n} levels are impossible: write 1 to {LEVELS_MAX} positive ones, as in levels<0.538,1.076,1.614>"
+                "not a codebook: {n} levels are impossible, write 1 to {LEVELS_MAX} positive ones, as in levels<0.538,1.076,1.614>"
             ),
             Self::Levels { place } => write!(
                 f,
-                "level {place} is not a number above the one before it (the first above 0): levels must rise, as in \
+                "not a codebook: level {place} is not above the one before it (the first must be above 0); levels must rise, as in \
                  levels<0.538,1.076,1.614>"
             ),
             Self::Bits { bits, min, max } => {

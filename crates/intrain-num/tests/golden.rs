@@ -86,7 +86,13 @@ fn check(op: &Op, report: &mut Report) -> bool {
         Op::Momentum(c) => momentum(c, report),
         Op::InitWage(c) => init_wage(c, report),
         Op::InitNormal(c) => init_normal(c, report),
-        Op::Linear(_) | Op::Conv(_) | Op::MaxPool(_) => return false,
+        Op::Linear(_)
+        | Op::Conv(_)
+        | Op::MaxPool(_)
+        | Op::FloatQuantize(_)
+        | Op::FloatActivation(_)
+        | Op::Filter(_)
+        | Op::Codebook(_) => return false,
     }
     true
 }

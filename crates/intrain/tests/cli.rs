@@ -71,6 +71,7 @@ fn help_teaches() {
         ("inspect", &["inspect", "--help"]),
         ("verify", &["verify", "--help"]),
         ("bench", &["bench", "--help"]),
+        ("lab", &["lab", "--help"]),
     ] {
         insta::assert_snapshot!(format!("help_{name}"), place.stdout(args));
     }
@@ -131,6 +132,17 @@ fn mistakes_are_refused_with_the_remedy() {
         &["train", "--resume", "nowhere", "--seed", "2"],
         &["plan", "--data", "mnist", "--model", "vgg7", "--recipe", "wage:8-8-8-8"],
         &["recipe", "show", "gupta:Q0.8"],
+        &["recipe", "show", "li-sr:0"],
+        &["recipe", "show", "li-sr:-0.5"],
+        &["recipe", "show", "hwgq:16"],
+        &["train", "--recipe", "hwgq", "--set", "recipe.roles.activation=levels<0.5,0.5> clipped"],
+        &["train", "--recipe", "li-sr", "--set", "recipe.roles.master=grid<0,4> stochastic"],
+        &["train", "--recipe", "li-bc", "--model", "mlp", "--data", "digits"],
+        &["plan", "--recipe", "wage", "--model", "resnet20"],
+        &["train", "--recipe", "wage", "--set", "optimizer=adam"],
+        &["plan", "--model", "vgg9:0"],
+        &["lab", "tya"],
+        &["lab", "toy", "--noise", "0"],
         &["recipe", "check", "nowhere.toml"],
         &["eval", "nowhere"],
         &["inspect", "nowhere"],

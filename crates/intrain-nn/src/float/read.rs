@@ -47,7 +47,8 @@ fn quantized(read: &Quantizer, values: &[f32], filters: usize, stream: Option<St
 }
 
 /// Of each column of `[.., filters]`: a sum in binary64 in the order of the rows, divided and rounded once.
-fn mean_magnitudes(values: &[f32], filters: usize) -> Vec<f32> {
+#[must_use]
+pub fn mean_magnitudes(values: &[f32], filters: usize) -> Vec<f32> {
     let mut sums = vec![0.0_f64; filters];
     for row in values.chunks_exact(filters) {
         sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += f64::from(w.abs()));

@@ -4,6 +4,7 @@
 //! Invariant: equality, never a tolerance, and all cases that differ are reported.
 
 mod elementwise;
+mod float;
 mod product;
 mod scalar;
 
@@ -114,8 +115,10 @@ fn run(op: &Op, engine: Engine) -> Option<Differences> {
     let has_it = match (op, engine) {
         (Op::Linear(case), _) => product::linear(case, engine, &mut differences),
         (Op::Conv(case), _) => product::conv(case, engine, &mut differences),
-        (_, Engine::Scalar) => scalar::run(op, &mut differences),
-        (_, Engine::Kernels(isa)) => elementwise::run(op, isa, &mut differences),
+        (_, Engine::Scalar) => scalar::run(op, &mut differences) || float::run(op, &mut differences),
+        (_, Engine::Kernels(isa)) => {
+            elementwise::run(op, isa, &mut differences) || float::run_kernels(op, isa, &mut differences)
+        }
     };
     has_it.then_some(differences)
 }
