@@ -21,7 +21,9 @@ pub struct Curve {
     pub name: String,
     /// Points, both coordinates above 0.
     pub points: Vec<(f64, f64)>,
-    /// Whether it is drawn thin: a bound beside what is measured.
+    /// Number of its colour: a bound has that of what is measured.
+    pub color: usize,
+    /// Whether it is drawn thin and without a name: a bound.
     pub is_bound: bool,
 }
 
@@ -99,14 +101,21 @@ pub fn curves(title: &str, labels: [&str; 2], curves: &[Curve]) -> Result<String
             .y_label_formatter(&|y| format!("{y:.0e}"))
             .x_label_formatter(&|x| format!("{x:.0e}"))
             .draw()?;
-        for (curve, color) in curves.iter().zip(COLORS.iter().cycle()) {
+        for curve in curves {
+            let color = COLORS[curve.color % COLORS.len()];
             let style = color.stroke_width(if curve.is_bound { 1 } else { 3 });
-            chart
-                .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
-                .label(&curve.name)
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], style));
+            let series = chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
+            if !curve.is_bound {
+                let line = move |(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], style);
+                series.label(&curve.name).legend(line);
+            }
         }
-        chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .background_style(WHITE)
+            .border_style(BLACK)
+            .draw()?;
         area.present()?;
     }
     Ok(svg)

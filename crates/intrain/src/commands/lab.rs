@@ -138,20 +138,16 @@ fn run_convex(args: &LabArgs) -> anyhow::Result<Done> {
             let points = |f: fn(&intrain::lab::convex::Point) -> f64| {
                 curve.iter().map(|p| (p.t as f64, f(p).max(1e-12))).collect()
             };
-            curves.push(Curve {
-                name: format!("{name}, step {step}"),
-                points: points(|p| p.measured),
-                is_bound: false,
-            });
-            curves.push(Curve {
-                name: format!("{name}, step {step}: bound"),
-                points: points(|p| p.bound),
-                is_bound: true,
-            });
+            let (color, name) = (curves.len() / 2, format!("{name}, step {step}"));
+            curves.push(Curve { name: name.clone(), points: points(|p| p.measured), color, is_bound: false });
+            curves.push(Curve { name, points: points(|p| p.bound), color, is_bound: true });
         }
     }
-    let svg =
-        drawn(picture::curves("mean iterate's distance from the minimum", ["steps", "F - F*"], &curves))?;
+    let svg = drawn(picture::curves(
+        "mean iterate's distance from the minimum (thin: the bound)",
+        ["steps", "F - F*"],
+        &curves,
+    ))?;
     let text = table(["method", "step", "steps", "F - F*", "bound"], &rows);
     Ok(Done { text, csv, svg, object: json!({"experiment": "convex", "noise": args.noise, "ends": objects}) })
 }
