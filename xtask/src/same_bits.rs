@@ -25,10 +25,13 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let integer = ["--recipe", "wage", "--model", "lenet5", "--data", "mnist"];
     let fixed = ["--recipe", "gupta", "--model", "gupta-cnn", "--data", "mnist"];
     let float = ["--recipe", "float32", "--model", "gupta-cnn", "--data", "mnist"];
+    // Norms, residual sums, Adam, and weights of one bit that are rounded stochastically.
+    let graph = ["--recipe", "li-sr", "--model", "resnet20:4", "--data", "mnist"];
     let mut different = Vec::new();
     different.extend(proof.compare("wage", &integer, &["reference", "avx2", "avx512vnni"])?);
     different.extend(proof.compare("gupta", &fixed, &["reference", "avx2", "avx512vnni"])?);
     different.extend(proof.compare("float32", &float, &[])?);
+    different.extend(proof.compare("li-sr", &graph, &[])?);
     std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     if different.is_empty() { Ok(()) } else { Err(format!("not the same bits:\n{}", different.join("\n"))) }
 }
