@@ -1,5 +1,6 @@
 //! Tables as pictures: panels of bars, or curves over two logarithmic axes, as SVG.
 
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 /// Why a picture could not be drawn.
@@ -23,7 +24,7 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
     /// Number of its colour: a bound has that of what is measured.
     pub color: usize,
-    /// Whether it is drawn thin and without a name: a bound.
+    /// Whether it is drawn thin and without a name: a bound, or another run of the same kind.
     pub is_bound: bool,
 }
 
@@ -76,12 +77,49 @@ pub fn panels(rows: &[Vec<Bars>], width: f64, x_label: &str) -> Result<String, P
 /// # Errors
 /// What the library refuses; nothing to draw.
 pub fn curves(title: &str, labels: [&str; 2], curves: &[Curve]) -> Result<String, PictureError> {
-    let points = || curves.iter().flat_map(|curve| curve.points.iter().copied());
-    let range = |values: &mut dyn Iterator<Item = f64>| {
-        let (low, high) = values.fold((f64::MAX, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)));
-        (low * 0.8)..(high * 1.25)
+    let [x, y] = ranges(curves).map(|(low, high)| (low * 0.8..high * 1.25).log_scale());
+    let texts: [&Text; 2] = [&|x| format!("{x:.0e}"), &|y| format!("{y:.0e}")];
+    draw(title, labels, texts, curves, x, y)
+}
+
+/// Curves over two plain axes.
+///
+/// # Errors
+/// What the library refuses; nothing to draw.
+pub fn lines(title: &str, labels: [&str; 2], curves: &[Curve]) -> Result<String, PictureError> {
+    let [x, y] = ranges(curves).map(|(low, high)| {
+        // A single point has an axis too.
+        let margin = ((high - low) * 0.05).max(1e-3);
+        low - margin..high + margin
+    });
+    let texts: [&Text; 2] = [&|x| format!("{x}"), &|y| format!("{y}")];
+    draw(title, labels, texts, curves, x, y)
+}
+
+/// How an axis writes its numbers.
+type Text = dyn Fn(&f64) -> String;
+
+/// Least and largest coordinate of all points, for both axes.
+fn ranges(curves: &[Curve]) -> [(f64, f64); 2] {
+    let range = |coordinate: fn(&(f64, f64)) -> f64| {
+        let values = curves.iter().flat_map(|curve| curve.points.iter().map(coordinate));
+        values.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)))
     };
-    let (x, y) = (range(&mut points().map(|p| p.0)), range(&mut points().map(|p| p.1)));
+    [range(|p| p.0), range(|p| p.1)]
+}
+
+fn draw<X, Y>(
+    title: &str,
+    [x_label, y_label]: [&str; 2],
+    [x_text, y_text]: [&Text; 2],
+    curves: &[Curve],
+    x: X,
+    y: Y,
+) -> Result<String, PictureError>
+where
+    X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+{
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (900, 560)).into_drawing_area();
@@ -91,15 +129,14 @@ pub fn curves(title: &str, labels: [&str; 2], curves: &[Curve]) -> Result<String
             .margin(12)
             .x_label_area_size(40)
             .y_label_area_size(70)
-            .build_cartesian_2d(x.log_scale(), y.log_scale())?;
-        let [x_label, y_label] = labels;
+            .build_cartesian_2d(x, y)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .x_desc(x_label)
             .y_desc(y_label)
-            .y_label_formatter(&|y| format!("{y:.0e}"))
-            .x_label_formatter(&|x| format!("{x:.0e}"))
+            .x_label_formatter(x_text)
+            .y_label_formatter(y_text)
             .draw()?;
         for curve in curves {
             let color = COLORS[curve.color % COLORS.len()];

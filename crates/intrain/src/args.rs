@@ -73,6 +73,21 @@ is thrown away, as WAGE does: OUT.npy and the error then are about x / 2^n; n is
   intrain inspect runs/digits-wage-1
   intrain inspect model.safetensors")]
     Inspect(InspectArgs),
+    /// Compare recipes: each with several seeds, one table with means, deviations and intervals
+    #[command(after_help = "FILE.toml, for example:
+  recipes = [\"float32\", \"li-bc\", \"li-sr\", \"li-r\"]
+  models = [\"vgg9:16\"]                 left out: what fits the data
+  data = [\"cifar-10\"]                  left out: what the model was made for
+  seeds = [1, 2, 3]
+
+  [settings]                           any setting of `intrain train`
+  epochs = 10
+  optimizer = \"adam\"
+
+Finished runs stand in DIR/runs.csv, a line each; the same command goes on where it was stopped, and
+more recipes or seeds may be added later. Ends in DIR/table.csv, DIR/table.md and DIR/page.html with
+the curves of all runs on top of each other.")]
+    Sweep(SweepArgs),
     /// Theory as an experiment: why training with quantized weights stops where it stops
     #[command(after_help = "Experiments:
   toy      one weight on a curve with three valleys: where SR and BinaryConnect end, four rates
@@ -286,6 +301,22 @@ pub(crate) struct BenchArgs {
     /// Rounds
     #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) repeat: u16,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SweepArgs {
+    /// Recipes, models, data, seeds and settings
+    #[arg(value_name = "FILE.toml")]
+    pub(crate) file: PathBuf,
+    /// Folder of the sweep [default: runs/sweep-FILE]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Threads; they change no bit of an integer network [default: one per CPU]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Instruction set of the kernels [default: the best that this CPU has]
+    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
+    pub(crate) kernel: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

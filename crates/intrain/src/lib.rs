@@ -1,13 +1,14 @@
 //! Intrain as a library: the parts under one name, and the little that the command line adds to them.
 //!
 //! [`measure`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves the arithmetic on this
-//! machine, [`bench`](mod@bench) measures its speed. Everything else is a crate of its own, re-exported here in the order
+//! machine, [`bench`](mod@bench) measures its speed, [`sweep`](mod@sweep) compares recipes. Everything else is a crate of its own, re-exported here in the order
 //! in which a training step goes through them.
 #![forbid(unsafe_code)]
 
 pub mod array;
 pub mod bench;
 pub mod measure;
+pub mod sweep;
 pub mod verify;
 
 pub use intrain_data as data;

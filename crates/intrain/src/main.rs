@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Data(args) => commands::data::run(&args, &output),
         Command::Inspect(args) => commands::inspect::run(&args, &output),
         Command::Lab(args) => commands::lab::run(&args, &output),
+        Command::Sweep(args) => commands::sweep::run(&args, &output),
         Command::Verify(args) => commands::verify::run(&args, &output),
         Command::Bench(args) => commands::bench::run(&args, &output),
     };

@@ -49,6 +49,15 @@ impl Watcher {
         Ok(Self { n_epochs, stop, bar, said: Instant::now(), began: None })
     }
 
+    /// Watches the next run, of so many epochs.
+    pub(crate) fn begin(&mut self, n_epochs: u32) {
+        (self.n_epochs, self.began, self.said) = (n_epochs, None, Instant::now());
+        if let Some(bar) = &self.bar {
+            bar.reset();
+            bar.set_length(0);
+        }
+    }
+
     fn tell(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(line)),

@@ -72,6 +72,7 @@ fn help_teaches() {
         ("verify", &["verify", "--help"]),
         ("bench", &["bench", "--help"]),
         ("lab", &["lab", "--help"]),
+        ("sweep", &["sweep", "--help"]),
     ] {
         insta::assert_snapshot!(format!("help_{name}"), place.stdout(args));
     }
@@ -141,6 +142,7 @@ fn mistakes_are_refused_with_the_remedy() {
         &["plan", "--recipe", "wage", "--model", "resnet20"],
         &["train", "--recipe", "wage", "--set", "optimizer=adam"],
         &["plan", "--model", "vgg9:0"],
+        &["sweep", "nowhere.toml"],
         &["lab", "tya"],
         &["lab", "toy", "--noise", "0"],
         &["recipe", "check", "nowhere.toml"],
@@ -161,6 +163,35 @@ fn mistakes_are_refused_with_the_remedy() {
         cases.iter().map(|args| format!("$ intrain {}\n{}", args.join(" "), place.refusal(args))).collect();
     insta::assert_snapshot!("mistakes", all.join("\n"));
     assert!(!place.path("runs/digits-wage-1").exists(), "a refused run leaves no folder");
+}
+
+#[test]
+fn a_sweep_runs_each_run_once_and_goes_on() {
+    let place = Place::new();
+    let file = place.path("few.toml");
+    let write = |recipes: &str, settings: &str| {
+        let text = format!("recipes = [{recipes}]\nseeds = [1, 2]\n[settings]\nepochs = 1\n{settings}\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    write("\"wage\"", "max_steps = 9");
+    let table = place.stdout(&["sweep", "few.toml"]);
+    assert!(table.contains("|  |  | wage | 2 |"), "{table}");
+    let finished = || std::fs::read_to_string(place.path("runs/sweep-few/runs.csv")).unwrap();
+    let first = finished();
+    assert_eq!(first.lines().count(), 3);
+    // Another recipe joins; what is finished stays as it is.
+    write("\"wage\", \"gupta\"", "max_steps = 9");
+    assert!(place.stdout(&["sweep", "few.toml"]).contains("| gupta | 2 |"));
+    assert!(finished().starts_with(&first) && finished().lines().count() == 5);
+    assert!(std::fs::read_to_string(place.path("runs/sweep-few/page.html")).unwrap().contains("<svg"));
+
+    write("\"wage\"", "max_steps = 8");
+    assert!(place.refusal(&["sweep", "few.toml"]).contains("other settings"));
+    write("\"wage\"", "seed = 1");
+    assert!(place.refusal(&["sweep", "few.toml"]).contains("settings.seed clashes with the list 'seeds'"));
+    write("\"wage\", \"wag\"", "max_steps = 9");
+    assert!(place.refusal(&["sweep", "few.toml"]).contains("no recipe is named 'wag'"));
+    assert_eq!(finished().lines().count(), 5);
 }
 
 /// A small NPY file of version 1.0.

@@ -8,5 +8,6 @@ pub(crate) mod lab;
 pub(crate) mod plan;
 pub(crate) mod quantize;
 pub(crate) mod recipe;
+pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod verify;

@@ -1,0 +1,188 @@
+//! `intrain sweep`: every run of a sweep's file that is not finished yet, then its table and its page.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use intrain::data::{self, Dataset};
+use intrain::nn::Context;
+use intrain::sweep::{self, Entry, Row, Sweep};
+use intrain::train::atomic_write;
+use intrain::train::config::Config;
+use intrain::train::run::{Run, RunDir, Summary};
+use serde_json::json;
+
+use crate::args::SweepArgs;
+use crate::failure::Usage;
+use crate::output::{Output, say};
+use crate::progress::{INTERRUPTED, Watcher};
+use crate::settings::{context, data_folders};
+
+/// A sweep's folder.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn run(&self, entry: &Entry) -> RunDir {
+        RunDir(self.0.join("runs").join(entry.folder()))
+    }
+
+    /// Finished runs; none before the first.
+    fn rows(&self) -> anyhow::Result<Vec<Row>> {
+        let path = self.file("runs.csv");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(sweep::read_rows(&text).map_err(|e| Usage(format!("{}: {e}", path.display())))?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Usage(format!("{}: cannot read: {error}", path.display())).into()),
+        }
+    }
+
+    fn write(&self, sweep: &Sweep, rows: &[Row]) -> anyhow::Result<()> {
+        let lines: Vec<String> =
+            std::iter::once(sweep::HEADER.to_owned()).chain(rows.iter().map(Row::line)).collect();
+        atomic_write(&self.file("runs.csv"), format!("{}\n", lines.join("\n")).as_bytes())?;
+        let groups = sweep::groups(sweep, rows);
+        atomic_write(&self.file("table.csv"), sweep::csv(&groups).as_bytes())?;
+        atomic_write(&self.file("table.md"), sweep::markdown(sweep, &groups).as_bytes())?;
+        let curve = |row: &Row| {
+            let text = std::fs::read_to_string(self.run(&row.entry).metrics()).unwrap_or_default();
+            (row.entry.clone(), sweep::curve(&text))
+        };
+        let curves: Vec<_> = rows.iter().map(curve).collect();
+        let page = sweep::page(sweep, &groups, &curves).map_err(|e| anyhow::anyhow!("no page: {e}"))?;
+        Ok(atomic_write(&self.file("page.html"), page.as_bytes())?)
+    }
+}
+
+pub(crate) fn run(args: &SweepArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let (sweep, folder) = open(args)?;
+    let context = context(args.threads, args.kernel.as_deref())?;
+    let mut rows = folder.rows()?;
+    let mut datasets = BTreeMap::new();
+    // Every run is planned before the first one starts: a sweep must not fail in the middle of the night.
+    let planned: Vec<_> =
+        sweep.runs.iter().map(|entry| plan(entry, &sweep, &mut datasets)).collect::<Result<_, _>>()?;
+    let mut watcher = Watcher::new(0)?;
+    let n = sweep.runs.len();
+    for (i, (entry, (config, dataset))) in sweep.runs.iter().zip(planned).enumerate() {
+        if rows.iter().any(|row| row.entry == *entry) {
+            continue;
+        }
+        say(&format!("run {} of {n}: {}", i + 1, entry.folder()));
+        watcher.begin(config.settings.epochs);
+        let run = start_or_resume(config, dataset, context.clone(), folder.run(entry))?;
+        let summary = run.train(&mut watcher)?;
+        if summary.interrupted {
+            say("stopped; the same command goes on from here");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        rows.push(row(entry, &summary));
+        folder.write(&sweep, &rows)?;
+    }
+    folder.write(&sweep, &rows)?;
+    let groups = sweep::groups(&sweep, &rows);
+    let text = format!(
+        "{}\ntable    {}\npage     {}",
+        sweep::markdown(&sweep, &groups),
+        folder.file("table.csv").display(),
+        folder.file("page.html").display()
+    );
+    let number = |x: f64| if x.is_nan() { serde_json::Value::Null } else { x.into() };
+    let group = |g: &sweep::Group| {
+        json!({"recipe": g.entry.recipe, "model": g.entry.model, "data": g.entry.data, "runs": g.n,
+               "mean": number(g.mean), "deviation": number(g.deviation), "interval": number(g.interval)})
+    };
+    let groups: Vec<_> = groups.iter().map(group).collect();
+    output.finish(
+        &text,
+        &json!({"sweep": sweep.name, "folder": folder.0.display().to_string(), "groups": groups}),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The sweep and its folder, which must not be another sweep's.
+fn open(args: &SweepArgs) -> anyhow::Result<(Sweep, Folder)> {
+    let name = args.file.display();
+    let text = std::fs::read_to_string(&args.file)
+        .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a sweep's TOML file")))?;
+    let stem =
+        args.file.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let sweep = Sweep::parse(&text, &stem).map_err(|e| Usage(format!("{name}: {e}")))?;
+    let folder = Folder(args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}"))));
+    let cannot = |e: std::io::Error| {
+        Usage(format!("{}: cannot create: {e}; choose another --out", folder.0.display()))
+    };
+    std::fs::create_dir_all(folder.file("runs")).map_err(cannot)?;
+    // More recipes or seeds may join a sweep; other settings make its finished runs another thing.
+    let kept = folder.file("settings.toml");
+    let settings = sweep.settings.to_string();
+    match std::fs::read_to_string(&kept) {
+        Ok(before) if before != settings => {
+            let reason = format!(
+                "{}: this folder's runs have other settings than {name} says now; choose another --out, or put them back",
+                kept.display()
+            );
+            return Err(Usage(reason).into());
+        }
+        Ok(_) => {}
+        Err(_) => atomic_write(&kept, settings.as_bytes())?,
+    }
+    Ok((sweep, folder))
+}
+
+type Planned = (Config, Arc<Dataset>);
+
+/// A run's configuration and data; each data set is loaded once.
+fn plan(
+    entry: &Entry,
+    sweep: &Sweep,
+    datasets: &mut BTreeMap<String, Arc<Dataset>>,
+) -> anyhow::Result<Planned> {
+    let in_run = |e: &dyn std::fmt::Display| Usage(format!("run {}: {e}", entry.folder()));
+    let keys = entry.keys(&sweep.settings);
+    let name = Config::data_name(&keys).map_err(|e| in_run(&e))?;
+    let dataset = match datasets.get(&name) {
+        Some(dataset) => Arc::clone(dataset),
+        None => {
+            let dataset = Arc::new(data::load(&name, &data_folders())?);
+            datasets.insert(name, Arc::clone(&dataset));
+            dataset
+        }
+    };
+    let config = Config::resolve(keys, &[], dataset.shape, dataset.n_classes).map_err(|e| in_run(&e))?;
+    let plan =
+        intrain::nn::Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size);
+    plan.map_err(|e| in_run(&e))?;
+    Ok((config, dataset))
+}
+
+/// Goes on where an interrupted sweep left a checkpoint; what has none begins anew.
+fn start_or_resume(
+    config: Config,
+    dataset: Arc<Dataset>,
+    context: Context,
+    dir: RunDir,
+) -> anyhow::Result<Run> {
+    if dir.last().exists() {
+        return Ok(Run::resume(config, dataset, context, dir)?);
+    }
+    if dir.0.exists() {
+        let cannot = |e: std::io::Error| Usage(format!("{}: cannot begin anew: {e}", dir.0.display()));
+        std::fs::remove_dir_all(&dir.0).map_err(cannot)?;
+    }
+    Ok(Run::start(config, dataset, context, RunDir::create(&dir.0)?)?)
+}
+
+fn row(entry: &Entry, summary: &Summary) -> Row {
+    Row {
+        entry: entry.clone(),
+        test_error: summary.test_error,
+        best_test_error: summary.best_test_error,
+        train_loss: summary.train_loss,
+        weights_sha256: summary.weights_sha256.clone(),
+    }
+}

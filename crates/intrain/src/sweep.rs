@@ -1,0 +1,437 @@
+//! Comparison as an act: recipes x models x seeds, each run once, and one table with means, deviations and intervals.
+//!
+//! A sweep is a TOML file; what is finished is a CSV file with one line per run, so that a sweep can be interrupted at any
+//! moment and go on. This module knows the files and the statistics; the command runs the runs.
+
+use std::collections::BTreeSet;
+
+use intrain_lab::picture::{self, Curve, PictureError};
+use serde::Deserialize;
+
+/// What is wrong with a sweep. Each message names the value and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SweepError(String);
+
+/// A sweep, as its file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sweep {
+    /// What it is called.
+    pub name: String,
+    /// Its runs, in the order in which they are run: seeds last, so that every recipe has its first seed early.
+    pub runs: Vec<Entry>,
+    /// Settings of every run.
+    pub settings: toml::Table,
+}
+
+/// One run of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Recipe, as on the command line.
+    pub recipe: String,
+    /// Model.
+    pub model: String,
+    /// Data set; empty for the model's own.
+    pub data: String,
+    /// Seed.
+    pub seed: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    name: Option<String>,
+    recipes: Vec<String>,
+    #[serde(default)]
+    models: Vec<String>,
+    #[serde(default)]
+    data: Vec<String>,
+    #[serde(default = "one_seed")]
+    seeds: Vec<u64>,
+    #[serde(default)]
+    settings: toml::Table,
+}
+
+fn one_seed() -> Vec<u64> {
+    vec![1]
+}
+
+impl Sweep {
+    /// Reads a sweep's file; `stem` is its name where it gives none.
+    ///
+    /// # Errors
+    /// A text that is no sweep, an empty list, a name twice in one, or a setting that a list names too.
+    pub fn parse(text: &str, stem: &str) -> Result<Self, SweepError> {
+        let file: File = toml::from_str(text).map_err(|error| SweepError(error.to_string()))?;
+        for (list, key) in [("recipes", "recipe"), ("models", "model"), ("data", "data"), ("seeds", "seed")] {
+            if file.settings.contains_key(key) {
+                return Err(SweepError(format!(
+                    "settings.{key} clashes with the list '{list}', which says it for each run; put it there alone"
+                )));
+            }
+        }
+        let texts = |values: &[u64]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (list, values) in [
+            ("recipes", &file.recipes),
+            ("models", &file.models),
+            ("data", &file.data),
+            ("seeds", &texts(&file.seeds)),
+        ] {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = values.iter().find(|value| !seen.insert(*value)) {
+                return Err(SweepError(format!("'{twice}' stands twice in '{list}'; each run is run once")));
+            }
+        }
+        if file.recipes.is_empty() || file.seeds.is_empty() {
+            return Err(SweepError(
+                "'recipes' and 'seeds' need a value each; a sweep of nothing has no table".to_owned(),
+            ));
+        }
+        if let Some(seed) = file.seeds.iter().find(|seed| **seed >= 1 << 63) {
+            return Err(SweepError(format!("seed {seed} is not below 2^63")));
+        }
+        let or_default = |values: Vec<String>| if values.is_empty() { vec![String::new()] } else { values };
+        let (models, data) = (or_default(file.models), or_default(file.data));
+        let mut runs = Vec::new();
+        for &seed in &file.seeds {
+            for data in &data {
+                for model in &models {
+                    for recipe in &file.recipes {
+                        let (recipe, model, data) = (recipe.clone(), model.clone(), data.clone());
+                        runs.push(Entry { recipe, model, data, seed });
+                    }
+                }
+            }
+        }
+        Ok(Self { name: file.name.unwrap_or_else(|| stem.to_owned()), runs, settings: file.settings })
+    }
+}
+
+impl Entry {
+    /// The run as keys of `intrain train`, with the sweep's settings.
+    #[must_use]
+    pub fn keys(&self, settings: &toml::Table) -> toml::Table {
+        let mut keys = settings.clone();
+        for (key, text) in [("recipe", &self.recipe), ("model", &self.model), ("data", &self.data)] {
+            if !text.is_empty() {
+                keys.insert(key.to_owned(), text.clone().into());
+            }
+        }
+        // Bound: `Sweep::parse` has refused larger seeds.
+        keys.insert("seed".to_owned(), self.seed.cast_signed().into());
+        keys
+    }
+
+    /// A name for its folder.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        let parts = [&self.data, &self.model, &self.recipe].into_iter().filter(|part| !part.is_empty());
+        let name = parts.cloned().chain([self.seed.to_string()]).collect::<Vec<_>>().join("-");
+        name.chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' })
+            .collect()
+    }
+}
+
+/// What a finished run came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Which run.
+    pub entry: Entry,
+    /// Share of test images that the last weights got wrong.
+    pub test_error: f64,
+    /// The least of any epoch.
+    pub best_test_error: f64,
+    /// Mean loss of the last epoch.
+    pub train_loss: f64,
+    /// SHA-256 of the weights.
+    pub weights_sha256: String,
+}
+
+/// First line of the file of finished runs.
+pub const HEADER: &str = "data,model,recipe,seed,test_error,best_test_error,train_loss,weights_sha256";
+
+impl Row {
+    /// Its line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Entry { recipe, model, data, seed } = &self.entry;
+        // A recipe may have commas in it, and quotes keep them together.
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        format!(
+            "{},{},{},{seed},{},{},{},{}",
+            quoted(data),
+            quoted(model),
+            quoted(recipe),
+            self.test_error,
+            self.best_test_error,
+            self.train_loss,
+            self.weights_sha256
+        )
+    }
+}
+
+/// Reads the file of finished runs.
+///
+/// # Errors
+/// The first line that is none of a sweep's.
+pub fn read_rows(text: &str) -> Result<Vec<Row>, SweepError> {
+    let mut lines = text.lines().enumerate();
+    let wrong = |i: usize| {
+        SweepError(format!("line {} is none of a sweep's; move the file away to begin anew", i + 1))
+    };
+    if lines.next().is_none_or(|(_, header)| header != HEADER) {
+        return Err(wrong(0));
+    }
+    let row = |(i, line): (usize, &str)| {
+        let fields = fields(line);
+        let [data, model, recipe, seed, test_error, best, loss, sha] = &fields[..] else {
+            return Err(wrong(i));
+        };
+        let number = |text: &String| text.parse::<f64>().map_err(|_| wrong(i));
+        let seed = seed.parse().map_err(|_| wrong(i))?;
+        Ok(Row {
+            entry: Entry { recipe: recipe.clone(), model: model.clone(), data: data.clone(), seed },
+            test_error: number(test_error)?,
+            best_test_error: number(best)?,
+            train_loss: number(loss)?,
+            weights_sha256: sha.clone(),
+        })
+    };
+    lines.map(row).collect()
+}
+
+/// The fields of a line of CSV.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                field.push('"');
+                chars.next();
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            c => field.push(c),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+/// The runs of one recipe, model and data set, whatever their seeds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Which; the seed is 0.
+    pub entry: Entry,
+    /// How many are finished.
+    pub n: usize,
+    /// Mean of their test errors.
+    pub mean: f64,
+    /// Deviation of a run from it; NaN for a single one.
+    pub deviation: f64,
+    /// Half the width of the mean's 95 % interval, by Student's distribution; NaN for a single run.
+    pub interval: f64,
+}
+
+/// The groups of the finished runs, in the order of the sweep.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "a few runs")]
+pub fn groups(sweep: &Sweep, rows: &[Row]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for entry in &sweep.runs {
+        let entry = Entry { seed: 0, ..entry.clone() };
+        if groups.iter().any(|group| group.entry == entry) {
+            continue;
+        }
+        let errors: Vec<f64> = rows
+            .iter()
+            .filter(|row| Entry { seed: 0, ..row.entry.clone() } == entry)
+            .map(|row| row.test_error)
+            .collect();
+        let n = errors.len();
+        let mean = errors.iter().sum::<f64>() / n as f64;
+        let squares: f64 = errors.iter().map(|error| (error - mean) * (error - mean)).sum();
+        let deviation = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { f64::NAN };
+        let interval = student(n) * deviation / (n as f64).sqrt();
+        groups.push(Group { entry, n, mean, deviation, interval });
+    }
+    groups
+}
+
+/// Student's 97.5 % point for the mean of `n` runs.
+fn student(n: usize) -> f64 {
+    const POINTS: [f64; 14] =
+        [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145];
+    match n {
+        0 | 1 => f64::NAN,
+        // Beyond, the points are held from above: an interval is never too short.
+        n => POINTS[(n - 2).min(POINTS.len() - 1)],
+    }
+}
+
+/// A share as a percentage with two digits, or a dash.
+fn percent(share: f64) -> String {
+    if share.is_nan() { "-".to_owned() } else { format!("{:.2} %", 100.0 * share) }
+}
+
+/// The table of groups as Markdown.
+#[must_use]
+pub fn markdown(sweep: &Sweep, groups: &[Group]) -> String {
+    let mut text = format!("# {}\n\n", sweep.name);
+    text.push_str("| data | model | recipe | runs | test error | deviation | 95 % interval of the mean |\n");
+    text.push_str("|---|---|---|--:|--:|--:|--:|\n");
+    for group in groups {
+        let Entry { recipe, model, data, .. } = &group.entry;
+        text.push_str(&format!(
+            "| {data} | {model} | {recipe} | {} | {} | {} | {} |\n",
+            group.n,
+            percent(group.mean),
+            percent(group.deviation),
+            if group.interval.is_nan() {
+                "-".to_owned()
+            } else {
+                let [low, high] = [group.mean - group.interval, group.mean + group.interval];
+                format!("{} .. {}", percent(low.max(0.0)), percent(high.min(1.0)))
+            }
+        ));
+    }
+    text
+}
+
+/// The table of groups as CSV, shares as numbers.
+#[must_use]
+pub fn csv(groups: &[Group]) -> String {
+    let mut text = "data,model,recipe,runs,mean,deviation,interval\n".to_owned();
+    for Group { entry: Entry { recipe, model, data, .. }, n, mean, deviation, interval } in groups {
+        text.push_str(&format!("\"{data}\",\"{model}\",\"{recipe}\",{n},{mean},{deviation},{interval}\n"));
+    }
+    text
+}
+
+/// Test errors by epoch of a run, from its `metrics.csv`.
+#[must_use]
+pub fn curve(metrics: &str) -> Vec<(f64, f64)> {
+    let mut lines = metrics.lines();
+    let Some(header) = lines.next() else { return Vec::new() };
+    let column = |name: &str| header.split(',').position(|field| field == name);
+    let (Some(epoch), Some(error)) = (column("epoch"), column("test_error")) else { return Vec::new() };
+    let point = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let number = |at: usize| fields.get(at)?.parse::<f64>().ok().filter(|x| x.is_finite());
+        Some((number(epoch)?, 100.0 * number(error)?))
+    };
+    lines.filter_map(point).collect()
+}
+
+/// A page with the table, and the curves of all runs on top of each other, a colour for each group.
+///
+/// # Errors
+/// The picture cannot be drawn.
+pub fn page(
+    sweep: &Sweep,
+    groups: &[Group],
+    curves: &[(Entry, Vec<(f64, f64)>)],
+) -> Result<String, PictureError> {
+    let mut seen = Vec::new();
+    let drawn: Vec<Curve> = curves
+        .iter()
+        .filter(|(_, points)| !points.is_empty())
+        .map(|(entry, points)| {
+            let group = Entry { seed: 0, ..entry.clone() };
+            let color = groups.iter().position(|g| g.entry == group).unwrap_or_default();
+            // One name for each group: its first run.
+            let is_bound = seen.contains(&color);
+            seen.push(color);
+            let name = [&group.data, &group.model, &group.recipe].into_iter().filter(|t| !t.is_empty());
+            let name = name.cloned().collect::<Vec<_>>().join(" ");
+            Curve { name, points: points.clone(), color, is_bound }
+        })
+        .collect();
+    let svg = if drawn.is_empty() {
+        "<p>no run is finished yet</p>".to_owned()
+    } else {
+        picture::lines(&sweep.name, ["epoch", "test error in %"], &drawn)?
+    };
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let rows: String = markdown(sweep, groups)
+        .lines()
+        .filter(|line| line.starts_with('|') && !line.starts_with("|---"))
+        .map(|line| {
+            let cells: String = line
+                .trim_matches('|')
+                .split('|')
+                .map(|cell| format!("<td>{}</td>", escaped(cell.trim())))
+                .collect();
+            format!("<tr>{cells}</tr>\n")
+        })
+        .collect();
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n<style>body{{font:16px \
+         sans-serif;margin:2em}}td{{padding:.2em .8em;border-bottom:1px solid #ccc}}svg{{max-width:100%;height:auto}}\
+         </style>\n<h1>{name}</h1>\n<table>\n{rows}</table>\n{svg}\n</html>\n",
+        name = escaped(&sweep.name)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "recipes = [\"wage\", \"gupta:Q2.14\"]\nseeds = [1, 2, 3]\n[settings]\nepochs = 2\n";
+
+    #[test]
+    fn every_combination_is_a_run_and_seeds_come_last() {
+        let sweep = Sweep::parse(TEXT, "x").unwrap();
+        assert_eq!((sweep.name.as_str(), sweep.runs.len()), ("x", 6));
+        assert_eq!(sweep.runs.iter().map(|run| run.seed).collect::<Vec<_>>(), [1, 1, 2, 2, 3, 3]);
+        let keys = sweep.runs[1].keys(&sweep.settings);
+        assert_eq!(keys.to_string(), "epochs = 2\nrecipe = \"gupta:Q2.14\"\nseed = 1\n");
+        assert_eq!(sweep.runs[1].folder(), "gupta_Q2.14-1");
+    }
+
+    #[test]
+    fn clashes_are_named() {
+        for (text, part) in [
+            ("recipes = ['wage']\n[settings]\nseed = 3\n", "settings.seed clashes"),
+            ("recipes = ['wage', 'wage']\n", "'wage' stands twice in 'recipes'"),
+            ("recipes = ['wage']\nseeds = [1, 1]\n", "'1' stands twice in 'seeds'"),
+            ("recipes = []\n", "a sweep of nothing"),
+            ("recipes = ['wage']\nseed = [1]\n", "unknown field `seed`"),
+        ] {
+            let message = Sweep::parse(text, "x").unwrap_err().to_string();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn finished_runs_are_read_back_and_summed_up() {
+        let sweep = Sweep::parse(TEXT, "x").unwrap();
+        let row = |i: usize, test_error: f64| Row {
+            entry: sweep.runs[i].clone(),
+            test_error,
+            best_test_error: test_error,
+            train_loss: f64::NAN,
+            weights_sha256: "ab".to_owned(),
+        };
+        let mut comma = row(0, 0.1);
+        comma.entry.recipe = "levels<1,2> \"x\"".to_owned();
+        let text = format!("{HEADER}\n{}\n", comma.line());
+        assert_eq!(read_rows(&text).unwrap()[0].entry, comma.entry);
+        assert!(read_rows("x\n").is_err() && read_rows(&format!("{HEADER}\nx\n")).is_err());
+
+        let groups = groups(&sweep, &[row(0, 0.1), row(2, 0.2), row(4, 0.3), row(1, 0.5)]);
+        assert_eq!((groups[0].n, groups[1].n), (3, 1));
+        assert!((groups[0].mean - 0.2).abs() < 1e-12 && (groups[0].deviation - 0.1).abs() < 1e-12);
+        assert!((groups[0].interval - 4.303 * 0.1 / 3f64.sqrt()).abs() < 1e-9);
+        let table = markdown(&sweep, &groups);
+        assert!(table.contains("| wage | 3 | 20.00 % | 10.00 % | 0.00 % .. 44.84 % |"), "{table}");
+        assert!(table.contains("| gupta:Q2.14 | 1 | 50.00 % | - | - |"), "{table}");
+        let points = curve("epoch,step,test_error\n0,10,0.5\n1,20,NaN\n2,30,0.25\n");
+        assert_eq!(points, [(0.0, 50.0), (2.0, 25.0)]);
+        let page = page(&sweep, &groups, &[(sweep.runs[0].clone(), points)]).unwrap();
+        assert!(page.contains("<svg") && page.contains("44.84 %"));
+    }
+}
