@@ -14,6 +14,7 @@ pub mod rate;
 pub mod report;
 pub mod run;
 pub mod saved;
+mod signs;
 pub mod step;
 pub mod telemetry;
 pub mod tensorboard;

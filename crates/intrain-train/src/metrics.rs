@@ -12,8 +12,8 @@ use crate::{ArtefactError, atomic_write};
 
 /// The first line of the file: the columns in order.
 pub const HEADER: &str = "step,epoch,learning_rate,train_loss,train_error,test_loss,test_error,dead_updates,\
-                          saturated_weights,images_per_second,seconds";
-const COLUMNS: usize = 11;
+                          saturated_weights,changed_signs,images_per_second,seconds";
+const COLUMNS: usize = 12;
 
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -36,6 +36,9 @@ pub struct Row {
     pub dead_updates: f64,
     /// Share of the updates that were held at a limit of the stored weight's format, 0 to 1.
     pub saturated_weights: f64,
+    /// Share of the weights whose sign is not the one that they started with, 0 to 1: of layers whose weights are
+    /// quantized; of all layers where none are.
+    pub changed_signs: f64,
     /// Training images per second over the whole run so far, evaluation left out.
     pub images_per_second: f64,
     /// Seconds since the run began, those before a restart included.
@@ -47,7 +50,7 @@ impl Row {
     fn to_line(self) -> String {
         let option = |value: Option<f64>| value.map(|v| format!("{v:?}")).unwrap_or_default();
         format!(
-            "{},{},{:?},{:?},{:?},{},{},{:?},{:?},{:?},{:?}\n",
+            "{},{},{:?},{:?},{:?},{},{},{:?},{:?},{:?},{:?},{:?}\n",
             self.step,
             self.epoch,
             self.learning_rate,
@@ -57,6 +60,7 @@ impl Row {
             option(self.test_error),
             self.dead_updates,
             self.saturated_weights,
+            self.changed_signs,
             self.images_per_second,
             self.seconds,
         )
@@ -81,8 +85,9 @@ impl Row {
             test_error: option(6)?,
             dead_updates: number(7)?,
             saturated_weights: number(8)?,
-            images_per_second: number(9)?,
-            seconds: number(10)?,
+            changed_signs: number(9)?,
+            images_per_second: number(10)?,
+            seconds: number(11)?,
         })
     }
 }
@@ -203,8 +208,8 @@ mod tests {
         let text = fs::read_to_string(path).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0].split(',').count(), COLUMNS);
-        assert_eq!(lines[1], "1,1,0.1,1e-300,0.3333333333333333,,,0.0,0.0,0.0,12.5");
-        assert_eq!(lines[2], "2,1,0.1,1e-300,0.3333333333333333,,0.25,0.0,0.0,0.0,12.5");
+        assert_eq!(lines[1], "1,1,0.1,1e-300,0.3333333333333333,,,0.0,0.0,0.0,0.0,12.5");
+        assert_eq!(lines[2], "2,1,0.1,1e-300,0.3333333333333333,,0.25,0.0,0.0,0.0,0.0,12.5");
     }
 
     #[test]
@@ -239,8 +244,8 @@ mod tests {
         let cases = [
             ("a,b\n".to_owned(), "metrics.csv, line 1: the header isn't"),
             (String::new(), "line 1: the header"),
-            (format!("{HEADER}\n{good}1,2\n{good}"), "line 3: 2 values instead of 11"),
-            (format!("{HEADER}\n\n"), "line 2: 1 values instead of 11"),
+            (format!("{HEADER}\n{good}1,2\n{good}"), "line 3: 2 values instead of 12"),
+            (format!("{HEADER}\n\n"), "line 2: 1 values instead of 12"),
             (format!("{HEADER}\n{}", good.replacen("0.1", "high", 1)), "line 2: learning_rate is 'high'"),
             (format!("{HEADER}\n-{good}"), "line 2: step is '-1'"),
         ];
@@ -274,6 +279,7 @@ mod tests {
                 test_error: test,
                 dead_updates: a[3],
                 saturated_weights: a[4],
+                changed_signs: a[5],
                 images_per_second: f64::NAN,
                 seconds: f64::INFINITY,
             };

@@ -15,6 +15,7 @@ use intrain_nn::{Context, Outcome, Plan};
 use crate::config::Config;
 use crate::metrics::{MetricsFile, Row};
 use crate::saved;
+use crate::signs::Signs;
 use crate::step::Trainer;
 use crate::telemetry::{self, Events};
 use crate::update::{self, UpdateStats};
@@ -196,6 +197,8 @@ pub struct Run {
     best_test_error: f64,
     metrics: MetricsFile,
     events: Events,
+    /// The signs that weights started with; looked up at the end of the first epoch.
+    signs: Option<Signs>,
     /// Seconds and images of training proper, those before a restart included.
     clock: Clock,
     /// Held as long as the run lives.
@@ -244,6 +247,7 @@ impl Run {
             best_test_error,
             metrics,
             events,
+            signs: None,
             clock: Clock::default(),
             _lock: lock,
         })
@@ -291,6 +295,7 @@ impl Run {
             best_test_error: state.best_test_error,
             metrics,
             events,
+            signs: None,
             clock: state.clock,
             _lock: lock,
         })
@@ -375,6 +380,9 @@ impl Run {
         let test = self.trainer.evaluate(batches);
         let progress = self.progress(self.trainer.steps(), epoch);
         let updates = self.sums.updates;
+        let (plan, seed) = (self.trainer.plan(), self.config.settings.seed);
+        let signs = self.signs.get_or_insert_with(|| Signs::at_start(plan, seed));
+        let changed = signs.changed(plan, self.trainer.parameters());
         let test_error = test.n_wrong as f64 / test.n.max(1) as f64;
         let (step, per_epoch) = (self.trainer.steps(), self.per_epoch());
         let row = Row {
@@ -387,6 +395,7 @@ impl Run {
             test_error: Some(test_error),
             dead_updates: updates.n_dead as f64 / updates.n.max(1) as f64,
             saturated_weights: updates.n_saturated as f64 / updates.n.max(1) as f64,
+            changed_signs: changed.all,
             images_per_second: progress.images_per_second,
             seconds: self.clock.seconds,
         };
@@ -394,7 +403,7 @@ impl Run {
             observer.warn(&warning);
         }
         self.metrics.append(&row)?;
-        self.events.epoch(&row, &self.trainer)?;
+        self.events.epoch(&row, &self.trainer, &changed)?;
         if step.is_multiple_of(per_epoch) {
             self.sums = EpochSums::default();
         }

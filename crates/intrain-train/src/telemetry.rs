@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::metrics::Row;
 use crate::report::{self, Histogram, Report, Table};
 use crate::run::{RunDir, Summary};
+use crate::signs::Changed;
 use crate::step::Trainer;
 use crate::tensorboard::EventWriter;
 use crate::{TrainError, atomic_write};
@@ -25,7 +26,12 @@ impl Events {
     }
 
     /// The numbers and the stored integers after an epoch.
-    pub(crate) fn epoch(&mut self, row: &Row, trainer: &Trainer) -> Result<(), TrainError> {
+    pub(crate) fn epoch(
+        &mut self,
+        row: &Row,
+        trainer: &Trainer,
+        changed: &Changed,
+    ) -> Result<(), TrainError> {
         let scalars = [
             ("train/loss", Some(row.train_loss)),
             ("train/error", Some(row.train_error)),
@@ -34,12 +40,16 @@ impl Events {
             ("learning_rate", Some(row.learning_rate)),
             ("updates/dead", Some(row.dead_updates)),
             ("updates/saturated", Some(row.saturated_weights)),
+            ("signs/changed", Some(row.changed_signs)),
             ("images_per_second", Some(row.images_per_second)),
         ];
         for (tag, value) in scalars {
             if let Some(value) = value {
                 self.0.scalar(tag, row.step, value)?;
             }
+        }
+        for (layer, share) in &changed.layers {
+            self.0.scalar(&format!("signs/{layer}"), row.step, *share)?;
         }
         for histogram in histograms(trainer) {
             #[allow(clippy::cast_precision_loss, reason = "a histogram's numbers are for the eye")]

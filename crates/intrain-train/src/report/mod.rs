@@ -167,6 +167,12 @@ fn charts(rows: &[Row]) -> Result<Value, ReportError> {
             points(rows, step, |row| Some(100.0 * row.saturated_weights)),
         ],
     };
+    let signs = Curves {
+        x_label: "step",
+        y_label: "share of weights",
+        y_scale: Scale::Percent,
+        curves: vec![points(rows, step, |row| Some(100.0 * row.changed_signs))],
+    };
     let learning_rate = Curves {
         x_label: "step",
         y_label: "learning rate",
@@ -177,6 +183,7 @@ fn charts(rows: &[Row]) -> Result<Value, ReportError> {
         chart("Loss", &["training", "test"], loss),
         chart("Classification error", &["training", "test"], errors(rows)),
         chart("Updates and limits", &["updates without effect", "weights at a limit"], telemetry),
+        chart("Signs", &["weights whose sign is not that of the start"], signs),
         chart("Learning rate", &["learning rate"], learning_rate),
     ]
     .into_iter()
@@ -275,7 +282,7 @@ mod tests {
         for shown in shown {
             assert!(html.contains(shown), "{shown}");
         }
-        assert_eq!(html.matches("<svg").count(), 5);
+        assert_eq!(html.matches("<svg").count(), 6);
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
     }
 
@@ -295,14 +302,14 @@ mod tests {
             let html = render(&Report { curves, ..Report::default() }).unwrap();
             (html.matches("<svg").count(), html.matches("Nothing was measured").count())
         };
-        assert_eq!(n_charts(vec![]), (0, 4));
-        assert_eq!(n_charts(rows(1)), (4, 0));
-        assert_eq!(n_charts(rows(100)), (4, 0));
+        assert_eq!(n_charts(vec![]), (0, 5));
+        assert_eq!(n_charts(rows(1)), (5, 0));
+        assert_eq!(n_charts(rows(100)), (5, 0));
         let untested = |row: Row| Row { test_loss: None, test_error: None, ..row };
-        assert_eq!(n_charts(rows(8).into_iter().map(untested).collect()), (4, 0));
+        assert_eq!(n_charts(rows(8).into_iter().map(untested).collect()), (5, 0));
 
         let lost = Row { train_loss: f64::NAN, learning_rate: f64::INFINITY, ..Row::default() };
-        assert_eq!(n_charts(vec![lost]), (2, 2));
+        assert_eq!(n_charts(vec![lost]), (3, 2));
         let mut partly = rows(8);
         partly[4].train_loss = f64::NAN;
         partly[5].train_loss = f64::INFINITY;

@@ -130,6 +130,7 @@ fn telemetry(rows: &[Row]) -> String {
             row.test_error.map(percent).unwrap_or_default(),
             percent(row.dead_updates),
             percent(row.saturated_weights),
+            percent(row.changed_signs),
             speed(row.images_per_second),
         ]
     };
@@ -142,6 +143,7 @@ fn telemetry(rows: &[Row]) -> String {
         "test error",
         "updates to nothing",
         "held at a limit",
+        "signs changed",
         "speed",
     ];
     table(headings, &rows.iter().map(row).collect::<Vec<_>>())
@@ -152,7 +154,7 @@ fn epoch(row: &Row) -> Value {
         "epoch": row.epoch, "step": row.step, "learning_rate": row.learning_rate,
         "train_loss": row.train_loss, "train_error": row.train_error,
         "test_loss": row.test_loss, "test_error": row.test_error,
-        "dead_updates": row.dead_updates, "saturated_weights": row.saturated_weights,
+        "dead_updates": row.dead_updates, "saturated_weights": row.saturated_weights, "changed_signs": row.changed_signs,
         "images_per_second": row.images_per_second, "seconds": row.seconds,
     })
 }
