@@ -65,6 +65,32 @@ def vgg7():
     return nn.Sequential(*layers, *head(8192, 1024))
 
 
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut without parameters: every second pixel, and zeros for new channels."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.first, self.second = conv_norm(inputs, outputs, stride), conv_norm(outputs, outputs, 1)
+        self.stride, self.new = stride, outputs - inputs
+
+    def forward(self, x):
+        y = self.second(functional.relu(self.first(x)))
+        if self.new:
+            x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new))
+        return functional.relu(x + y)
+
+
+def conv_norm(inputs, outputs, stride):
+    conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+def resnet20():
+    sizes = ((16, 16, 1),) * 3 + ((16, 32, 2),) + ((32, 32, 1),) * 2 + ((32, 64, 2),) + ((64, 64, 1),) * 2
+    layers = [conv_norm(3, 16, 1), nn.ReLU(), *(Residual(*size) for size in sizes)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
 def head(inputs, hidden):
     return nn.Flatten(), nn.Linear(inputs, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, 10, bias=False)
 
@@ -75,6 +101,7 @@ NETS = {
     "gupta-cnn": (gupta_cnn, 100, (1, 28, 28), {"momentum": 0.9, "weight_decay": 5e-4}),
     "lenet5": (lenet5, 128, (1, 28, 28), {}),
     "vgg7": (vgg7, 128, (3, 32, 32), {}),
+    "resnet20": (resnet20, 128, (3, 32, 32), {"momentum": 0.9, "weight_decay": 1e-4}),
 }
 
 

@@ -37,6 +37,12 @@ pub enum Op {
     FloatActivation(FloatActivation),
     Filter(Filter),
     Codebook(Codebook),
+    BinaryProduct(BinaryProduct),
+    BatchNorm(BatchNorm),
+    PolynomialRate(PolynomialRate),
+    MarkovChain(MarkovChain),
+    ToyChain(ToyChain),
+    ConvexBounds(ConvexBounds),
 }
 
 /// Where the random words of a case come from, when they are those of a stream (section 3).
@@ -79,7 +85,10 @@ macro_rules! operations {
 
 mod float;
 
-pub use float::{Codebook, Filter, FloatActivation, FloatQuantize};
+pub use float::{
+    BatchNorm, BinaryProduct, Codebook, ConvexBounds, Filter, FloatActivation, FloatQuantize, MarkovChain,
+    PolynomialRate, ToyChain,
+};
 
 operations! {
     /// One block of Philox4x32-10.

@@ -2,98 +2,115 @@
 //!
 //! Every sum has an order that depends on shapes alone, so a result is the same for any number of threads.
 
-use intrain_kernels::Isa;
-use intrain_kernels::dot_f32::{self, Into, Matrix};
-use rayon::prelude::*;
+use intrain_kernels::pack::{PackedF32, Source, pack_f32_into};
+use intrain_kernels::{Isa, dot_f32};
 
 use crate::block::TRACE_OPEN;
 use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
+use crate::layers::conv::{Product, Scratch};
 use crate::layers::image;
 use crate::loss::error_floats;
 use crate::network::StepKey;
+use crate::operands::{Operands, Target};
 use crate::parameters::{Gradient, Parameters, Stored};
-use crate::plan::{BlockPlan, InputPlan, LossPlan, ProductKind, ProductPlan};
+use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand};
 
-mod gradient;
 pub(crate) mod read;
 
 pub(crate) enum Float {}
 
-/// Weights `[kernel, kernel, in, out]` and biases.
-#[derive(Default)]
-pub(crate) struct FloatProduct {
-    pub(crate) weight: Vec<f32>,
-    pub(crate) bias: Vec<f32>,
-    /// Weights of the product that gives the errors of a convolution by steps of one pixel: taps in reverse,
-    /// `[kernel, kernel, out, in]`.
-    reversed: Vec<f32>,
-    /// Sums of the tasks of the gradient.
-    gradient: Vec<Vec<f32>>,
-}
+/// Tasks of a gradient, at least: as many as threads share evenly, whatever their number.
+const TASKS: usize = 8;
 
-/// One thread's buffers.
-#[derive(Default)]
-pub(crate) struct FloatScratch {
-    /// Columns `[pixels, kernel * kernel * in]` of some images, or the pixels under one tap.
-    columns: Vec<f32>,
-    sums: Vec<f32>,
-}
+impl Operands for Float {
+    type Payload = f32;
+    type Sum = f32;
+    type Weight = f32;
+    type Packed = PackedF32;
+    const SUM_MAX: u128 = u128::MAX;
 
-/// Rows of a linear layer's gradient that one thread takes at a time.
-const CHANNELS: usize = 128;
-/// Rows of a linear layer's batch that one thread takes at a time, about: all weights pass by each time.
-const LINEAR_ROWS: usize = 64;
-/// Rows of a convolution's product, about.
-const ROWS: usize = 512;
-/// With fewer input channels than that, all taps of the kernel make one product.
-const FEW_CHANNELS: usize = 32;
-/// Largest side of a product that `gemm` calls small.
-const SMALL: usize = 64;
+    fn tasks() -> usize {
+        TASKS
+    }
+
+    fn dot(isa: Isa, args: dot_f32::Args<'_>) {
+        dot_f32::run(isa, args);
+    }
+
+    fn zero(_: Operand) -> f32 {
+        0.0
+    }
+
+    /// Floats are packed as they are, whatever they are.
+    fn reach(_: Isa, _: Operand, _: &[f32]) -> u64 {
+        0
+    }
+
+    fn weight_reach(_: Isa, _: Operand, _: &[f32]) -> u64 {
+        0
+    }
+
+    fn packed(_: [u64; 2]) -> PackedF32 {
+        PackedF32::default()
+    }
+
+    fn pack_weights(isa: Isa, source: Source<'_, f32>, _: Operand, _: [u64; 2], packed: &mut PackedF32) {
+        pack_f32_into(isa, source, packed);
+    }
+
+    fn pack_errors(isa: Isa, source: Source<'_, f32>, _: Operand, _: [u64; 2], packed: &mut PackedF32) {
+        pack_f32_into(isa, source, packed);
+    }
+
+    fn add(a: f32, b: f32) -> f32 {
+        a + b
+    }
+
+    fn add_wide(_: i64, _: f32) -> i64 {
+        unreachable!("floats are summed in floats")
+    }
+
+    fn largest(_: Isa, _: &[f32]) -> u64 {
+        unreachable!("no float recipe divides a gradient by its size")
+    }
+
+    fn target(out: &mut Gradient, len: usize) -> Target<'_, f32> {
+        match out {
+            Gradient::F32(out) => {
+                out.resize(len, 0.0);
+                Target::Sums(out)
+            }
+            Gradient::I32(_) | Gradient::I64(_) => unreachable!("a float network has float gradients"),
+        }
+    }
+}
 
 impl Carrier for Float {
     type Payload = f32;
     type Sum = f32;
     type Narrow = f32;
-    type Product = FloatProduct;
-    type Scratch = FloatScratch;
+    type Product = Product<Self>;
+    type Scratch = Scratch<Self>;
 
-    /// So many that the product has about [`ROWS`] rows, for it reads all weights each time. Small products stay small:
-    /// `gemm` sums them in another order than large ones.
-    fn images_at_a_time(plan: &BlockPlan, batch_size: usize) -> usize {
-        if plan.product.kind == ProductKind::Linear {
-            return batch_size.div_ceil(batch_size.div_ceil(LINEAR_ROWS));
-        }
-        let pixels = plan.product.output.h * plan.product.output.w;
-        if pixels <= SMALL && plan.product.output.c <= SMALL { 1 } else { (ROWS / pixels).max(1) }
+    fn product(plan: &BlockPlan, batch_size: usize) -> Product<Self> {
+        Product::new(plan, batch_size)
     }
 
-    fn product(_: &BlockPlan, _: usize) -> FloatProduct {
-        FloatProduct::default()
-    }
-
-    fn load(_: Isa, plan: &BlockPlan, product: &mut FloatProduct, parameters: &Parameters, mode: Mode) {
-        read::weights(plan, &parameters.weight, mode, &mut product.weight);
+    fn load(isa: Isa, plan: &BlockPlan, product: &mut Product<Self>, parameters: &Parameters, mode: Mode) {
+        read::weights(plan, &parameters.weight, mode, &mut product.weights);
         product.bias.clear();
         if let Some(Stored::F32(bias)) = &parameters.bias {
             product.bias.extend_from_slice(bias);
         }
+        product.load(isa, plan);
     }
 
-    fn prepare_forward(_: Isa, _: &BlockPlan, _: &mut FloatProduct, _: &[f32]) {}
+    fn prepare_forward(isa: Isa, plan: &BlockPlan, product: &mut Product<Self>, input: &[f32]) {
+        product.prepare_forward(isa, plan, input);
+    }
 
-    fn prepare_error(_: Isa, plan: &BlockPlan, product: &mut FloatProduct, _: &[f32]) {
-        let p = &plan.product;
-        if way_back(p).is_none() {
-            return;
-        }
-        let (c_in, c_out) = (p.input.c, p.output.c);
-        product.reversed.resize(p.n_weights(), 0.0);
-        let taps = product.weight.par_chunks_exact(c_in * c_out).rev();
-        product.reversed.par_chunks_exact_mut(c_in * c_out).zip(taps).for_each(|(to, from)| {
-            for (o, to) in to.chunks_exact_mut(c_in).enumerate() {
-                to.iter_mut().zip(from[o..].iter().step_by(c_out)).for_each(|(to, from)| *to = *from);
-            }
-        });
+    fn prepare_error(isa: Isa, plan: &BlockPlan, product: &mut Product<Self>, error: &[f32]) {
+        product.prepare_error(isa, plan, error);
     }
 
     fn pixels(plan: &InputPlan) -> Vec<f32> {
@@ -108,14 +125,14 @@ impl Carrier for Float {
     fn forward(
         isa: Isa,
         plan: &BlockPlan,
-        product: &FloatProduct,
+        product: &Product<Self>,
         input: &[f32],
-        scratch: &mut FloatScratch,
+        scratch: &mut Scratch<Self>,
     ) {
-        product.multiply_into_scratch(isa, plan, Way::Forward, input, scratch);
+        product.forward(isa, plan, input, scratch);
     }
 
-    fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut FloatScratch, _: Mode) {
+    fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut Scratch<Self>, _: Mode) {
         let out = item.payload;
         match plan.pool {
             None => {
@@ -158,44 +175,32 @@ impl Carrier for Float {
         image::unpool(isa, plan, error, trace, out, (f32::NEG_INFINITY, f32::INFINITY));
     }
 
-    fn error(isa: Isa, plan: &BlockPlan, product: &FloatProduct, error: &[f32], scratch: &mut FloatScratch) {
-        product.multiply_into_scratch(isa, plan, Way::Back, error, scratch);
+    fn error(
+        isa: Isa,
+        plan: &BlockPlan,
+        product: &Product<Self>,
+        error: &[f32],
+        scratch: &mut Scratch<Self>,
+    ) {
+        product.error(isa, plan, error, scratch);
     }
 
-    fn sums(scratch: &FloatScratch) -> &[f32] {
+    fn sums(scratch: &Scratch<Self>) -> &[f32] {
         &scratch.sums
     }
 
     fn gradient(
-        _: Isa,
+        isa: Isa,
         plan: &BlockPlan,
-        product: &mut FloatProduct,
-        (input, error): (&[f32], &[f32]),
+        product: &mut Product<Self>,
+        operands: (&[f32], &[f32]),
         out: &mut Gradient,
-        scratches: &mut [FloatScratch],
+        scratches: &mut [Scratch<Self>],
     ) -> Option<u64> {
-        let Gradient::F32(sums) = out else { return None };
-        let p = &plan.product;
-        let n = p.output.c;
-        sums.resize(p.n_weights(), 0.0);
-        match p.kind {
-            ProductKind::Norm => unreachable!("a norm has no product"),
-            ProductKind::Linear => {
-                let rows = error.len() / n;
-                let a = Matrix::row_major(input, rows, p.input.c);
-                sums.par_chunks_mut(CHANNELS * n).enumerate().for_each(|(i, out)| {
-                    let block = Matrix { data: &a.data[i * CHANNELS..], columns: out.len() / n, ..a };
-                    dot_f32::run(block.transposed(), Matrix::row_major(error, rows, n), out, Into::Replace);
-                });
-            }
-            ProductKind::Conv => {
-                gradient::conv(p, (input, error), sums, &mut product.gradient, scratches);
-            }
-        }
-        None
+        product.gradient(isa, plan, operands, out, scratches)
     }
 
-    fn bias_gradient(plan: &BlockPlan, error: &[f32], out: &mut Gradient, _: &mut [FloatScratch]) {
+    fn bias_gradient(plan: &BlockPlan, error: &[f32], out: &mut Gradient, _: &mut [Scratch<Self>]) {
         let Gradient::F32(sums) = out else { return };
         sums.clear();
         sums.resize(plan.product.output.c, 0.0);
@@ -203,103 +208,10 @@ impl Carrier for Float {
             sums.iter_mut().zip(row).for_each(|(s, e)| *s += e);
         }
     }
-}
 
-/// From inputs to outputs, or from errors at the output to errors at the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    Forward,
-    Back,
-}
-
-impl FloatProduct {
-    fn multiply_into_scratch(
-        &self,
-        isa: Isa,
-        plan: &BlockPlan,
-        way: Way,
-        input: &[f32],
-        scratch: &mut FloatScratch,
-    ) {
-        let p = &plan.product;
-        let [from, to] = match way {
-            Way::Forward => [p.input.len(), p.output.len()],
-            Way::Back => [p.output.len(), p.input.len()],
-        };
-        let mut sums = std::mem::take(&mut scratch.sums);
-        sums.resize(input.len() / from * to, 0.0);
-        self.multiply(isa, plan, way, input, scratch, &mut sums);
-        scratch.sums = sums;
+    fn level(scratches: &mut [Scratch<Self>]) {
+        Scratch::level(scratches);
     }
-
-    /// Some images' sums, biases included, or their errors, into `out`.
-    pub(crate) fn multiply(
-        &self,
-        _: Isa,
-        plan: &BlockPlan,
-        way: Way,
-        input: &[f32],
-        scratch: &mut FloatScratch,
-        out: &mut [f32],
-    ) {
-        let p = &plan.product;
-        let (fan_in, n) = (p.fan_in(), p.output.c);
-        if way == Way::Forward {
-            windows_times(p, input, &self.weight, scratch, out);
-            if !self.bias.is_empty() {
-                for row in out.chunks_exact_mut(n) {
-                    row.iter_mut().zip(&self.bias).for_each(|(y, b)| *y += b);
-                }
-            }
-            return;
-        }
-        if let Some(back) = way_back(p) {
-            windows_times(&back, input, &self.reversed, scratch, out);
-            return;
-        }
-        let rows = input.len() / n;
-        let (error, weight) =
-            (Matrix::row_major(input, rows, n), Matrix::row_major(&self.weight, fan_in, n).transposed());
-        if p.kind == ProductKind::Linear {
-            dot_f32::run(error, weight, out, Into::Replace);
-            return;
-        }
-        scratch.columns.resize(rows * fan_in, 0.0);
-        dot_f32::run(error, weight, &mut scratch.columns, Into::Replace);
-        image::add_columns(p, &scratch.columns, out);
-    }
-}
-
-/// Sums of some images' windows times `weight`: all of the window at once where that is little, else tap by tap, while
-/// pixels and sums are in cache.
-fn windows_times(
-    p: &ProductPlan,
-    input: &[f32],
-    weight: &[f32],
-    scratch: &mut FloatScratch,
-    sums: &mut [f32],
-) {
-    let (c_in, n) = (p.input.c, p.output.c);
-    let rows = input.len() / p.input.len() * (p.output.h * p.output.w);
-    let columns = &mut scratch.columns;
-    if p.kind == ProductKind::Linear || c_in < FEW_CHANNELS {
-        let columns = Matrix::row_major(image::columns(p, input, columns), rows, p.fan_in());
-        dot_f32::run(columns, Matrix::row_major(weight, p.fan_in(), n), sums, Into::Replace);
-        return;
-    }
-    for (tap, weight) in weight.chunks_exact(c_in * n).enumerate() {
-        image::tap(p, input, tap, 0..c_in, columns);
-        let into = if tap == 0 { Into::Replace } else { Into::Add };
-        dot_f32::run(Matrix::row_major(columns, rows, c_in), Matrix::row_major(weight, c_in, n), sums, into);
-    }
-}
-
-/// The convolution that takes the errors of `p` back, where it is no more work than `p`: steps of one pixel leave no gaps
-/// between errors, and the images do not shrink, which would be multiplications by the zeros around them.
-fn way_back(p: &ProductPlan) -> Option<ProductPlan> {
-    let pad = (p.kernel - 1).checked_sub(p.pad)?;
-    let is_as_cheap = p.kind == ProductKind::Conv && p.stride == 1 && pad <= p.pad;
-    is_as_cheap.then_some(ProductPlan { input: p.output, output: p.input, pad, ..*p })
 }
 
 /// No float recipe divides an error by its size, so none is kept.

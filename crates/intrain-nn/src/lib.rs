@@ -13,6 +13,7 @@ mod integer;
 mod layers;
 mod loss;
 mod network;
+mod operands;
 mod parameters;
 pub mod plan;
 mod threads;
@@ -20,6 +21,7 @@ mod width;
 
 pub use block::linear_rows;
 pub use float::read::mean_magnitudes;
+pub use graph::norm::Statistics;
 pub use loss::Outcome;
 pub use network::{BlockGradient, Context, Network, StepKey};
 pub use parameters::{Gradient, Moments, Parameters, Stored};

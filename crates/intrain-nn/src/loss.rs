@@ -50,7 +50,7 @@ pub(crate) fn evaluate(plan: &LossPlan, logits: impl Fn(usize) -> f64 + Copy, la
 
 /// `-ln p`, finite for a probability of 0; a network that has diverged has none, and must not look as if it had.
 fn cross_entropy(p: f64) -> f64 {
-    if p.is_nan() { p } else { -p.max(f64::MIN_POSITIVE).ln() }
+    if p.is_nan() { p } else { -libm::log(p.max(f64::MIN_POSITIVE)) }
 }
 
 /// The logits of image `i`.
@@ -78,11 +78,11 @@ struct Softmax {
 impl Softmax {
     fn of(row: impl Iterator<Item = f64> + Clone) -> Self {
         let max = row.clone().fold(f64::NEG_INFINITY, f64::max);
-        Self { max, sum: row.map(|y| (y - max).exp()).sum() }
+        Self { max, sum: row.map(|y| libm::exp(y - max)).sum() }
     }
 
     fn probability(self, y: f64) -> f64 {
-        (y - self.max).exp() / self.sum
+        libm::exp(y - self.max) / self.sum
     }
 }
 

@@ -1,14 +1,15 @@
 //! The two widths of the integer carriers: 8-bit operands with 32-bit sums, 16-bit operands with 64-bit sums.
 //!
-//! What is here differs between them; everything else is written once, over [`Width`].
+//! What is here differs between them; everything else is written once, over [`Operands`] and [`Width`].
 #![deny(clippy::float_arithmetic)]
 
 use intrain_kernels::pack::{Left, PackedI8, PackedI16, Source, pack_i8_into, pack_i16_into};
-use intrain_kernels::product::{self, Packed};
-use intrain_kernels::{Integer, Isa, dot_i8, dot_i16, max_abs, max_pool, stage};
+use intrain_kernels::product;
+use intrain_kernels::{Integer, Isa, dot_i8, dot_i16, max_abs, max_pool};
 use rayon::prelude::*;
 
 use crate::integer::CHUNK;
+use crate::operands::{Operands, Target};
 use crate::parameters::{Gradient, Stored};
 use crate::plan::Operand;
 
@@ -17,62 +18,18 @@ pub(crate) enum Int8 {}
 /// 16-bit operands.
 pub(crate) enum Int16 {}
 
-/// An element of a staged operand.
-pub(crate) type Staged<W> = <<W as Width>::Payload as stage::Payload>::Staged;
-
-/// What differs between the two widths.
-pub(crate) trait Width: Send + Sync + 'static {
-    type Payload: stage::Payload<Staged: Send + Sync> + Integer + max_pool::Error + Send + Sync + 'static;
-    type Sum: Integer + Send + Sync + 'static;
+/// What differs between the two widths beside their products.
+pub(crate) trait Width:
+    Operands<Payload: Integer + max_pool::Error, Sum: Integer, Weight: Integer>
+{
     /// Half as wide as a sum.
     type Narrow: Integer + Send + Sync + 'static;
-    /// A weight as it is read.
-    type Weight: Integer + Send + Sync;
-    type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Send + Sync;
-    /// Largest magnitude that a sum can hold.
-    const SUM_MAX: u128;
 
-    fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
-    /// How a payload of 0 is staged for products whose A is `left`.
-    fn zero(left: Operand) -> Staged<Self>;
-    /// How far payloads are from 0, as packing wants to know it: no less than the largest magnitude.
-    fn reach(isa: Isa, operand: Operand, values: &[Self::Payload]) -> u64;
-    /// The same of weights.
-    fn weight_reach(isa: Isa, operand: Operand, weights: &[Self::Weight]) -> u64;
-    /// Nothing packed yet; A and B will reach no further than that.
-    fn packed(reach: [u64; 2]) -> Self::Packed;
-    /// Packs weights for products whose A is `left`, where A and the weights reach that far.
-    fn pack_weights(
-        isa: Isa,
-        source: Source<'_, Self::Weight>,
-        left: Operand,
-        reach: [u64; 2],
-        packed: &mut Self::Packed,
-    );
-    /// Packs errors for products whose A is `left`, where A and the errors reach that far.
-    fn pack_errors(
-        isa: Isa,
-        source: Source<'_, Self::Payload>,
-        left: Operand,
-        reach: [u64; 2],
-        packed: &mut Self::Packed,
-    );
     /// The stored payloads as they are, where the row `weight` is exact.
     fn read_exact(stored: &Stored, weights: &mut Vec<Self::Weight>);
     fn payload(x: i64) -> Self::Payload;
     fn weight(x: i64) -> Self::Weight;
     fn sum(x: i64) -> Self::Sum;
-    fn add(a: Self::Sum, b: Self::Sum) -> Self::Sum;
-    /// Sizes a gradient, and says in what it is summed.
-    fn target(out: &mut Gradient, len: usize) -> Target<'_, Self::Sum>;
-}
-
-/// Where a gradient's sums go.
-pub(crate) enum Target<'a, S> {
-    /// Into as many bits as the kernels sum in.
-    Sums(&'a mut [S]),
-    /// Into more: a part of the batch fits the kernels' sums, all of it does not.
-    Wide(&'a mut [i64]),
 }
 
 /// Narrows a value that its format holds.
@@ -83,13 +40,16 @@ macro_rules! narrow {
     }};
 }
 
-impl Width for Int8 {
+impl Operands for Int8 {
     type Payload = i8;
     type Sum = i32;
-    type Narrow = i16;
     type Weight = i8;
     type Packed = PackedI8;
     const SUM_MAX: u128 = (1 << 31) - 1;
+
+    fn tasks() -> usize {
+        tasks()
+    }
 
     fn dot(isa: Isa, args: product::Args<'_, PackedI8>) {
         dot_i8::run(isa, args);
@@ -120,6 +80,36 @@ impl Width for Int8 {
         pack_i8_into(isa, source, left_bytes(left), packed);
     }
 
+    fn add(a: i32, b: i32) -> i32 {
+        a + b
+    }
+
+    fn add_wide(total: i64, sum: i32) -> i64 {
+        total + i64::from(sum)
+    }
+
+    fn largest(isa: Isa, sums: &[i32]) -> u64 {
+        max_abs::run(isa, sums)
+    }
+
+    fn target(out: &mut Gradient, len: usize) -> Target<'_, i32> {
+        match out {
+            Gradient::I32(out) => {
+                out.resize(len, 0);
+                Target::Sums(out)
+            }
+            Gradient::I64(out) => {
+                out.resize(len, 0);
+                Target::Wide(out)
+            }
+            Gradient::F32(_) => unreachable!("an integer network has integer gradients"),
+        }
+    }
+}
+
+impl Width for Int8 {
+    type Narrow = i16;
+
     fn read_exact(stored: &Stored, weights: &mut Vec<i8>) {
         match stored {
             Stored::I8(v) => weights.clone_from(v),
@@ -140,24 +130,6 @@ impl Width for Int8 {
     fn sum(x: i64) -> i32 {
         narrow!(x)
     }
-
-    fn add(a: i32, b: i32) -> i32 {
-        a + b
-    }
-
-    fn target(out: &mut Gradient, len: usize) -> Target<'_, i32> {
-        match out {
-            Gradient::I32(out) => {
-                out.resize(len, 0);
-                Target::Sums(out)
-            }
-            Gradient::I64(out) => {
-                out.resize(len, 0);
-                Target::Wide(out)
-            }
-            Gradient::F32(_) => unreachable!("an integer network has integer gradients"),
-        }
-    }
 }
 
 /// How the byte product's A holds an operand.
@@ -165,13 +137,16 @@ const fn left_bytes(operand: Operand) -> Left {
     if operand.min < 0 { Left::Signed } else { Left::Unsigned }
 }
 
-impl Width for Int16 {
+impl Operands for Int16 {
     type Payload = i16;
     type Sum = i64;
-    type Narrow = i32;
     type Weight = i32;
     type Packed = PackedI16;
     const SUM_MAX: u128 = (1 << 63) - 1;
+
+    fn tasks() -> usize {
+        tasks()
+    }
 
     fn dot(isa: Isa, args: product::Args<'_, PackedI16>) {
         dot_i16::run(isa, args);
@@ -203,6 +178,32 @@ impl Width for Int16 {
         pack_i16_into(isa, source, narrow!(reach[0]), range::<i16>(reach[1]), packed);
     }
 
+    fn add(a: i64, b: i64) -> i64 {
+        a + b
+    }
+
+    fn add_wide(total: i64, sum: i64) -> i64 {
+        total + sum
+    }
+
+    fn largest(isa: Isa, sums: &[i64]) -> u64 {
+        max_abs::run(isa, sums)
+    }
+
+    fn target(out: &mut Gradient, len: usize) -> Target<'_, i64> {
+        match out {
+            Gradient::I64(out) => {
+                out.resize(len, 0);
+                Target::Sums(out)
+            }
+            Gradient::I32(_) | Gradient::F32(_) => unreachable!("16-bit operands have 64-bit gradients"),
+        }
+    }
+}
+
+impl Width for Int16 {
+    type Narrow = i32;
+
     fn read_exact(stored: &Stored, weights: &mut Vec<i32>) {
         weights.resize(stored.len(), 0);
         match stored {
@@ -224,20 +225,11 @@ impl Width for Int16 {
     fn sum(x: i64) -> i64 {
         x
     }
+}
 
-    fn add(a: i64, b: i64) -> i64 {
-        a + b
-    }
-
-    fn target(out: &mut Gradient, len: usize) -> Target<'_, i64> {
-        match out {
-            Gradient::I64(out) => {
-                out.resize(len, 0);
-                Target::Sums(out)
-            }
-            Gradient::I32(_) | Gradient::F32(_) => unreachable!("16-bit operands have 64-bit gradients"),
-        }
-    }
+/// Two for each thread: sums of integers have no order, so the cut may follow their number.
+fn tasks() -> usize {
+    2 * rayon::current_num_threads()
 }
 
 /// The largest magnitude, over all threads.

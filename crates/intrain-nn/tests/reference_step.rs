@@ -347,7 +347,7 @@ impl Step<'_> {
 fn softmax(row: &[i128], digits: i32) -> Vec<f64> {
     let y: Vec<f64> = row.iter().map(|y| Real { mantissa: *y as i64, exponent: -digits }.to_f64()).collect();
     let largest = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let exp: Vec<f64> = y.iter().map(|y| (y - largest).exp()).collect();
+    let exp: Vec<f64> = y.iter().map(|y| libm::exp(y - largest)).collect();
     let sum: f64 = exp.iter().sum();
     exp.iter().map(|e| e / sum).collect()
 }
@@ -360,7 +360,7 @@ fn answer(recipe: &Recipe, (y, digits): &Exact, labels: &[u16]) -> (usize, f64) 
         let first_largest = row.iter().position(|y| y == row.iter().max().unwrap()).unwrap();
         wrong += usize::from(first_largest != label);
         loss += match recipe.loss {
-            Loss::SoftmaxCrossEntropy => -softmax(row, *digits)[label].max(f64::MIN_POSITIVE).ln(),
+            Loss::SoftmaxCrossEntropy => -libm::log(softmax(row, *digits)[label].max(f64::MIN_POSITIVE)),
             Loss::SquaredError => {
                 let target = |c: usize| if c == label { 1i128 << digits } else { 0 };
                 let squares = row.iter().enumerate().map(|(c, y)| (y - target(c)).pow(2));

@@ -64,14 +64,7 @@ fn integer_steps_are_the_same_with_any_threads_and_kernels() {
     for (model, batch_size) in networks() {
         for spec in ["wage", "wage:2-8-12-12", "gupta", "gupta:nearest", "gupta:Q2.6:Q4.4:Q2.6:stochastic"] {
             let plan = Plan::build(&model, &recipe(spec), batch_size).unwrap();
-            let expected = step(&plan, Isa::Reference, 1);
-            assert!(expected.gradients.iter().any(|g| g.iter().any(|x| *x != 0)), "{spec}: nothing learned");
-            for isa in Isa::available() {
-                for threads in 1..=3 {
-                    let same = step(&plan, isa, threads) == expected;
-                    assert!(same, "{spec}: {threads} threads with {} differ from the reference", isa.name());
-                }
-            }
+            assert_same(&plan, spec);
         }
     }
 }
@@ -91,27 +84,27 @@ fn black_images_make_a_step() {
 
 /// Weights and activations in few bits between floats, residual sums and norms.
 #[test]
-fn graphs_are_the_same_with_any_threads() {
+fn graphs_are_the_same_with_any_threads_and_kernels() {
     for spec in ["float32", "li-r", "li-sr", "li-bc:0.1", "hwgq", "hwgq:2n:log-tailed", "hwgq:sign"] {
         let plan = Plan::build(&residual(), &recipe(spec), 300).unwrap();
-        let expected = step(&plan, Isa::best(), 1);
-        assert!(expected.gradients.iter().any(|g| g.iter().any(|x| *x != 0)), "{spec}: nothing learned");
-        for threads in 2..=3 {
-            assert!(
-                step(&plan, Isa::best(), threads) == expected,
-                "{spec}: {threads} threads differ from one"
-            );
-        }
+        assert_same(&plan, spec);
     }
 }
 
 #[test]
-fn float_steps_are_the_same_with_any_threads() {
+fn float_steps_are_the_same_with_any_threads_and_kernels() {
     for (model, batch_size) in networks() {
-        let plan = Plan::build(&model, &recipe("float32"), batch_size).unwrap();
-        let expected = step(&plan, Isa::best(), 1);
-        for threads in 2..=3 {
-            assert!(step(&plan, Isa::best(), threads) == expected, "{threads} threads differ from one");
+        assert_same(&Plan::build(&model, &recipe("float32"), batch_size).unwrap(), "float32");
+    }
+}
+
+fn assert_same(plan: &Plan, spec: &str) {
+    let expected = step(plan, Isa::Reference, 1);
+    assert!(expected.gradients.iter().any(|g| g.iter().any(|x| *x != 0)), "{spec}: nothing learned");
+    for isa in Isa::available() {
+        for threads in 1..=3 {
+            let same = step(plan, isa, threads) == expected;
+            assert!(same, "{spec}: {threads} threads with {} differ from the reference", isa.name());
         }
     }
 }

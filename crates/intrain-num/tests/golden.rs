@@ -92,7 +92,13 @@ fn check(op: &Op, report: &mut Report) -> bool {
         | Op::FloatQuantize(_)
         | Op::FloatActivation(_)
         | Op::Filter(_)
-        | Op::Codebook(_) => return false,
+        | Op::Codebook(_)
+        | Op::BinaryProduct(_)
+        | Op::BatchNorm(_)
+        | Op::PolynomialRate(_)
+        | Op::MarkovChain(_)
+        | Op::ToyChain(_)
+        | Op::ConvexBounds(_) => return false,
     }
     true
 }

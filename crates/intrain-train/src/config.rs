@@ -8,7 +8,7 @@ use std::path::Path;
 
 use intrain_data::{Augment, ImageShape};
 use intrain_model::{LayerKind, Model, Shape};
-use intrain_recipe::Recipe;
+use intrain_recipe::{LearningRate, Recipe};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -46,7 +46,7 @@ pub struct Settings {
     pub schedule: Vec<(u32, f64)>,
     /// Factor of the learning rate after each epoch.
     pub decay: f64,
-    /// Power of the share of epochs that are left, by which the learning rate is multiplied; 0 changes nothing.
+    /// Power of the share of steps that are left, by which the learning rate is multiplied; 0 changes nothing.
     #[serde(default)]
     pub poly: f64,
     /// How a gradient becomes an update: "sgd" or "adam".
@@ -235,11 +235,24 @@ impl Config {
         for rate in s.learning_rates() {
             rate::check(self.recipe.learning_rate, rate)?;
         }
+        if s.poly != 0.0 && self.recipe.learning_rate == LearningRate::PowerOfTwo {
+            return refuse(format!(
+                "poly = {} gives learning rates that are no powers of two, which this recipe asks for; use schedule",
+                s.poly
+            ));
+        }
         if s.checkpoint_every == 0 {
             return refuse("checkpoint_every = 0 would never write a checkpoint; use at least 1".to_owned());
         }
         Ok(())
     }
+}
+
+/// What a polynomial schedule leaves of the rate at a step: `(1 - step / whole)^power`, 1 for a power of 0.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "steps are far below 2^53")]
+pub fn polynomial(power: f64, step: u64, whole: u64) -> f64 {
+    if power == 0.0 { 1.0 } else { libm::pow(1.0 - step as f64 / whole as f64, power) }
 }
 
 impl Settings {
@@ -249,7 +262,14 @@ impl Settings {
         Hyper { method: self.optimizer, momentum: self.momentum, weight_decay: self.weight_decay }
     }
 
-    /// Learning rate of an epoch.
+    /// Learning rate of a step, in epochs of so many steps.
+    #[must_use]
+    pub fn learning_rate_of_step(&self, step: u64, per_epoch: u64) -> f64 {
+        let epoch = u32::try_from(step / per_epoch).unwrap_or(u32::MAX);
+        self.learning_rate_at(epoch) * polynomial(self.poly, step, per_epoch * u64::from(self.epochs))
+    }
+
+    /// Learning rate of an epoch, before the polynomial schedule.
     #[must_use]
     pub fn learning_rate_at(&self, epoch: u32) -> f64 {
         (0..epoch).fold(self.base_rate(epoch), |rate, _| rate * self.decay)
@@ -271,12 +291,7 @@ impl Settings {
     /// The schedule's rate of an epoch, before any decay.
     fn base_rate(&self, epoch: u32) -> f64 {
         let scheduled = self.schedule.iter().rev().find(|(from, _)| *from <= epoch);
-        let rate = scheduled.map_or(self.learning_rate, |(_, rate)| *rate);
-        if self.poly == 0.0 {
-            return rate;
-        }
-        let left = 1.0 - f64::from(epoch) / f64::from(self.epochs);
-        rate * left.powf(self.poly)
+        scheduled.map_or(self.learning_rate, |(_, rate)| *rate)
     }
 
     /// The first setting that another run of the same recipe and model has otherwise, with both values. How far a run

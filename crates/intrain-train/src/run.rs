@@ -327,7 +327,7 @@ impl Run {
             if self.trainer.steps().is_multiple_of(per_epoch) {
                 self.enter_epoch(epoch)?;
             }
-            let rate = settings.learning_rate_at(epoch);
+            let rate = settings.learning_rate_of_step(self.trainer.steps(), per_epoch);
             let began = Instant::now();
             let (outcome, updates) = self.trainer.step(&batch, rate);
             self.clock.seconds += began.elapsed().as_secs_f64();

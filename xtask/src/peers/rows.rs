@@ -61,6 +61,9 @@ fn steps() -> Vec<Row> {
         step("lenet5", "float32", 128, &FLOATS[..1]),
         step("mlp", "float32", 100, &FLOATS[..1]),
         step("gupta-cnn", "float32", 100, &FLOATS[..1]),
+        step("resnet20", "float32", 128, &FLOATS),
+        step("resnet20", "hwgq", 128, &FLOATS[..1]),
+        step("resnet20", "li-bc", 128, &FLOATS[..1]),
     ]
 }
 

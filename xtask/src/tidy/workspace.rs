@@ -210,7 +210,7 @@ mod tests {
         let manifests = [
             package("intrain-golden", &["serde"], &[]),
             package("intrain-num", &[], &["intrain-golden"]),
-            package("intrain-kernels", &["intrain-num", "gemm"], &[]),
+            package("intrain-kernels", &["intrain-num"], &[]),
         ];
         assert_eq!(check_edges(&manifests), [""; 0]);
     }

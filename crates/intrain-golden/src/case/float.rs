@@ -48,4 +48,90 @@ operations! {
         /// The levels of a codebook of 1, of 2 and so on, to four digits.
         levels: Vec<Vec<String>>,
     }
+    /// Codes times binary weights: an integer sum, then the codes' step and the filter's scale.
+    BinaryProduct {
+        /// Levels in equal steps.
+        quantizer: String,
+        /// Codes that enter.
+        codes: Vec<i64>,
+        /// Filters; they are the last dimension.
+        filters: usize,
+        /// `[codes, filters]`.
+        weights: Vec<f64>,
+        /// A sum of each filter.
+        sums: Vec<i64>,
+        /// What they are worth, as text.
+        values: Vec<String>,
+    }
+    /// Batch normalization without gain and offset.
+    BatchNorm {
+        /// `[pixels, channels]`.
+        inputs: Vec<f64>,
+        /// Channels.
+        channels: usize,
+        /// Of each channel, as text.
+        means: Vec<String>,
+        /// Unbiased variance of each channel, that of evaluation, as text.
+        variances: Vec<String>,
+        /// `[pixels, channels]`, as text.
+        outputs: Vec<String>,
+    }
+    /// The learning rate of a step under a polynomial schedule.
+    PolynomialRate {
+        /// At the start.
+        rate: f64,
+        /// Power of the share that is left.
+        power: f64,
+        /// Epochs of the run.
+        epochs: u32,
+        /// Steps of an epoch.
+        per_epoch: u64,
+        /// Numbers of steps.
+        steps: Vec<u64>,
+        /// The rate of each.
+        rates: Vec<f64>,
+    }
+    /// A Markov chain, and the same chain that rests at every other step.
+    MarkovChain {
+        /// Probabilities from each state to each state.
+        transitions: Vec<Vec<f64>>,
+        /// Where both end, as text.
+        stationary: Vec<String>,
+    }
+    /// Stochastic rounding on the toy problem, as a chain.
+    ToyChain {
+        /// Deviation of the slopes' noise.
+        noise: f64,
+        /// The stationary distribution as the rate falls, as text.
+        limit: Vec<String>,
+        /// Learning rates.
+        rates: Vec<f64>,
+        /// Spectral gap at each, as text.
+        gaps: Vec<String>,
+        /// Total variation from the limit at each, as text.
+        distances: Vec<String>,
+        /// Probability of the two states around the best one at each, as text.
+        at_best: Vec<String>,
+    }
+    /// What theorems allow on a convex problem.
+    ConvexBounds {
+        /// Dimensions.
+        d: f64,
+        /// Bound of the slopes.
+        g: f64,
+        /// Curvature.
+        mu: f64,
+        /// Steps.
+        t: f64,
+        /// Diameter of the domain.
+        diameter: f64,
+        /// Lipschitz constant of the Hessian.
+        l2: f64,
+        /// Distances of two weights.
+        deltas: Vec<f64>,
+        /// Stochastic rounding at each, as text.
+        stochastic: Vec<String>,
+        /// BinaryConnect at each, as text.
+        binary_connect: Vec<String>,
+    }
 }

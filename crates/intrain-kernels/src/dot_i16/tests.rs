@@ -36,7 +36,7 @@ fn check(size: [usize; 3], bits: [u32; 2], kinds: [usize; 2]) {
     let b = packed(n, n_steps, 1 << (bits[0] - 1), |i| fill(kinds[1], bits[1], i));
     let old = |i: usize| i64::from(noise(i)) << 20;
     let name = format!("{size:?} {bits:?} bits, fills {kinds:?}, {} limbs", b.limbs().len());
-    assert_kernels_match(KERNELS, run, (&a, &rows, &steps, &b), old, &name);
+    assert_kernels_match(KERNELS, run, (&a, &rows, &steps, &b), old, i64::cast_unsigned, &name);
 }
 
 #[test]

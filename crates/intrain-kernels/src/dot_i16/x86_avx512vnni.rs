@@ -8,7 +8,8 @@ use crate::product::tile::{self, Tile, Tiles, tiles};
 use crate::product::x86_avx512vnni::sums;
 use core::arch::x86_64::{
     _mm_cvtsi32_si128, _mm512_add_epi64, _mm512_castsi512_si256, _mm512_cvtepi32_epi64,
-    _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_sll_epi64, _mm512_storeu_si512,
+    _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_setzero_si512, _mm512_sll_epi64,
+    _mm512_storeu_si512,
 };
 
 /// Twelve rows, as in the byte product.
@@ -27,8 +28,9 @@ pub(super) unsafe fn run(args: Args<'_>) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn tile<const ROWS: usize, const WIDTH: usize>(tile: Tile<'_, PackedI16>) {
     let Tile { a, rows, steps, b, start, shift, c, c_stride, store } = tile;
+    let zeros = [[_mm512_setzero_si512(); WIDTH]; ROWS];
     // SAFETY: a tile's rows and steps stay inside A, and B holds `WIDTH` lines a step.
-    let sums = unsafe { sums::<ROWS, WIDTH, 2>(a.as_ptr().cast(), rows, steps, b.as_ptr().cast()) };
+    let sums = unsafe { sums::<ROWS, WIDTH, 2>(a.as_ptr().cast(), rows, steps, b.as_ptr().cast(), zeros) };
     let shift = _mm_cvtsi32_si128(shift.cast_signed());
     for (row, sums) in sums.into_iter().enumerate() {
         for (column, sum) in sums.into_iter().enumerate() {

@@ -40,7 +40,14 @@ fn check(m: usize, n: usize, n_steps: usize, fill_a: usize, fill_b: usize) {
         let b = packed(n, n_steps, FILLS[fill_b].1, left);
         let old = |i: usize| noise(i).cast_signed() >> 3;
         let name = format!("{m} x {n} x {n_steps}, {left:?} {} by {}", FILLS[fill_a].0, FILLS[fill_b].0);
-        assert_kernels_match(KERNELS, run, (&a, &rows, &steps, &b), old, &name);
+        assert_kernels_match(
+            KERNELS,
+            run,
+            (&a, &rows, &steps, &b),
+            old,
+            |x| i64::from(x).cast_unsigned(),
+            &name,
+        );
     }
 }
 

@@ -43,19 +43,56 @@ pub fn add_products(isa: Isa, [x, dy]: [&[f32]; 2], [mean, inverse]: [&[f32]; 2]
     elementwise::run(isa, Products { x, dy, mean, inverse, sums });
 }
 
-/// The way back: `dx = p * dy + (q * x + r)`, channel by channel.
+/// The way back: `dy = p * dy + (q * x + r)`, channel by channel.
 ///
 /// # Panics
 /// When lengths differ.
-pub fn back(isa: Isa, [x, dy]: [&[f32]; 2], [p, q, r]: [&[f32]; 3], dx: &mut [f32]) {
+pub fn back(isa: Isa, x: &[f32], [p, q, r]: [&[f32]; 3], dy: &mut [f32]) {
     check(x, p.len());
-    assert!(x.len() == dy.len() && x.len() == dx.len(), "norm: lengths differ");
-    assert!(p.len() == q.len() && q.len() == r.len(), "norm: lengths differ");
-    elementwise::run(isa, Back { x, dy, p, q, r, dx });
+    assert!(x.len() == dy.len() && p.len() == q.len() && q.len() == r.len(), "norm: lengths differ");
+    elementwise::run(isa, Back { x, p, q, r, dy });
 }
 
 fn check(x: &[f32], c: usize) {
     assert!(c > 0 && x.len().is_multiple_of(c), "norm: {} elements are not pixels of {c} channels", x.len());
+}
+
+/// Channels whose sums stay in registers while pixels pass.
+const CHANNELS: usize = 16;
+
+/// Adds `terms(pixel's elements of these channels)` of all pixels to two sums per channel, pixel after pixel.
+#[inline(always)]
+fn add_pairs<const N: usize>(
+    tensors: [&[f32]; N],
+    (sums, others): (&mut [f64], &mut [f64]),
+    terms: impl Fn(usize, [f32; N]) -> [f64; 2],
+) {
+    let c = sums.len();
+    let blocks = c / CHANNELS;
+    for first in (0..blocks).map(|block| block * CHANNELS) {
+        // Copies, so that they stay in registers.
+        let mut totals = [[0.0; CHANNELS]; 2];
+        totals[0].copy_from_slice(&sums[first..][..CHANNELS]);
+        totals[1].copy_from_slice(&others[first..][..CHANNELS]);
+        for start in (first..tensors[0].len()).step_by(c) {
+            let pixel: [&[f32; CHANNELS]; N] =
+                tensors.map(|tensor| tensor[start..].first_chunk().expect("whole pixels"));
+            for i in 0..CHANNELS {
+                let [a, b] = terms(first + i, pixel.map(|pixel| pixel[i]));
+                totals[0][i] += a;
+                totals[1][i] += b;
+            }
+        }
+        sums[first..][..CHANNELS].copy_from_slice(&totals[0]);
+        others[first..][..CHANNELS].copy_from_slice(&totals[1]);
+    }
+    for start in (0..tensors[0].len()).step_by(c) {
+        for i in blocks * CHANNELS..c {
+            let [a, b] = terms(i, tensors.map(|tensor| tensor[start + i]));
+            sums[i] += a;
+            others[i] += b;
+        }
+    }
 }
 
 struct Moments<'a> {
@@ -72,15 +109,11 @@ impl Operation for Moments<'_> {
 
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
-        let c = self.sums.len() / 2;
-        let (sums, squares) = self.sums.split_at_mut(c);
-        for pixel in self.x.chunks_exact(c) {
-            for ((sum, square), &x) in sums.iter_mut().zip(&mut *squares).zip(pixel) {
-                let x = f64::from(x);
-                *sum += x;
-                *square += x * x;
-            }
-        }
+        let sums = self.sums.split_at_mut(self.sums.len() / 2);
+        add_pairs([self.x], sums, |_, [x]| {
+            let x = f64::from(x);
+            [x, x * x]
+        });
     }
 }
 
@@ -126,25 +159,20 @@ impl Operation for Products<'_> {
 
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
-        let c = self.mean.len();
-        let (sums, products) = self.sums.split_at_mut(c);
-        for (x, dy) in self.x.chunks_exact(c).zip(self.dy.chunks_exact(c)) {
-            let channels = sums.iter_mut().zip(&mut *products).zip(self.mean.iter().zip(self.inverse));
-            for (((sum, product), (&mean, &inverse)), (&x, &dy)) in channels.zip(x.iter().zip(dy)) {
-                *sum += f64::from(dy);
-                *product += f64::from(dy * ((x - mean) * inverse));
-            }
-        }
+        let sums = self.sums.split_at_mut(self.mean.len());
+        let (mean, inverse) = (self.mean, self.inverse);
+        add_pairs([self.x, self.dy], sums, |i, [x, dy]| {
+            [f64::from(dy), f64::from(dy * ((x - mean[i]) * inverse[i]))]
+        });
     }
 }
 
 struct Back<'a> {
     x: &'a [f32],
-    dy: &'a [f32],
     p: &'a [f32],
     q: &'a [f32],
     r: &'a [f32],
-    dx: &'a mut [f32],
+    dy: &'a mut [f32],
 }
 
 impl Operation for Back<'_> {
@@ -157,11 +185,10 @@ impl Operation for Back<'_> {
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
         let c = self.p.len();
-        let pixels = self.x.chunks_exact(c).zip(self.dy.chunks_exact(c)).zip(self.dx.chunks_exact_mut(c));
-        for ((x, dy), dx) in pixels {
+        for (x, dy) in self.x.chunks_exact(c).zip(self.dy.chunks_exact_mut(c)) {
             let lines = self.p.iter().zip(self.q).zip(self.r);
-            for ((dx, (&x, &dy)), ((&p, &q), &r)) in dx.iter_mut().zip(x.iter().zip(dy)).zip(lines) {
-                *dx = p * dy + (q * x + r);
+            for ((dy, &x), ((&p, &q), &r)) in dy.iter_mut().zip(x).zip(lines) {
+                *dy = p * *dy + (q * x + r);
             }
         }
     }

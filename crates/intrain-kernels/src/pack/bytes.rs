@@ -123,6 +123,7 @@ impl Packed for PackedI8 {
     type Left = u8;
     type Sum = i32;
     const LANES: usize = 4;
+    const NEUTRAL: i32 = 0;
 
     fn n(&self) -> usize {
         self.n

@@ -6,12 +6,14 @@
 
 mod bytes;
 mod fill;
+mod floats;
 mod panels;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use bytes::{Left, PackedI8, pack_i8, pack_i8_into};
+pub use floats::{PackedF32, pack_f32_into};
 pub use panels::{COLUMNS, Limb, Line, PANEL};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use panels::{Panel, panels};

@@ -87,6 +87,7 @@ impl Packed for PackedI16 {
     type Left = i16;
     type Sum = i64;
     const LANES: usize = 2;
+    const NEUTRAL: i64 = 0;
 
     fn n(&self) -> usize {
         self.n

@@ -4,7 +4,7 @@
 //! C[m][n] = init[n] + (C[m][n] if Add) + sum over steps s, lanes i of A[rows[m] + steps[s] + i] * B[s][n][i]
 //! ```
 //! A is never rearranged into a matrix: `rows` says where each row starts, `steps` where each step of depth lies.
-//! `dot_i8` and `dot_i16` are this with bytes and with words. Invariant: no read leaves A, no write leaves C.
+//! `dot_i8`, `dot_i16` and `dot_f32` are this with bytes, words and floats. Invariant: no read leaves A, no write leaves C.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,6 +37,8 @@ pub trait Packed {
     type Sum: Copy + Default;
     /// Consecutive elements of A that a step takes: together 4 bytes.
     const LANES: usize;
+    /// What changes no sum that it is added to.
+    const NEUTRAL: Self::Sum;
 
     /// Columns.
     fn n(&self) -> usize;
@@ -84,7 +86,7 @@ pub struct Args<'a, B: Packed> {
 /// The CPU has the kernel's instruction set, and the arguments have passed `Args::check`.
 pub type Run<B> = unsafe fn(Args<'_, B>);
 
-/// Checks, chooses and runs: the one entry of both products.
+/// Checks, chooses and runs: the one entry of all products.
 ///
 /// # Panics
 /// If the CPU lacks `isa`, or sizes and addresses do not fit.

@@ -65,7 +65,7 @@ unsafe fn run_panel<B: Packed>(
 ) {
     let &mut Args { a, steps, b, c_stride, mut store, .. } = args;
     let first_step = b.n_steps() / b.segments() * args.segments.start;
-    let (mut start, zeros) = (start, &[B::Sum::default(); PANEL]);
+    let (mut start, neutral) = (start, &[B::NEUTRAL; PANEL]);
     let columns = (b.n() - panel.column).min(panel.width * COLUMNS);
     let mut beside = [B::Sum::default(); ROWS_MAX * PANEL];
     for limb in b.limbs() {
@@ -86,7 +86,7 @@ unsafe fn run_panel<B: Packed>(
                     }
                 }
             }
-            (start, store) = (zeros, Store::Add);
+            (start, store) = (neutral, Store::Add);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The inner loop of both products on AVX-512 VNNI: groups of 4 bytes of A against lines of B, in registers.
+//! The inner loop of all products on AVX-512 VNNI: groups of 4 bytes of A against lines of B, in registers.
 //!
 //! Its three instructions are written as assembly to fix their order: a compiler that may move them loads the groups
 //! of all rows first, runs out of registers, and the loop takes twice the time.
@@ -6,7 +6,8 @@
 use core::arch::asm;
 use core::arch::x86_64::{__m512i, _mm512_load_si512, _mm512_setzero_si512};
 
-/// Sums of `ROWS` rows by `WIDTH` lines of columns, modulo 2^32; `LANES` is 4 for bytes, 2 for words.
+/// Adds `ROWS` rows by `WIDTH` lines of columns to `sums`, modulo 2^32 or fused; `LANES` is 4 for bytes, 2 for words, 1
+/// for floats.
 ///
 /// # Safety
 /// `a` may be read for 4 bytes at each `(row + step) * 4 / LANES`; `b` holds `steps * WIDTH` aligned lines.
@@ -17,6 +18,7 @@ pub(crate) unsafe fn sums<const ROWS: usize, const WIDTH: usize, const LANES: us
     rows: &[u32],
     steps: &[u32],
     b: *const __m512i,
+    mut sums: [[__m512i; WIDTH]; ROWS],
 ) -> [[__m512i; WIDTH]; ROWS] {
     let size = const { 4 / LANES };
     let rows: &[u32; ROWS] = rows.try_into().expect("a tile gets the rows that it is made for");
@@ -25,7 +27,6 @@ pub(crate) unsafe fn sums<const ROWS: usize, const WIDTH: usize, const LANES: us
         // SAFETY: the row starts inside A.
         *start = unsafe { a.add(row as usize * size) };
     }
-    let mut sums = [[_mm512_setzero_si512(); WIDTH]; ROWS];
     let mut b = b;
     for &step in steps {
         let mut lines = [_mm512_setzero_si512(); WIDTH];
@@ -60,7 +61,7 @@ unsafe fn broadcast(start: *const u8, offset: usize) -> __m512i {
     group
 }
 
-/// `sum += group * line`, 4 products of bytes (`LANES = 4`) or 2 of words (`LANES = 2`) in each column.
+/// `sum += group * line`, 4 products of bytes (`LANES = 4`), 2 of words (`LANES = 2`) or one of floats in each column.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn multiply_add<const LANES: usize>(sum: &mut __m512i, group: __m512i, line: __m512i) {
@@ -71,10 +72,16 @@ fn multiply_add<const LANES: usize>(sum: &mut __m512i, group: __m512i, line: __m
             asm!("vpdpbusd {}, {}, {}", inout(zmm_reg) *sum, in(zmm_reg) group, in(zmm_reg) line,
                 options(nomem, nostack, preserves_flags));
         }
-    } else {
+    } else if LANES == 2 {
         // SAFETY: registers only; the features are enabled here.
         unsafe {
             asm!("vpdpwssd {}, {}, {}", inout(zmm_reg) *sum, in(zmm_reg) group, in(zmm_reg) line,
+                options(nomem, nostack, preserves_flags));
+        }
+    } else {
+        // SAFETY: registers only; the features are enabled here.
+        unsafe {
+            asm!("vfmadd231ps {}, {}, {}", inout(zmm_reg) *sum, in(zmm_reg) group, in(zmm_reg) line,
                 options(nomem, nostack, preserves_flags));
         }
     }

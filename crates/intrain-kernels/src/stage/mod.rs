@@ -20,7 +20,7 @@ pub const SLACK: usize = 4;
 /// A payload as tensors store it, and as the product of its width reads it.
 pub trait Payload: Copy {
     /// An element of A.
-    type Staged: Copy + Eq + std::fmt::Debug;
+    type Staged: Copy + PartialEq + std::fmt::Debug;
     /// Elements in a step of the product.
     const LANES: usize;
     /// The element of A for this payload, where 0 is staged as `zero`.
@@ -67,6 +67,21 @@ impl Payload for i16 {
     }
 
     fn staged(payloads: &[i16], _: i16) -> Option<&[i16]> {
+        Some(payloads)
+    }
+}
+
+impl Payload for f32 {
+    type Staged = Self;
+    const LANES: usize = 1;
+
+    /// Floats have a sign of their own: `zero` is 0.
+    #[inline(always)]
+    fn stage(self, _: Self) -> Self {
+        self
+    }
+
+    fn staged(payloads: &[f32], _: f32) -> Option<&[f32]> {
         Some(payloads)
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{Band, Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows, staged_as_is};
 use crate::isa::Isa;
-use crate::pack::{Left, pack_i8, pack_i16};
+use crate::pack::{Left, PackedF32, pack_f32_into, pack_i8, pack_i16};
 use crate::product::tests::noise;
-use crate::{dot_i8, dot_i16};
+use crate::{dot_f32, dot_i8, dot_i16};
 
 /// Calls `f(input, weight, output)` with the index of each product of the convolution.
 fn for_each_product(conv: &Conv, images: usize, mut f: impl FnMut(usize, usize, usize)) {
@@ -117,7 +117,21 @@ fn product_i16<B: Copy + Into<i32>>(isa: Isa, a: &[i16], tables: &Tables, values
     c.chunks(c_stride).flat_map(|row| row[..tables.n].to_vec()).collect()
 }
 
-/// Both widths, on all instruction sets, on noise and on the least value everywhere.
+/// Whole numbers that floats hold exactly.
+#[allow(clippy::cast_possible_truncation, reason = "whole numbers below 2^24")]
+fn product_f32(isa: Isa, a: &[f32], tables: &Tables, values: &[f32]) -> Vec<i64> {
+    let (mut b, c_stride) = (PackedF32::default(), tables.n);
+    pack_f32_into(isa, tables.source(values), &mut b);
+    let mut c = vec![0.0; tables.rows.len() * c_stride];
+    for Band { rows, segments } in tables.bands.clone() {
+        let (steps, store) = (tables.steps_of(&segments), dot_f32::Store::Set);
+        let (c, rows) = (&mut c[rows.start * c_stride..], &tables.rows[rows]);
+        dot_f32::run(isa, dot_f32::Args { a, rows, steps, segments, b: &b, c, c_stride, init: None, store });
+    }
+    c.into_iter().map(|c| c as i64).collect()
+}
+
+/// All operands, on all instruction sets, on noise and on the least value everywhere.
 fn check(conv: &Conv, images: usize, isas: &[Isa]) {
     let [nx, nw, ne] = sizes(conv, images);
     for least in [false, true] {
@@ -145,6 +159,15 @@ fn check(conv: &Conv, images: usize, isas: &[Isa]) {
                 want,
                 "i8 {isa:?} {images} {conv:?}"
             );
+        }
+        let small = |v: &[i8]| v.iter().map(|&v| i64::from(v >> 3)).collect::<Vec<_>>();
+        let float = |v: &[i8]| v.iter().map(|&v| f32::from(v >> 3)).collect::<Vec<_>>();
+        let want = naive(conv, images, [&small(&x), &small(&w), &small(&e)]);
+        for &isa in isas {
+            let product = |a: &[f32], tables: &Tables, b: &[f32]| product_f32(isa, a, tables, b);
+            let tensors = (&float(&x)[..], &float(&w)[..], &float(&e)[..]);
+            let got = staged(conv, images, 0.0, tensors, &product, &product);
+            assert_eq!(got, want, "f32 {isa:?} {images} {conv:?}");
         }
         let (x, w, e): (Vec<i16>, Vec<i32>, Vec<i16>) = (
             from(nx, 0).map(word).collect(),

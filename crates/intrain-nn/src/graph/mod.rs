@@ -3,18 +3,20 @@
 //! Every sum has an order that depends on shapes alone, so a result is the same for any number of threads. A node keeps
 //! its result for the way back; errors are kept no longer than they are needed.
 
-mod norm;
+pub(crate) mod norm;
 mod pointwise;
 
 use intrain_kernels::Isa;
+use intrain_num::Quantizer;
 use rayon::prelude::*;
 
 use crate::carrier::{Carrier, Mode};
-use crate::float::{Float, FloatProduct, FloatScratch, Way};
+use crate::float::Float;
+use crate::layers::conv::{Product, Scratch};
 use crate::loss::{self, Outcome, error_floats};
 use crate::network::{BlockGradient, Engine, StepKey};
 use crate::parameters::{Gradient, Parameters};
-use crate::plan::{BlockPlan, GraphPlan, Node, Op, Plan};
+use crate::plan::{BlockPlan, GraphPlan, Node, Op, Plan, ProductKind};
 use crate::threads;
 use norm::Norm;
 
@@ -22,7 +24,9 @@ use norm::Norm;
 pub(crate) struct Graph {
     pixels: Vec<f32>,
     nodes: Vec<Node>,
-    /// The result of each node, `[batch, output]`.
+    /// How each node is computed.
+    forms: Vec<Form>,
+    /// The result of each node, `[batch, output]`; empty where the node behind it has taken its place.
     results: Vec<Vec<f32>>,
     /// Which element of its window each result of a max pooling is; else empty.
     places: Vec<Vec<u8>>,
@@ -31,26 +35,82 @@ pub(crate) struct Graph {
     /// Buffers of errors that nobody needs any more.
     free: Vec<Vec<f32>>,
     blocks: Vec<Block>,
-    scratches: Vec<FloatScratch>,
+    scratches: Vec<Scratch<Float>>,
+}
+
+/// Which buffers a node's result passes: a tensor that only the next node reads need not go to memory and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// From the results before it to one of its own.
+    Alone,
+    /// A norm with the activation of that number, in one pass; its own result is kept nowhere.
+    WithActivation(usize),
+    /// An activation that its norm computes.
+    ByNorm,
+    /// A ReLU that takes over the buffer of what enters it: what passed is positive.
+    InPlace,
+}
+
+impl Form {
+    fn of_all(nodes: &[Node]) -> Vec<Self> {
+        let mut readers = vec![0; nodes.len()];
+        nodes.iter().flat_map(|node| &node.sources).for_each(|&source| readers[source] += 1);
+        let mut forms = vec![Self::Alone; nodes.len()];
+        for (i, node) in nodes.iter().enumerate() {
+            let (Op::Activation(quantizer), [source]) = (node.op, &node.sources[..]) else { continue };
+            match nodes[*source].op {
+                _ if readers[*source] > 1 => {}
+                Op::Norm(_) => (forms[*source], forms[i]) = (Self::WithActivation(i), Self::ByNorm),
+                Op::Product(_) | Op::Add if quantizer == Quantizer::FLOAT => forms[i] = Self::InPlace,
+                _ => {}
+            }
+        }
+        forms
+    }
 }
 
 /// A layer with parameters.
 struct Block {
     plan: BlockPlan,
-    product: FloatProduct,
-    norm: Norm,
+    part: Part,
     gradient: Gradient,
     bias_gradient: Option<Gradient>,
     /// Images that a thread takes at a time.
     images: usize,
 }
 
+/// What a layer with parameters computes.
+enum Part {
+    Product(Box<Product<Float>>),
+    Norm(Box<Norm>),
+}
+
+impl Part {
+    fn product(&mut self) -> &mut Product<Float> {
+        match self {
+            Self::Product(product) => product,
+            Self::Norm(_) => unreachable!("the plan says that the node is a product"),
+        }
+    }
+
+    fn norm(&mut self) -> &mut Norm {
+        match self {
+            Self::Norm(norm) => norm,
+            Self::Product(_) => unreachable!("the plan says that the node is a norm"),
+        }
+    }
+}
+
 impl Graph {
     pub(crate) fn new(plan: &Plan, graph: &GraphPlan, n_threads: usize) -> Self {
         let block = |block: &BlockPlan| Block {
             plan: block.clone(),
-            product: FloatProduct::default(),
-            norm: Norm::default(),
+            part: match block.product.kind {
+                ProductKind::Norm => Part::Norm(Box::default()),
+                ProductKind::Conv | ProductKind::Linear => {
+                    Part::Product(Box::new(Product::new(block, plan.batch_size)))
+                }
+            },
             gradient: Gradient::F32(vec![]),
             bias_gradient: block.product.bias.then(|| Gradient::F32(vec![])),
             images: Float::images_at_a_time(block, plan.batch_size),
@@ -59,12 +119,13 @@ impl Graph {
         Self {
             pixels: Float::pixels(&plan.input),
             nodes: graph.nodes.clone(),
+            forms: Form::of_all(&graph.nodes),
             results: vec![vec![]; n],
             places: vec![vec![]; n],
             errors: vec![None; n],
             free: vec![],
             blocks: plan.blocks.iter().map(block).collect(),
-            scratches: (0..n_threads).map(|_| FloatScratch::default()).collect(),
+            scratches: (0..n_threads).map(|_| Scratch::default()).collect(),
         }
     }
 
@@ -76,18 +137,31 @@ impl Graph {
     fn run(&mut self, isa: Isa, i: usize, images: &[u8], mode: Mode) {
         let node = &self.nodes[i];
         let n = images.len() / self.nodes[0].output.len();
-        let mut out = std::mem::take(&mut self.results[i]);
+        let (to, activation) = match self.forms[i] {
+            Form::ByNorm => return,
+            Form::InPlace => {
+                self.results.swap(i, node.sources[0]);
+                pointwise::activation(isa, &Quantizer::FLOAT, &mut self.results[i]);
+                return;
+            }
+            Form::WithActivation(to) => (to, Some(to)),
+            Form::Alone => (i, None),
+        };
+        let mut out = std::mem::take(&mut self.results[to]);
         out.resize(n * node.output.len(), 0.0);
         let source = |k: usize| &self.results[node.sources[k]][..];
         match node.op {
             Op::Image => pointwise::pixels(images, &self.pixels, &mut out),
             Op::Product(b) => {
-                let Block { plan, product, images, .. } = &self.blocks[b];
-                product.forward_all(isa, (plan, *images), source(0), &mut out, &mut self.scratches);
+                let Block { plan, part, images, .. } = &mut self.blocks[b];
+                let input = &self.results[node.sources[0]];
+                part.product().forward_all(isa, (plan, *images), input, &mut out, &mut self.scratches);
             }
             Op::Norm(b) => {
-                let Block { plan, product, norm, .. } = &mut self.blocks[b];
-                norm.forward(isa, (plan, product), &self.results[node.sources[0]], &mut out, mode);
+                let activation = activation.and_then(|i| quantizer_of(&self.nodes[i]));
+                let Block { plan, part, .. } = &mut self.blocks[b];
+                let x = &self.results[node.sources[0]];
+                part.norm().forward(isa, (plan, activation), x, &mut out, mode);
             }
             Op::MaxPool(pool) => {
                 self.places[i].resize(out.len(), 0);
@@ -95,78 +169,136 @@ impl Graph {
             }
             Op::AvgPool(pool) => pointwise::avg_pool(node, pool, source(0), &mut out),
             Op::GlobalAvgPool => pointwise::global_avg_pool(node, source(0), &mut out),
-            Op::Activation(quantizer) => pointwise::activation(isa, &quantizer, source(0), &mut out),
+            Op::Activation(quantizer) => {
+                pointwise::copy(source(0), &mut out);
+                pointwise::activation(isa, &quantizer, &mut out);
+            }
             Op::Add => pointwise::add([source(0), source(1)], &mut out),
             Op::Shortcut { stride } => pointwise::shortcut(node, stride, source(0), &mut out),
         }
-        self.results[i] = out;
+        self.results[to] = out;
     }
 
     /// The errors in front of a node, from the error behind it; a block's gradients on the way.
     fn run_back(&mut self, isa: Isa, i: usize) {
-        let Some(error) = self.errors[i].take() else { return };
+        let Some(mut error) = self.errors[i].take() else { return };
         let node = &self.nodes[i];
-        let sources = node.sources.clone();
-        if let Op::Product(b) = node.op {
-            let Block { plan, product, gradient, bias_gradient, .. } = &mut self.blocks[b];
-            let operands = (&self.results[sources[0]][..], &error[..]);
-            let _ = Float::gradient(isa, plan, product, operands, gradient, &mut self.scratches);
-            if let Some(sums) = bias_gradient {
-                Float::bias_gradient(plan, &error, sums, &mut self.scratches);
+        let source = node.sources.first().copied().unwrap_or(0);
+        match node.op {
+            Op::Norm(b) => {
+                let activation = match self.forms[i] {
+                    Form::WithActivation(i) => quantizer_of(&self.nodes[i]),
+                    _ => None,
+                };
+                let Block { plan, part, gradient, bias_gradient, .. } = &mut self.blocks[b];
+                let (tensors, gradients) =
+                    ((&self.results[source][..], &mut error[..]), (gradient, bias_gradient.as_mut()));
+                part.norm().back(isa, (plan, activation), tensors, gradients, &mut self.scratches);
+                self.give(source, error);
             }
-        }
-        if let Op::Norm(b) = node.op {
-            let Block { plan, product, norm, gradient, bias_gradient, .. } = &mut self.blocks[b];
-            let gradients = (gradient, bias_gradient.as_mut());
-            norm.prepare_back(isa, (plan, product), [&self.results[sources[0]], &error], gradients);
-        }
-        for (k, &source) in sources.iter().enumerate() {
-            // The image learns nothing.
-            if source == 0 {
-                continue;
-            }
-            let mut buffer = self.free.pop().unwrap_or_default();
-            buffer.resize(self.results[source].len(), 0.0);
-            self.error_of(isa, i, &error, &mut buffer);
-            match &mut self.errors[source] {
-                Some(sum) => {
-                    pointwise::add_to(sum, &buffer);
-                    self.free.push(buffer);
+            Op::Activation(quantizer) => {
+                match self.forms[i] {
+                    Form::ByNorm => {}
+                    Form::InPlace => {
+                        pointwise::activation_back(isa, &quantizer, &self.results[i], &mut error);
+                    }
+                    _ => pointwise::activation_back(isa, &quantizer, &self.results[source], &mut error),
                 }
-                none => *none = Some(buffer),
+                self.give(source, error);
             }
-            debug_assert!(k < 2, "at most two outputs enter a node");
+            Op::Add => {
+                let other = node.sources[1];
+                self.give_copy(source, &error);
+                self.give(other, error);
+            }
+            op => {
+                if let Op::Product(b) = op {
+                    self.learn(isa, b, source, &error);
+                }
+                // The image learns nothing.
+                if source != 0 {
+                    let mut before = self.buffer(source);
+                    self.error_of(isa, i, &error, &mut before);
+                    self.give(source, before);
+                }
+                self.free.push(error);
+            }
         }
-        self.free.push(error);
     }
 
-    /// What a node's error is in front of it.
+    /// The gradients of a product.
+    fn learn(&mut self, isa: Isa, block: usize, source: usize, error: &[f32]) {
+        let Block { plan, part, gradient, bias_gradient, .. } = &mut self.blocks[block];
+        let operands = (&self.results[source][..], error);
+        let _ = part.product().gradient(isa, plan, operands, gradient, &mut self.scratches);
+        if let Some(sums) = bias_gradient {
+            Float::bias_gradient(plan, error, sums, &mut self.scratches);
+        }
+    }
+
+    /// What a node's error is in front of it, where that has another shape.
     fn error_of(&mut self, isa: Isa, i: usize, error: &[f32], out: &mut [f32]) {
         let node = &self.nodes[i];
-        let entered = &self.results[node.sources[0]][..];
         match node.op {
-            Op::Image => {}
             Op::Product(b) => {
-                let Block { plan, product, images, .. } = &mut self.blocks[b];
-                Float::prepare_error(isa, plan, product, error);
-                product.error_all(isa, (plan, *images), error, out, &mut self.scratches);
+                let Block { plan, part, images, .. } = &mut self.blocks[b];
+                part.product().error_all(isa, (plan, *images), error, out, &mut self.scratches);
             }
-            Op::Norm(b) => self.blocks[b].norm.back(isa, [entered, error], out),
             Op::MaxPool(pool) => pointwise::max_pool_back(isa, node, pool, error, &self.places[i], out),
             Op::AvgPool(pool) => pointwise::avg_pool_back(node, pool, error, out),
             Op::GlobalAvgPool => pointwise::global_avg_pool_back(node, error, out),
-            Op::Activation(quantizer) => pointwise::activation_back(isa, &quantizer, [entered, error], out),
-            Op::Add => out.copy_from_slice(error),
             Op::Shortcut { stride } => pointwise::shortcut_back(node, stride, error, out),
+            Op::Image | Op::Norm(_) | Op::Activation(_) | Op::Add => unreachable!("its shape stays"),
         }
+    }
+
+    /// A buffer for errors behind a node, with anything in it.
+    fn buffer(&mut self, node: usize) -> Vec<f32> {
+        let n = self.results[0].len() / self.nodes[0].output.len();
+        let mut buffer = self.free.pop().unwrap_or_default();
+        buffer.resize(n * self.nodes[node].output.len(), 0.0);
+        buffer
+    }
+
+    /// One of the errors behind a node: they add up.
+    fn give(&mut self, node: usize, error: Vec<f32>) {
+        match &mut self.errors[node] {
+            Some(sum) => {
+                pointwise::add_to(sum, &error);
+                self.free.push(error);
+            }
+            none => *none = Some(error),
+        }
+    }
+
+    /// The same where the error is needed elsewhere too.
+    fn give_copy(&mut self, node: usize, error: &[f32]) {
+        if let Some(sum) = &mut self.errors[node] {
+            pointwise::add_to(sum, error);
+        } else {
+            let mut copy = self.buffer(node);
+            pointwise::copy(error, &mut copy);
+            self.errors[node] = Some(copy);
+        }
+    }
+}
+
+/// What an activation does.
+const fn quantizer_of(node: &Node) -> Option<Quantizer> {
+    match node.op {
+        Op::Activation(quantizer) => Some(quantizer),
+        _ => None,
     }
 }
 
 impl Engine for Graph {
     fn load(&mut self, isa: Isa, parameters: &[Parameters], mode: Mode) {
         self.blocks.par_iter_mut().zip(parameters).for_each(|(block, parameters)| {
-            Float::load(isa, &block.plan, &mut block.product, parameters, mode);
-            block.norm.load(parameters);
+            let Block { plan, part, .. } = block;
+            match part {
+                Part::Product(product) => Float::load(isa, plan, product, parameters, mode),
+                Part::Norm(norm) => norm.load(parameters),
+            }
         });
     }
 
@@ -191,46 +323,47 @@ impl Engine for Graph {
     }
 
     fn gradient(&self, block: usize) -> BlockGradient<'_> {
-        let Block { norm, gradient, bias_gradient, .. } = &self.blocks[block];
-        BlockGradient {
-            weight: gradient,
-            weight_max: None,
-            bias: bias_gradient.as_ref(),
-            moments: norm.moments(),
-        }
+        let Block { part, gradient, bias_gradient, .. } = &self.blocks[block];
+        let moments = match part {
+            Part::Norm(norm) => norm.moments(),
+            Part::Product(_) => None,
+        };
+        BlockGradient { weight: gradient, weight_max: None, bias: bias_gradient.as_ref(), moments }
     }
 }
 
-impl FloatProduct {
+impl Product<Float> {
     /// All images through a product.
     fn forward_all(
-        &self,
+        &mut self,
         isa: Isa,
         (plan, images): (&BlockPlan, usize),
         input: &[f32],
         out: &mut [f32],
-        scratches: &mut [FloatScratch],
+        scratches: &mut [Scratch<Float>],
     ) {
         let p = &plan.product;
+        self.prepare_forward(isa, plan, input);
         let items = input.chunks(images * p.input.len()).zip(out.chunks_mut(images * p.output.len()));
         threads::for_each(scratches, items, |scratch, (input, out)| {
-            self.multiply(isa, plan, Way::Forward, input, scratch, out);
+            self.forward_into(isa, plan, input, &mut scratch.staged, out);
         });
     }
 
     /// All errors back through it.
     fn error_all(
-        &self,
+        &mut self,
         isa: Isa,
         (plan, images): (&BlockPlan, usize),
         error: &[f32],
         out: &mut [f32],
-        scratches: &mut [FloatScratch],
+        scratches: &mut [Scratch<Float>],
     ) {
         let p = &plan.product;
+        self.prepare_error(isa, plan, error);
         let items = error.chunks(images * p.output.len()).zip(out.chunks_mut(images * p.input.len()));
         threads::for_each(scratches, items, |scratch, (error, out)| {
-            self.multiply(isa, plan, Way::Back, error, scratch, out);
+            self.error_into(isa, plan, error, &mut scratch.staged, out);
         });
     }
 }

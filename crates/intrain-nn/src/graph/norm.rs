@@ -2,20 +2,54 @@
 //!
 //! Moments are sums over images in their order, each image's own sum first: the same for any number of threads.
 
-use intrain_kernels::{Isa, norm};
+use intrain_kernels::{Isa, activation, norm};
+use intrain_num::Quantizer;
 use rayon::prelude::*;
 
 use crate::carrier::Mode;
-use crate::float::FloatProduct;
+use crate::float::Float;
+use crate::layers::conv::Scratch;
 use crate::parameters::{Gradient, Moments, Parameters, Stored};
 use crate::plan::BlockPlan;
+use crate::threads;
 
 /// What is added to a variance before its root: that of both PyTorch and Caffe.
 const EPSILON: f64 = 1e-5;
 
+/// What a channel is normalized by: section 9 of `docs/arithmetic.md`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Statistics {
+    /// Mean.
+    pub mean: f32,
+    /// `1 / sqrt(biased variance + epsilon)`.
+    pub inverse: f32,
+    /// Unbiased variance.
+    pub variance: f32,
+}
+
+impl Statistics {
+    /// From the sum of `n` values and that of their squares.
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "each is rounded to f32 once"
+    )]
+    pub fn new(sum: f64, squares: f64, n: usize) -> Self {
+        let n = n as f64;
+        let mean = sum / n;
+        let variance = (squares / n - mean * mean).max(0.0);
+        let unbiased = variance * n / (n - 1.0).max(1.0);
+        Self { mean: mean as f32, inverse: inverse(variance), variance: unbiased as f32 }
+    }
+}
+
 /// One normalization's state between its passes.
 #[derive(Default)]
 pub(super) struct Norm {
+    /// Of each channel; empty where none are learned.
+    gain: Vec<f32>,
+    offset: Vec<f32>,
     /// Mean and variance of all batches, for evaluation.
     running: Option<Moments>,
     /// Mean and unbiased variance of this batch.
@@ -35,6 +69,17 @@ pub(super) struct Norm {
 impl Norm {
     pub(super) fn load(&mut self, parameters: &Parameters) {
         self.running.clone_from(&parameters.moments);
+        let read = |stored: &Stored, to: &mut Vec<f32>| match stored {
+            Stored::F32(values) => to.clone_from(values),
+            Stored::I8(_) | Stored::I16(_) | Stored::I32(_) => {
+                unreachable!("a float norm is stored in floats")
+            }
+        };
+        // Without an offset there is no gain that would be learned.
+        if let Some(offset) = &parameters.bias {
+            read(&parameters.weight, &mut self.gain);
+            read(offset, &mut self.offset);
+        }
     }
 
     /// Mean and unbiased variance of the last batch; none before there was one.
@@ -42,15 +87,10 @@ impl Norm {
         (!self.batch.mean.is_empty()).then_some(&self.batch)
     }
 
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "moments are rounded to f32"
-    )]
     pub(super) fn forward(
         &mut self,
         isa: Isa,
-        (plan, affine): (&BlockPlan, &FloatProduct),
+        (plan, activation): (&BlockPlan, Option<Quantizer>),
         x: &[f32],
         out: &mut [f32],
         mode: Mode,
@@ -66,79 +106,96 @@ impl Norm {
             }
             _ => {
                 let image = plan.product.output.len();
-                self.sum(x, image, c, |x, sums| norm::add_moments(isa, x, sums));
-                let n = (x.len() / c) as f64;
+                self.sum(isa, x, image);
                 self.batch.mean.resize(c, 0.0);
                 self.batch.variance.resize(c, 0.0);
                 for i in 0..c {
-                    let mean = self.sums[i] / n;
-                    let variance = (self.sums[c + i] / n - mean * mean).max(0.0);
-                    self.mean[i] = mean as f32;
-                    self.inverse[i] = inverse(variance);
-                    self.batch.mean[i] = mean as f32;
-                    self.batch.variance[i] = (variance * n / (n - 1.0).max(1.0)) as f32;
+                    let Statistics { mean, inverse, variance } =
+                        Statistics::new(self.sums[i], self.sums[c + i], x.len() / c);
+                    (self.mean[i], self.inverse[i]) = (mean, inverse);
+                    (self.batch.mean[i], self.batch.variance[i]) = (mean, variance);
                 }
             }
         }
-        let [gain, offset] = &mut self.line;
-        gain.clear();
-        offset.clear();
+        self.line.iter_mut().for_each(Vec::clear);
         for i in 0..c {
-            let (own_gain, own_offset) = affine.gain_and_offset(i);
-            gain.push(own_gain * self.inverse[i]);
-            offset.push(own_offset - self.mean[i] * gain[i]);
+            let (gain, offset) = self.gain_and_offset(i);
+            let gain = gain * self.inverse[i];
+            self.line[0].push(gain);
+            self.line[1].push(offset - self.mean[i] * gain);
         }
+        let [gain, offset] = &self.line;
         let line = [&gain[..], &offset[..]];
         let chunk = chunk(c);
-        out.par_chunks_mut(chunk)
-            .zip(x.par_chunks(chunk))
-            .for_each(|(out, x)| norm::apply(isa, x, line, out));
+        out.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(out, x)| {
+            norm::apply(isa, x, line, out);
+            if let Some(quantizer) = &activation {
+                activation::forward(isa, quantizer, out);
+            }
+        });
     }
 
-    /// Sums of each image over all threads, then of all images in their order, into `self.sums`.
-    fn sum(&mut self, x: &[f32], image: usize, c: usize, add: impl Fn(&[f32], &mut [f64]) + Sync) {
-        self.sum_pairs([x, x], image, c, |[x, _], sums| add(x, sums));
+    /// The batch's sums and sums of squares.
+    fn sum(&mut self, isa: Isa, x: &[f32], image: usize) {
+        let (part, c) = (part(image), self.mean.len());
+        let partial = cleared(&mut self.partial, x.len().div_ceil(part) * 2 * c);
+        partial.par_chunks_mut(2 * c).zip(x.par_chunks(part)).for_each(|(sums, x)| {
+            norm::add_moments(isa, x, sums);
+        });
+        self.add_parts(c);
     }
 
-    fn sum_pairs(
-        &mut self,
-        [x, y]: [&[f32]; 2],
-        image: usize,
-        c: usize,
-        add: impl Fn([&[f32]; 2], &mut [f64]) + Sync,
-    ) {
-        // Vectors come many at a time: a part of one pixel would be all overhead.
-        let part = image * (PART / image).max(1);
-        self.partial.clear();
-        self.partial.resize(x.len().div_ceil(part) * 2 * c, 0.0);
-        let parts = self.partial.par_chunks_mut(2 * c).zip(x.par_chunks(part)).zip(y.par_chunks(part));
-        parts.for_each(|((sums, x), y)| add([x, y], sums));
-        self.sums.clear();
-        self.sums.resize(2 * c, 0.0);
+    /// Adds the sums of all parts up, in their order.
+    fn add_parts(&mut self, c: usize) {
+        let sums = cleared(&mut self.sums, 2 * c);
         for part in self.partial.chunks_exact(2 * c) {
-            self.sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         }
     }
 
-    /// The gradients of gain and offset, and the line back.
+    /// The error behind the norm, or behind its activation, becomes that in front of it; the gradients of gain and
+    /// offset on the way. `x` is what had entered.
+    pub(super) fn back(
+        &mut self,
+        isa: Isa,
+        (plan, activation): (&BlockPlan, Option<Quantizer>),
+        (x, dy): (&[f32], &mut [f32]),
+        gradients: (&mut Gradient, Option<&mut Gradient>),
+        scratches: &mut [Scratch<Float>],
+    ) {
+        let c = plan.product.output.c;
+        let (part, chunk) = (part(plan.product.output.len()), chunk(c));
+        let partial = cleared(&mut self.partial, x.len().div_ceil(part) * 2 * c);
+        let (line, statistics) = ([&self.line[0][..], &self.line[1]], [&self.mean[..], &self.inverse]);
+        let parts = partial.chunks_mut(2 * c).zip(x.chunks(part)).zip(dy.chunks_mut(part));
+        threads::for_each(scratches, parts, |scratch, ((sums, x), dy)| {
+            for (x, dy) in x.chunks(chunk).zip(dy.chunks_mut(chunk)) {
+                if let Some(quantizer) = &activation {
+                    // What entered the activation, once more: cheaper than to keep it.
+                    let y = &mut scratch.payload;
+                    y.resize(x.len(), 0.0);
+                    norm::apply(isa, x, line, y);
+                    activation::back(isa, quantizer, y, dy);
+                }
+                norm::add_products(isa, [x, dy], statistics, sums);
+            }
+        });
+        self.add_parts(c);
+        self.learn(x.len() / c, gradients);
+        let [p, q, r] = &self.back;
+        dy.par_chunks_mut(chunk)
+            .zip(x.par_chunks(chunk))
+            .for_each(|(dy, x)| norm::back(isa, x, [p, q, r], dy));
+    }
+
+    /// The gradients of gain and offset, and the line back, from the sums over `n` pixels.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         reason = "sums are rounded to f32"
     )]
-    pub(super) fn prepare_back(
-        &mut self,
-        isa: Isa,
-        (plan, affine): (&BlockPlan, &FloatProduct),
-        [x, dy]: [&[f32]; 2],
-        (gain, offset): (&mut Gradient, Option<&mut Gradient>),
-    ) {
-        let c = plan.product.output.c;
-        let (mean, inverse) = (std::mem::take(&mut self.mean), std::mem::take(&mut self.inverse));
-        let statistics = [&mean[..], &inverse[..]];
-        self.sum_pairs([x, dy], plan.product.output.len(), c, |pair, sums| {
-            norm::add_products(isa, pair, statistics, sums);
-        });
+    fn learn(&mut self, n: usize, (gain, offset): (&mut Gradient, Option<&mut Gradient>)) {
+        let c = self.mean.len();
         let (errors, products) = self.sums.split_at(c);
         if let (Gradient::F32(gain), Some(Gradient::F32(offset))) = (gain, offset) {
             gain.clear();
@@ -147,34 +204,24 @@ impl Norm {
             offset.extend(errors.iter().map(|&sum| sum as f32));
         }
         // dx = gain * inverse * (dy - mean(dy) - xhat * mean(dy * xhat)) with xhat = (x - mean) * inverse.
-        let n = (x.len() / c) as f64;
-        self.back.iter_mut().for_each(Vec::clear);
+        let n = n as f64;
+        let mut lines = std::mem::take(&mut self.back);
+        lines.iter_mut().for_each(Vec::clear);
         for i in 0..c {
-            let (mean, inverse) = (f64::from(mean[i]), f64::from(inverse[i]));
-            let p = f64::from(affine.gain_and_offset(i).0) * inverse;
+            let (mean, inverse) = (f64::from(self.mean[i]), f64::from(self.inverse[i]));
+            let p = f64::from(self.gain_and_offset(i).0) * inverse;
             let q = -p * inverse * products[i] / n;
-            self.back[0].push(p as f32);
-            self.back[1].push(q as f32);
-            self.back[2].push((-p * errors[i] / n - q * mean) as f32);
+            lines[0].push(p as f32);
+            lines[1].push(q as f32);
+            lines[2].push((-p * errors[i] / n - q * mean) as f32);
         }
-        (self.mean, self.inverse) = (mean, inverse);
+        self.back = lines;
     }
 
-    pub(super) fn back(&self, isa: Isa, [x, dy]: [&[f32]; 2], out: &mut [f32]) {
-        let [p, q, r] = &self.back;
-        let chunk = chunk(p.len());
-        out.par_chunks_mut(chunk)
-            .zip(x.par_chunks(chunk))
-            .zip(dy.par_chunks(chunk))
-            .for_each(|((out, x), dy)| norm::back(isa, [x, dy], [p, q, r], out));
-    }
-}
-
-impl FloatProduct {
     /// Of a channel; 1 and 0 where none are learned.
     fn gain_and_offset(&self, channel: usize) -> (f32, f32) {
         let of = |values: &[f32], default: f32| values.get(channel).copied().unwrap_or(default);
-        (of(&self.weight, 1.0), of(&self.bias, 0.0))
+        (of(&self.gain, 1.0), of(&self.offset, 0.0))
     }
 }
 
@@ -195,10 +242,24 @@ fn inverse(variance: f64) -> f32 {
     (1.0 / (variance + EPSILON).sqrt()) as f32
 }
 
-/// Elements that a thread takes at a time, about.
+/// Elements whose sums a thread takes on their own, at least.
 const PART: usize = 1 << 14;
+/// Elements that stay in the first-level cache, with what is made of them.
+const CHUNK: usize = 1 << 12;
 
-/// Whole pixels of about as many elements.
+/// Whole images.
+fn part(image: usize) -> usize {
+    image * (PART / image).max(1)
+}
+
+/// Whole pixels.
 fn chunk(c: usize) -> usize {
-    c * (PART / c).max(1)
+    c * (CHUNK / c).max(1)
+}
+
+/// So many zeros.
+fn cleared(buffer: &mut Vec<f64>, len: usize) -> &mut [f64] {
+    buffer.clear();
+    buffer.resize(len, 0.0);
+    buffer
 }

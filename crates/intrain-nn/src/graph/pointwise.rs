@@ -16,17 +16,21 @@ pub(super) fn pixels(images: &[u8], values: &[f32], out: &mut [f32]) {
     });
 }
 
-pub(super) fn activation(isa: Isa, quantizer: &Quantizer, x: &[f32], out: &mut [f32]) {
-    out.par_chunks_mut(CHUNK)
-        .zip(x.par_chunks(CHUNK))
-        .for_each(|(out, x)| activation::forward(isa, quantizer, x, out));
+/// In place.
+pub(super) fn activation(isa: Isa, quantizer: &Quantizer, x: &mut [f32]) {
+    x.par_chunks_mut(CHUNK).for_each(|x| activation::forward(isa, quantizer, x));
 }
 
-pub(super) fn activation_back(isa: Isa, quantizer: &Quantizer, [x, error]: [&[f32]; 2], out: &mut [f32]) {
-    out.par_chunks_mut(CHUNK)
+/// The error behind an activation becomes that in front of it, where `x` had entered.
+pub(super) fn activation_back(isa: Isa, quantizer: &Quantizer, x: &[f32], error: &mut [f32]) {
+    error
+        .par_chunks_mut(CHUNK)
         .zip(x.par_chunks(CHUNK))
-        .zip(error.par_chunks(CHUNK))
-        .for_each(|((out, x), error)| activation::back(isa, quantizer, [x, error], out));
+        .for_each(|(error, x)| activation::back(isa, quantizer, x, error));
+}
+
+pub(super) fn copy(from: &[f32], to: &mut [f32]) {
+    to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(to, from)| to.copy_from_slice(from));
 }
 
 pub(super) fn add([a, b]: [&[f32]; 2], out: &mut [f32]) {

@@ -1,4 +1,4 @@
-//! Integer products with the weights, forward and back, for convolutions and linear layers; `gradient.rs` is the third.
+//! Products with the weights, forward and back, for convolutions and linear layers; `gradient.rs` is the third.
 //!
 //! Each is an implicit product over address tables (`intrain-kernels/src/product`): no matrix of windows is ever
 //! built. A linear layer is a 1 x 1 convolution over an image whose pixels are the rows of the batch.
@@ -12,30 +12,30 @@ use rayon::prelude::*;
 
 use crate::block::linear_rows;
 use crate::layers::gradient::GradientProduct;
+use crate::operands::{Operands, Staged};
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, Operand, ProductKind};
-use crate::width::{Staged, Width};
 
 /// A block's weights as the products want them, and its address tables.
-pub(crate) struct Product<W: Width> {
+pub(crate) struct Product<O: Operands> {
     conv: Conv,
     /// As read, before any layout.
-    pub(crate) weights: Vec<W::Weight>,
+    pub(crate) weights: Vec<O::Weight>,
     /// How far the weights are from 0.
     weight_reach: u64,
-    forward: Direction<W>,
-    error: Direction<W>,
+    forward: Direction<O>,
+    error: Direction<O>,
     /// Made at the first gradient, for the batch that it sees.
-    gradient: Option<GradientProduct<W>>,
+    gradient: Option<GradientProduct<O>>,
     /// Added to each output's sum, in units of the sum's last bit; empty without biases.
-    pub(crate) bias: Vec<W::Sum>,
+    pub(crate) bias: Vec<O::Sum>,
 }
 
 /// The product with the weights in one direction: its address tables, and the weights as it wants them.
-struct Direction<W: Width> {
+struct Direction<O: Operands> {
     tables: Tables,
     /// [`GROUP`] columns each.
-    packed: Vec<W::Packed>,
+    packed: Vec<O::Packed>,
     /// How far from 0 the payloads may be that the weights were packed for; none where they are not packed yet.
     reach: Option<u64>,
 }
@@ -43,11 +43,11 @@ struct Direction<W: Width> {
 /// Columns that one thread packs at a time.
 const GROUP: usize = 128;
 
-impl<W: Width> Direction<W> {
+impl<O: Operands> Direction<O> {
     /// For values of `left` by weights of `right`.
     fn new(tables: Tables, left: Operand, right: Operand) -> Self {
         let reach = [left.magnitude(), right.magnitude()];
-        let packed = (0..tables.n.div_ceil(GROUP)).map(|_| W::packed(reach)).collect();
+        let packed = (0..tables.n.div_ceil(GROUP)).map(|_| O::packed(reach)).collect();
         Self { tables, packed, reach: None }
     }
 
@@ -55,11 +55,11 @@ impl<W: Width> Direction<W> {
     fn prepare(
         &mut self,
         isa: Isa,
-        (weights, weight_reach): (&[W::Weight], u64),
+        (weights, weight_reach): (&[O::Weight], u64),
         left: Operand,
-        values: &[W::Payload],
+        values: &[O::Payload],
     ) {
-        let reach = W::reach(isa, left, values);
+        let reach = O::reach(isa, left, values);
         if self.reach.is_some_and(|packed| reach <= packed) {
             return;
         }
@@ -68,29 +68,29 @@ impl<W: Width> Direction<W> {
         let source = self.tables.source(weights);
         self.packed.par_iter_mut().enumerate().for_each(|(group, packed)| {
             let columns = group * GROUP..((group + 1) * GROUP).min(source.n);
-            W::pack_weights(isa, source.columns(columns), left, reach, packed);
+            O::pack_weights(isa, source.columns(columns), left, reach, packed);
         });
     }
 }
 
 /// One thread's buffers.
-pub(crate) struct Scratch<W: Width> {
-    pub(crate) staged: Vec<Staged<W>>,
+pub(crate) struct Scratch<O: Operands> {
+    pub(crate) staged: Vec<Staged<O>>,
     /// Rows of sums, `[rows, n]`.
-    pub(crate) sums: Vec<W::Sum>,
-    pub(crate) pooled: Vec<W::Sum>,
-    pub(crate) payload: Vec<W::Payload>,
+    pub(crate) sums: Vec<O::Sum>,
+    pub(crate) pooled: Vec<O::Sum>,
+    pub(crate) payload: Vec<O::Payload>,
     /// Sums of a bias's gradient.
     pub(crate) bias: Vec<i64>,
 }
 
-impl<W: Width> Default for Scratch<W> {
+impl<O: Operands> Default for Scratch<O> {
     fn default() -> Self {
         Self { staged: vec![], sums: vec![], pooled: vec![], payload: vec![], bias: vec![] }
     }
 }
 
-impl<W: Width> Scratch<W> {
+impl<O: Operands> Scratch<O> {
     /// As [`crate::carrier::Carrier::level`].
     pub(crate) fn level(scratches: &mut [Self]) {
         level(scratches, |scratch| &mut scratch.staged);
@@ -116,7 +116,7 @@ pub(crate) fn cleared<T: Copy>(buffer: &mut Vec<T>, len: usize, used: usize, zer
     &mut buffer[..len]
 }
 
-impl<W: Width> Product<W> {
+impl<O: Operands> Product<O> {
     pub(crate) fn new(plan: &BlockPlan, batch_size: usize) -> Self {
         let p = &plan.product;
         let conv = match p.kind {
@@ -138,8 +138,8 @@ impl<W: Width> Product<W> {
             conv,
             weights: vec![],
             weight_reach: 0,
-            forward: Direction::new(conv.forward::<W::Payload>(1), plan.input_operand, weight),
-            error: Direction::new(conv.error::<W::Payload>(1), plan.error_operand, weight),
+            forward: Direction::new(conv.forward::<O::Payload>(1), plan.input_operand, weight),
+            error: Direction::new(conv.error::<O::Payload>(1), plan.error_operand, weight),
             gradient: None,
             bias: vec![],
         }
@@ -147,41 +147,72 @@ impl<W: Width> Product<W> {
 
     /// The weights have been read anew: what was packed holds no longer.
     pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan) {
-        self.weight_reach = W::weight_reach(isa, plan.weight.operand, &self.weights);
+        self.weight_reach = O::weight_reach(isa, plan.weight.operand, &self.weights);
         (self.forward.reach, self.error.reach) = (None, None);
     }
 
     /// Packs the weights for [`Product::forward`] with items of `input`.
-    pub(crate) fn prepare_forward(&mut self, isa: Isa, plan: &BlockPlan, input: &[W::Payload]) {
+    pub(crate) fn prepare_forward(&mut self, isa: Isa, plan: &BlockPlan, input: &[O::Payload]) {
         self.forward.prepare(isa, (&self.weights, self.weight_reach), plan.input_operand, input);
     }
 
     /// Packs the weights for [`Product::error`] with items of `error`.
-    pub(crate) fn prepare_error(&mut self, isa: Isa, plan: &BlockPlan, error: &[W::Payload]) {
+    pub(crate) fn prepare_error(&mut self, isa: Isa, plan: &BlockPlan, error: &[O::Payload]) {
         self.error.prepare(isa, (&self.weights, self.weight_reach), plan.error_operand, error);
     }
 
-    /// `sums[pixel][out] = bias[out] + sum over window of input * weight`.
-    pub(crate) fn forward(&self, isa: Isa, plan: &BlockPlan, input: &[W::Payload], scratch: &mut Scratch<W>) {
-        let left = (input, W::zero(plan.input_operand), self.conv.forward_layout());
-        let init = (!self.bias.is_empty()).then_some(&self.bias[..]);
-        self.run(isa, left, &self.forward, init, scratch);
+    /// `sums[pixel][out] = bias[out] + sum over window of input * weight`, into the scratch.
+    pub(crate) fn forward(&self, isa: Isa, plan: &BlockPlan, input: &[O::Payload], scratch: &mut Scratch<O>) {
+        let Scratch { staged, sums, .. } = scratch;
+        let of_input = input.len() / plan.product.input.len() * plan.product.output.len();
+        sums.resize(of_input, O::Sum::default());
+        self.forward_into(isa, plan, input, staged, sums);
     }
 
-    /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`.
-    pub(crate) fn error(&self, isa: Isa, plan: &BlockPlan, error: &[W::Payload], scratch: &mut Scratch<W>) {
-        let left = (error, W::zero(plan.error_operand), self.conv.error_layout());
-        self.run(isa, left, &self.error, None, scratch);
+    /// The same, into `sums`; `staged` is room for the input as the product wants it.
+    pub(crate) fn forward_into(
+        &self,
+        isa: Isa,
+        plan: &BlockPlan,
+        input: &[O::Payload],
+        staged: &mut Vec<Staged<O>>,
+        sums: &mut [O::Sum],
+    ) {
+        let left = (input, O::zero(plan.input_operand), self.conv.forward_layout());
+        let init = (!self.bias.is_empty()).then_some(&self.bias[..]);
+        self.run(isa, left, &self.forward, init, staged, sums);
+    }
+
+    /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`, into the scratch.
+    pub(crate) fn error(&self, isa: Isa, plan: &BlockPlan, error: &[O::Payload], scratch: &mut Scratch<O>) {
+        let Scratch { staged, sums, .. } = scratch;
+        let of_error = error.len() / plan.product.output.len() * plan.product.input.len();
+        sums.resize(of_error, O::Sum::default());
+        self.error_into(isa, plan, error, staged, sums);
+    }
+
+    /// The same, into `sums`.
+    pub(crate) fn error_into(
+        &self,
+        isa: Isa,
+        plan: &BlockPlan,
+        error: &[O::Payload],
+        staged: &mut Vec<Staged<O>>,
+        sums: &mut [O::Sum],
+    ) {
+        let left = (error, O::zero(plan.error_operand), self.conv.error_layout());
+        self.run(isa, left, &self.error, None, staged, sums);
     }
 
     /// One call of the kernel, for both directions: payloads, their zero and layout, by packed weights.
     fn run(
         &self,
         isa: Isa,
-        (from, zero, mut layout): (&[W::Payload], Staged<W>, RowsLayout),
-        Direction { tables, packed, .. }: &Direction<W>,
-        init: Option<&[W::Sum]>,
-        scratch: &mut Scratch<W>,
+        (from, zero, mut layout): (&[O::Payload], Staged<O>, RowsLayout),
+        Direction { tables, packed, .. }: &Direction<O>,
+        init: Option<&[O::Sum]>,
+        staged: &mut Vec<Staged<O>>,
+        c: &mut [O::Sum],
     ) {
         let mut n_rows = tables.rows.len();
         if self.conv.h == 1 && from.len() < layout.h * layout.w * layout.c {
@@ -189,14 +220,12 @@ impl<W: Width> Product<W> {
             layout.w = from.len() / layout.c;
             n_rows = layout.w;
         }
-        let Scratch { staged, sums: c, .. } = scratch;
         let a = staged_as_is(from, &layout, zero).unwrap_or_else(|| {
             let a = cleared(staged, layout.buffer_len(1), layout.image_len(), zero);
             stage_rows(from, &layout, a, zero);
             a
         });
         let c_stride = tables.n;
-        c.resize(n_rows * c_stride, W::Sum::default());
         for Band { rows, segments } in &tables.bands {
             let (rows, steps) = (rows.start..rows.end.min(n_rows), tables.steps_of(segments));
             for (group, b) in packed.iter().enumerate() {
@@ -204,7 +233,7 @@ impl<W: Width> Product<W> {
                 let c = c.get_mut(rows.start * c_stride + first..).unwrap_or_default();
                 let init = init.map(|init| &init[first..(first + GROUP).min(tables.n)]);
                 let rows = &tables.rows[rows.clone()];
-                W::dot(isa, product::Args { a, rows, steps, segments, b, c, c_stride, init, store });
+                O::dot(isa, product::Args { a, rows, steps, segments, b, c, c_stride, init, store });
             }
         }
     }
@@ -215,9 +244,9 @@ impl<W: Width> Product<W> {
         &mut self,
         isa: Isa,
         plan: &BlockPlan,
-        (input, error): (&[W::Payload], &[W::Payload]),
+        (input, error): (&[O::Payload], &[O::Payload]),
         out: &mut Gradient,
-        scratches: &mut [Scratch<W>],
+        scratches: &mut [Scratch<O>],
     ) -> Option<u64> {
         let p = &plan.product;
         let (conv, n_images) = match p.kind {
@@ -232,8 +261,8 @@ impl<W: Width> Product<W> {
         let gradient = self.gradient.insert(gradient);
         // The way forward has looked at the same input.
         let input_reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.magnitude());
-        let reach = [input_reach, W::reach(isa, plan.error_operand, error)];
+        let reach = [input_reach, O::reach(isa, plan.error_operand, error)];
         let has_shift = plan.gradient.scale == Scale::Shift;
-        gradient.run(isa, reach, (input, error), W::target(out, p.n_weights()), has_shift, scratches)
+        gradient.run(isa, reach, (input, error), O::target(out, p.n_weights()), has_shift, scratches)
     }
 }

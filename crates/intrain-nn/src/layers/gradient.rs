@@ -1,7 +1,8 @@
 //! The gradient of the weights: one long sum over images and pixels, for convolutions and linear layers.
 //!
 //! It is cut into tasks, blocks of input channels by spans of images, which threads sum on their own and which are
-//! added up at the end. Integer sums are order-free, so the cut may follow the number of threads.
+//! added up at the end. Sums of integers are order-free, so their cut may follow the number of threads; that of floats
+//! depends on shapes alone.
 #![deny(clippy::float_arithmetic)]
 
 use std::ops::Range;
@@ -9,16 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::product::{self, Store};
 use intrain_kernels::stage::{Band, Conv, Tables, stage_planes};
-use intrain_kernels::{Integer, Isa, max_abs};
+use intrain_kernels::{Isa, max_abs};
 use rayon::prelude::*;
 
 use crate::layers::conv::{Scratch, cleared};
+use crate::operands::{Operands, Target};
 use crate::plan::{BlockPlan, Operand};
 use crate::threads;
-use crate::width::{Target, Width};
 
 /// The product for batches of one size, with its tables and buffers.
-pub(crate) struct GradientProduct<W: Width> {
+pub(crate) struct GradientProduct<O: Operands> {
     conv: Conv,
     /// Images, or 1 where the batch is the image of a linear layer.
     n_images: usize,
@@ -33,18 +34,18 @@ pub(crate) struct GradientProduct<W: Width> {
     /// For a whole block of channels and for the last one, each for a whole group of images and for the last one.
     tables: [[Tables; 2]; 2],
     /// The errors of each group.
-    packed: Vec<W::Packed>,
+    packed: Vec<O::Packed>,
     /// Sums of the tasks, where they are not the gradient as they are.
-    partial: Vec<Vec<W::Sum>>,
+    partial: Vec<Vec<O::Sum>>,
 }
 
 /// The largest magnitude of what all threads have seen, where anyone asks for it.
 struct Largest(Option<AtomicU64>);
 
 impl Largest {
-    fn see<T: Integer>(&self, isa: Isa, sums: &[T]) {
+    fn see(&self, of_part: impl FnOnce() -> u64) {
         if let Self(Some(largest)) = self {
-            largest.fetch_max(max_abs::run(isa, sums), Ordering::Relaxed);
+            largest.fetch_max(of_part(), Ordering::Relaxed);
         }
     }
 }
@@ -59,7 +60,7 @@ const CHANNELS: usize = 32;
 /// Rows of the gradient that a block of a linear layer has.
 const LINEAR_CHANNELS: usize = 192;
 
-impl<W: Width> GradientProduct<W> {
+impl<O: Operands> GradientProduct<O> {
     pub(crate) fn new(conv: Conv, n_images: usize, plan: &BlockPlan) -> Self {
         let (c_in, pixels) = (conv.c_in, conv.out_h() * conv.out_w());
         let block = if conv.kh * conv.kw == 1 { LINEAR_CHANNELS } else { CHANNELS };
@@ -68,11 +69,11 @@ impl<W: Width> GradientProduct<W> {
         let block = if n_blocks == 1 { c_in } else { c_in.div_ceil(n_blocks.next_multiple_of(4)) };
         let group = (DEPTH / pixels).clamp(1, n_images);
         let n_groups = n_images.div_ceil(group);
-        let spans = (2 * rayon::current_num_threads()).div_ceil(c_in.div_ceil(block)).clamp(1, n_groups);
+        let spans = O::tasks().div_ceil(c_in.div_ceil(block)).clamp(1, n_groups);
         // Bound: one span's sum fits the kernels' sums.
         let reach = [plan.input_operand.magnitude(), plan.error_operand.magnitude()];
         let of_image = pixels as u128 * u128::from(reach[0]) * u128::from(reach[1]);
-        let images_max = usize::try_from(W::SUM_MAX / of_image.max(1)).unwrap_or(usize::MAX);
+        let images_max = usize::try_from(O::SUM_MAX / of_image.max(1)).unwrap_or(usize::MAX);
         let groups_per_span = n_groups.div_ceil(spans).min((images_max / group).max(1));
         let parts =
             |n: usize, size: usize| (0..n).step_by(size).map(move |start| start..(start + size).min(n));
@@ -88,9 +89,9 @@ impl<W: Width> GradientProduct<W> {
                 .flat_map(|span| parts(c_in, block).map(move |block| (block, span.clone())))
                 .collect(),
             tables: [block, last_block].map(|channels| {
-                [group, last_group].map(|images| conv.gradient::<W::Payload>(images, 0..channels))
+                [group, last_group].map(|images| conv.gradient::<O::Payload>(images, 0..channels))
             }),
-            packed: (0..n_groups).map(|_| W::packed(reach)).collect(),
+            packed: (0..n_groups).map(|_| O::packed(reach)).collect(),
             partial: vec![],
         }
     }
@@ -106,10 +107,10 @@ impl<W: Width> GradientProduct<W> {
         &mut self,
         isa: Isa,
         reach: [u64; 2],
-        (input, error): (&[W::Payload], &[W::Payload]),
-        target: Target<'_, W::Sum>,
+        (input, error): (&[O::Payload], &[O::Payload]),
+        target: Target<'_, O::Sum>,
         has_shift: bool,
-        scratches: &mut [Scratch<W>],
+        scratches: &mut [Scratch<O>],
     ) -> Option<u64> {
         let mut packed = std::mem::take(&mut self.packed);
         threads::for_each(scratches, packed.iter_mut().zip(&self.groups), |_, (packed, images)| {
@@ -122,7 +123,7 @@ impl<W: Width> GradientProduct<W> {
                 let parts = out.chunks_mut(self.len(&self.tasks[0])).zip(&self.tasks);
                 threads::for_each(scratches, parts, |scratch, (out, task)| {
                     self.sum(isa, task, input, out, scratch);
-                    largest.see(isa, out);
+                    largest.see(|| O::largest(isa, out));
                 });
             }
             target => {
@@ -130,12 +131,16 @@ impl<W: Width> GradientProduct<W> {
                 partial.resize(self.tasks.len(), vec![]);
                 let parts = partial.iter_mut().zip(&self.tasks);
                 threads::for_each(scratches, parts, |scratch, (partial, task)| {
-                    partial.resize(self.len(task), W::Sum::default());
+                    partial.resize(self.len(task), O::Sum::default());
                     self.sum(isa, task, input, partial, scratch);
                 });
                 match target {
-                    Target::Sums(out) => self.gather(&partial, out, |row| largest.see(isa, row)),
-                    Target::Wide(out) => self.gather_wide(&partial, out, |row| largest.see(isa, row)),
+                    Target::Sums(out) => {
+                        self.gather(&partial, out, |row| largest.see(|| O::largest(isa, row)))
+                    }
+                    Target::Wide(out) => {
+                        self.gather_wide(&partial, out, |row| largest.see(|| max_abs::run(isa, row)))
+                    }
                 }
                 self.partial = partial;
             }
@@ -165,15 +170,15 @@ impl<W: Width> GradientProduct<W> {
         &self,
         isa: Isa,
         reach: [u64; 2],
-        error: &[W::Payload],
+        error: &[O::Payload],
         images: &Range<usize>,
-        packed: &mut W::Packed,
+        packed: &mut O::Packed,
     ) {
         let image_len = self.conv.out_h() * self.conv.out_w() * self.conv.c_out;
         let error = &error[images.start * image_len..images.end * image_len];
         // The same for all blocks of channels.
         let tables = self.tables(&(0..self.block), images);
-        W::pack_errors(isa, tables.source(error), self.input, reach, packed);
+        O::pack_errors(isa, tables.source(error), self.input, reach, packed);
     }
 
     /// Sums of one block over one span, `[window, block, out]`, into `c`.
@@ -181,14 +186,14 @@ impl<W: Width> GradientProduct<W> {
         &self,
         isa: Isa,
         (channels, span): &Task,
-        input: &[W::Payload],
-        c: &mut [W::Sum],
-        scratch: &mut Scratch<W>,
+        input: &[O::Payload],
+        c: &mut [O::Sum],
+        scratch: &mut Scratch<O>,
     ) {
         let conv = &self.conv;
-        let layout = conv.gradient_layout::<W::Payload>();
+        let layout = conv.gradient_layout::<O::Payload>();
         let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
-        let zero = W::zero(self.input);
+        let zero = O::zero(self.input);
         for i in span.clone() {
             let images = &self.groups[i];
             let len = layout.buffer_len(channels.len(), images.len());
@@ -202,29 +207,26 @@ impl<W: Width> GradientProduct<W> {
                 let (steps, segments) = (tables.steps_of(segments), segments.clone());
                 let (a, b, c_stride) = (&*staged, &self.packed[i], conv.c_out);
                 let (c, rows) = (&mut c[rows.start * c_stride..], &tables.rows[rows.clone()]);
-                W::dot(isa, product::Args { a, rows, steps, segments, b, c, c_stride, init: None, store });
+                O::dot(isa, product::Args { a, rows, steps, segments, b, c, c_stride, init: None, store });
             }
         }
     }
 
     /// Adds the spans up and puts each block's rows where they belong in `[window, in, out]`; `seen` gets each row.
-    fn gather(&self, partial: &[Vec<W::Sum>], out: &mut [W::Sum], seen: impl Fn(&[W::Sum]) + Sync) {
+    fn gather(&self, partial: &[Vec<O::Sum>], out: &mut [O::Sum], seen: impl Fn(&[O::Sum]) + Sync) {
         self.each_row(partial, out, |out, spans| {
             out.copy_from_slice(spans.next().unwrap_or_default());
-            spans.for_each(|span| out.iter_mut().zip(span).for_each(|(out, sum)| *out = W::add(*out, *sum)));
+            spans.for_each(|span| out.iter_mut().zip(span).for_each(|(out, sum)| *out = O::add(*out, *sum)));
             seen(out);
         });
     }
 
     /// The same into 64 bits, where one span fits the kernels' sums but all together do not.
-    fn gather_wide(&self, partial: &[Vec<W::Sum>], out: &mut [i64], seen: impl Fn(&[i64]) + Sync) {
+    fn gather_wide(&self, partial: &[Vec<O::Sum>], out: &mut [i64], seen: impl Fn(&[i64]) + Sync) {
         self.each_row(partial, out, |out, spans| {
             out.fill(0);
             for span in spans {
-                for (out, sum) in out.iter_mut().zip(span) {
-                    let sum: i64 = (*sum).into();
-                    *out += sum;
-                }
+                out.iter_mut().zip(span).for_each(|(out, sum)| *out = O::add_wide(*out, *sum));
             }
             seen(out);
         });
@@ -233,9 +235,9 @@ impl<W: Width> GradientProduct<W> {
     /// Calls `f(row of out, the same row of each span)`.
     fn each_row<T: Send>(
         &self,
-        partial: &[Vec<W::Sum>],
+        partial: &[Vec<O::Sum>],
         out: &mut [T],
-        f: impl Fn(&mut [T], &mut dyn Iterator<Item = &[W::Sum]>) + Sync,
+        f: impl Fn(&mut [T], &mut dyn Iterator<Item = &[O::Sum]>) + Sync,
     ) {
         let (c_in, n) = (self.conv.c_in, self.conv.c_out);
         let n_blocks = c_in.div_ceil(self.block);

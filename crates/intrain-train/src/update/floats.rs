@@ -165,7 +165,7 @@ impl Floats {
     fn adam(&self) -> Adam {
         let steps = (self.step + 1) as f64;
         // Moments start at 0: what they lack of a mean, after so many steps.
-        let [c1, c2] = BETAS.map(|beta| 1.0 - (steps * beta.ln()).exp());
+        let [c1, c2] = BETAS.map(|beta| 1.0 - libm::pow(beta, steps));
         Adam {
             betas: BETAS.map(|beta| beta as f32),
             rests: BETAS.map(|beta| (1.0 - beta) as f32),

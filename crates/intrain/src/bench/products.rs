@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use intrain_kernels::dot_f32::{self, Into, Matrix};
-use intrain_kernels::pack::{Left, pack_i8, pack_i16};
+use intrain_kernels::pack::{Left, PackedF32, pack_f32_into, pack_i8, pack_i16};
 use intrain_kernels::product::{Args, Packed, Store};
 use intrain_kernels::stage::{Conv, Payload, RowsLayout, Tables, stage_rows, staged_as_is};
-use intrain_kernels::{Isa, dot_i8, dot_i16};
+use intrain_kernels::{Isa, dot_f32, dot_i8, dot_i16};
 use intrain_nn::{Context, linear_rows};
 use rayon::prelude::*;
 
@@ -56,7 +55,7 @@ fn bytes(context: &Context, size: Size, left: Left) -> Run {
     let b: Vec<i8> = noise(isa, 1, k * n).into_iter().map(byte).collect();
     let tables = Conv::linear(linear_rows(m), k, n).forward::<i8>(1);
     let b = pack_i8(isa, tables.source(&b), left);
-    integers::<i8, _>(context, size, (a, left.zero()), (tables, b), dot_i8::run)
+    product::<i8, _>(context, size, (a, left.zero()), (tables, b), dot_i8::run)
 }
 
 fn words(context: &Context, size: Size) -> Run {
@@ -66,11 +65,11 @@ fn words(context: &Context, size: Size) -> Run {
     let b: Vec<i16> = noise(isa, 1, k * n).into_iter().map(word).collect();
     let tables = Conv::linear(linear_rows(m), k, n).forward::<i16>(1);
     let b = pack_i16(isa, tables.source(&b), 1 << 15, (i16::MIN.into(), i16::MAX.into()));
-    integers::<i16, _>(context, size, (a, 0), (tables, b), dot_i16::run)
+    product::<i16, _>(context, size, (a, 0), (tables, b), dot_i16::run)
 }
 
 /// A product of payloads, of which 0 is staged as `zero`, and a packed B with the tables that it was packed by.
-fn integers<P, B>(
+fn product<P, B>(
     context: &Context,
     [m, n, k]: Size,
     (a, zero): (Vec<P>, P::Staged),
@@ -114,18 +113,13 @@ where
     })
 }
 
-fn floats(context: &Context, [m, n, k]: Size) -> Run {
-    let threads = Arc::clone(&context.threads);
-    let floats = |layer, n| noise_of_floats(context.isa, layer, n);
-    let (a, b, mut c) = (floats(0, m * k), floats(1, k * n), vec![0.0; m * n]);
-    let rows = linear_rows(m);
-    Box::new(move || {
-        threads.install(|| {
-            c.par_chunks_exact_mut(rows * n).zip(a.par_chunks_exact(rows * k)).for_each(|(c, a)| {
-                dot_f32::run(Matrix::row_major(a, rows, k), Matrix::row_major(&b, k, n), c, Into::Replace);
-            });
-        });
-    })
+fn floats(context: &Context, size: Size) -> Run {
+    let ([m, n, k], isa) = (size, context.isa);
+    let (a, values) = (noise_of_floats(isa, 0, m * k), noise_of_floats(isa, 1, k * n));
+    let tables = Conv::linear(linear_rows(m), k, n).forward::<f32>(1);
+    let mut b = PackedF32::default();
+    pack_f32_into(isa, tables.source(&values), &mut b);
+    product::<f32, _>(context, size, (a, 0.0), (tables, b), dot_f32::run)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Networks are those that `intrain train` would build, learning rate and momentum included.
 
 use intrain_data::{Batch, ImageShape, Position};
+use intrain_nn::plan::ProductKind;
 use intrain_nn::{Context, Plan};
 use intrain_train::config::Config;
 use intrain_train::{TrainError, Trainer};
@@ -32,6 +33,9 @@ const CASES: &[Case] = &[
     case("lenet5-float32", "lenet5", "float32", 128),
     case("mlp-float32", "mlp", "float32", 100),
     case("gupta-cnn-float32", "gupta-cnn", "float32", 100),
+    case("resnet20-float32", "resnet20", "float32", 128),
+    case("resnet20-hwgq", "resnet20", "hwgq", 128),
+    case("resnet20-li-bc", "resnet20", "li-bc", 128),
 ];
 
 const N_CLASSES: u16 = 10;
@@ -69,7 +73,8 @@ fn prepare(case: &Case, context: &Context) -> Result<Task, TrainError> {
 /// Multiplications and additions of a step's products, forward, error and gradient; the first has no error to give on.
 #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn operations(plan: &Plan) -> f64 {
-    let products = plan.blocks.iter().enumerate().map(|(i, block)| {
+    let products = plan.blocks.iter().filter(|block| block.product.kind != ProductKind::Norm);
+    let products = products.enumerate().map(|(i, block)| {
         let multiply_adds = block.product.fan_in() * block.product.output.len();
         if i == 0 { 2 * multiply_adds } else { 3 * multiply_adds }
     });

@@ -16,7 +16,7 @@ pub enum Yardstick {
     Int8,
     /// Multiply-adds of 16-bit words.
     Int16,
-    /// Multiply-adds of binary32, with the best instruction set: the float product does not ask which one to use.
+    /// Multiply-adds of binary32.
     Float32,
     /// A copy that reads and writes so many bytes together.
     Copy {

@@ -119,8 +119,8 @@ fn float_operations(plan: &Plan) -> String {
         float.iter().map(|o| format!("{} of {}", o.name, o.layer)).collect::<Vec<_>>().join(", ")
     };
     format!(
-        "in float: {names}; the results from there on are the same for any number of threads and on any restart on one \
-         machine, but another instruction set may differ in the last bits"
+        "in float: {names}; in an order that depends on shapes alone: the same bits for any number of threads, with every \
+         kernel and on every machine"
     )
 }
 

@@ -2,11 +2,12 @@
 
 use intrain_golden as golden;
 use intrain_golden::Op;
-use intrain_kernels::{Isa, activation};
-use intrain_num::Quantizer;
+use intrain_kernels::{Isa, activation, norm};
+use intrain_nn::Statistics;
+use intrain_num::{Format, Quantizer};
 use intrain_recipe::lloyd::{self, HalfNormal};
 
-use super::Differences;
+use super::{Differences, study};
 
 /// Whether the scalar crates have the operation; differences go to `found`.
 pub(super) fn run(op: &Op, found: &mut Differences) -> bool {
@@ -15,7 +16,10 @@ pub(super) fn run(op: &Op, found: &mut Differences) -> bool {
         Op::FloatActivation(c) => activate(c, Isa::Reference, found),
         Op::Filter(c) => filter(c, found),
         Op::Codebook(c) => codebook(c, found),
-        _ => return false,
+        Op::BinaryProduct(c) => binary_product(c, found),
+        Op::BatchNorm(c) => batch_norm(c, Isa::Reference, found),
+        Op::PolynomialRate(c) => polynomial_rate(c, found),
+        _ => return study::run(op, found),
     }
     true
 }
@@ -24,6 +28,7 @@ pub(super) fn run(op: &Op, found: &mut Differences) -> bool {
 pub(super) fn run_kernels(op: &Op, isa: Isa, found: &mut Differences) -> bool {
     match op {
         Op::FloatActivation(c) => activate(c, isa, found),
+        Op::BatchNorm(c) => batch_norm(c, isa, found),
         _ => return false,
     }
     true
@@ -56,16 +61,16 @@ fn activate(c: &golden::FloatActivation, isa: Isa, found: &mut Differences) {
     if inputs.len() != errors.len() {
         return found.same("number of errors", &errors.len(), &inputs.len());
     }
-    let (mut outputs, mut errors_in) = (vec![0.0; inputs.len()], vec![0.0; inputs.len()]);
-    activation::forward(isa, &quantizer, &inputs, &mut outputs);
-    activation::back(isa, &quantizer, [&inputs, &errors], &mut errors_in);
+    let (mut outputs, mut errors_in) = (inputs.clone(), errors);
+    activation::forward(isa, &quantizer, &mut outputs);
+    activation::back(isa, &quantizer, &inputs, &mut errors_in);
     found.same_elements("outputs", &bits(&outputs), &bits(&floats(&c.outputs)));
     found.same_elements("errors_in", &bits(&errors_in), &bits(&floats(&c.errors_in)));
 }
 
 fn filter(c: &golden::Filter, found: &mut Differences) {
     let weights = floats(&c.weights);
-    let read = Quantizer::plain(intrain_num::Format::Binary, intrain_num::Round::NearestAway);
+    let read = Quantizer::plain(Format::Binary, intrain_num::Round::NearestAway);
     let signs: Vec<i64> = weights.iter().map(|&w| read.payload_of_float(w, 0)).collect();
     found.same_elements("signs", &signs, &c.signs);
     found.same_elements(
@@ -73,6 +78,50 @@ fn filter(c: &golden::Filter, found: &mut Differences) {
         &bits(&intrain_nn::mean_magnitudes(&weights, c.filters)),
         &bits(&floats(&c.means)),
     );
+}
+
+fn binary_product(c: &golden::BinaryProduct, found: &mut Differences) {
+    let Some(quantizer) = found.parsed::<Quantizer>(&c.quantizer) else { return };
+    let Format::Levels(levels) = quantizer.format else {
+        return found.same("format", &quantizer.format.to_string(), &"levels".to_owned());
+    };
+    let weights = floats(&c.weights);
+    let read = Quantizer::plain(Format::Binary, intrain_num::Round::NearestAway);
+    let mut sums = vec![0; c.filters];
+    for (code, weights) in c.codes.iter().zip(weights.chunks_exact(c.filters)) {
+        let products = weights.iter().map(|&w| code * read.payload_of_float(w, 0));
+        sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+    }
+    found.same_elements("sums", &sums, &c.sums);
+    let scales = intrain_nn::mean_magnitudes(&weights, c.filters);
+    #[allow(clippy::cast_precision_loss, reason = "small sums")]
+    let values: Vec<f64> = (sums.iter().zip(scales))
+        .map(|(&sum, scale)| sum as f64 * f64::from(levels.value(1)) * f64::from(scale))
+        .collect();
+    found.same_texts("values", &values, &c.values);
+}
+
+fn batch_norm(c: &golden::BatchNorm, isa: Isa, found: &mut Differences) {
+    let x = floats(&c.inputs);
+    let mut sums = vec![0.0; 2 * c.channels];
+    norm::add_moments(isa, &x, &mut sums);
+    let (sums, squares) = sums.split_at(c.channels);
+    let of = |(&sum, &square)| Statistics::new(sum, square, x.len() / c.channels);
+    let all: Vec<Statistics> = sums.iter().zip(squares).map(of).collect();
+    let gains: Vec<f32> = all.iter().map(|s| s.inverse).collect();
+    let offsets: Vec<f32> = all.iter().map(|s| -s.mean * s.inverse).collect();
+    let mut y = vec![0.0; x.len()];
+    norm::apply(isa, &x, [&gains, &offsets], &mut y);
+    let doubles = |values: &mut dyn Iterator<Item = f32>| values.map(f64::from).collect::<Vec<f64>>();
+    found.same_texts("means", &doubles(&mut all.iter().map(|s| s.mean)), &c.means);
+    found.same_texts("variances", &doubles(&mut all.iter().map(|s| s.variance)), &c.variances);
+    found.same_texts("outputs", &doubles(&mut y.into_iter()), &c.outputs);
+}
+
+fn polynomial_rate(c: &golden::PolynomialRate, found: &mut Differences) {
+    let rate =
+        |&step| c.rate * intrain_train::config::polynomial(c.power, step, c.per_epoch * u64::from(c.epochs));
+    found.same_elements("rates", &c.steps.iter().map(rate).collect::<Vec<f64>>(), &c.rates);
 }
 
 fn codebook(c: &golden::Codebook, found: &mut Differences) {

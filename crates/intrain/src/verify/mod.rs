@@ -7,6 +7,7 @@ mod elementwise;
 mod float;
 mod product;
 mod scalar;
+mod study;
 
 use std::fmt::Debug;
 
@@ -146,6 +147,17 @@ impl Differences {
             let rest = if n == 1 { String::new() } else { format!(" ({n} of {} differ)", got.len()) };
             self.0.push(format!("{what}[{i}]: expected {:?}, got {:?}{rest}", expected[i], got[i]));
         }
+    }
+
+    /// Notes the first number that has other digits than the suite says, to as many as it says.
+    fn same_texts(&mut self, what: &str, got: &[f64], expected: &[String]) {
+        let digits = |text: &String| text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        let texts: Vec<String> = got
+            .iter()
+            .zip(expected.iter().map(digits).chain(std::iter::repeat(0)))
+            .map(|(x, digits)| format!("{x:.digits$}"))
+            .collect();
+        self.same_elements(what, &texts, expected);
     }
 
     /// Notes a text of the suite that does not parse.
