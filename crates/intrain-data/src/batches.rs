@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use intrain_num::random::{Purpose, Stream};
 
-use crate::{Augment, DataError, Dataset, Part};
+use crate::{Augment, DataError, Dataset, Part, augment};
 
 /// Images and labels of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -161,18 +161,18 @@ impl TrainBatches {
         batch.indices.extend_from_slice(&self.current.1[index * self.batch_size..][..self.batch_size]);
         batch.labels.clear();
         batch.images.clear();
-        let shape = self.dataset.shape;
+        let Dataset { shape, stored, .. } = *self.dataset;
         batch.images.reserve(self.batch_size * shape.n_values());
         for &image in &batch.indices {
             batch.labels.push(self.dataset.train.labels[image as usize]);
-            let pixels = self.dataset.train.image(shape, image as usize);
-            self.augment.append(pixels, shape, (self.seed, epoch, image), &mut batch.images);
+            let pixels = self.dataset.train.image(stored, image as usize);
+            self.augment.append(pixels, [stored, shape], (self.seed, epoch, image), &mut batch.images);
         }
     }
 }
 
 /// The batches to be measured on: all images of a part once, in the order of the source, the last batch as small as
-/// it comes. Nothing is augmented; epoch is 0.
+/// it comes. Nothing is augmented, the middle is cut out where batches are smaller than images; epoch is 0.
 ///
 /// # Errors
 /// The batch size is zero.
@@ -183,12 +183,15 @@ pub fn evaluation(
 ) -> Result<impl ExactSizeIterator<Item = Batch>, DataError> {
     check_batch_size(batch_size)?;
     let split = dataset.part(part);
-    let n_values = dataset.shape.n_values();
+    let Dataset { shape, stored, .. } = *dataset;
     Ok(split.labels.chunks(batch_size).enumerate().map(move |(batch, labels)| {
         let start = batch * batch_size;
+        let mut images = Vec::with_capacity(labels.len() * shape.n_values());
+        (start..start + labels.len())
+            .for_each(|i| augment::append_middle(split.image(stored, i), [stored, shape], &mut images));
         Batch {
             position: Position { epoch: 0, batch },
-            images: split.images[start * n_values..][..labels.len() * n_values].to_vec(),
+            images,
             labels: labels.to_vec(),
             // Bound: as for the training images.
             indices: (start as u32..).take(labels.len()).collect(),

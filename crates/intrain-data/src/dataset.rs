@@ -127,8 +127,10 @@ pub enum Part {
 pub struct Dataset {
     /// As it was asked for: `digits`, `npz:PATH`.
     pub name: String,
-    /// Size of every image.
+    /// Size of every image as batches have it.
     pub shape: ImageShape,
+    /// Size of every image in the splits: `shape`, or larger where batches are cut out of them.
+    pub stored: ImageShape,
     /// Number of classes, 1 to 65536.
     pub n_classes: usize,
     /// Their names in the order of the labels; empty where the source has none.
@@ -137,6 +139,8 @@ pub struct Dataset {
     pub train: Split,
     /// Images to be measured on.
     pub test: Split,
+    /// Why each image is missing that could not be read, where the source was asked to go on.
+    pub left_out: Vec<String>,
 }
 
 impl Dataset {
@@ -146,7 +150,9 @@ impl Dataset {
     pub fn fingerprint(&self) -> String {
         let ImageShape { height, width, channels } = self.shape;
         let mut hash = Sha256::new();
-        for size in [height, width, channels, self.n_classes, self.train.len(), self.test.len()] {
+        let stored = (self.stored != self.shape).then_some([self.stored.height, self.stored.width]);
+        let sizes = [height, width, channels, self.n_classes, self.train.len(), self.test.len()];
+        for size in sizes.into_iter().chain(stored.into_iter().flatten()) {
             hash.update((size as u64).to_le_bytes());
         }
         for split in [&self.train, &self.test] {
@@ -184,7 +190,21 @@ impl Dataset {
             }
             check_labels(&split.labels, n_classes, path)?;
         }
-        Ok(Self { name: name.to_owned(), shape, n_classes, class_names: Vec::new(), train, test })
+        let (name, stored, class_names, left_out) = (name.to_owned(), shape, Vec::new(), Vec::new());
+        Ok(Self { name, shape, stored, n_classes, class_names, train, test, left_out })
+    }
+
+    /// The same with batches of squares of `side` pixels.
+    ///
+    /// # Errors
+    /// An image is smaller than that; `path` is named.
+    pub(crate) fn cropped(self, side: usize, path: &Path) -> Result<Self, DataError> {
+        let least = self.stored.height.min(self.stored.width);
+        if side > least {
+            let problem = format!("has images of {}, too small for crop={side}", self.stored);
+            return Err(DataError::file(path, problem, format!("write crop={least} or less")));
+        }
+        Ok(Self { shape: ImageShape { height: side, width: side, ..self.shape }, ..self })
     }
 
     /// The same with names of the classes.

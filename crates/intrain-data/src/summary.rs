@@ -37,7 +37,7 @@ pub fn summarize(dataset: &Dataset) -> Summary {
     });
     let (mean, std) = mean_and_std.unzip();
     Summary {
-        shape: dataset.shape,
+        shape: dataset.stored,
         train_counts: counts(&dataset.train, dataset.n_classes),
         test_counts: counts(&dataset.test, dataset.n_classes),
         mean,

@@ -4,7 +4,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
-use intrain_data::{DataError, DataFolders, Dataset, ImageShape, load, npz};
+use intrain_data::{DataError, DataFolders, Dataset, ImageShape, Part, TrainBatches, evaluation, load, npz};
 
 /// An array with its header, as `numpy.save` writes it.
 fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
@@ -179,6 +179,61 @@ fn folder_reads_jpeg() {
     let dataset = load_folder(folder.path()).unwrap();
     assert_eq!((dataset.shape.channels, dataset.train.images.len()), (1, 6));
     assert!(dataset.train.images.iter().all(|&v| v.abs_diff(100) <= 1));
+}
+
+#[test]
+fn folder_brings_images_to_one_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    // Left third 0, middle 90, right 180: the middle square is all of the middle.
+    let image = GrayImage::from_fn(24, 8, |x, _| image::Luma([u8::try_from(x / 8 * 90).unwrap()]));
+    save(image, &at("train/a/1.png"));
+    save(GrayImage::from_pixel(5, 9, image::Luma([7])), &at("train/b/1.png"));
+    save(GrayImage::from_pixel(4, 4, image::Luma([8])), &at("test/b/1.png"));
+    let with = |options: &str| load_folder(&at(options));
+    assert!(load_folder(folder.path()).unwrap_err().to_string().contains("`,resize=N` behind the folder"));
+    let options = |options: &str| std::path::PathBuf::from(format!("{}{options}", folder.path().display()));
+    let dataset = load_folder(&options(",resize=4")).unwrap();
+    assert_eq!(dataset.shape, ImageShape { height: 4, width: 4, channels: 1 });
+    assert_eq!(dataset.train.images, [[90; 16], [7; 16]].concat());
+
+    let dataset = load_folder(&options(",resize=4,crop=3")).unwrap();
+    assert_eq!((dataset.shape.height, dataset.stored.height), (3, 4));
+    let test = evaluation(&dataset, Part::Test, 8).unwrap().next().unwrap();
+    assert_eq!(test.images, [8; 9]);
+    let mut batches =
+        TrainBatches::new(std::sync::Arc::new(dataset), 2, 1, intrain_data::Augment::default()).unwrap();
+    assert_eq!(batches.batch(intrain_data::Position::default()).images.len(), 18);
+    assert!(with(",resize=0").unwrap_err().to_string().contains("resize is 0"));
+}
+
+#[test]
+fn folder_goes_on_without_broken_images_where_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    for index in 0..4 {
+        save(grey(index), &at(&format!("train/a/{index}.png")));
+    }
+    save(grey(9), &at("test/a/1.png"));
+    let whole = std::fs::read(at("train/a/2.png")).unwrap();
+    std::fs::write(at("train/a/2.png"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(at("test/a/2.png"), "no image").unwrap();
+    let message = load_folder(folder.path()).unwrap_err().to_string();
+    assert!(
+        message.contains("train/a/2.png: cannot be decoded") && message.contains(",broken=skip"),
+        "{message}"
+    );
+    let skip = std::path::PathBuf::from(format!("{},broken=skip", folder.path().display()));
+    let dataset = load_folder(&skip).unwrap();
+    assert_eq!(dataset.train.images, [[0; 6], [1; 6], [3; 6]].concat());
+    assert_eq!(dataset.test.images, [9; 6]);
+    assert_eq!(dataset.left_out.len(), 2);
+    assert!(dataset.left_out[0].contains("train/a/2.png"), "{:?}", dataset.left_out);
+    // Nothing left is no data set.
+    for path in ["train/a/0.png", "train/a/1.png", "train/a/3.png", "test/a/1.png"] {
+        std::fs::write(at(path), "").unwrap();
+    }
+    assert!(load_folder(&skip).unwrap_err().to_string().contains("0 images that can be read, of 6"));
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Layers and shapes. Images are height x width x channels, channels last.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-
-use crate::ModelError;
 
 /// Height, width and channels of one image; a vector is `1 x 1 x n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -215,12 +214,15 @@ pub enum LayerKind {
         #[serde(default)]
         bias: bool,
     },
-    /// Maximum over square windows, no padding.
+    /// Maximum over square windows; what lies outside of the image does not count.
     MaxPool {
         /// Height and width of a window.
         size: usize,
         /// Step in pixels.
         stride: usize,
+        /// Pixels before and behind the image that windows may reach into.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pad: usize,
     },
     /// Mean over square windows, no padding.
     AvgPool {
@@ -239,6 +241,8 @@ pub enum LayerKind {
     },
     /// Sum of two outputs of one shape.
     Add,
+    /// The channels of two to eight outputs of one height and width, one behind the other.
+    Concat,
     /// Every `stride`-th pixel, with zeros for the channels that are new: He 2016's shortcut without weights.
     Shortcut {
         /// Output channels, no fewer than enter.
@@ -254,6 +258,11 @@ pub enum LayerKind {
 
 const fn one() -> usize {
     1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 const fn yes() -> bool {
@@ -295,23 +304,20 @@ impl LayerKind {
                 }
                 Ok(Shape { h: 1, w: 1, c: out })
             }
-            Self::MaxPool { size, stride } => {
+            Self::MaxPool { size, stride, pad } => {
                 positive("size", size, 8)?;
                 positive("stride", stride, 8)?;
-                Ok(Shape {
-                    h: window("height", input.h, size, stride)?,
-                    w: window("width", input.w, size, stride)?,
-                    c: input.c,
-                })
+                if pad >= size {
+                    return Err(format!(
+                        "pad = {pad} is not below size = {size}: outer windows would be empty"
+                    ));
+                }
+                pooled(input, pad, size, stride)
             }
             Self::AvgPool { size, stride } => {
                 positive("size", size, 64)?;
                 positive("stride", stride, 64)?;
-                Ok(Shape {
-                    h: window("height", input.h, size, stride)?,
-                    w: window("width", input.w, size, stride)?,
-                    c: input.c,
-                })
+                pooled(input, 0, size, stride)
             }
             Self::Shortcut { out, stride } => {
                 positive("stride", stride, 64)?;
@@ -325,7 +331,7 @@ impl LayerKind {
                 Ok(Shape { h: input.h.div_ceil(stride), w: input.w.div_ceil(stride), c: out })
             }
             Self::GlobalAvgPool => Ok(Shape { h: 1, w: 1, c: input.c }),
-            Self::Relu | Self::BatchNorm { .. } | Self::Add => Ok(input),
+            Self::Relu | Self::BatchNorm { .. } | Self::Add | Self::Concat => Ok(input),
             Self::Flatten => Ok(Shape { h: 1, w: 1, c: input.len() }),
         }
     }
@@ -341,11 +347,12 @@ impl LayerKind {
         }
     }
 
-    /// Outputs that enter.
-    const fn n_sources(&self) -> usize {
+    /// Outputs that may enter.
+    pub(crate) const fn n_sources(&self) -> RangeInclusive<usize> {
         match self {
-            Self::Add => 2,
-            _ => 1,
+            Self::Add => 2..=2,
+            Self::Concat => 2..=8,
+            _ => 1..=1,
         }
     }
 
@@ -356,129 +363,13 @@ impl LayerKind {
     }
 }
 
+fn pooled(input: Shape, pad: usize, size: usize, stride: usize) -> Result<Shape, String> {
+    let side = |name, extent: usize| window(name, extent + 2 * pad, size, stride);
+    Ok(Shape { h: side("height", input.h)?, w: side("width", input.w)?, c: input.c })
+}
+
 fn window(name: &str, padded: usize, size: usize, stride: usize) -> Result<usize, String> {
     padded.checked_sub(size).map(|rest| rest / stride + 1).ok_or_else(|| {
         format!("a window of {size} does not fit a padded {name} of {padded}; make it smaller or pad more")
     })
-}
-
-impl Model {
-    /// Shape of the image, then behind each layer: `layers.len() + 1` of them.
-    ///
-    /// # Errors
-    /// The first layer that does not fit, or a network that is not one.
-    pub fn shapes(&self) -> Result<Vec<Shape>, ModelError> {
-        let refuse = |reason: String| ModelError::Network { model: self.name.clone(), reason };
-        let Shape { h, w, c } = self.input.shape;
-        if [h, w, c].iter().any(|side| !(1..=4096).contains(side)) {
-            return Err(refuse(format!(
-                "an input of {} is impossible; each side must be in 1..=4096",
-                self.input.shape
-            )));
-        }
-        if !self.layers.iter().any(|layer| layer.kind.is_product()) {
-            return Err(refuse("there is no conv or linear layer: nothing to train".to_owned()));
-        }
-        let sources = self.sources()?;
-        let mut shapes = vec![self.input.shape];
-        for (layer, sources) in self.layers.iter().zip(&sources) {
-            let fail = |reason| ModelError::Layer { layer: layer.name.clone(), reason };
-            let entering = shapes[sources[0]];
-            if let Some(other) = sources.iter().map(|&s| shapes[s]).find(|shape| *shape != entering) {
-                return Err(fail(format!("it adds {entering} and {other}; both must have one shape")));
-            }
-            shapes.push(layer.kind.output(entering).map_err(fail)?);
-        }
-        Ok(shapes)
-    }
-
-    /// What enters each layer: 0 is the image, `i + 1` the output of layer `i`.
-    ///
-    /// # Errors
-    /// A name that is missing, twice there, or not of an earlier layer; an output that goes nowhere.
-    pub fn sources(&self) -> Result<Vec<Vec<usize>>, ModelError> {
-        let mut all: Vec<Vec<usize>> = Vec::new();
-        for (i, layer) in self.layers.iter().enumerate() {
-            let fail = |reason: String| ModelError::Layer { layer: layer.name.clone(), reason };
-            if layer.name.is_empty() || layer.name == INPUT || layer.name.contains(['*', '@', '/', '\n']) {
-                let reason = "a name needs characters other than '*', '@' and '/', and 'input' is the image";
-                return Err(fail(reason.to_owned()));
-            }
-            if self.layers[..i].iter().any(|other| other.name == layer.name) {
-                return Err(fail("two layers have this name; names must be unique".to_owned()));
-            }
-            let place = |name: &String| match self.layers[..i].iter().position(|other| other.name == *name) {
-                Some(place) => Ok(place + 1),
-                None if name == INPUT => Ok(0),
-                None => Err(fail(format!("from = '{name}' is no layer before it"))),
-            };
-            let sources: Vec<usize> = if layer.from.is_empty() {
-                vec![i]
-            } else {
-                layer.from.iter().map(place).collect::<Result<_, _>>()?
-            };
-            let n = layer.kind.n_sources();
-            if sources.len() != n {
-                let reason = format!("{} outputs enter and it takes {n}; name {n} in 'from'", sources.len());
-                return Err(fail(reason));
-            }
-            all.push(sources);
-        }
-        let is_used = |place: usize| all.iter().any(|sources| sources.contains(&place));
-        let n = self.layers.len();
-        if let Some(i) = (0..n.saturating_sub(1)).find(|i| !is_used(i + 1)) {
-            let reason =
-                "its output goes nowhere; name it in a later layer's 'from', or remove it".to_owned();
-            return Err(ModelError::Layer { layer: self.layers[i].name.clone(), reason });
-        }
-        Ok(all)
-    }
-
-    /// The first layer that makes this more than a chain: one that takes another output than the one before it, or a kind
-    /// that needs more than one image or pixel at a time.
-    #[must_use]
-    pub fn beyond_a_chain(&self) -> Option<&Layer> {
-        let is_plain = |kind: &LayerKind| {
-            kind.is_product()
-                || matches!(kind, LayerKind::MaxPool { .. } | LayerKind::Relu | LayerKind::Flatten)
-        };
-        let is_behind = |i: usize, layer: &Layer| match (&layer.from[..], i) {
-            ([], _) => true,
-            ([from], 0) => from == INPUT,
-            ([from], i) => *from == self.layers[i - 1].name,
-            _ => false,
-        };
-        self.layers.iter().enumerate().find(|(i, l)| !is_plain(&l.kind) || !is_behind(*i, l)).map(|(_, l)| l)
-    }
-
-    /// How many classes the network tells apart: the length of its last vector.
-    ///
-    /// # Errors
-    /// As [`Model::shapes`], and where the network does not end in a vector of at least two numbers.
-    pub fn n_classes(&self) -> Result<usize, ModelError> {
-        let last = self.shapes()?.last().copied().unwrap_or(self.input.shape);
-        if last.h == 1 && last.w == 1 && last.c >= 2 {
-            return Ok(last.c);
-        }
-        let reason = format!("the last layer gives {last}; end with a linear layer of one output per class");
-        Err(ModelError::Network { model: self.name.clone(), reason })
-    }
-
-    /// Weights and biases, all layers together.
-    ///
-    /// # Errors
-    /// As [`Model::shapes`].
-    pub fn n_parameters(&self) -> Result<usize, ModelError> {
-        let (shapes, sources) = (self.shapes()?, self.sources()?);
-        let of_layer = |(layer, sources): (&Layer, &Vec<usize>)| {
-            let weights = layer.kind.weights(shapes[sources[0]]);
-            let bias = match layer.kind {
-                LayerKind::Conv { out, bias: true, .. } | LayerKind::Linear { out, bias: true } => out,
-                LayerKind::BatchNorm { affine: true } => shapes[sources[0]].c,
-                _ => 0,
-            };
-            if weights.is_empty() { 0 } else { weights.iter().product::<usize>() + bias }
-        };
-        Ok(self.layers.iter().zip(&sources).map(of_layer).sum())
-    }
 }

@@ -3,7 +3,9 @@
 //! This crate does not know how to compute anything, and knows no recipe.
 #![forbid(unsafe_code)]
 
+mod imagenet;
 mod layer;
+mod network;
 mod presets;
 mod residual;
 mod text;

@@ -1,7 +1,8 @@
 //! The networks of the papers, and the one for the embedded digits.
 
 use crate::layer::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
-use crate::{ModelError, residual};
+use crate::residual::Block;
+use crate::{ModelError, imagenet, residual};
 
 /// A preset's line.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +81,45 @@ pub const PRESETS: &[Preset] = &[
         summary: "resnet56 with twice the channels (Li 2017, CIFAR-10)",
         build: Build::Wide { width: 32, build: |width| residual::cifar("wrn-56-2", 9, width) },
     },
+    Preset {
+        name: "alexnet",
+        summary: "5 convolutions and 3 linear layers, pool before norm (HWGQ 2017, ImageNet, 227 x 227)",
+        build: Build::Fixed(imagenet::alexnet),
+    },
+    Preset {
+        name: "vgg-variant",
+        summary: "96C7/2, 3 x 3 convolutions of 256, 512 and 512, 2x4096FC (HWGQ 2017, ImageNet)",
+        build: Build::Fixed(imagenet::vgg_variant),
+    },
+    Preset {
+        name: "resnet18",
+        summary: "4 x 2 residual blocks of 64 to 512 channels (He 2016, ImageNet)",
+        build: Build::Wide {
+            width: 64,
+            build: |width| residual::imagenet("resnet18", Block::Basic, [2, 2, 2, 2], width),
+        },
+    },
+    Preset {
+        name: "resnet34",
+        summary: "3, 4, 6 and 3 residual blocks of 64 to 512 channels (He 2016, ImageNet)",
+        build: Build::Wide {
+            width: 64,
+            build: |width| residual::imagenet("resnet34", Block::Basic, [3, 4, 6, 3], width),
+        },
+    },
+    Preset {
+        name: "resnet50",
+        summary: "3, 4, 6 and 3 bottlenecks of 256 to 2048 channels (He 2016, ImageNet)",
+        build: Build::Wide {
+            width: 64,
+            build: |width| residual::imagenet("resnet50", Block::Bottleneck, [3, 4, 6, 3], width),
+        },
+    },
+    Preset {
+        name: "googlenet",
+        summary: "9 inceptions, norm behind each convolution (Szegedy 2015, ImageNet)",
+        build: Build::Fixed(imagenet::googlenet),
+    },
 ];
 
 /// Widths that a preset can have.
@@ -153,7 +193,7 @@ impl Layers {
     }
 
     pub(crate) fn pool(self, size: usize, stride: usize) -> Self {
-        self.add("pool", LayerKind::MaxPool { size, stride })
+        self.add("pool", LayerKind::MaxPool { size, stride, pad: 0 })
     }
 
     pub(crate) fn relu(self) -> Self {
@@ -357,10 +397,15 @@ mod tests {
         // He 2016: 0.27 M and 0.85 M.
         assert_eq!(parameters("resnet20"), 269_722);
         assert_eq!(parameters("resnet56"), 853_018);
+        // As other implementations have them: with biases in the last layer alone.
+        assert_eq!(parameters("resnet18"), 11_689_512);
+        assert_eq!(parameters("resnet34"), 21_797_672);
+        assert_eq!(parameters("resnet50"), 25_557_032);
         assert_eq!(parameters("mlp"), 784 * 1000 + 1000 + 1_000_000 + 1000 + 10_000 + 10);
         for p in PRESETS {
             let model = preset(p.name).unwrap();
-            assert_eq!(model.n_classes(), Ok(10), "{}", p.name);
+            let classes = if model.input.shape.h > 200 { 1000 } else { 10 };
+            assert_eq!(model.n_classes(), Ok(classes), "{}", p.name);
             assert_eq!(model.name, p.name);
         }
     }

@@ -1,4 +1,5 @@
-//! Residual networks: He et al. 2016, arXiv 1512.03385.
+//! Residual networks: He et al. 2016, arXiv 1512.03385. For 32 x 32 images with shortcuts without weights, for larger ones
+//! with 1 x 1 convolutions.
 
 use crate::layer::{Init, LayerKind, Logits, Model, Pixels};
 use crate::presets::{Layers, input};
@@ -23,6 +24,63 @@ pub(crate) fn cifar(name: &str, n: usize, width: usize) -> Model {
         logits: Logits::Exact,
         layers: layers.add("mean", LayerKind::GlobalAvgPool).linear(10, true).layers,
     }
+}
+
+/// Which block a network for large images is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// Two 3 x 3 convolutions.
+    Basic,
+    /// 1 x 1, 3 x 3, 1 x 1, the last with four times the channels.
+    Bottleneck,
+}
+
+/// Four stages of blocks for 224 x 224 images, with 1 x 1 convolutions in the shortcuts where shapes change (table 1,
+/// option B).
+pub(crate) fn imagenet(name: &str, block: Block, stages: [usize; 4], width: usize) -> Model {
+    let first = LayerKind::Conv { out: width, kernel: 7, stride: 2, pad: 3, bias: false };
+    let pool = LayerKind::MaxPool { size: 3, stride: 2, pad: 1 };
+    let mut layers = Layers::default().add("conv", first).norm(true).relu().add("pool", pool);
+    let mut channels = width;
+    for (stage, n) in stages.into_iter().enumerate() {
+        let inner = width << stage;
+        let out = if block == Block::Basic { inner } else { 4 * inner };
+        for i in 0..n {
+            let stride = if stage > 0 && i == 0 { 2 } else { 1 };
+            layers = wide(layers, block, [channels, inner, out], stride);
+            channels = out;
+        }
+    }
+    Model {
+        name: name.to_owned(),
+        source: "He et al. 2016, arXiv 1512.03385, table 1, option B".to_owned(),
+        input: input(224, 224, 3, Pixels::Symmetric),
+        init: Init::Uniform,
+        logits: Logits::Exact,
+        layers: layers.add("mean", LayerKind::GlobalAvgPool).linear(1000, true).layers,
+    }
+}
+
+/// A block and its shortcut, which is a convolution where shapes change.
+fn wide(layers: Layers, block: Block, [channels, inner, out]: [usize; 3], stride: usize) -> Layers {
+    let before = layers.last();
+    let conv = |out, kernel, stride| LayerKind::Conv { out, kernel, stride, pad: kernel / 2, bias: false };
+    let layers = match block {
+        Block::Basic => layers.add("conv", conv(inner, 3, stride)).norm(true).relu(),
+        Block::Bottleneck => {
+            let layers = layers.add("conv", conv(inner, 1, 1)).norm(true).relu();
+            layers.add("conv", conv(inner, 3, stride)).norm(true).relu()
+        }
+    };
+    let last = if block == Block::Basic { 3 } else { 1 };
+    let layers = layers.add("conv", conv(out, last, 1)).norm(true);
+    let sum = layers.last();
+    if stride == 1 && channels == out {
+        return layers.add_behind("add", LayerKind::Add, &[&sum, &before]).relu();
+    }
+    let layers = layers.add_behind("conv", conv(out, 1, stride), &[&before]).norm(true);
+    let around = layers.last();
+    layers.add_behind("add", LayerKind::Add, &[&sum, &around]).relu()
 }
 
 /// Two convolutions and the way around them.

@@ -142,7 +142,7 @@ fn batch_sizes_have_limits() {
 #[test]
 fn networks_that_are_no_chain_of_products_are_refused() {
     let relu = |name: &str| Layer::new(name, LayerKind::Relu);
-    let pool = Layer::new("again", LayerKind::MaxPool { size: 2, stride: 1 });
+    let pool = Layer::new("again", LayerKind::MaxPool { size: 2, stride: 1, pad: 0 });
     let mut ends_with_relu = small();
     ends_with_relu.layers.push(relu("end"));
     let mut begins_with_relu = small();

@@ -41,7 +41,7 @@ fn blocks<'a>(model: &'a Model, recipe: &Recipe) -> Vec<Block<'a>> {
         let (kernel, stride, pad, bias) = match layer.kind {
             LayerKind::Conv { kernel, stride, pad, bias, .. } => (kernel, stride, pad, bias),
             LayerKind::Linear { bias, .. } => (1, 1, 0, bias),
-            LayerKind::MaxPool { size, stride } => {
+            LayerKind::MaxPool { size, stride, pad: 0 } => {
                 let block = blocks.last_mut().unwrap();
                 (block.pool, block.output) = (Some((size, stride)), shape);
                 continue;

@@ -128,14 +128,13 @@ pub(crate) struct TrainArgs {
     /// Settings as TOML; the config.toml of a run folder repeats that run
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: Option<PathBuf>,
-    /// Network: digits-cnn, mlp, gupta-cnn, gupta-cifar, lenet5, vgg7, vgg9, vgg-bc, vgg-small, resnet20, resnet56, wrn-56-2 (the last six also with a width, as in vgg9:16), or a TOML file [default: one that fits the data]
+    /// Network: digits-cnn, mlp, gupta-cnn, gupta-cifar, lenet5, vgg7, vgg9, vgg-bc, vgg-small, resnet20, resnet56, wrn-56-2, alexnet, vgg-variant, resnet18, resnet34, resnet50, googlenet (vgg9 to wrn-56-2 and resnet18 to resnet50 also with a width, as in vgg9:16), or a TOML file [default: one that fits the data]
     #[arg(long, value_name = "M")]
     pub(crate) model: Option<String>,
     /// Recipe with its parameters, or a TOML file; see `intrain recipe list` [default: wage]
     #[arg(long, value_name = "R")]
     pub(crate) recipe: Option<String>,
-    /// Data set: digits, mnist, fashion-mnist, cifar-10, npz:PATH or folder:PATH [default: what the model was made for,
-    /// else digits]
+    /// Data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, svhn, npz:PATH or folder:PATH; see `intrain data list` [default: what the model was made for, else digits]
     #[arg(long, value_name = "D")]
     pub(crate) data: Option<String>,
     /// Passes over the training images [default: the paper's, where there is one]

@@ -16,6 +16,7 @@ use toml::{Table, Value};
 
 use crate::args::TrainArgs;
 use crate::failure::Usage;
+use crate::output::say;
 
 /// Where data sets lie.
 pub(crate) fn data_folders() -> DataFolders {
@@ -28,9 +29,26 @@ pub(crate) fn data_folders() -> DataFolders {
 /// A file, a key, a value or a data set that is wrong.
 pub(crate) fn resolve_with_data(args: &TrainArgs) -> anyhow::Result<(Config, Arc<Dataset>)> {
     let (keys, sets) = keys(args)?;
-    let dataset = Arc::new(data::load(&Config::data_name(&keys)?, &data_folders())?);
+    let dataset = Arc::new(load_data(&Config::data_name(&keys)?)?);
     let config = Config::resolve(keys, &sets, dataset.shape, dataset.n_classes)?;
     Ok((config, dataset))
+}
+
+/// A data set; images that were left out are told.
+///
+/// # Errors
+/// It is unknown, missing or damaged.
+pub(crate) fn load_data(name: &str) -> anyhow::Result<Dataset> {
+    /// Messages in full.
+    const MESSAGES: usize = 10;
+    let dataset = data::load(name, &data_folders())?;
+    for reason in dataset.left_out.iter().take(MESSAGES) {
+        say(&format!("warning: left out: {reason}"));
+    }
+    if let Some(more) = dataset.left_out.len().checked_sub(MESSAGES).filter(|more| *more > 0) {
+        say(&format!("warning: left out: {more} images more"));
+    }
+    Ok(dataset)
 }
 
 /// The configuration that the flags mean; data sets with names need not be there.
@@ -49,9 +67,10 @@ fn data_shape(name: &str) -> anyhow::Result<(ImageShape, usize)> {
     match name {
         "digits" => square(8, 1),
         "mnist" | "fashion-mnist" => square(28, 1),
-        "cifar-10" => square(32, 3),
+        "cifar-10" | "svhn" => square(32, 3),
+        "cifar-100" => Ok((ImageShape { height: 32, width: 32, channels: 3 }, 100)),
         _ => {
-            let dataset = data::load(name, &data_folders())?;
+            let dataset = load_data(name)?;
             Ok((dataset.shape, dataset.n_classes))
         }
     }

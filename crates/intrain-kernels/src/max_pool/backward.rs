@@ -60,7 +60,7 @@ impl<T: Error> Operation for BackwardArgs<'_, T> {
 #[inline(always)]
 fn scatter<T: Error>(args: BackwardArgs<'_, T>) {
     let BackwardArgs { error, index, image, pool, out, min, max } = args;
-    let Image { w, c, pixel_stride, .. } = image;
+    let Image { h, w, c, pixel_stride } = image;
     // What no window covers, and what lies between pixels.
     out.fill(T::default());
     if error.is_empty() {
@@ -68,15 +68,16 @@ fn scatter<T: Error>(args: BackwardArgs<'_, T>) {
     }
     let wo = pool.outputs(w);
     for (o, (error, index)) in error.chunks_exact(c).zip(index.chunks_exact(c)).enumerate() {
-        let corner = o / wo * pool.stride * w + o % wo * pool.stride;
-        let mut place = 0;
-        for ky in 0..pool.size {
-            for kx in 0..pool.size {
-                let pixel = &mut out[(corner + ky * w + kx) * pixel_stride..][..c];
+        let ((rows, y), (columns, x)) = (pool.inside(o / wo, h), pool.inside(o % wo, w));
+        for ky in rows.clone() {
+            for kx in columns.clone() {
+                #[allow(clippy::cast_possible_truncation, reason = "a window has at most 64 places")]
+                let place = (ky * pool.size + kx) as u8;
+                let pixel = (y + ky - rows.start) * w + x + kx - columns.start;
+                let pixel = &mut out[pixel * pixel_stride..][..c];
                 for ((x, &e), &i) in pixel.iter_mut().zip(error).zip(index) {
                     *x = T::default().plus(chosen(e, i, place)).clamped(min, max);
                 }
-                place += 1;
             }
         }
     }
@@ -103,7 +104,8 @@ fn gather<T: Error>(args: BackwardArgs<'_, T>) {
                 sums.fill(T::Wide::default());
                 for oy in rows.clone() {
                     for ox in columns.clone() {
-                        let place = (y - oy * pool.stride) * pool.size + x - ox * pool.stride;
+                        let place =
+                            (y + pool.pad - oy * pool.stride) * pool.size + x + pool.pad - ox * pool.stride;
                         let at = (oy * wo + ox) * c + block * LANES;
                         add_chosen(sums, &error[at..][..pixel.len()], &index[at..][..pixel.len()], place);
                     }
@@ -118,6 +120,7 @@ fn gather<T: Error>(args: BackwardArgs<'_, T>) {
 
 /// The outputs along a side of `extent` whose windows cover `at`.
 fn covering(pool: Pool, at: usize, extent: usize) -> RangeInclusive<usize> {
+    let at = at + pool.pad;
     let first = (at + 1).saturating_sub(pool.size).div_ceil(pool.stride);
     let Some(last) = pool.outputs(extent).checked_sub(1) else { return RangeInclusive::new(1, 0) };
     first..=last.min(at / pool.stride)

@@ -14,25 +14,31 @@ impl<T: Element> Operation for ForwardArgs<'_, T> {
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
         let Self { input, image, pool, out, index } = self;
-        let Image { w, c, pixel_stride, .. } = image;
+        let Image { h, w, c, pixel_stride } = image;
         if out.is_empty() {
             return;
         }
         let wo = pool.outputs(w);
         for (o, (out, index)) in out.chunks_exact_mut(c).zip(index.chunks_exact_mut(c)).enumerate() {
-            let corner = o / wo * pool.stride * w + o % wo * pool.stride;
-            let pixel = |ky: usize, kx: usize| &input[(corner + ky * w + kx) * pixel_stride..][..c];
-            if pool.size == 2 {
+            if pool.size == 2 && pool.pad == 0 {
+                let corner = o / wo * pool.stride * w + o % wo * pool.stride;
+                let pixel = |ky: usize, kx: usize| &input[(corner + ky * w + kx) * pixel_stride..][..c];
                 window_of_four([pixel(0, 0), pixel(0, 1), pixel(1, 0), pixel(1, 1)], out, index);
                 continue;
             }
-            out.copy_from_slice(pixel(0, 0));
-            index.fill(0);
-            let mut place = 0;
-            for ky in 0..pool.size {
-                for kx in 0..pool.size {
-                    challenge(pixel(ky, kx), place, out, index);
-                    place += 1;
+            let ((rows, y), (columns, x)) = (pool.inside(o / wo, h), pool.inside(o % wo, w));
+            for ky in rows.clone() {
+                for kx in columns.clone() {
+                    let pixel = (y + ky - rows.start) * w + x + kx - columns.start;
+                    let pixel = &input[pixel * pixel_stride..][..c];
+                    #[allow(clippy::cast_possible_truncation, reason = "a window has at most 64 places")]
+                    let place = (ky * pool.size + kx) as u8;
+                    if (ky, kx) == (rows.start, columns.start) {
+                        out.copy_from_slice(pixel);
+                        index.fill(place);
+                    } else {
+                        challenge(pixel, place, out, index);
+                    }
                 }
             }
         }

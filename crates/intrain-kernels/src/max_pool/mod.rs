@@ -1,10 +1,11 @@
-//! Max pooling over one image, channels last: square windows, no padding; and the way of the error back.
+//! Max pooling over one image, channels last: square windows; and the way of the error back.
 //!
 //! Forward, the first maximum of a window in row-major order wins, and its place `ky * size + kx` is kept. Backward,
 //! each output's error is added at that place. Invariant: a place fits the six low bits of a trace.
 
 use crate::elementwise::{self, Integer};
 use crate::isa::Isa;
+use std::ops::Range;
 
 mod backward;
 mod forward;
@@ -14,20 +15,31 @@ mod tests;
 
 pub use backward::Accumulator;
 
-/// Windows of `size * size` pixels, `stride` pixels apart. No padding: pixels past the last whole window are unused.
+/// Windows of `size * size` pixels, `stride` pixels apart; the first begins `pad` pixels before the image. What of a window
+/// lies outside of the image does not count; pixels past the last window are unused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
     /// Side of a window, 1 to 8.
     pub size: usize,
     /// Step from window to window, at least 1.
     pub stride: usize,
+    /// Rows and columns around the image that windows may reach into, below `size`: each window has a pixel.
+    pub pad: usize,
 }
 
 impl Pool {
     /// Outputs along a side of `extent` pixels; 0 where no window fits.
     #[must_use]
     pub const fn outputs(self, extent: usize) -> usize {
-        if extent < self.size { 0 } else { (extent - self.size) / self.stride + 1 }
+        let padded = extent + 2 * self.pad;
+        if padded < self.size || extent == 0 { 0 } else { (padded - self.size) / self.stride + 1 }
+    }
+
+    /// The places along a side of window `output` that lie on the image, and the pixel of the first.
+    pub(super) fn inside(self, output: usize, extent: usize) -> (Range<usize>, usize) {
+        let start = output * self.stride;
+        let first = self.pad.saturating_sub(start);
+        (first..self.size.min(extent + self.pad - start), start + first - self.pad)
     }
 }
 
@@ -126,6 +138,7 @@ fn check(image: Image, pool: Pool, inputs: usize, outputs: usize, places: usize)
     let Image { h, w, c, pixel_stride } = image;
     assert!((1..=8).contains(&pool.size), "max_pool: a window of {0} x {0} is not 1 x 1 to 8 x 8", pool.size);
     assert!(pool.stride >= 1, "max_pool: stride 0");
+    assert!(pool.pad < pool.size, "max_pool: a pad of {} around windows of {}", pool.pad, pool.size);
     assert!(pixel_stride >= c, "max_pool: a pixel of {c} channels every {pixel_stride} elements");
     assert_eq!(inputs, h * w * pixel_stride, "max_pool: elements of {image:?}");
     assert_eq!(

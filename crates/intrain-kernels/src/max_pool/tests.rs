@@ -16,15 +16,19 @@ const IMAGES: [Image; 9] = [
     Image { h: 0, w: 5, c: 2, pixel_stride: 2 },
 ];
 
-const POOLS: [Pool; 8] = [
-    Pool { size: 2, stride: 2 },
-    Pool { size: 3, stride: 2 },
-    Pool { size: 3, stride: 3 },
-    Pool { size: 2, stride: 1 },
-    Pool { size: 2, stride: 3 },
-    Pool { size: 1, stride: 1 },
-    Pool { size: 5, stride: 1 },
-    Pool { size: 8, stride: 1 },
+const POOLS: [Pool; 12] = [
+    Pool { size: 2, stride: 2, pad: 0 },
+    Pool { size: 3, stride: 2, pad: 0 },
+    Pool { size: 3, stride: 3, pad: 0 },
+    Pool { size: 2, stride: 1, pad: 0 },
+    Pool { size: 2, stride: 3, pad: 0 },
+    Pool { size: 1, stride: 1, pad: 0 },
+    Pool { size: 5, stride: 1, pad: 0 },
+    Pool { size: 8, stride: 1, pad: 0 },
+    Pool { size: 3, stride: 2, pad: 1 },
+    Pool { size: 3, stride: 1, pad: 1 },
+    Pool { size: 2, stride: 2, pad: 1 },
+    Pool { size: 5, stride: 3, pad: 4 },
 ];
 
 fn check<T: Error + PartialEq + std::fmt::Debug>(values: impl Fn(usize, u64) -> Vec<T>, min: T, max: T) {
@@ -96,7 +100,7 @@ fn i64_forward() {
 #[test]
 fn first_maximum_wins_and_gets_the_error() {
     let image = Image { h: 2, w: 3, c: 1, pixel_stride: 1 };
-    let pool = Pool { size: 2, stride: 1 };
+    let pool = Pool { size: 2, stride: 1, pad: 0 };
     for isa in Isa::available() {
         let (mut out, mut index) = ([0i8; 2], [0u8; 2]);
         forward(
@@ -116,7 +120,7 @@ fn first_maximum_wins_and_gets_the_error() {
 #[should_panic(expected = "outputs of")]
 fn refuses_sizes_that_do_not_fit() {
     let image = Image { h: 4, w: 4, c: 1, pixel_stride: 1 };
-    let pool = Pool { size: 2, stride: 2 };
+    let pool = Pool { size: 2, stride: 2, pad: 0 };
     let (mut out, mut index) = ([0i8; 3], [0u8; 3]);
     forward(Isa::Reference, ForwardArgs { input: &[0; 16], image, pool, out: &mut out, index: &mut index });
 }

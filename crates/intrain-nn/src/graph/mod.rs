@@ -174,6 +174,15 @@ impl Graph {
                 pointwise::activation(isa, &quantizer, &mut out);
             }
             Op::Add => pointwise::add([source(0), source(1)], &mut out),
+            Op::Concat => {
+                let mut first = 0;
+                for &source in &node.sources {
+                    let c = self.nodes[source].output.c;
+                    let channels = first..first + c;
+                    pointwise::put_channels(&self.results[source], channels, node.output.c, &mut out);
+                    first += c;
+                }
+            }
             Op::Shortcut { stride } => pointwise::shortcut(node, stride, source(0), &mut out),
         }
         self.results[to] = out;
@@ -210,6 +219,18 @@ impl Graph {
                 let other = node.sources[1];
                 self.give_copy(source, &error);
                 self.give(other, error);
+            }
+            Op::Concat => {
+                let (sources, whole) = (node.sources.clone(), node.output.c);
+                let mut first = 0;
+                for source in sources {
+                    let c = self.nodes[source].output.c;
+                    let mut before = self.buffer(source);
+                    pointwise::take_channels(&error, first..first + c, whole, &mut before);
+                    self.give(source, before);
+                    first += c;
+                }
+                self.free.push(error);
             }
             op => {
                 if let Op::Product(b) = op {
@@ -248,7 +269,9 @@ impl Graph {
             Op::AvgPool(pool) => pointwise::avg_pool_back(node, pool, error, out),
             Op::GlobalAvgPool => pointwise::global_avg_pool_back(node, error, out),
             Op::Shortcut { stride } => pointwise::shortcut_back(node, stride, error, out),
-            Op::Image | Op::Norm(_) | Op::Activation(_) | Op::Add => unreachable!("its shape stays"),
+            Op::Image | Op::Norm(_) | Op::Activation(_) | Op::Add | Op::Concat => {
+                unreachable!("its errors pass by themselves")
+            }
         }
     }
 

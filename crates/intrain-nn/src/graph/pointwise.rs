@@ -1,5 +1,7 @@
 //! What lies between products and norms, both ways: activations, sums, poolings, shortcuts. Image by image, or in chunks.
 
+use std::ops::Range;
+
 use intrain_kernels::max_pool::{self, BackwardArgs, ForwardArgs, Image, Pool};
 use intrain_kernels::{Isa, activation};
 use intrain_num::Quantizer;
@@ -43,6 +45,22 @@ pub(super) fn add_to(sum: &mut [f32], x: &[f32]) {
     sum.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(sum, x)| {
         sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
     });
+}
+
+/// `x` becomes some channels of pixels of `whole` channels.
+pub(super) fn put_channels(x: &[f32], channels: Range<usize>, whole: usize, out: &mut [f32]) {
+    let pixels = x.par_chunks(channels.len()).with_min_len(64);
+    out.par_chunks_mut(whole)
+        .zip(pixels)
+        .for_each(|(out, pixel)| out[channels.clone()].copy_from_slice(pixel));
+}
+
+/// The way back of [`put_channels`].
+pub(super) fn take_channels(whole_error: &[f32], channels: Range<usize>, whole: usize, out: &mut [f32]) {
+    let pixels = whole_error.par_chunks(whole).with_min_len(64);
+    out.par_chunks_mut(channels.len())
+        .zip(pixels)
+        .for_each(|(out, pixel)| out.copy_from_slice(&pixel[channels.clone()]));
 }
 
 /// Calls `f(input, output)` for each image.

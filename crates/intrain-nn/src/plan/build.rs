@@ -122,11 +122,11 @@ fn group(model: &Model) -> Result<Vec<Group<'_>>, PlanError> {
                     "a network starts with a conv or linear layer; move this one behind it".to_owned(),
                 );
             }
-            (LayerKind::MaxPool { size, stride }, Some(group)) => {
+            (LayerKind::MaxPool { size, stride, pad }, Some(group)) => {
                 if group.pool.is_some() || group.output != group.product {
                     return fail("there is already a pooling or flatten since the last product; one pooling per product".to_owned());
                 }
-                group.pool = Some(Pool { size, stride });
+                group.pool = Some(Pool { size, stride, pad });
                 group.output = shapes[i + 1];
             }
             (LayerKind::Relu, Some(group)) => group.relu = true,

@@ -55,6 +55,8 @@ pub enum Op {
     Activation(Quantizer),
     /// Sum of two.
     Add,
+    /// Channels of several, one behind the other.
+    Concat,
     /// Every `stride`-th pixel, zeros for new channels.
     Shortcut {
         /// Step in pixels.
@@ -165,11 +167,12 @@ fn op_of(
             Op::Product(block(product(ProductKind::Linear, 1, 1, 0, has_bias(bias)))?)
         }
         LayerKind::BatchNorm { affine } => Op::Norm(block(product(ProductKind::Norm, 1, 1, 0, affine))?),
-        LayerKind::MaxPool { size, stride } => Op::MaxPool(Pool { size, stride }),
-        LayerKind::AvgPool { size, stride } => Op::AvgPool(Pool { size, stride }),
+        LayerKind::MaxPool { size, stride, pad } => Op::MaxPool(Pool { size, stride, pad }),
+        LayerKind::AvgPool { size, stride } => Op::AvgPool(Pool { size, stride, pad: 0 }),
         LayerKind::GlobalAvgPool => Op::GlobalAvgPool,
         LayerKind::Relu => Op::Activation(recipe.activation.of_layer(&layer.name)),
         LayerKind::Add => Op::Add,
+        LayerKind::Concat => Op::Concat,
         LayerKind::Shortcut { stride, .. } => Op::Shortcut { stride },
     }))
 }

@@ -154,6 +154,7 @@ impl Plan {
             }
             Op::Norm(_) => row("batch norm", float()),
             Op::MaxPool(_) => row("max pool", float()),
+            Op::Concat => row("concat", float()),
             Op::AvgPool(_) | Op::GlobalAvgPool => row("mean pool", float()),
             Op::Activation(q) if q.format == Format::Float32 => row("relu", float()),
             Op::Activation(q) => row("quantize activation", q.to_string()),

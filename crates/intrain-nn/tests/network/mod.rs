@@ -80,7 +80,7 @@ pub(crate) fn model(input: (usize, usize, usize), blocks: &[BlockShape], n_class
                 add(format!("block{i}"), kind, &mut shape);
                 if let Some((size, stride)) = b.pool {
                     let size = size.min(shape.h).min(shape.w);
-                    add(format!("pool{i}"), LayerKind::MaxPool { size, stride }, &mut shape);
+                    add(format!("pool{i}"), LayerKind::MaxPool { size, stride, pad: 0 }, &mut shape);
                 }
             }
             _ => {
@@ -128,6 +128,9 @@ pub(crate) fn residual() -> Model {
             { name = "sum2", kind = "add", from = ["conv3", "relu2"] },
             { name = "mean", kind = "avg-pool", size = 2, stride = 1 },
             { name = "relu3", kind = "relu" },
+            { name = "branch", kind = "conv", out = 5, kernel = 1 },
+            { name = "largest", kind = "max-pool", size = 3, stride = 1, pad = 1, from = ["relu3"] },
+            { name = "all", kind = "concat", from = ["branch", "largest", "relu3"] },
             { name = "means", kind = "global-avg-pool" },
             { name = "fc", kind = "linear", out = 4, bias = true },
         ]

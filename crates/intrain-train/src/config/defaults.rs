@@ -41,6 +41,11 @@ impl Run<'_> {
             (false, "vgg-small") => (200, 100, 0.01, 1.0, 0.9, 5e-4),
             // He 2016, section 4.2: 64,000 steps.
             (false, "resnet20" | "resnet56" | "wrn-56-2") => (164, 128, 0.1, 1.0, 0.9, 1e-4),
+            // zhaoweicai/hwgq@ebc706b: steps of their batches over ImageNet, in epochs.
+            (false, "alexnet") => (64, 256, 0.02, 1.0, 0.9, 5e-4),
+            (false, "vgg-variant") => (64, 128, 0.01, 1.0, 0.9, 5e-4),
+            (false, "resnet18" | "resnet34" | "googlenet") => (64, 256, 0.1, 1.0, 0.9, 5e-5),
+            (false, "resnet50") => (64, 128, 0.1, 1.0, 0.9, 5e-5),
             (false, _) => (30, 128, 0.02, 1.0, 0.9, 5e-4),
         }
     }
@@ -52,7 +57,8 @@ impl Run<'_> {
         let mut schedule = match (self.is_relative, self.network) {
             (true, _) => vec![(at(4, 6), rate / 8.0), (at(5, 6), rate / 64.0)],
             (false, _) if self.is_li => vec![(at(82, 160), rate / 10.0), (at(122, 160), rate / 100.0)],
-            (false, "vgg-small" | "mlp" | "gupta-cnn") => vec![],
+            (false, "mlp" | "gupta-cnn") => vec![],
+            (false, network) if is_polynomial(network) => vec![],
             (false, "resnet20" | "resnet56" | "wrn-56-2") => {
                 vec![(at(1, 2), rate / 10.0), (at(3, 4), rate / 100.0)]
             }
@@ -65,6 +71,12 @@ impl Run<'_> {
         schedule.reverse();
         schedule
     }
+}
+
+/// Whether the rate falls in a line: Cai 2017.
+fn is_polynomial(network: &str) -> bool {
+    ["vgg-small", "alexnet", "vgg-variant", "resnet18", "resnet34", "resnet50", "googlenet"]
+        .contains(&network)
 }
 
 impl Settings {
@@ -84,7 +96,8 @@ impl Settings {
         let (default_epochs, batch_size, default_rate, decay, momentum, weight_decay) = run.numbers(recipe);
         let epochs = epochs.and_then(|e| u32::try_from(e).ok()).unwrap_or(default_epochs);
         let learning_rate = rate.unwrap_or(default_rate);
-        let is_augmented = data == "cifar-10" && network != "gupta-cifar";
+        let is_augmented = ["cifar-10", "cifar-100"].contains(&data) && network != "gupta-cifar";
+        let is_cropped = data.starts_with("folder:") && data.contains(",crop=");
         Self {
             seed: 1,
             epochs,
@@ -93,12 +106,12 @@ impl Settings {
             learning_rate,
             schedule: run.schedule(epochs, learning_rate),
             decay,
-            poly: if network == "vgg-small" && !run.is_li { 1.0 } else { 0.0 },
+            poly: if is_polynomial(network) && !run.is_li { 1.0 } else { 0.0 },
             optimizer: if run.is_li { Method::Adam } else { Method::Sgd },
             momentum,
             weight_decay,
             pad: if is_augmented { 4 } else { 0 },
-            flip: is_augmented,
+            flip: is_augmented || is_cropped,
             checkpoint_every: 500,
         }
     }

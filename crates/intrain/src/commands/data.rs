@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::args::{DataAction, DataArgs};
 use crate::output::{Output, facts, grouped, say, table};
-use crate::settings::data_folders;
+use crate::settings::{data_folders, load_data};
 
 pub(crate) fn run(args: &DataArgs, output: &Output) -> anyhow::Result<ExitCode> {
     match &args.action {
@@ -24,7 +24,10 @@ pub(crate) fn run(args: &DataArgs, output: &Output) -> anyhow::Result<ExitCode> 
 fn list(output: &Output) -> anyhow::Result<()> {
     let own = [
         ("npz:PATH", "arrays x_train, y_train, x_test and y_test in a file of numpy.savez"),
-        ("folder:PATH", "PNG or JPEG images in folders train/CLASS and test/CLASS"),
+        (
+            "folder:PATH",
+            "PNG or JPEG images in folders train/CLASS and test/CLASS; behind PATH: ,resize=256,crop=224,broken=skip",
+        ),
     ];
     let named = catalog::ENTRIES.map(|entry| (entry.name, entry.about));
     let rows: Vec<_> =
@@ -41,7 +44,7 @@ fn fetch(name: &str, output: &Output) -> anyhow::Result<()> {
 }
 
 fn info(name: &str, output: &Output) -> anyhow::Result<()> {
-    let dataset = data::load(name, &data_folders())?;
+    let dataset = load_data(name)?;
     let summary = data::summarize(&dataset);
     let ImageShape { height, width, channels } = summary.shape;
     let numbers = |values: &[f64]| values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(", ");

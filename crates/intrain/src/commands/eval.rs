@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::args::EvalArgs;
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, percent};
-use crate::settings::{context, data_folders, open_model};
+use crate::settings::{context, load_data, open_model};
 
 /// Images at a time.
 const BATCH: usize = 250;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> 
     let context = context(args.threads, args.kernel.as_deref())?;
     let saved = open_model(&args.model)?;
     let data = args.data.as_deref().unwrap_or(&saved.data);
-    let dataset = data::load(data, &data_folders())?;
+    let dataset = load_data(data)?;
     check(&saved, &dataset)?;
     let part = if args.split == "train" { Part::Train } else { Part::Test };
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use intrain::data::{self, Dataset};
+use intrain::data::Dataset;
 use intrain::nn::Context;
 use intrain::sweep::{self, Entry, Row, Sweep};
 use intrain::train::atomic_write;
@@ -17,7 +17,7 @@ use crate::args::SweepArgs;
 use crate::failure::Usage;
 use crate::output::{Output, say};
 use crate::progress::{INTERRUPTED, Watcher};
-use crate::settings::{context, data_folders};
+use crate::settings::{context, load_data};
 
 /// A sweep's folder.
 struct Folder(PathBuf);
@@ -148,7 +148,7 @@ fn plan(
     let dataset = match datasets.get(&name) {
         Some(dataset) => Arc::clone(dataset),
         None => {
-            let dataset = Arc::new(data::load(&name, &data_folders())?);
+            let dataset = Arc::new(load_data(&name)?);
             datasets.insert(name, Arc::clone(&dataset));
             dataset
         }

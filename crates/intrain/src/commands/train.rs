@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use intrain::data::{self, Dataset};
+use intrain::data::Dataset;
 use intrain::train::TrainError;
 use intrain::train::config::Config;
 use intrain::train::run::{Run, RunDir, Summary};
@@ -14,7 +14,7 @@ use crate::args::TrainArgs;
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, percent, say, speed};
 use crate::progress::{INTERRUPTED, Watcher};
-use crate::settings::{context, data_folders, new_run_folder, resolve_with_data};
+use crate::settings::{context, load_data, new_run_folder, resolve_with_data};
 
 pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let context = context(args.threads, args.kernel.as_deref())?;
@@ -82,7 +82,7 @@ fn reopen(folder: &Path, max_steps: Option<u64>) -> anyhow::Result<(Config, Arc<
     let in_file = |e: TrainError| Usage(format!("{}: {e}", path.display()));
     let mut config = Config::from_toml(&text).map_err(in_file)?;
     config.settings.max_steps = max_steps.unwrap_or(config.settings.max_steps);
-    let dataset = data::load(&config.data, &data_folders())?;
+    let dataset = load_data(&config.data)?;
     Ok((config, Arc::new(dataset), dir))
 }
 

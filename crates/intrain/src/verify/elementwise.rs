@@ -221,7 +221,7 @@ where
         return unfit(found);
     };
     let image = Image { h: c.h, w: c.w, c: c.c, pixel_stride: c.c };
-    let pool = Pool { size: c.size, stride: c.stride };
+    let pool = Pool { size: c.size, stride: c.stride, pad: 0 };
     let (mut out, mut index) = (vec![T::default(); c.output.len()], vec![0; c.output.len()]);
     max_pool::forward(isa, ForwardArgs { input: &input, image, pool, out: &mut out, index: &mut index });
     let mut error_in = vec![T::default(); input.len()];
