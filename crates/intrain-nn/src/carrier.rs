@@ -10,7 +10,8 @@ use intrain_num::random::Stream;
 use crate::block::linear_rows;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters};
-use crate::plan::{BlockPlan, InputPlan, LossPlan, ProductKind};
+use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand, ProductKind};
+use crate::watch::Measure;
 
 /// How a result is rounded where a rounding is stochastic: with the step's random bits, or as in evaluation.
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +110,9 @@ pub(crate) trait Carrier: Send + Sync + 'static {
         out: &mut Gradient,
         scratches: &mut [Self::Scratch],
     );
+
+    /// What of the format of `operand` these payloads use.
+    fn measure(operand: Operand, payloads: &[Self::Payload]) -> Measure;
 
     /// Gives each thread's buffers the room of the largest: which thread takes the largest item is up to the moment,
     /// and none shall find out in a later step that it has too little.

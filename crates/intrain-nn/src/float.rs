@@ -5,6 +5,8 @@
 use intrain_kernels::pack::{PackedF32, Source, pack_f32_into};
 use intrain_kernels::{Isa, dot_f32};
 
+use intrain_num::Quantizer;
+
 use crate::block::TRACE_OPEN;
 use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
 use crate::layers::conv::{Product, Scratch};
@@ -14,6 +16,7 @@ use crate::network::StepKey;
 use crate::operands::{Operands, Target};
 use crate::parameters::{Gradient, Parameters, Stored};
 use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand};
+use crate::watch::Measure;
 
 pub(crate) mod read;
 
@@ -207,6 +210,10 @@ impl Carrier for Float {
         for row in error.chunks_exact(sums.len()) {
             sums.iter_mut().zip(row).for_each(|(s, e)| *s += e);
         }
+    }
+
+    fn measure(_: Operand, payloads: &[f32]) -> Measure {
+        Measure::of_floats(payloads, &Quantizer::FLOAT)
     }
 
     fn level(scratches: &mut [Scratch<Self>]) {

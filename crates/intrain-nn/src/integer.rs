@@ -15,8 +15,9 @@ use crate::layers::image;
 use crate::loss;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters, Stored};
-use crate::plan::{BlockPlan, InputPlan, LossPlan};
+use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand};
 use crate::threads;
+use crate::watch::Measure;
 use crate::width::Width;
 
 impl<W: Width> Carrier for W {
@@ -166,6 +167,10 @@ impl<W: Width> Carrier for W {
         for scratch in scratches {
             sums.iter_mut().zip(&scratch.bias).for_each(|(sum, part)| *sum += part);
         }
+    }
+
+    fn measure(operand: Operand, payloads: &[W::Payload]) -> Measure {
+        Measure::of_operand(payloads.iter().map(|payload| (*payload).into()), operand)
     }
 
     fn level(scratches: &mut [Scratch<W>]) {

@@ -17,6 +17,7 @@ mod operands;
 mod parameters;
 pub mod plan;
 mod threads;
+mod watch;
 mod width;
 
 pub use block::linear_rows;
@@ -26,3 +27,4 @@ pub use loss::Outcome;
 pub use network::{BlockGradient, Context, Network, StepKey};
 pub use parameters::{Gradient, Moments, Parameters, Stored};
 pub use plan::{Arithmetic, BlockPlan, Plan, PlanError};
+pub use watch::{Measure, Seen};

@@ -16,6 +16,7 @@ use crate::graph::Graph;
 use crate::loss::{self, Outcome};
 use crate::parameters::{Gradient, Moments, Parameters};
 use crate::plan::{Arithmetic, Plan};
+use crate::watch::Seen;
 use crate::width::{Int8, Int16};
 
 /// Where and with what a network computes; it changes no bit of an integer network's result.
@@ -108,6 +109,17 @@ impl Network {
         self.context.threads.install(|| self.engine.backward(isa, &self.plan, labels, key));
     }
 
+    /// Whether the next backward passes measure what they meet, for [`Network::seen`].
+    pub fn watch(&mut self, on: bool) {
+        self.engine.watch(on);
+    }
+
+    /// What the last backward pass that was watched has met.
+    #[must_use]
+    pub fn seen(&self) -> &[Seen] {
+        self.engine.seen()
+    }
+
     /// The gradients of the last backward pass, block by block.
     pub fn gradients(&self) -> impl ExactSizeIterator<Item = BlockGradient<'_>> {
         (0..self.plan.blocks.len()).map(|block| self.engine.gradient(block))
@@ -128,6 +140,8 @@ pub(crate) trait Engine: Send {
     fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome;
     fn backward(&mut self, isa: Isa, plan: &Plan, labels: &[u16], key: StepKey);
     fn gradient(&self, block: usize) -> BlockGradient<'_>;
+    fn watch(&mut self, on: bool);
+    fn seen(&self) -> &[Seen];
 }
 
 /// A chain of blocks, whatever carries it.
@@ -141,6 +155,9 @@ struct Chain<C: Carrier> {
     error: Vec<C::Payload>,
     /// Errors at a product behind a pooling.
     unpooled: Vec<C::Payload>,
+    /// Of the last backward pass, where it is watched.
+    seen: Vec<Seen>,
+    is_watched: bool,
 }
 
 impl<C: Carrier> Chain<C> {
@@ -166,6 +183,8 @@ impl<C: Carrier> Chain<C> {
             },
             error: vec![],
             unpooled: vec![],
+            seen: vec![],
+            is_watched: false,
         }
     }
 
@@ -201,7 +220,16 @@ impl<C: Carrier> Engine for Chain<C> {
         loss::evaluate(&plan.loss, |i| C::logit(&plan.loss, last.logits(), i), labels)
     }
 
+    fn watch(&mut self, on: bool) {
+        self.is_watched = on;
+    }
+
+    fn seen(&self) -> &[Seen] {
+        &self.seen
+    }
+
     fn backward(&mut self, isa: Isa, plan: &Plan, labels: &[u16], key: StepKey) {
+        self.seen.clear();
         let mut error = std::mem::take(&mut self.error);
         let last = self.last();
         C::error_at_loss(&plan.loss, last.logits(), labels, last.plan.index, key, &mut error);
@@ -219,6 +247,14 @@ impl<C: Carrier> Engine for Chain<C> {
             } else {
                 &error
             };
+            if self.is_watched {
+                let see = |role, measure| Seen { layer: block.plan.name.clone(), role, measure };
+                if !block.payload.is_empty() {
+                    let measure = C::measure(block.plan.output_operand, &block.payload);
+                    self.seen.push(see("activation", measure));
+                }
+                self.seen.push(see("error", C::measure(block.plan.error_operand, at_product)));
+            }
             let input = before.last().map_or(&self.input, |previous| &previous.payload);
             block.learn(isa, input, at_product, &mut self.buffers.scratches);
             if let Some(previous) = before.last() {

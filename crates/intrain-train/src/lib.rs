@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 pub mod metrics;
+mod microscope;
 pub mod rate;
 pub mod report;
 pub mod run;

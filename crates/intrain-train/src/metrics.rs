@@ -10,10 +10,22 @@ use std::str::FromStr;
 
 use crate::{ArtefactError, atomic_write};
 
-/// The first line of the file: the columns in order.
+/// The first line of the file: the columns in order; those of [`Details`] follow.
 pub const HEADER: &str = "step,epoch,learning_rate,train_loss,train_error,test_loss,test_error,dead_updates,\
                           saturated_weights,changed_signs,images_per_second,seconds";
 const COLUMNS: usize = 12;
+
+/// Names of further columns and their numbers; none where nothing was measured.
+pub type Details = Vec<(String, Option<f64>)>;
+
+/// The further columns of a whole file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Further {
+    /// Of each column.
+    pub names: Vec<String>,
+    /// For each row of the file as many numbers; none where nothing was measured.
+    pub rows: Vec<Vec<Option<f64>>>,
+}
 
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -69,15 +81,15 @@ impl Row {
     /// `Err` says which value of the line is wrong.
     fn from_line(line: &str) -> Result<Self, String> {
         let fields: Vec<&str> = line.trim_end_matches('\r').split(',').collect();
-        let fields: [&str; COLUMNS] = fields
-            .try_into()
-            .map_err(|fields: Vec<_>| format!("{} values instead of {COLUMNS}", fields.len()))?;
-        let number = |column| parse::<f64>(&fields, column);
+        let fields = fields
+            .first_chunk::<COLUMNS>()
+            .ok_or_else(|| format!("{} values instead of {COLUMNS}", fields.len()))?;
+        let number = |column| parse::<f64>(fields, column);
         let option =
             |column: usize| if fields[column].is_empty() { Ok(None) } else { number(column).map(Some) };
         Ok(Self {
-            step: parse(&fields, 0)?,
-            epoch: parse(&fields, 1)?,
+            step: parse(fields, 0)?,
+            epoch: parse(fields, 1)?,
             learning_rate: number(2)?,
             train_loss: number(3)?,
             train_error: number(4)?,
@@ -106,6 +118,8 @@ pub struct MetricsFile {
     file: File,
     /// Bytes of whole lines; behind them lies nothing.
     len: u64,
+    /// Names of the further columns; none before the first row, which decides them.
+    names: Option<Vec<String>>,
 }
 
 impl MetricsFile {
@@ -114,7 +128,7 @@ impl MetricsFile {
     /// # Errors
     /// [`ArtefactError::Io`] if the system refuses.
     pub fn create(path: &Path) -> Result<Self, ArtefactError> {
-        Self::with_rows(path, &[])
+        Self::with_lines(path, HEADER, &[])
     }
 
     /// Goes on with the file of a stopped run: keeps the rows up to `step` finished steps, drops those behind it. A file
@@ -125,26 +139,51 @@ impl MetricsFile {
     pub fn resume(path: &Path, step: u64) -> Result<Self, ArtefactError> {
         let is_empty = std::fs::metadata(path)
             .map_or_else(|e| e.kind() == std::io::ErrorKind::NotFound, |m| m.len() == 0);
-        let mut rows = if is_empty { Vec::new() } else { read(path)? };
-        rows.retain(|row| row.step <= step);
-        Self::with_rows(path, &rows)
+        let rows = if is_empty { Vec::new() } else { read(path)? };
+        // As they are: they may have columns that this version does not know.
+        let text = if is_empty { String::new() } else { read_text(path)? };
+        let mut lines = text.lines();
+        let header = lines.next().unwrap_or(HEADER);
+        let kept: Vec<&str> =
+            lines.zip(&rows).filter(|(_, row)| row.step <= step).map(|(line, _)| line).collect();
+        Self::with_lines(path, header, &kept)
     }
 
-    fn with_rows(path: &Path, rows: &[Row]) -> Result<Self, ArtefactError> {
-        let mut text = format!("{HEADER}\n");
-        rows.iter().for_each(|row| text.push_str(&row.to_line()));
+    fn with_lines(path: &Path, header: &str, lines: &[&str]) -> Result<Self, ArtefactError> {
+        let mut text = format!("{header}\n");
+        lines.iter().for_each(|line| text.extend([line, "\n"]));
         atomic_write(path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).map_err(ArtefactError::io(path, "open"))?;
-        Ok(Self { path: path.to_owned(), file, len: text.len() as u64 })
+        let names = (!lines.is_empty()).then(|| further_names(header));
+        Ok(Self { path: path.to_owned(), file, len: text.len() as u64, names })
     }
 
-    /// Adds one row; it has left this process when the call returns.
+    /// Adds one row; it has left this process when the call returns. The first row's details are the columns.
     ///
     /// # Errors
     /// [`ArtefactError::Io`] if the system refuses, as on a full disk. A part of the line is taken back then, so that
     /// the next row doesn't land behind it.
-    pub fn append(&mut self, row: &Row) -> Result<(), ArtefactError> {
-        let line = row.to_line();
+    pub fn append(&mut self, row: &Row, details: &Details) -> Result<(), ArtefactError> {
+        let names = match self.names.take() {
+            Some(names) => names,
+            None => {
+                // A comma would be two columns.
+                let names: Vec<String> = details.iter().map(|(name, _)| name.replace(',', ";")).collect();
+                let header: Vec<&str> =
+                    [HEADER].into_iter().chain(names.iter().map(String::as_str)).collect();
+                *self = Self::with_lines(&self.path, &header.join(","), &[])?;
+                names
+            }
+        };
+        let mut line = row.to_line();
+        line.pop();
+        for name in &names {
+            let value = details.iter().find(|(known, _)| known.replace(',', ";") == *name);
+            let value = value.and_then(|(_, value)| *value);
+            line.push_str(&value.map_or_else(|| ",".to_owned(), |value| format!(",{value:?}")));
+        }
+        line.push('\n');
+        self.names = Some(names);
         // On the disk before a checkpoint that knows this row.
         if let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
             // The first error is the one to tell, and a reader drops a last line that isn't whole.
@@ -167,10 +206,40 @@ pub fn read(path: &Path) -> Result<Vec<Row>, ArtefactError> {
     let mut lines = bytes.split(|&byte| byte == b'\n').map(|line| String::from_utf8_lossy(line));
     lines.next_back();
     let header = lines.next().unwrap_or_default();
-    if header.trim_end_matches('\r') != HEADER {
+    let header = header.trim_end_matches('\r');
+    if header != HEADER && !header.starts_with(&format!("{HEADER},")) {
         return Err(problem(1, format!("the header isn't '{HEADER}'")));
     }
-    lines.zip(2..).map(|(line, number)| Row::from_line(&line).map_err(|e| problem(number, e))).collect()
+    let columns = header.split(',').count();
+    let row = |(line, number): (std::borrow::Cow<'_, str>, usize)| {
+        let n = line.split(',').count();
+        if n != columns {
+            return Err(problem(number, format!("{n} values instead of {columns}")));
+        }
+        Row::from_line(&line).map_err(|e| problem(number, e))
+    };
+    lines.zip(2..).map(row).collect()
+}
+
+/// Reads the further columns: their names, and for each row of [`read`] their numbers.
+///
+/// # Errors
+/// As [`read`]; a text that is no number is none.
+pub fn read_details(path: &Path) -> Result<Further, ArtefactError> {
+    let (rows, text) = (read(path)?, read_text(path)?);
+    let mut lines = text.lines();
+    let names = further_names(lines.next().unwrap_or_default());
+    let numbers = |line: &str| line.split(',').skip(COLUMNS).map(|field| field.parse().ok()).collect();
+    Ok(Further { names, rows: lines.take(rows.len()).map(numbers).collect() })
+}
+
+fn read_text(path: &Path) -> Result<String, ArtefactError> {
+    let bytes = std::fs::read(path).map_err(ArtefactError::io(path, "read"))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn further_names(header: &str) -> Vec<String> {
+    header.trim_end_matches('\r').split(',').skip(COLUMNS).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -198,7 +267,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
         let mut file = MetricsFile::create(&path).unwrap();
-        rows.iter().for_each(|row| file.append(row).unwrap());
+        rows.iter().for_each(|row| file.append(row, &vec![]).unwrap());
         (folder, path, file)
     }
 
@@ -230,11 +299,30 @@ mod tests {
         drop(file);
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"40,2,0.").unwrap();
         let mut file = MetricsFile::resume(&path, 20).unwrap();
-        file.append(&row(21)).unwrap();
+        file.append(&row(21), &vec![]).unwrap();
         assert_eq!(read(&path).unwrap(), [row(10), row(20), row(21)]);
         let gone = path.with_file_name("no.csv");
-        MetricsFile::resume(&gone, 0).unwrap().append(&row(21)).unwrap();
+        MetricsFile::resume(&gone, 0).unwrap().append(&row(21), &vec![]).unwrap();
         assert_eq!(read(&gone).unwrap(), [row(21)]);
+    }
+
+    #[test]
+    fn further_columns_are_those_of_the_first_row() {
+        let (_folder, path, mut file) = file_with(&[]);
+        let details = |names: &[(&str, Option<f64>)]| -> Details {
+            names.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+        };
+        file.append(&row(1), &details(&[("a/x", Some(0.5)), ("b,c/y", None)])).unwrap();
+        file.append(&row(2), &details(&[("b,c/y", Some(2.0)), ("new", Some(1.0))])).unwrap();
+        drop(file);
+        assert_eq!(read(&path).unwrap(), [row(1), row(2)]);
+        let Further { names, rows } = read_details(&path).unwrap();
+        assert_eq!(names, ["a/x", "b;c/y"]);
+        assert_eq!(rows, [[Some(0.5), None], [None, Some(2.0)]]);
+        // A resumed run goes on with the same columns.
+        let mut file = MetricsFile::resume(&path, 1).unwrap();
+        file.append(&row(3), &details(&[("a/x", Some(0.25))])).unwrap();
+        assert_eq!(read_details(&path).unwrap().rows, [[Some(0.5), None], [Some(0.25), None]]);
     }
 
     #[test]
@@ -261,7 +349,7 @@ mod tests {
     fn a_refused_row_is_an_error_that_names_the_file() {
         let (_folder, path, mut file) = file_with(&[row(1)]);
         file.file = File::open(&path).unwrap();
-        let message = file.append(&row(2)).unwrap_err().to_string();
+        let message = file.append(&row(2), &vec![]).unwrap_err().to_string();
         assert!(message.contains("metrics.csv: cannot add a line"), "{message}");
         assert_eq!(read(&path).unwrap(), [row(1)]);
     }

@@ -14,6 +14,7 @@ use intrain_nn::{Context, Outcome, Plan};
 
 use crate::config::Config;
 use crate::metrics::{MetricsFile, Row};
+use crate::microscope::Microscope;
 use crate::saved;
 use crate::signs::Signs;
 use crate::step::Trainer;
@@ -199,6 +200,7 @@ pub struct Run {
     events: Events,
     /// The signs that weights started with; looked up at the end of the first epoch.
     signs: Option<Signs>,
+    microscope: Microscope,
     /// Seconds and images of training proper, those before a restart included.
     clock: Clock,
     /// Held as long as the run lives.
@@ -248,6 +250,7 @@ impl Run {
             metrics,
             events,
             signs: None,
+            microscope: Microscope::default(),
             clock: Clock::default(),
             _lock: lock,
         })
@@ -296,6 +299,7 @@ impl Run {
             metrics,
             events,
             signs: None,
+            microscope: Microscope::default(),
             clock: state.clock,
             _lock: lock,
         })
@@ -327,6 +331,8 @@ impl Run {
             if self.trainer.steps().is_multiple_of(per_epoch) {
                 self.enter_epoch(epoch)?;
             }
+            let end = ((self.trainer.steps() / per_epoch + 1) * per_epoch).min(n_steps);
+            self.microscope.before_step(&mut self.trainer, end - 1);
             let rate = settings.learning_rate_of_step(self.trainer.steps(), per_epoch);
             let began = Instant::now();
             let (outcome, updates) = self.trainer.step(&batch, rate);
@@ -399,11 +405,12 @@ impl Run {
             images_per_second: progress.images_per_second,
             seconds: self.clock.seconds,
         };
-        if let Some(warning) = telemetry::warning(self.trainer.plan(), &row) {
+        let details = self.microscope.details(&self.trainer, &changed);
+        if let Some(warning) = telemetry::warning(self.trainer.plan(), &row, &details) {
             observer.warn(&warning);
         }
-        self.metrics.append(&row)?;
-        self.events.epoch(&row, &self.trainer, &changed)?;
+        self.metrics.append(&row, &details)?;
+        self.events.epoch(&row, &self.trainer, &details)?;
         if step.is_multiple_of(per_epoch) {
             self.sums = EpochSums::default();
         }

@@ -307,6 +307,7 @@ pub(crate) fn read_checkpoint(
         n_dead: number("n_dead")?,
         n_saturated: number("n_saturated")?,
         n: number("n_updates")?,
+        ..UpdateStats::default()
     };
     let state = State {
         epoch: u32::try_from(number("epoch")?)

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use intrain_data::Batch;
-use intrain_nn::{Context, Network, Outcome, Parameters, Plan, StepKey};
+use intrain_nn::{Context, Network, Outcome, Parameters, Plan, Seen, StepKey};
 
 use crate::TrainError;
 use crate::update::{Hyper, Optimizer, UpdateStats};
@@ -66,6 +66,18 @@ impl Trainer {
             self.network.forward(&batch.images, None);
             total.and(self.network.outcome(&batch.labels))
         })
+    }
+
+    /// Whether the next steps measure what they meet: the same bits, a little slower.
+    pub fn watch(&mut self, on: bool) {
+        self.network.watch(on);
+        self.optimizer.watch(on);
+    }
+
+    /// What the last step that was watched has met on its way back.
+    #[must_use]
+    pub fn seen(&self) -> &[Seen] {
+        self.network.seen()
     }
 
     /// Steps done.

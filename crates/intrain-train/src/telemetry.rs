@@ -1,13 +1,12 @@
 //! What a run shows of itself: TensorBoard events, warnings with cause and remedy, the report.
 
-use intrain_nn::{Plan, Stored};
+use intrain_nn::{BlockPlan, Plan, Stored};
 use intrain_num::{Quantizer, Round};
 
 use crate::config::Config;
-use crate::metrics::Row;
+use crate::metrics::{Details, Row};
 use crate::report::{self, Histogram, Report, Table};
 use crate::run::{RunDir, Summary};
-use crate::signs::Changed;
 use crate::step::Trainer;
 use crate::tensorboard::EventWriter;
 use crate::{TrainError, atomic_write};
@@ -30,7 +29,7 @@ impl Events {
         &mut self,
         row: &Row,
         trainer: &Trainer,
-        changed: &Changed,
+        details: &Details,
     ) -> Result<(), TrainError> {
         let scalars = [
             ("train/loss", Some(row.train_loss)),
@@ -48,8 +47,10 @@ impl Events {
                 self.0.scalar(tag, row.step, value)?;
             }
         }
-        for (layer, share) in &changed.layers {
-            self.0.scalar(&format!("signs/{layer}"), row.step, *share)?;
+        for (name, value) in details {
+            if let Some(value) = value {
+                self.0.scalar(name, row.step, *value)?;
+            }
         }
         for histogram in histograms(trainer) {
             #[allow(clippy::cast_precision_loss, reason = "a histogram's numbers are for the eye")]
@@ -61,21 +62,32 @@ impl Events {
     }
 }
 
-/// A warning where most updates came to nothing although the rounding is not stochastic.
-pub(crate) fn warning(plan: &Plan, row: &Row) -> Option<String> {
-    let nearest =
+/// A warning where most updates of a layer came to nothing although the rounding is not stochastic.
+pub(crate) fn warning(plan: &Plan, row: &Row, details: &Details) -> Option<String> {
+    let is_nearest =
         |q: Quantizer| q.format.is_quantized() && !q.round.is_stochastic() && q.round != Round::Floor;
-    let block = plan.blocks.iter().find(|b| nearest(b.update) || nearest(b.gradient))?;
-    (row.dead_updates > 0.5).then(|| {
-        format!(
-            "epoch {}: rounding turned {:.0} % of the updates to nothing ({} in '{}'): most are below half a step; use \
-             stochastic rounding or more fractional bits",
-            row.epoch,
-            100.0 * row.dead_updates,
-            block.update.round,
-            block.name
-        )
-    })
+    let dead = |block: &BlockPlan| {
+        let name = format!("{}/update/dead", block.name);
+        details.iter().find(|(known, _)| *known == name).and_then(|(_, value)| *value).unwrap_or(0.0)
+    };
+    let rounding = |block: &BlockPlan| {
+        [block.gradient, block.update, block.weight.master].into_iter().find(|q| is_nearest(*q))
+    };
+    let mut stuck = plan.blocks.iter().filter(|block| rounding(block).is_some() && dead(block) > 0.5);
+    let first = stuck.next()?;
+    let others = match stuck.count() {
+        0 => String::new(),
+        1 => " and one layer more".to_owned(),
+        n => format!(" and {n} layers more"),
+    };
+    let round = rounding(first).map(|q| q.round.to_string()).unwrap_or_default();
+    Some(format!(
+        "epoch {}: rounding turned {:.0} % of the updates of '{}'{others} to nothing ({round}): most are below half a \
+         step; use stochastic rounding, more fractional bits or a higher learning rate",
+        row.epoch,
+        100.0 * dead(first),
+        first.name
+    ))
 }
 
 /// Bins of a histogram, at most.
@@ -156,6 +168,11 @@ pub(crate) fn write_report(
     summary: &Summary,
 ) -> Result<(), TrainError> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
+    let details = crate::metrics::read_details(&dir.metrics()).unwrap_or_default();
+    let last =
+        details.names.iter().cloned().zip(details.rows.last().into_iter().flatten().copied()).collect();
+    let plan_warnings = trainer.plan().warnings.iter().map(|w| format!("{}: {}", w.role, w.message));
+    let of_last_row = rows.last().and_then(|row| warning(trainer.plan(), row, &last));
     let report = Report {
         title: format!("{} on {} with {}", summary.model, summary.data, summary.recipe),
         facts: vec![
@@ -175,7 +192,8 @@ pub(crate) fn write_report(
         recipe: config.recipe.rows(),
         plan: plan_table(trainer.plan()),
         histograms: histograms(trainer),
-        warnings: trainer.plan().warnings.iter().map(|w| format!("{}: {}", w.role, w.message)).collect(),
+        details,
+        warnings: plan_warnings.chain(of_last_row).collect(),
     };
     let page = report::render(&report).map_err(|e| TrainError::Setting(e.to_string()))?;
     Ok(atomic_write(&dir.report(), page.as_bytes())?)

@@ -60,6 +60,11 @@ pub struct UpdateStats {
     pub n_saturated: u64,
     /// Elements.
     pub n: u64,
+    /// What rounding has added to the stored weights, in parts of 2^-20 of their last bit, all elements together; of
+    /// steps that are watched, where a single rounding stores the weight.
+    pub drift: i64,
+    /// Elements that `drift` is of.
+    pub n_drift: u64,
 }
 
 impl UpdateStats {
@@ -70,6 +75,8 @@ impl UpdateStats {
             n_dead: self.n_dead + other.n_dead,
             n_saturated: self.n_saturated + other.n_saturated,
             n: self.n + other.n,
+            drift: self.drift.saturating_add(other.drift),
+            n_drift: self.n_drift + other.n_drift,
         }
     }
 }
@@ -87,6 +94,10 @@ pub struct Optimizer {
     variance: Vec<OfParts>,
     /// Rounded updates of one tensor after the other.
     updates: Vec<i32>,
+    /// Whether steps keep numbers of each block.
+    is_watched: bool,
+    /// Of each block's weights, on the last step that was watched.
+    of_blocks: Vec<UpdateStats>,
 }
 
 impl Optimizer {
@@ -112,7 +123,7 @@ impl Optimizer {
         };
         let is_adam = hyper.method == Method::Adam;
         let (momentum, variance) = (zeros(is_adam || hyper.momentum > 0.0), zeros(is_adam));
-        Ok(Self { hyper, momentum, variance, updates: vec![] })
+        Ok(Self { hyper, momentum, variance, updates: vec![], is_watched: false, of_blocks: vec![] })
     }
 
     /// Tensors that last from step to step, by name: `[weight, bias]` of each block.
@@ -126,6 +137,17 @@ impl Optimizer {
         [("momentum", &mut self.momentum), ("variance", &mut self.variance)]
     }
 
+    /// Whether the next steps keep numbers of each block, for [`Optimizer::of_blocks`].
+    pub const fn watch(&mut self, on: bool) {
+        self.is_watched = on;
+    }
+
+    /// What happened to each block's weights on the last step that was watched.
+    #[must_use]
+    pub fn of_blocks(&self) -> &[UpdateStats] {
+        &self.of_blocks
+    }
+
     /// Changes every parameter once. `rate` is the learning rate of this step, for a batch of `batch_size`.
     pub fn update<'a>(
         &mut self,
@@ -137,6 +159,7 @@ impl Optimizer {
         key: StepKey,
     ) -> UpdateStats {
         let mut stats = UpdateStats::default();
+        self.of_blocks.clear();
         let moments = self.momentum.iter_mut().zip(&mut self.variance);
         for (((block, parameters), gradients), (momentum, variance)) in
             plan.blocks.iter().zip(parameters).zip(gradients).zip(moments)
@@ -145,18 +168,23 @@ impl Optimizer {
                 blend(running, batch);
             }
             let rate_of_sum = rate_of_sum(block, plan.batch_size, rate);
-            let station = Station { isa, block, rate, rate_of_sum, hyper: self.hyper };
+            let (hyper, is_watched) = (self.hyper, self.is_watched);
+            let station = Station { isa, block, rate, rate_of_sum, hyper, is_watched };
             let [weight_momentum, bias_momentum] = momentum;
             let [weight_variance, bias_variance] = variance;
             let n = parameters.weight.len() as u64;
-            stats = stats.and(station.run(
+            let of_weights = station.run(
                 gradients.weight,
                 &mut parameters.weight,
                 [weight_momentum.as_mut(), weight_variance.as_mut()],
                 Part { gradient_max: gradients.weight_max, ..Part::weight(block) },
                 key,
                 &mut self.updates,
-            ));
+            );
+            stats = stats.and(of_weights);
+            if is_watched {
+                self.of_blocks.push(of_weights);
+            }
             if let (Some(gradient), Some(bias)) = (gradients.bias, &mut parameters.bias) {
                 stats = stats.and(station.run(
                     gradient,
@@ -300,6 +328,7 @@ struct Station<'a> {
     /// Learning rate for a gradient that was summed over the batch.
     rate_of_sum: f64,
     hyper: Hyper,
+    is_watched: bool,
 }
 
 /// Weights or biases of a block.
@@ -367,6 +396,7 @@ impl Station<'_> {
             step: key.step,
             master: quantizer,
             stream: Floats::stream(quantizer, key.seed, block.index, key.step),
+            is_watched: self.is_watched,
         };
         let moments = moments.map(|moment| match moment {
             Some(Stored::F32(moment)) => Some(moment),
@@ -428,6 +458,7 @@ impl Station<'_> {
             update: (update_min, update_max),
             before,
             master: (master_min, master_max),
+            is_watched: self.is_watched,
         };
         match (gradient, master) {
             (Gradient::I32(g), Stored::I8(w)) => each.run(g, w),
@@ -472,7 +503,7 @@ impl Station<'_> {
             let stored = next.clamp(min, max);
             (stored, stored != next)
         });
-        UpdateStats { n_dead, n_saturated, n: master.len() as u64 }
+        UpdateStats { n_dead, n_saturated, n: master.len() as u64, ..UpdateStats::default() }
     }
 }
 

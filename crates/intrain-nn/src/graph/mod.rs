@@ -18,6 +18,7 @@ use crate::network::{BlockGradient, Engine, StepKey};
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{BlockPlan, GraphPlan, Node, Op, Plan, ProductKind};
 use crate::threads;
+use crate::watch::{Measure, Seen};
 use norm::Norm;
 
 /// Nodes, blocks and their buffers.
@@ -35,6 +36,9 @@ pub(crate) struct Graph {
     /// Buffers of errors that nobody needs any more.
     free: Vec<Vec<f32>>,
     blocks: Vec<Block>,
+    /// Of the last backward pass, where it is watched.
+    seen: Vec<Seen>,
+    is_watched: bool,
     scratches: Vec<Scratch<Float>>,
 }
 
@@ -125,6 +129,8 @@ impl Graph {
             errors: vec![None; n],
             free: vec![],
             blocks: plan.blocks.iter().map(block).collect(),
+            seen: vec![],
+            is_watched: false,
             scratches: (0..n_threads).map(|_| Scratch::default()).collect(),
         }
     }
@@ -191,6 +197,9 @@ impl Graph {
     /// The errors in front of a node, from the error behind it; a block's gradients on the way.
     fn run_back(&mut self, isa: Isa, i: usize) {
         let Some(mut error) = self.errors[i].take() else { return };
+        if self.is_watched {
+            self.see(i, &error);
+        }
         let node = &self.nodes[i];
         let source = node.sources.first().copied().unwrap_or(0);
         match node.op {
@@ -245,6 +254,17 @@ impl Graph {
                 self.free.push(error);
             }
         }
+    }
+
+    /// Measures what leaves a quantizer, and the error at a product.
+    fn see(&mut self, i: usize, error: &[f32]) {
+        let node = &self.nodes[i];
+        let (role, measure) = match node.op {
+            Op::Activation(quantizer) => ("activation", Measure::of_floats(&self.results[i], &quantizer)),
+            Op::Product(_) => ("error", Measure::of_floats(error, &Quantizer::FLOAT)),
+            _ => return,
+        };
+        self.seen.push(Seen { layer: node.name.clone(), role, measure });
     }
 
     /// The gradients of a product.
@@ -335,6 +355,7 @@ impl Engine for Graph {
     }
 
     fn backward(&mut self, isa: Isa, plan: &Plan, labels: &[u16], _: StepKey) {
+        self.seen.clear();
         let mut error = self.free.pop().unwrap_or_default();
         error.clear();
         let logits = self.logits();
@@ -343,6 +364,14 @@ impl Engine for Graph {
         let last = self.nodes.len() - 1;
         self.errors[last] = Some(error);
         (0..self.nodes.len()).rev().for_each(|i| self.run_back(isa, i));
+    }
+
+    fn watch(&mut self, on: bool) {
+        self.is_watched = on;
+    }
+
+    fn seen(&self) -> &[Seen] {
+        &self.seen
     }
 
     fn gradient(&self, block: usize) -> BlockGradient<'_> {

@@ -4,13 +4,14 @@
 
 mod axis;
 mod chart;
+mod heat;
 mod number;
 
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 use self::axis::Scale;
 use self::chart::Curves;
-use crate::metrics::Row;
+use crate::metrics::{Further, Row};
 
 /// What a report shows; any part may be empty.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct Report {
     pub plan: Table,
     /// The stored weights, one histogram for each layer.
     pub histograms: Vec<Histogram>,
+    /// Names `LAYER/ROLE/WHAT` and, for each of `curves`, their numbers.
+    pub details: Further,
     /// What the user should know before trusting the numbers.
     pub warnings: Vec<String>,
 }
@@ -87,6 +90,7 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         facts => pairs(&report.facts),
         charts => charts(&report.curves)?,
         histograms => histograms?,
+        maps => maps(&report.details),
         recipe => pairs(&report.recipe),
         plan => context! {
             headings => Value::from_iter(&report.plan.headings),
@@ -218,6 +222,21 @@ fn errors(rows: &[Row]) -> Curves<'static> {
     }
 }
 
+/// A picture for each role and measure that was taken: layers from top to bottom, time from left to right.
+fn maps(Further { names, rows }: &Further) -> Value {
+    let heat = |&(role, what, title, scale): &(&str, &str, &str, heat::Scale)| {
+        let ending = format!("/{role}/{what}");
+        let layers = names.iter().enumerate().filter_map(|(i, name)| {
+            let values = rows.iter().map(|row| row.get(i).copied().flatten()).collect();
+            Some((name.strip_suffix(&ending)?.to_owned(), values))
+        });
+        let layers: Vec<(String, Vec<Option<f64>>)> = layers.collect();
+        let svg = heat::map(&layers, scale)?;
+        Some(context! { title, svg => Value::from_safe_string(svg) })
+    };
+    heat::MAPS.iter().filter_map(heat).collect()
+}
+
 fn histogram(histogram: &Histogram) -> Result<Value, ReportError> {
     Ok(context! {
         layer => &histogram.layer,
@@ -268,6 +287,7 @@ mod tests {
                 zeros_share: 1.0 / 9.0,
                 at_limit_share: f64::NAN,
             }],
+            details: Further { names: vec![text("conv1<x>/update/dead")], rows: vec![vec![Some(0.25)]; 8] },
             warnings: vec![text("a & b")],
         }
     }
@@ -282,7 +302,8 @@ mod tests {
         for shown in shown {
             assert!(html.contains(shown), "{shown}");
         }
-        assert_eq!(html.matches("<svg").count(), 6);
+        // Curves, a map, a histogram.
+        assert_eq!(html.matches("<svg").count(), 7);
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Each {
     pub(super) update: (i64, i64),
     pub(super) before: Option<i64>,
     pub(super) master: (i64, i64),
+    /// Whether `drift` is measured.
+    pub(super) is_watched: bool,
 }
 
 impl Each {
@@ -36,11 +38,12 @@ impl Each {
             .zip(gradient.par_chunks(CHUNK))
             .enumerate()
             .map(|(i, (master, gradient))| {
+                let before = if self.is_watched { master.to_vec() } else { vec![] };
                 let counts = update::run(
                     self.isa,
                     Args {
                         gradient,
-                        master,
+                        master: &mut *master,
                         multiplier: self.multiplier,
                         shift: self.shift,
                         round: self.row.round,
@@ -53,9 +56,26 @@ impl Each {
                         master_max: self.master.1,
                     },
                 );
-                UpdateStats { n_dead: counts.dead, n_saturated: counts.clamped, n: 0 }
+                let n_drift = before.len() as u64;
+                let drift = self.drift(gradient, &before, master);
+                let (n_dead, n_saturated) = (counts.dead, counts.clamped);
+                UpdateStats { n_dead, n_saturated, n: 0, drift, n_drift }
             })
             .reduce(UpdateStats::default, UpdateStats::and);
         UpdateStats { n, ..stats }
+    }
+
+    /// What rounding has added to weights, in parts of 2^-20; nothing where nothing is known of them `before`.
+    fn drift<G: Integer, W: Integer>(&self, gradient: &[G], before: &[W], after: &[W]) -> i64 {
+        let of_one = |(&g, (&before, &after)): (&G, (&W, &W))| {
+            let (g, before, after): (i64, i64, i64) = (g.into(), before.into(), after.into());
+            let exact = i128::from(g) * i128::from(self.multiplier);
+            // `after = before - exact / 2^shift`, were it not for the rounding.
+            let exact =
+                if self.shift >= 20 { exact >> (self.shift - 20) } else { exact << (20 - self.shift) };
+            let drift = (i128::from(after - before) << 20) + exact;
+            i64::try_from(drift).unwrap_or(0)
+        };
+        gradient.iter().zip(before.iter().zip(after)).map(of_one).fold(0, i64::saturating_add)
     }
 }

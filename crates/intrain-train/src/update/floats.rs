@@ -31,6 +31,8 @@ pub(super) struct Floats {
     pub(super) master: Quantizer,
     /// Of the words that round it.
     pub(super) stream: Option<Stream>,
+    /// Whether `drift` is measured.
+    pub(super) is_watched: bool,
 }
 
 /// A stored weight as the number that it is worth.
@@ -146,6 +148,8 @@ impl Floats {
         }
         let mut stats = UpdateStats::default();
         let limit = master.value_as_float(master.format.max());
+        // From one stored value to the next.
+        let step = if master.format == Format::Binary { 2.0 } else { master.value_as_float(1).into() };
         for (i, (weight, word)) in weights.iter_mut().zip(words).enumerate() {
             let w = weight.value(master);
             let update = update(i, w);
@@ -153,6 +157,13 @@ impl Floats {
             *weight = W::stored(master, next, word);
             stats.n_dead += u64::from(update != 0.0 && weight.value(master) == w);
             stats.n_saturated += u64::from(next.abs() > limit);
+            if self.is_watched {
+                // Exact to the part: this is for the eye, and sums of integers have no order.
+                #[allow(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
+                let drift = (f64::from(weight.value(master) - next) / step * f64::from(1 << 20)) as i64;
+                stats.drift = stats.drift.saturating_add(drift);
+                stats.n_drift += 1;
+            }
         }
         stats
     }
@@ -215,6 +226,7 @@ mod tests {
             step: 0,
             master,
             stream: Floats::stream(master, 1, 0, 0),
+            is_watched: true,
         }
     }
 

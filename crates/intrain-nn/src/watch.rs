@@ -1,0 +1,105 @@
+//! What of a tensor's format is in use: zeros, limits, effective bits. Measured on a step that is watched.
+//!
+//! Nothing here changes a result; sums are counts, so that they are the same for any number of threads.
+
+use intrain_num::{Format, Quantizer};
+
+use crate::plan::Operand;
+
+/// A tensor of a step, measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// The layer.
+    pub layer: String,
+    /// The role, in short: `activation` or `error`.
+    pub role: &'static str,
+    /// What was found.
+    pub measure: Measure,
+}
+
+/// What of a format is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Measure {
+    /// Share of zeros, 0 to 1.
+    pub zero: f64,
+    /// Share at the least or the largest value of the format; none for floats.
+    pub limit: Option<f64>,
+    /// Entropy of the values in bits; none for floats.
+    pub bits: Option<f64>,
+}
+
+/// Widest range of payloads that is counted value by value.
+const VALUES_MAX: i64 = 1 << 17;
+
+impl Measure {
+    /// Of payloads of `min..=max`.
+    #[must_use]
+    pub fn of_payloads(payloads: impl Iterator<Item = i64>, (min, max): (i64, i64)) -> Self {
+        let range = (max - min).clamp(0, VALUES_MAX);
+        let mut counts = vec![0_u64; usize::try_from(range).unwrap_or(0) + 1];
+        let last = counts.len() - 1;
+        let (mut zeros, mut limits, mut n) = (0_u64, 0_u64, 0_u64);
+        for payload in payloads {
+            zeros += u64::from(payload == 0);
+            limits += u64::from(payload <= min || payload >= max);
+            n += 1;
+            // Wider formats are counted in parts.
+            let part = (payload - min).clamp(0, max - min) / ((max - min) / VALUES_MAX + 1);
+            counts[usize::try_from(part).unwrap_or(0).min(last)] += 1;
+        }
+        Self { zero: share(zeros, n), limit: Some(share(limits, n)), bits: Some(entropy(&counts, n)) }
+    }
+
+    /// Of numbers that a quantizer left: the levels of a codebook, two signs, or floats.
+    #[must_use]
+    pub fn of_floats(values: &[f32], quantizer: &Quantizer) -> Self {
+        let payload: Box<dyn Fn(f32) -> i64> = match quantizer.format {
+            // A level is its own payload's value, and above the threshold in front of it.
+            Format::Levels(levels) => Box::new(move |x| levels.payload(x).into()),
+            Format::Binary => Box::new(|x| if x < 0.0 { -1 } else { 1 }),
+            _ => {
+                let zeros = values.iter().filter(|x| **x == 0.0).count();
+                return Self { zero: share(zeros as u64, values.len() as u64), limit: None, bits: None };
+            }
+        };
+        let range = (quantizer.format.min(), quantizer.format.max());
+        Self::of_payloads(values.iter().map(|&x| payload(x)), range)
+    }
+
+    pub(crate) fn of_operand(payloads: impl Iterator<Item = i64>, operand: Operand) -> Self {
+        Self::of_payloads(payloads, (operand.min, operand.max))
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn share(count: u64, n: u64) -> f64 {
+    count as f64 / n.max(1) as f64
+}
+
+/// `-sum p log2 p`.
+fn entropy(counts: &[u64], n: u64) -> f64 {
+    let terms = counts.iter().filter(|count| **count > 0).map(|&count| {
+        let p = share(count, n);
+        -p * libm::log2(p)
+    });
+    // Exact for one value: minus zero would be shown as such.
+    terms.sum::<f64>() + 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_measured() {
+        let measure = Measure::of_payloads([0, 0, 1, 3].into_iter(), (0, 3));
+        assert_eq!(measure, Measure { zero: 0.5, limit: Some(0.75), bits: Some(1.5) });
+        let one = Measure::of_payloads([5; 9].into_iter(), (i64::from(i32::MIN), i64::from(i32::MAX)));
+        assert_eq!(one, Measure { zero: 0.0, limit: Some(0.0), bits: Some(0.0) });
+        let levels = "levels<0.538,1.076,1.614>".parse().unwrap();
+        let measure = Measure::of_floats(&[0.0, 0.538, 1.076, 1.614], &levels);
+        assert_eq!(measure, Measure { zero: 0.25, limit: Some(0.5), bits: Some(2.0) });
+        let floats = Measure::of_floats(&[0.0, -1.0], &Quantizer::FLOAT);
+        assert_eq!(floats, Measure { zero: 0.5, limit: None, bits: None });
+    }
+}
