@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::bounded::{MAX_BYTES, gunzip, read_file};
-use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, idx, npz};
+use crate::cifar::{Cifar, CifarFile};
+use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, idx, npz, svhn};
 
 /// A data set that has a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct Entry {
 }
 
 /// All data sets with names. Besides them there are `npz:PATH` and `folder:PATH`.
-pub const ENTRIES: [Entry; 4] = [
+pub const ENTRIES: [Entry; 6] = [
     Entry {
         name: "digits",
         about: "1,797 handwritten digits, 8x8 grey, 10 classes; embedded, needs no download",
@@ -23,6 +24,8 @@ pub const ENTRIES: [Entry; 4] = [
     Entry { name: "mnist", about: "70,000 handwritten digits, 28x28 grey, 10 classes; 12 MB" },
     Entry { name: "fashion-mnist", about: "70,000 pieces of clothing, 28x28 grey, 10 classes; 31 MB" },
     Entry { name: "cifar-10", about: "60,000 photographs, 32x32 RGB, 10 classes; 170 MB" },
+    Entry { name: "cifar-100", about: "60,000 photographs, 32x32 RGB, 100 classes; 169 MB" },
+    Entry { name: "svhn", about: "99,289 house numbers' digits, 32x32 RGB, 10 classes; 246 MB" },
 ];
 
 /// The four files of MNIST and Fashion-MNIST: images and labels to learn from, then to test.
@@ -99,7 +102,9 @@ pub fn load(spec: &str, folders: &DataFolders) -> Result<Dataset, DataError> {
         "digits" => digits::load(),
         "mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&MNIST_CLASSES)),
         "fashion-mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&FASHION_CLASSES)),
-        "cifar-10" => Ok(load_cifar_10(spec, &folders.locate(spec)?)?.with_class_names(&cifar::CLASSES)),
+        "cifar-10" => load_cifar(spec, &cifar::TEN, &folders.locate(spec)?),
+        "cifar-100" => load_cifar(spec, &cifar::HUNDRED, &folders.locate(spec)?),
+        "svhn" => load_svhn(spec, &folders.locate(spec)?),
         _ => Err(unknown(spec)),
     }
 }
@@ -149,34 +154,47 @@ fn read_packed_or_plain(name: &str, folder: &Path, file: &str) -> Result<(Vec<u8
     }
 }
 
-fn load_cifar_10(name: &str, folder: &Path) -> Result<Dataset, DataError> {
-    let (unpacked, archive) = (folder.join(cifar::FOLDER), folder.join(cifar::ARCHIVE));
+fn load_cifar(name: &str, cifar: &Cifar, folder: &Path) -> Result<Dataset, DataError> {
+    let (unpacked, archive) = (folder.join(cifar.folder), folder.join(cifar.archive));
     let mut splits = [Split::default(), Split::default()];
-    let mut take = |index: usize, bytes: &[u8], path: &Path| {
-        let split = cifar::parse(bytes, cifar::IMAGES_PER_FILE, path)?;
-        let part = &mut splits[if cifar::part_of(index) == Part::Train { 0 } else { 1 }];
+    let mut take = |file: &CifarFile, bytes: &[u8], path: &Path| {
+        let split = cifar.parse(bytes, file.n_images, path)?;
+        let part = &mut splits[usize::from(file.part == Part::Test)];
         part.images.extend_from_slice(&split.images);
         part.labels.extend_from_slice(&split.labels);
         Ok::<(), DataError>(())
     };
     if unpacked.is_dir() {
-        for (index, file) in cifar::FILES.iter().enumerate() {
-            let path = unpacked.join(file);
+        for file in cifar.files {
+            let path = unpacked.join(file.name);
             if !path.is_file() {
                 return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![path] });
             }
-            take(index, &read_file(&path, cifar::MAX_FILE_BYTES)?, &path)?;
+            take(file, &read_file(&path, cifar::MAX_FILE_BYTES)?, &path)?;
         }
     } else if archive.is_file() {
         let file = std::fs::File::open(&archive).map_err(|e| DataError::io(&archive, "open", e))?;
-        let files = cifar::unpack(std::io::BufReader::new(file), cifar::MAX_FILE_BYTES, &archive)?;
-        for (index, bytes) in files.iter().enumerate() {
-            take(index, bytes, &archive)?;
+        let files = cifar.unpack(std::io::BufReader::new(file), cifar::MAX_FILE_BYTES, &archive)?;
+        for (file, bytes) in cifar.files.iter().zip(files) {
+            take(file, &bytes, &archive)?;
         }
     } else {
         return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![unpacked, archive] });
     }
-    Dataset::new(name, cifar::SHAPE, cifar::CLASSES.len(), splits, folder)
+    Ok(Dataset::new(name, cifar::SHAPE, cifar.classes.len(), splits, folder)?.with_class_names(cifar.classes))
+}
+
+fn load_svhn(name: &str, folder: &Path) -> Result<Dataset, DataError> {
+    let mut splits = Vec::new();
+    for file in svhn::FILES {
+        let path = folder.join(file.0);
+        if !path.is_file() {
+            return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![path] });
+        }
+        splits.push(svhn::parse(&read_file(&path, MAX_BYTES)?, &path)?);
+    }
+    let splits = splits.try_into().unwrap_or_else(|_| unreachable!("two files make two parts"));
+    Ok(Dataset::new(name, svhn::SHAPE, MNIST_CLASSES.len(), splits, folder)?.with_class_names(&MNIST_CLASSES))
 }
 
 #[cfg(test)]

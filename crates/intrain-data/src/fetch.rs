@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::{DataError, DataFolders, catalog, cifar};
+use crate::cifar::Cifar;
+use crate::{DataError, DataFolders, catalog, cifar, svhn};
 
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +31,17 @@ pub struct Source {
     pub base_url: String,
     /// The files.
     pub files: Vec<RemoteFile>,
-    /// Where the only file is the CIFAR-10 archive: the SHA-256 of the six [`cifar::FILES`] in it, in hexadecimal.
-    pub unpacked_sha256: Option<[String; 6]>,
+    /// Where the only file is an archive of CIFAR: what is in it.
+    pub unpacked: Option<Unpacked>,
+}
+
+/// The files of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Which archive.
+    pub cifar: &'static Cifar,
+    /// The SHA-256 of its files, in hexadecimal.
+    pub sha256: Vec<String>,
 }
 
 /// A published file.
@@ -56,10 +66,12 @@ impl Source {
         let (base_url, files): (_, &[(&str, u64, &str)]) = match name {
             "mnist" => ("https://ossci-datasets.s3.amazonaws.com/mnist", &MNIST),
             "fashion-mnist" => ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com", &FASHION_MNIST),
-            "cifar-10" => ("https://www.cs.toronto.edu/~kriz", &CIFAR_10),
+            "cifar-10" => return Ok(Self::cifar(&cifar::TEN)),
+            "cifar-100" => return Ok(Self::cifar(&cifar::HUNDRED)),
+            "svhn" => ("http://ufldl.stanford.edu/housenumbers", &svhn::FILES),
             "digits" => {
                 let limit =
-                    "mnist, fashion-mnist or cifar-10: digits is embedded and needs no download".to_owned();
+                    "one with files, such as mnist: digits is embedded and needs no download".to_owned();
                 return Err(DataError::Setting {
                     setting: "the data set to fetch",
                     value: name.to_owned(),
@@ -73,8 +85,18 @@ impl Source {
             size_bytes,
             sha256: sha256.to_owned(),
         });
-        let unpacked_sha256 = (name == "cifar-10").then(|| CIFAR_10_UNPACKED.map(str::to_owned));
-        Ok(Self { base_url: base_url.to_owned(), files: files.collect(), unpacked_sha256 })
+        Ok(Self { base_url: base_url.to_owned(), files: files.collect(), unpacked: None })
+    }
+
+    fn cifar(cifar: &'static Cifar) -> Self {
+        let (size_bytes, sha256) = cifar.published;
+        let (name, sha256) = (cifar.archive.to_owned(), sha256.to_owned());
+        let of_files = cifar.files.iter().map(|file| file.sha256.to_owned()).collect();
+        Self {
+            base_url: "https://www.cs.toronto.edu/~kriz".to_owned(),
+            files: vec![RemoteFile { name, size_bytes, sha256 }],
+            unpacked: Some(Unpacked { cifar, sha256: of_files }),
+        }
     }
 }
 
@@ -106,16 +128,14 @@ pub fn fetch_from(
     };
     let folder = first.join(name);
     std::fs::create_dir_all(&folder).map_err(|e| DataError::io(&folder, "create", e))?;
-    let unpacked = folder.join(cifar::FOLDER);
-    if let (Some(sums), true) = (&source.unpacked_sha256, unpacked.exists()) {
-        for (file, sum) in cifar::FILES.iter().zip(sums) {
-            check(
-                &unpacked.join(file),
-                sum,
-                format!("remove {} and run the command again", unpacked.display()),
-            )?;
+    if let Some(Unpacked { cifar, sha256 }) = &source.unpacked {
+        let unpacked = folder.join(cifar.folder);
+        if unpacked.exists() {
+            let remedy = format!("remove {} and run the command again", unpacked.display());
+            let mut files = cifar.files.iter().zip(sha256);
+            files.try_for_each(|(file, sum)| check(&unpacked.join(file.name), sum, remedy.clone()))?;
+            return Ok(folder);
         }
-        return Ok(folder);
     }
     for file in &source.files {
         let path = folder.join(&file.name);
@@ -130,8 +150,8 @@ pub fn fetch_from(
         } else {
             download(&source.base_url, file, &path, progress)?;
         }
-        if let Some(sums) = &source.unpacked_sha256 {
-            unpack(&path, &unpacked, sums)?;
+        if let Some(unpacked) = &source.unpacked {
+            unpack(&path, &folder.join(unpacked.cifar.folder), unpacked)?;
             if !was_there {
                 std::fs::remove_file(&path).map_err(|e| DataError::io(&path, "remove", e))?;
             }
@@ -257,18 +277,18 @@ fn restart(disk: &mut File) -> std::io::Result<u64> {
     disk.seek(SeekFrom::Start(0))
 }
 
-/// Unpacks the CIFAR-10 archive into `folder`, which appears only when all of it is there and right.
-fn unpack(archive: &Path, folder: &Path, sums: &[String; 6]) -> Result<(), DataError> {
+/// Unpacks an archive into `folder`, which appears only when all of it is there and right.
+fn unpack(archive: &Path, folder: &Path, Unpacked { cifar, sha256 }: &Unpacked) -> Result<(), DataError> {
     let file = File::open(archive).map_err(|e| DataError::io(archive, "open", e))?;
-    let files = cifar::unpack(std::io::BufReader::new(file), cifar::MAX_FILE_BYTES, archive)?;
-    let part = &folder.with_file_name(format!("{}.part", cifar::FOLDER));
+    let files = cifar.unpack(std::io::BufReader::new(file), cifar::MAX_FILE_BYTES, archive)?;
+    let part = &folder.with_file_name(format!("{}.part", cifar.folder));
     let cannot = |action| move |e| DataError::io(part, action, e);
     if part.exists() {
         std::fs::remove_dir_all(part).map_err(cannot("remove"))?;
     }
     std::fs::create_dir(part).map_err(cannot("create"))?;
-    for ((name, bytes), sum) in cifar::FILES.iter().zip(files).zip(sums) {
-        let path = part.join(name);
+    for ((file, bytes), sum) in cifar.files.iter().zip(files).zip(sha256) {
+        let path = part.join(file.name);
         let written =
             File::create(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
         written.map_err(|e| DataError::io(&path, "write", e))?;
@@ -336,16 +356,4 @@ const FASHION_MNIST: [(&str, u64, &str); 4] = [
         "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     ),
     ("t10k-labels-idx1-ubyte.gz", 5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
-];
-
-const CIFAR_10: [(&str, u64, &str); 1] =
-    [(cifar::ARCHIVE, 170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")];
-
-const CIFAR_10_UNPACKED: [&str; 6] = [
-    "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
-    "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
-    "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
-    "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
-    "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
-    "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
 ];

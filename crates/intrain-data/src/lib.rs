@@ -17,9 +17,11 @@ pub mod folder;
 mod folder_options;
 pub mod idx;
 pub mod loader;
+pub mod mat;
 pub mod npy;
 pub mod npz;
 pub mod summary;
+pub mod svhn;
 
 pub use augment::Augment;
 pub use batches::{Batch, Position, TrainBatches, evaluation};

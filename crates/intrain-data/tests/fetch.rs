@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use intrain_data::fetch::{RemoteFile, Source, fetch_from};
+use intrain_data::fetch::{RemoteFile, Source, Unpacked, fetch_from};
 use intrain_data::{DataError, DataFolders, cifar};
 use sha2::{Digest, Sha256};
 
@@ -85,7 +85,7 @@ fn body() -> Vec<u8> {
 
 fn source(server: &Server, name: &str, body: &[u8]) -> Source {
     let file = RemoteFile { name: name.to_owned(), size_bytes: body.len() as u64, sha256: sha256(body) };
-    Source { base_url: server.base_url.clone(), files: vec![file], unpacked_sha256: None }
+    Source { base_url: server.base_url.clone(), files: vec![file], unpacked: None }
 }
 
 fn run(source: &Source, folder: &Path) -> (Result<std::path::PathBuf, DataError>, Vec<u64>) {
@@ -200,31 +200,32 @@ fn the_cifar_archive_is_unpacked_and_removed() {
     let contents: [Vec<u8>; 6] = std::array::from_fn(|i| vec![i as u8; 1000 + i]);
     let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut tar = tar::Builder::new(encoder);
-    for (file, bytes) in cifar::FILES.iter().zip(&contents) {
+    for (file, bytes) in cifar::TEN.files.iter().map(|file| file.name).zip(&contents) {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
-        tar.append_data(&mut header, Path::new(cifar::FOLDER).join(file), &bytes[..]).unwrap();
+        tar.append_data(&mut header, Path::new(cifar::TEN.folder).join(file), &bytes[..]).unwrap();
     }
     let archive = tar.into_inner().unwrap().finish().unwrap();
     let server = serve(archive.clone(), Manner::Ranges);
-    let mut source = source(&server, cifar::ARCHIVE, &archive);
-    source.unpacked_sha256 = Some(contents.each_ref().map(|bytes| sha256(bytes)));
+    let mut source = source(&server, cifar::TEN.archive, &archive);
+    let sums = contents.iter().map(|bytes| sha256(bytes)).collect();
+    source.unpacked = Some(Unpacked { cifar: &cifar::TEN, sha256: sums });
 
     let mut wrong = source.clone();
-    wrong.unpacked_sha256.as_mut().unwrap()[3] = sha256(b"other");
+    wrong.unpacked.as_mut().unwrap().sha256[3] = sha256(b"other");
     assert!(matches!(run(&wrong, folder.path()).0, Err(DataError::Checksum { .. })));
-    assert!(!folder.path().join("set").join(cifar::FOLDER).exists());
+    assert!(!folder.path().join("set").join(cifar::TEN.folder).exists());
 
-    std::fs::remove_file(folder.path().join("set").join(cifar::ARCHIVE)).unwrap();
+    std::fs::remove_file(folder.path().join("set").join(cifar::TEN.archive)).unwrap();
     let set = run(&source, folder.path()).0.unwrap();
-    for (file, bytes) in cifar::FILES.iter().zip(&contents) {
-        assert_eq!(std::fs::read(set.join(cifar::FOLDER).join(file)).unwrap(), *bytes);
+    for (file, bytes) in cifar::TEN.files.iter().map(|file| file.name).zip(&contents) {
+        assert_eq!(std::fs::read(set.join(cifar::TEN.folder).join(file)).unwrap(), *bytes);
     }
     assert_eq!(std::fs::read_dir(&set).unwrap().count(), 1, "the archive or a part was left");
     assert!(run(&source, folder.path()).0.is_ok());
     assert_eq!(server.ranges.lock().unwrap().len(), 2, "what is there must not be downloaded again");
 
-    std::fs::write(set.join(cifar::FOLDER).join(cifar::FILES[2]), b"damaged").unwrap();
+    std::fs::write(set.join(cifar::TEN.folder).join(cifar::TEN.files[2].name), b"damaged").unwrap();
     let message = run(&source, folder.path()).0.unwrap_err().to_string();
     assert!(message.contains("data_batch_3.bin: SHA-256") && message.contains("remove"), "{message}");
 }
@@ -234,7 +235,8 @@ fn official_sources_are_whole() {
     for (name, n_files) in [("mnist", 4), ("fashion-mnist", 4), ("cifar-10", 1)] {
         let source = Source::official(name).unwrap();
         assert_eq!(source.files.len(), n_files);
-        let sums = source.files.iter().map(|f| &f.sha256).chain(source.unpacked_sha256.iter().flatten());
+        let sums =
+            source.files.iter().map(|f| &f.sha256).chain(source.unpacked.iter().flat_map(|u| &u.sha256));
         for sum in sums {
             assert!(sum.len() == 64 && sum.bytes().all(|b| b"0123456789abcdef".contains(&b)), "{sum}");
         }

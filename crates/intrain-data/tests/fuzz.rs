@@ -7,7 +7,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat};
-use intrain_data::{bounded, cifar, folder, idx, npy, npz};
+use intrain_data::{bounded, cifar, folder, idx, mat, npy, npz};
 use proptest::prelude::*;
 
 /// Changes to a file: (where, as a fraction of its length, and what is done there).
@@ -70,10 +70,10 @@ fn picture(format: ImageFormat) -> Vec<u8> {
 
 fn tar_gz(damage: &Damage) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
-    for file in cifar::FILES {
+    for file in cifar::TEN.files.iter().map(|file| file.name) {
         let mut header = tar::Header::new_gnu();
         header.set_size(100);
-        tar.append_data(&mut header, Path::new(cifar::FOLDER).join(file), &[7; 100][..]).unwrap();
+        tar.append_data(&mut header, Path::new(cifar::TEN.folder).join(file), &[7; 100][..]).unwrap();
     }
     // Damaged inside of the gzip stream, where its checksum cannot help.
     gzip(&apply(tar.into_inner().unwrap(), damage))
@@ -102,8 +102,8 @@ proptest! {
         let _ = npy::parse(&bytes, path);
         let _ = npy::parse(&[b"\x93NUMPY\x01\x00", &bytes[..]].concat(), path);
         let _ = npz::parse(&bytes, "x", path);
-        let _ = cifar::parse(&bytes, 1, path);
-        let _ = cifar::unpack(&bytes[..], 1000, path);
+        let _ = cifar::TEN.parse(&bytes, 1, path);
+        let _ = cifar::TEN.unpack(&bytes[..], 1000, path);
         let _ = folder::decode(&bytes, path);
         let _ = bounded::gunzip(&bytes, 1000, path);
     }
@@ -141,11 +141,31 @@ proptest! {
     #[test]
     fn cifar_never_panics(damage in damage(3)) {
         let path = Path::new("f");
-        if let Ok(split) = cifar::parse(&apply(vec![3; 2 * 3073], &damage), 2, path) {
+        if let Ok(split) = cifar::TEN.parse(&apply(vec![3; 2 * 3073], &damage), 2, path) {
             prop_assert_eq!((split.len(), split.images.len()), (2, 2 * 3072));
         }
-        let files = cifar::unpack(&tar_gz(&damage)[..], 1000, path);
+        let files = cifar::TEN.unpack(&tar_gz(&damage)[..], 1000, path);
         prop_assert!(files.is_err() || files.is_ok_and(|files| files.iter().all(|file| file.len() <= 1000)));
+    }
+
+    #[test]
+    fn mat_never_panics(damage in damage(4)) {
+        // Flags, dimensions [1, 2], the name X and two numbers; plain and deflated.
+        let mut matrix = vec![14, 0, 0, 0, 56, 0, 0, 0, 6, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
+        matrix.extend([5, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]);
+        matrix.extend([1, 0, 1, 0, b'X', 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 7, 8, 0, 0, 0, 0, 0, 0]);
+        let head = [&[b' '; 124][..], b"\x00\x01IM"].concat();
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&apply(matrix.clone(), &damage)).unwrap();
+        let inside = encoder.finish().unwrap();
+        let tag = [[15, 0, 0, 0], (inside.len() as u32).to_le_bytes()].concat();
+        let whole = mat::parse(&[&head[..], &matrix].concat(), Path::new("f"));
+        prop_assert!(whole.is_ok_and(|arrays| arrays[0].values == [7, 8]));
+        for bytes in [apply([&head[..], &matrix].concat(), &damage), [&head[..], &tag, &inside].concat()] {
+            for array in mat::parse(&bytes, Path::new("f")).into_iter().flatten() {
+                prop_assert_eq!(array.shape.iter().product::<usize>(), array.values.len());
+            }
+        }
     }
 
     #[test]

@@ -64,9 +64,9 @@ fn cifar_10() {
     // The same from the archive, if it is there packed.
     let packed = tempfile::tempdir().unwrap();
     std::fs::create_dir(packed.path().join("cifar-10")).unwrap();
-    let archive = std::fs::File::create(packed.path().join("cifar-10").join(cifar::ARCHIVE)).unwrap();
+    let archive = std::fs::File::create(packed.path().join("cifar-10").join(cifar::TEN.archive)).unwrap();
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(archive, flate2::Compression::none()));
-    tar.append_dir_all(cifar::FOLDER, folder.join("cifar-10").join(cifar::FOLDER)).unwrap();
+    tar.append_dir_all(cifar::TEN.folder, folder.join("cifar-10").join(cifar::TEN.folder)).unwrap();
     tar.into_inner().unwrap().finish().unwrap();
     assert_eq!(load("cifar-10", &DataFolders::only(packed.path())).unwrap(), dataset);
 }

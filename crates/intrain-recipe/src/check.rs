@@ -3,7 +3,7 @@
 use intrain_num::{Format, Overflow, Quantizer, Round, Scale, Surrogate};
 
 use crate::RecipeError;
-use crate::role::{LearningRate, Recipe, Role, Slot};
+use crate::role::{Feedback, LearningRate, Recipe, Role, Slot};
 
 /// Something that is allowed and will probably disappoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,12 @@ impl Recipe {
             }
             self.alpha_cancels()?;
             self.gradient_is_wider_than_weight()?;
+            if self.error_feedback != Feedback::None {
+                return Err(refuse(
+                    "error_feedback",
+                    "an integer momentum cannot hold the error; write \"none\"",
+                ));
+            }
             if self.learning_rate == LearningRate::Float32 {
                 return Err(refuse(
                     "learning_rate",

@@ -12,7 +12,7 @@ mod text;
 
 pub use check::Warning;
 pub use presets::{PRESETS, Preset, preset};
-pub use role::{Bias, Exception, LearningRate, Loss, Pattern, Recipe, Role, Slot};
+pub use role::{Bias, Exception, Feedback, LearningRate, Loss, Pattern, Recipe, Role, Slot};
 pub use text::{Difference, diff};
 
 use intrain_num::ParseError;

@@ -6,7 +6,7 @@ mod li;
 use intrain_num::{Format, Quantizer, Round};
 
 use crate::RecipeError;
-use crate::role::{Bias, LearningRate, Loss, Recipe};
+use crate::role::{Bias, Feedback, LearningRate, Loss, Recipe};
 
 /// A preset's line in `intrain recipe list`.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,11 @@ pub const PRESETS: &[Preset] = &[
         summary: "float weights, binary when they are read: BinaryConnect (Li 2017)",
     },
     Preset {
+        name: "li-ef",
+        usage: "li-ef[:DELTA][:all]",
+        summary: "li-r with the error of rounding carried into the momentum: no float copy, and nothing is lost",
+    },
+    Preset {
         name: "hwgq",
         usage: "hwgq[:LEVELS][:vanilla|:clipped|:log-tailed]",
         summary: "binary weights with a scale per filter, activations of few levels (Cai 2017)",
@@ -71,7 +76,7 @@ pub fn preset(spec: &str) -> Result<Recipe, RecipeError> {
     match name {
         "wage" => wage(spec, &parameters),
         "gupta" => gupta(spec, &parameters),
-        "li-r" | "li-sr" | "li-big-sr" | "li-bc" => li::li(spec, name, &parameters),
+        "li-r" | "li-sr" | "li-big-sr" | "li-bc" | "li-ef" => li::li(spec, name, &parameters),
         "hwgq" => hwgq::hwgq(spec, &parameters),
         "float32" if parameters.is_empty() => Ok(float32()),
         "float32" => Err(refuse(spec, "float32 has no parameters")),
@@ -113,6 +118,7 @@ fn float32() -> Recipe {
         gradient: float(),
         momentum: float(),
         learning_rate: LearningRate::Float32,
+        error_feedback: Feedback::None,
         update: float(),
         master: float(),
     }
@@ -165,6 +171,7 @@ fn wage(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         gradient: line(&format!("unit<{g}>@shift stochastic-magnitude<16> saturate")).into(),
         momentum: Quantizer::EXACT.into(),
         learning_rate: LearningRate::PowerOfTwo,
+        error_feedback: Feedback::None,
         update: Quantizer::EXACT.into(),
         master: line(&format!("unit<{g}> nearest-even clip-before<{limit}>")).into(),
     })
@@ -228,6 +235,7 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         gradient: Quantizer::EXACT.into(),
         momentum: Quantizer::plain(parameter, round).into(),
         learning_rate: LearningRate::Mantissa15,
+        error_feedback: Feedback::None,
         update: Quantizer::plain(parameter, round).into(),
         master: Quantizer::plain(parameter, Round::NearestDown).into(),
     })

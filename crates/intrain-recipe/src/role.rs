@@ -40,6 +40,8 @@ pub struct Recipe {
     pub momentum: Slot,
     /// How the learning rate is represented.
     pub learning_rate: LearningRate,
+    /// What becomes of the error that rounding makes in `master`.
+    pub error_feedback: Feedback,
     /// What is subtracted from the stored weight.
     pub update: Slot,
     /// The stored weight, when it is written.
@@ -285,6 +287,16 @@ pub enum LearningRate {
     Mantissa15,
 }
 
+/// What becomes of the error that rounding makes in a stored weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Feedback {
+    /// It is lost.
+    #[default]
+    None,
+    /// It goes into the momentum, so that the steps that follow make up for it.
+    Momentum,
+}
+
 /// Gives a closed enum its one spelling, both ways.
 macro_rules! spelled {
     ($type:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
@@ -308,6 +320,7 @@ macro_rules! spelled {
 }
 
 spelled!(Loss { SquaredError = "squared-error", SoftmaxCrossEntropy = "softmax-cross-entropy" });
+spelled!(Feedback { None = "none", Momentum = "momentum" });
 spelled!(Bias { Model = "model", None = "none" });
 spelled!(LearningRate { Float32 = "float32", PowerOfTwo = "power-of-two", Mantissa15 = "mantissa<15>" });
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::RecipeError;
 use crate::presets::nearest;
-use crate::role::{Exception, Pattern, Recipe, Role, Slot};
+use crate::role::{Exception, Feedback, Pattern, Recipe, Role, Slot};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +19,8 @@ struct File {
     loss: String,
     bias: String,
     learning_rate: String,
+    #[serde(default)]
+    error_feedback: Option<String>,
     roles: toml::Table,
     #[serde(default)]
     except: Vec<FileException>,
@@ -77,6 +79,10 @@ impl Recipe {
             gradient: take(Role::Gradient)?,
             momentum: take(Role::Momentum)?,
             learning_rate: file.learning_rate.parse().map_err(key("learning_rate"))?,
+            error_feedback: match file.error_feedback {
+                Some(text) => text.parse().map_err(key("error_feedback"))?,
+                None => Feedback::None,
+            },
             update: take(Role::Update)?,
             master: take(Role::Master)?,
         };
@@ -98,6 +104,9 @@ impl Recipe {
         row("loss", &self.loss.to_string());
         row("bias", &self.bias.to_string());
         row("learning_rate", &self.learning_rate.to_string());
+        if self.error_feedback != Feedback::None {
+            row("error_feedback", &self.error_feedback.to_string());
+        }
         text.push_str("\n[roles]\n");
         for role in Role::ALL {
             let _ = writeln!(
@@ -143,6 +152,9 @@ impl Recipe {
             }
             if role == Role::Momentum {
                 rows.push(("learning_rate".to_owned(), self.learning_rate.to_string()));
+                if self.error_feedback != Feedback::None {
+                    rows.push(("error_feedback".to_owned(), self.error_feedback.to_string()));
+                }
             }
         }
         rows

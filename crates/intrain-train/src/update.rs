@@ -8,6 +8,7 @@ use intrain_nn::{BlockGradient, BlockPlan, Gradient, Moments, Parameters, Plan, 
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
 use intrain_num::{Format, Overflow, Quantizer, Scale};
+use intrain_recipe::Feedback;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +170,8 @@ impl Optimizer {
             }
             let rate_of_sum = rate_of_sum(block, plan.batch_size, rate);
             let (hyper, is_watched) = (self.hyper, self.is_watched);
-            let station = Station { isa, block, rate, rate_of_sum, hyper, is_watched };
+            let feeds_back = plan.error_feedback == Feedback::Momentum;
+            let station = Station { isa, block, rate, rate_of_sum, hyper, is_watched, feeds_back };
             let [weight_momentum, bias_momentum] = momentum;
             let [weight_variance, bias_variance] = variance;
             let n = parameters.weight.len() as u64;
@@ -283,6 +285,11 @@ fn check_rows(plan: &Plan, hyper: Hyper) -> Result<(), TrainError> {
             "optimizer = \"adam\" divides by roots, and this recipe updates in integers; use \"sgd\"";
         return Err(TrainError::Setting(reason.to_owned()));
     }
+    if plan.error_feedback == Feedback::Momentum && hyper.method == Method::Sgd && hyper.momentum == 0.0 {
+        let reason = "error_feedback = \"momentum\" needs a momentum to go into; set momentum above 0, or optimizer to \
+                      \"adam\"";
+        return Err(TrainError::Setting(reason.to_owned()));
+    }
     if !(0.0..1.0).contains(&hyper.momentum) || !(0.0..1.0).contains(&hyper.weight_decay) {
         let reason = format!(
             "momentum {} and weight decay {} must be at least 0 and below 1",
@@ -329,6 +336,8 @@ struct Station<'a> {
     rate_of_sum: f64,
     hyper: Hyper,
     is_watched: bool,
+    /// Whether the error of rounding goes into the momentum.
+    feeds_back: bool,
 }
 
 /// Weights or biases of a block.
@@ -397,6 +406,7 @@ impl Station<'_> {
             master: quantizer,
             stream: Floats::stream(quantizer, key.seed, block.index, key.step),
             is_watched: self.is_watched,
+            feeds_back: self.feeds_back,
         };
         let moments = moments.map(|moment| match moment {
             Some(Stored::F32(moment)) => Some(moment),

@@ -66,6 +66,7 @@ impl Plan {
             loss,
             init: model.init,
             learning_rate: recipe.learning_rate,
+            error_feedback: recipe.error_feedback,
             warnings,
         })
     }

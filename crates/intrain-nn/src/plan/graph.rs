@@ -103,6 +103,7 @@ pub(super) fn build(
         loss: LossPlan { loss: recipe.loss, n_classes, logits_frac_bits: 0, quantizer },
         init: model.init,
         learning_rate: recipe.learning_rate,
+        error_feedback: recipe.error_feedback,
         warnings,
     })
 }

@@ -13,7 +13,7 @@ pub use table::{Operation, Promise};
 use intrain_kernels::max_pool::Pool;
 use intrain_model::{Init, Pixels, Shape};
 use intrain_num::{Quantizer, Sum};
-use intrain_recipe::{LearningRate, Loss, Warning};
+use intrain_recipe::{Feedback, LearningRate, Loss, Warning};
 
 /// What arithmetic carries a whole network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Plan {
     pub init: Init,
     /// How the learning rate is represented.
     pub learning_rate: LearningRate,
+    /// What becomes of the error that rounding makes in a stored weight.
+    pub error_feedback: Feedback,
     /// What is allowed but doubtful.
     pub warnings: Vec<Warning>,
 }

@@ -8,12 +8,12 @@ use intrain_num::{Format, Grid, Quantizer};
 
 use super::{float32, line, refuse};
 use crate::RecipeError;
-use crate::role::{Exception, Pattern, Recipe, Role};
+use crate::role::{Exception, Feedback, Pattern, Recipe, Role};
 
 const USAGE: &str = "write for example li-sr, li-sr:all (linear layers too) or li-sr:0.5 (weights on a grid of this step \
                      between -1 and +1 in place of -1 and +1 alone)";
 
-/// `li-r`, `li-sr`, `li-big-sr` or `li-bc`, with parameters.
+/// `li-r`, `li-sr`, `li-big-sr`, `li-bc` or `li-ef`, with parameters.
 pub(super) fn li(spec: &str, name: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
     let (mut format, mut layers) = (Format::Binary, "conv*");
     for parameter in parameters {
@@ -29,8 +29,12 @@ pub(super) fn li(spec: &str, name: &str, parameters: &[&str]) -> Result<Recipe, 
     recipe.name = if parameters.is_empty() { name.to_owned() } else { spec.to_owned() };
     recipe.source = match name {
         "li-big-sr" => "Li et al. 2017, arXiv 1706.02379, section 7: li-sr with batches of 1024".to_owned(),
+        "li-ef" => {
+            "li-r of Li et al. 2017 with error feedback, as in optimizers without master weights".to_owned()
+        }
         _ => "Li et al. 2017, arXiv 1706.02379, section 3".to_owned(),
     };
+    recipe.error_feedback = if name == "li-ef" { Feedback::Momentum } else { Feedback::None };
     let mut except = |role: Role, quantizer: Quantizer| {
         let exception = Exception { layers: Pattern(layers.to_owned()), from_epoch: 0, quantizer };
         recipe.slot_mut(role).except.push(exception);

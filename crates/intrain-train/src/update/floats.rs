@@ -33,6 +33,8 @@ pub(super) struct Floats {
     pub(super) stream: Option<Stream>,
     /// Whether `drift` is measured.
     pub(super) is_watched: bool,
+    /// Whether the error of rounding goes into the momentum.
+    pub(super) feeds_back: bool,
 }
 
 /// A stored weight as the number that it is worth.
@@ -101,7 +103,13 @@ impl Floats {
                 let chunks = chunks.zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
                 chunks
                     .map(|(((i, (w, g)), m), v)| {
-                        self.store(i, w, |i, w| adam.update(g[i], w, &mut m[i], &mut v[i]))
+                        let mut lost = self.lost(w.len());
+                        let stats =
+                            self.store(i, w, &mut lost, |i, w| adam.update(g[i], w, &mut m[i], &mut v[i]));
+                        for (i, lost) in lost.into_iter().enumerate() {
+                            m[i] -= adam.moment_of(lost, v[i]);
+                        }
+                        stats
                     })
                     .reduce(UpdateStats::default, UpdateStats::and)
             }
@@ -110,25 +118,35 @@ impl Floats {
                 chunks
                     .zip(v.par_chunks_mut(CHUNK))
                     .map(|((i, (w, g)), v)| {
-                        self.store(i, w, |i, w| {
+                        let mut lost = self.lost(w.len());
+                        let stats = self.store(i, w, &mut lost, |i, w| {
                             v[i] = keep * v[i] + (rate * g[i] + decay * w);
                             v[i]
-                        })
+                        });
+                        // What a momentum of that size gives to all steps that follow is the error.
+                        lost.into_iter().zip(v).for_each(|(lost, v)| *v -= lost * ((1.0 - keep) / keep));
+                        stats
                     })
                     .reduce(UpdateStats::default, UpdateStats::and)
             }
             _ => chunks
-                .map(|(i, (w, g))| self.store(i, w, |i, w| rate * g[i] + decay * w))
+                .map(|(i, (w, g))| self.store(i, w, &mut [], |i, w| rate * g[i] + decay * w))
                 .reduce(UpdateStats::default, UpdateStats::and),
         };
         UpdateStats { n, ..stats }
     }
 
-    /// Subtracts the update of each weight of a chunk and stores the difference.
+    /// Room for the errors of rounding, where they are needed.
+    fn lost(&self, n: usize) -> Vec<f32> {
+        if self.feeds_back && self.master.format.is_quantized() { vec![0.0; n] } else { vec![] }
+    }
+
+    /// Subtracts the update of each weight of a chunk and stores the difference; `lost` gets what rounding took away.
     fn store<W: Weight>(
         &self,
         chunk: usize,
         weights: &mut [W],
+        lost: &mut [f32],
         mut update: impl FnMut(usize, f32) -> f32,
     ) -> UpdateStats {
         let master = &self.master;
@@ -155,6 +173,9 @@ impl Floats {
             let update = update(i, w);
             let next = w - update;
             *weight = W::stored(master, next, word);
+            if let Some(lost) = lost.get_mut(i) {
+                *lost = next - weight.value(master);
+            }
             stats.n_dead += u64::from(update != 0.0 && weight.value(master) == w);
             stats.n_saturated += u64::from(next.abs() > limit);
             if self.is_watched {
@@ -210,6 +231,12 @@ impl Adam {
         *v = self.betas[1] * *v + self.rests[1] * (g * g);
         self.rate * *m / ((*v * self.correction).sqrt() + EPSILON)
     }
+
+    /// The first moment that gives so much to all steps that follow, at the second moment `v`.
+    fn moment_of(&self, lost: f32, v: f32) -> f32 {
+        let share = self.rests[0] / self.betas[0];
+        lost * share * ((v * self.correction).sqrt() + EPSILON) / self.rate
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +254,30 @@ mod tests {
             master,
             stream: Floats::stream(master, 1, 0, 0),
             is_watched: true,
+            feeds_back: false,
+        }
+    }
+
+    /// Updates far below half a step add up in the momentum until the weight moves; without feedback it never does. What
+    /// the momentum still holds is at most half a step by its reach, `1 / (1 - 0.9)` steps.
+    #[test]
+    fn error_feedback_loses_nothing() {
+        for (feeds_back, method, in_floats) in
+            [(false, Method::Sgd, 0), (true, Method::Sgd, 40), (true, Method::Adam, 80)]
+        {
+            let mut floats = floats(method, "grid<0.5,200> nearest-away saturate");
+            floats.hyper.momentum = 0.9;
+            floats.feeds_back = feeds_back;
+            (floats.rate, floats.rate_of_sum) = (0.01, 0.01);
+            let (mut w, mut m, mut v) = (vec![100_i16], vec![0.0], vec![0.0]);
+            for step in 0..4000 {
+                floats.step = step;
+                let gradient = if method == Method::Adam { [1.0] } else { [0.05] };
+                let variance = (method == Method::Adam).then_some(&mut v);
+                floats.run(&gradient, &mut w, [Some(&mut m), variance]);
+            }
+            let moved = 100 - w[0];
+            assert!((moved - in_floats).abs() <= if feeds_back { 6 } else { 0 }, "{method:?}: {moved} steps");
         }
     }
 
