@@ -34,7 +34,7 @@ pub(crate) const MNIST_FILES: [[&str; 2]; 2] = [
     ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
 ];
 
-const MNIST_CLASSES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const FASHION_CLASSES: [&str; 10] = [
     "T-shirt/top",
     "Trouser",
@@ -100,7 +100,7 @@ pub fn load(spec: &str, folders: &DataFolders) -> Result<Dataset, DataError> {
     }
     match spec {
         "digits" => digits::load(),
-        "mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&MNIST_CLASSES)),
+        "mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&DIGITS)),
         "fashion-mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&FASHION_CLASSES)),
         "cifar-10" => load_cifar(spec, &cifar::TEN, &folders.locate(spec)?),
         "cifar-100" => load_cifar(spec, &cifar::HUNDRED, &folders.locate(spec)?),
@@ -118,7 +118,7 @@ pub(crate) fn unknown(name: &str) -> DataError {
 }
 
 fn load_mnist(name: &str, folder: &Path) -> Result<Dataset, DataError> {
-    let n_classes = MNIST_CLASSES.len();
+    let n_classes = DIGITS.len();
     let mut shapes = Vec::new();
     let mut splits = [Split::default(), Split::default()];
     for (split, [images_name, labels_name]) in splits.iter_mut().zip(MNIST_FILES) {
@@ -170,11 +170,11 @@ fn load_cifar(name: &str, cifar: &Cifar, folder: &Path) -> Result<Dataset, DataE
             if !path.is_file() {
                 return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![path] });
             }
-            take(file, &read_file(&path, cifar::MAX_FILE_BYTES)?, &path)?;
+            take(file, &read_file(&path, cifar.max_file_bytes)?, &path)?;
         }
     } else if archive.is_file() {
         let file = std::fs::File::open(&archive).map_err(|e| DataError::io(&archive, "open", e))?;
-        let files = cifar.unpack(std::io::BufReader::new(file), cifar::MAX_FILE_BYTES, &archive)?;
+        let files = cifar.unpack(std::io::BufReader::new(file), cifar.max_file_bytes, &archive)?;
         for (file, bytes) in cifar.files.iter().zip(files) {
             take(file, &bytes, &archive)?;
         }
@@ -185,16 +185,16 @@ fn load_cifar(name: &str, cifar: &Cifar, folder: &Path) -> Result<Dataset, DataE
 }
 
 fn load_svhn(name: &str, folder: &Path) -> Result<Dataset, DataError> {
-    let mut splits = Vec::new();
-    for file in svhn::FILES {
-        let path = folder.join(file.0);
+    let mut splits = [Split::default(), Split::default()];
+    for (split, ((file, ..), n_images)) in splits.iter_mut().zip(svhn::FILES.into_iter().zip(svhn::N_IMAGES))
+    {
+        let path = folder.join(file);
         if !path.is_file() {
             return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![path] });
         }
-        splits.push(svhn::parse(&read_file(&path, MAX_BYTES)?, &path)?);
+        *split = svhn::parse(&read_file(&path, svhn::MAX_FILE_BYTES)?, n_images, &path)?;
     }
-    let splits = splits.try_into().unwrap_or_else(|_| unreachable!("two files make two parts"));
-    Ok(Dataset::new(name, svhn::SHAPE, MNIST_CLASSES.len(), splits, folder)?.with_class_names(&MNIST_CLASSES))
+    Ok(Dataset::new(name, svhn::SHAPE, DIGITS.len(), splits, folder)?.with_class_names(&DIGITS))
 }
 
 #[cfg(test)]
@@ -207,6 +207,8 @@ mod tests {
         let message = |name: &str| load(name, &folders).unwrap_err().to_string();
         for (name, nearest) in [
             ("cifar10", "cifar-10"),
+            ("cifar100", "cifar-100"),
+            ("SVHN", "svhn"),
             ("MNIST", "mnist"),
             ("fashion_mnist", "fashion-mnist"),
             ("digit", "digits"),
@@ -228,6 +230,10 @@ mod tests {
         assert!(message("mnist").contains("train-images-idx3-ubyte.gz"), "{}", message("mnist"));
         std::fs::create_dir(temporary.path().join("cifar-10")).unwrap();
         assert!(message("cifar-10").contains("cifar-10-binary.tar.gz"), "{}", message("cifar-10"));
+        std::fs::create_dir(temporary.path().join("cifar-100")).unwrap();
+        assert!(message("cifar-100").contains("cifar-100-binary.tar.gz"), "{}", message("cifar-100"));
+        std::fs::create_dir(temporary.path().join("svhn")).unwrap();
+        assert!(message("svhn").contains("train_32x32.mat"), "{}", message("svhn"));
         let message = load("npz:/no/such.npz", &folders).unwrap_err().to_string();
         assert!(message.starts_with("/no/such.npz: cannot open"), "{message}");
     }

@@ -1,4 +1,4 @@
-//! CIFAR-10 and CIFAR-100 in their binary form: files of records, a byte or two of labels and three planes of 32x32 bytes.
+//! CIFAR-10 and CIFAR-100 in their binary form: records of one or two bytes of labels and three planes of 32x32 bytes.
 //!
 //! Source: <https://www.cs.toronto.edu/~kriz/cifar.html>. The planes (red, green, blue) become channels-last pixels.
 
@@ -11,8 +11,6 @@ use crate::{DataError, ImageShape, Part, Split};
 
 /// Size of an image.
 pub const SHAPE: ImageShape = ImageShape { height: 32, width: 32, channels: 3 };
-/// Bound of each file, in bytes; a file longer than its records is refused by [`Cifar::parse`].
-pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// One of the two data sets.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,9 +23,11 @@ pub struct Cifar {
     pub published: (u64, &'static str),
     /// The files, those to learn from first.
     pub files: &'static [CifarFile],
-    /// Bytes of labels in front of a record's planes; the last is the class.
+    /// Bound of each file, in bytes; a file longer than its records is refused by [`Cifar::parse`].
+    pub max_file_bytes: u64,
+    /// Bytes of labels in front of a record's planes, at least 1; the last is the class.
     pub label_bytes: usize,
-    /// Names of the classes.
+    /// Names of the classes, in the order of the labels.
     pub classes: &'static [&'static str],
 }
 
@@ -91,6 +91,7 @@ pub static TEN: Cifar = Cifar {
             "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
         ),
     ],
+    max_file_bytes: 64 << 20,
     label_bytes: 1,
     classes: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 };
@@ -114,6 +115,7 @@ pub static HUNDRED: Cifar = Cifar {
             "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a",
         ),
     ],
+    max_file_bytes: 256 << 20,
     label_bytes: 2,
     classes: &CLASSES_OF_HUNDRED,
 };
@@ -223,6 +225,18 @@ mod tests {
         assert_eq!(HUNDRED.classes[99], "worm");
         let message = HUNDRED.parse(&record[1..], 1, Path::new("f")).unwrap_err().to_string();
         assert!(message.contains("holds 3073 bytes, expected 3074"), "{message}");
+    }
+
+    #[test]
+    fn files_fit_their_bounds() {
+        for cifar in [&TEN, &HUNDRED] {
+            let n_images = |part| cifar.files.iter().filter(|f| f.part == part).map(|f| f.n_images).sum();
+            assert_eq!((n_images(Part::Train), n_images(Part::Test)), (50_000_usize, 10_000_usize));
+            let longest =
+                cifar.files.iter().map(|f| f.n_images * (cifar.label_bytes + 3 * PLANE_BYTES)).max();
+            assert!(longest.unwrap() as u64 <= cifar.max_file_bytes);
+            assert!(cifar.classes.is_sorted());
+        }
     }
 
     #[test]

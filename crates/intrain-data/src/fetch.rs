@@ -40,7 +40,7 @@ pub struct Source {
 pub struct Unpacked {
     /// Which archive.
     pub cifar: &'static Cifar,
-    /// The SHA-256 of its files, in hexadecimal.
+    /// The SHA-256 of its files, in their order, in hexadecimal; a file without one is not checked.
     pub sha256: Vec<String>,
 }
 
@@ -128,12 +128,10 @@ pub fn fetch_from(
     };
     let folder = first.join(name);
     std::fs::create_dir_all(&folder).map_err(|e| DataError::io(&folder, "create", e))?;
-    if let Some(Unpacked { cifar, sha256 }) = &source.unpacked {
-        let unpacked = folder.join(cifar.folder);
-        if unpacked.exists() {
-            let remedy = format!("remove {} and run the command again", unpacked.display());
-            let mut files = cifar.files.iter().zip(sha256);
-            files.try_for_each(|(file, sum)| check(&unpacked.join(file.name), sum, remedy.clone()))?;
+    if let Some(unpacked) = &source.unpacked {
+        let there = folder.join(unpacked.cifar.folder);
+        if there.exists() {
+            check_unpacked(unpacked, &there, &there)?;
             return Ok(folder);
         }
     }
@@ -278,23 +276,31 @@ fn restart(disk: &mut File) -> std::io::Result<u64> {
 }
 
 /// Unpacks an archive into `folder`, which appears only when all of it is there and right.
-fn unpack(archive: &Path, folder: &Path, Unpacked { cifar, sha256 }: &Unpacked) -> Result<(), DataError> {
+fn unpack(archive: &Path, folder: &Path, unpacked: &Unpacked) -> Result<(), DataError> {
+    let cifar = unpacked.cifar;
     let file = File::open(archive).map_err(|e| DataError::io(archive, "open", e))?;
-    let files = cifar.unpack(std::io::BufReader::new(file), cifar::MAX_FILE_BYTES, archive)?;
+    let files = cifar.unpack(std::io::BufReader::new(file), cifar.max_file_bytes, archive)?;
     let part = &folder.with_file_name(format!("{}.part", cifar.folder));
     let cannot = |action| move |e| DataError::io(part, action, e);
     if part.exists() {
         std::fs::remove_dir_all(part).map_err(cannot("remove"))?;
     }
     std::fs::create_dir(part).map_err(cannot("create"))?;
-    for ((file, bytes), sum) in cifar.files.iter().zip(files).zip(sha256) {
+    for (file, bytes) in cifar.files.iter().zip(files) {
         let path = part.join(file.name);
         let written =
             File::create(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
         written.map_err(|e| DataError::io(&path, "write", e))?;
-        check(&path, sum, format!("remove {} and run the command again", archive.display()))?;
     }
+    check_unpacked(unpacked, part, archive)?;
     std::fs::rename(part, folder).map_err(cannot("rename"))
+}
+
+/// Compares the SHA-256 of the files in `folder`, which came from `origin`.
+fn check_unpacked(unpacked: &Unpacked, folder: &Path, origin: &Path) -> Result<(), DataError> {
+    let remedy = format!("remove {} and run the command again", origin.display());
+    let mut files = unpacked.cifar.files.iter().zip(&unpacked.sha256);
+    files.try_for_each(|(file, sum)| check(&folder.join(file.name), sum, remedy.clone()))
 }
 
 /// Compares the SHA-256 of a file.

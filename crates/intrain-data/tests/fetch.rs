@@ -232,7 +232,9 @@ fn the_cifar_archive_is_unpacked_and_removed() {
 
 #[test]
 fn official_sources_are_whole() {
-    for (name, n_files) in [("mnist", 4), ("fashion-mnist", 4), ("cifar-10", 1)] {
+    for (name, n_files) in
+        [("mnist", 4), ("fashion-mnist", 4), ("cifar-10", 1), ("cifar-100", 1), ("svhn", 2)]
+    {
         let source = Source::official(name).unwrap();
         assert_eq!(source.files.len(), n_files);
         let sums =

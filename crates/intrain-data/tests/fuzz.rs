@@ -7,7 +7,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat};
-use intrain_data::{bounded, cifar, folder, idx, mat, npy, npz};
+use intrain_data::{bounded, cifar, folder, idx, mat, npy, npz, svhn};
 use proptest::prelude::*;
 
 /// Changes to a file: (where, as a fraction of its length, and what is done there).
@@ -79,6 +79,23 @@ fn tar_gz(damage: &Damage) -> Vec<u8> {
     gzip(&apply(tar.into_inner().unwrap(), damage))
 }
 
+/// A MAT-file's array of flags, dimensions `[1, 2]`, the name X, which lies in its tag, and two numbers.
+fn mat_array() -> Vec<u8> {
+    let words: [u32; 16] = [14, 56, 6, 8, 9, 0, 5, 8, 1, 2, 0x1_0001, u32::from(b'X'), 2, 2, 0x0807, 0];
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+fn mat_file(elements: &[Vec<u8>]) -> Vec<u8> {
+    [&[b' '; 124][..], b"\x00\x01IM", &elements.concat()].concat()
+}
+
+fn deflated(element: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(element).unwrap();
+    let data = encoder.finish().unwrap();
+    [&15_u32.to_le_bytes(), &(data.len() as u32).to_le_bytes(), &data[..]].concat()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -104,6 +121,9 @@ proptest! {
         let _ = npz::parse(&bytes, "x", path);
         let _ = cifar::TEN.parse(&bytes, 1, path);
         let _ = cifar::TEN.unpack(&bytes[..], 1000, path);
+        let _ = mat::parse(&bytes, 1000, path);
+        let _ = mat::parse(&mat_file(std::slice::from_ref(&bytes)), 1000, path);
+        let _ = mat::parse(&mat_file(&[deflated(&bytes)]), 1000, path);
         let _ = folder::decode(&bytes, path);
         let _ = bounded::gunzip(&bytes, 1000, path);
     }
@@ -144,27 +164,29 @@ proptest! {
         if let Ok(split) = cifar::TEN.parse(&apply(vec![3; 2 * 3073], &damage), 2, path) {
             prop_assert_eq!((split.len(), split.images.len()), (2, 2 * 3072));
         }
+        if let Ok(split) = cifar::HUNDRED.parse(&apply(vec![3; 2 * 3074], &damage), 2, path) {
+            prop_assert!(split.labels.iter().all(|&label| label < 100));
+        }
         let files = cifar::TEN.unpack(&tar_gz(&damage)[..], 1000, path);
         prop_assert!(files.is_err() || files.is_ok_and(|files| files.iter().all(|file| file.len() <= 1000)));
     }
 
     #[test]
     fn mat_never_panics(damage in damage(4)) {
-        // Flags, dimensions [1, 2], the name X and two numbers; plain and deflated.
-        let mut matrix = vec![14, 0, 0, 0, 56, 0, 0, 0, 6, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
-        matrix.extend([5, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]);
-        matrix.extend([1, 0, 1, 0, b'X', 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 7, 8, 0, 0, 0, 0, 0, 0]);
-        let head = [&[b' '; 124][..], b"\x00\x01IM"].concat();
-        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(&apply(matrix.clone(), &damage)).unwrap();
-        let inside = encoder.finish().unwrap();
-        let tag = [[15, 0, 0, 0], (inside.len() as u32).to_le_bytes()].concat();
-        let whole = mat::parse(&[&head[..], &matrix].concat(), Path::new("f"));
+        let path = Path::new("f");
+        let whole = mat::parse(&mat_file(&[mat_array()]), 0, path);
         prop_assert!(whole.is_ok_and(|arrays| arrays[0].values == [7, 8]));
-        for bytes in [apply([&head[..], &matrix].concat(), &damage), [&head[..], &tag, &inside].concat()] {
-            for array in mat::parse(&bytes, Path::new("f")).into_iter().flatten() {
+        let damaged = apply(mat_array(), &damage);
+        for bytes in [
+            apply(mat_file(&[mat_array(), deflated(&mat_array())]), &damage),
+            // Damaged inside of the deflated element, where its checksum cannot help.
+            mat_file(&[deflated(&damaged), deflated(&mat_array())]),
+        ] {
+            for array in mat::parse(&bytes, 1000, path).into_iter().flatten() {
                 prop_assert_eq!(array.shape.iter().product::<usize>(), array.values.len());
+                prop_assert!(array.values.len() <= 1000);
             }
+            prop_assert!(svhn::parse(&bytes, 2, path).is_err());
         }
     }
 

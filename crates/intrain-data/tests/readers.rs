@@ -1,10 +1,12 @@
-//! NPZ files and folders of images, written here and read back; and what is said of the ones that are wrong.
+//! NPZ files and folders of images, written here and read back; files of other programs; and what is said of wrong ones.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
-use intrain_data::{DataError, DataFolders, Dataset, ImageShape, Part, TrainBatches, evaluation, load, npz};
+use intrain_data::{
+    DataError, DataFolders, Dataset, ImageShape, Part, TrainBatches, evaluation, load, npz, svhn,
+};
 
 /// An array with its header, as `numpy.save` writes it.
 fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
@@ -117,6 +119,17 @@ fn an_npz_of_numpy_is_read() {
     assert!(dataset.train.images.iter().copied().eq(0..60));
     assert_eq!(dataset.train.labels, [0, 1, 2, 0, 1]);
     assert_eq!((dataset.test.images.len(), &dataset.test.labels[..]), (24, &[0, 1][..]));
+}
+
+#[test]
+fn a_mat_file_of_scipy_is_read() {
+    // scipy.io.savemat with do_compression: uint8 X [32, 32, 3, 2] = (7 row + 3 column + 50 channel + 100 image) % 256,
+    // float64 y [[1], [10]].
+    let split = svhn::parse(include_bytes!("scipy.mat"), 2, Path::new("scipy.mat")).unwrap();
+    assert_eq!(split.labels, [1, 0]);
+    let value = |i: usize| 7 * (i / 96 % 32) + 3 * (i / 3 % 32) + 50 * (i % 3) + 100 * (i / 3072);
+    assert_eq!(split.images.len(), 2 * 3072);
+    assert!(split.images.iter().enumerate().all(|(i, &found)| usize::from(found) == value(i) % 256));
 }
 
 fn save(image: impl Into<DynamicImage>, path: &Path) {

@@ -26,6 +26,12 @@ fn assert_statistics(dataset: &Dataset, mean: &[f64], std: &[f64], n_per_class: 
     }
 }
 
+/// Four digits, as the literature gives them.
+fn assert_near(found: &[f64], expected: &[f64]) {
+    let is_near = found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-4);
+    assert!(is_near && found.len() == expected.len(), "{found:?}, expected {expected:?}");
+}
+
 #[test]
 fn mnist() {
     let Some((folder, dataset)) = real("mnist") else { return };
@@ -72,8 +78,31 @@ fn cifar_10() {
 }
 
 #[test]
+fn cifar_100() {
+    let Some((_, dataset)) = real("cifar-100") else { return };
+    assert_eq!(dataset.class_names[99], "worm");
+    let summary = summarize(&dataset);
+    assert_eq!((summary.train_counts, summary.test_counts), (vec![500; 100], vec![100; 100]));
+    assert_near(&summary.mean, &[0.5071, 0.4865, 0.4409]);
+    assert_near(&summary.std, &[0.2673, 0.2564, 0.2762]);
+}
+
+#[test]
+fn svhn() {
+    let Some((_, dataset)) = real("svhn") else { return };
+    assert_eq!(dataset.train.labels[..5], [1, 9, 2, 3, 2]);
+    assert_eq!(dataset.test.labels[..5], [5, 2, 1, 0, 6]);
+    let summary = summarize(&dataset);
+    let train = [4_948, 13_861, 10_585, 8_497, 7_458, 6_882, 5_727, 5_595, 5_045, 4_659];
+    let test = [1_744, 5_099, 4_149, 2_882, 2_523, 2_384, 1_977, 2_019, 1_660, 1_595];
+    assert_eq!((&summary.train_counts[..], &summary.test_counts[..]), (&train[..], &test[..]));
+    assert_near(&summary.mean, &[0.4377, 0.4438, 0.4728]);
+    assert_near(&summary.std, &[0.1980, 0.2010, 0.1970]);
+}
+
+#[test]
 fn what_is_there_has_the_published_checksums() {
-    for name in ["mnist", "fashion-mnist", "cifar-10"] {
+    for name in ["mnist", "fashion-mnist", "cifar-10", "cifar-100", "svhn"] {
         let Some(folder) =
             std::env::var_os("INTRAIN_DATA").map(PathBuf::from).filter(|f| f.join(name).is_dir())
         else {

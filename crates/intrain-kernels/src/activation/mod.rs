@@ -57,6 +57,85 @@ pub fn back(isa: Isa, quantizer: &Quantizer, x: &[f32], dy: &mut [f32]) {
     }
 }
 
+/// The payloads of values that an activation has left: of levels in equal steps, or of signs.
+///
+/// # Panics
+/// When lengths differ, or for a format without such payloads.
+pub fn codes(isa: Isa, quantizer: &Quantizer, x: &[f32], out: &mut [i8]) {
+    assert!(x.len() == out.len(), "codes: lengths differ");
+    let step = match quantizer.format {
+        Format::Levels(levels) => levels.step(),
+        Format::Binary => Some(1.0),
+        _ => None,
+    };
+    let step = step.unwrap_or_else(|| unreachable!("{} has no equal steps", quantizer.format));
+    elementwise::run(isa, Codes { inverse: 1.0 / step, quantizer, x, out });
+}
+
+/// What sums of codes by signs are worth: `y = sum * scale + offset`, channel by channel.
+///
+/// # Panics
+/// When lengths differ.
+pub fn values(isa: Isa, sums: &[i32], [scale, offset]: [&[f32]; 2], y: &mut [f32]) {
+    assert!(sums.len() == y.len() && sums.len().is_multiple_of(scale.len()), "values: lengths differ");
+    assert!(scale.len() == offset.len(), "values: lengths differ");
+    elementwise::run(isa, Values { sums, scale, offset, y });
+}
+
+struct Codes<'a> {
+    inverse: f32,
+    quantizer: &'a Quantizer,
+    x: &'a [f32],
+    out: &'a mut [i8],
+}
+
+impl Operation for Codes<'_> {
+    type Output = ();
+
+    #[allow(clippy::cast_possible_truncation, reason = "a payload of at most 15")]
+    fn reference(self) {
+        for (out, &x) in self.out.iter_mut().zip(self.x) {
+            *out = self.quantizer.payload_of_float(x, 0) as i8;
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "a payload of at most 15")]
+    fn vectorized(self, _isa: Isa) {
+        for (out, &x) in self.out.iter_mut().zip(self.x) {
+            // A multiple of the step but for its last bits, so the nearest whole number is the payload; -1 of signs too.
+            *out = ((x * self.inverse + 128.5) as i32 - 128) as i8;
+        }
+    }
+}
+
+struct Values<'a> {
+    sums: &'a [i32],
+    scale: &'a [f32],
+    offset: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Operation for Values<'_> {
+    type Output = ();
+
+    fn reference(self) {
+        self.vectorized(Isa::Reference);
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_precision_loss, reason = "one rounding of the sum")]
+    fn vectorized(self, _isa: Isa) {
+        let c = self.scale.len();
+        for (sums, y) in self.sums.chunks_exact(c).zip(self.y.chunks_exact_mut(c)) {
+            let lines = self.scale.iter().zip(self.offset);
+            for ((y, &sum), (&scale, &offset)) in y.iter_mut().zip(sums).zip(lines) {
+                *y = sum as f32 * scale + offset;
+            }
+        }
+    }
+}
+
 struct Each<'a, F> {
     x: &'a mut [f32],
     f: F,

@@ -35,6 +35,32 @@ fn the_sign_and_its_hard_tanh() {
 }
 
 #[test]
+fn levels_have_codes_and_sums_a_worth() {
+    let steps = [
+        "levels<0.538,1.076,1.614>",
+        "levels<0.1842,0.3684,0.5526,0.7368,0.921,1.1052,1.2894>",
+        "binary nearest-away saturate",
+    ];
+    for quantizer in steps.map(|line| line.parse::<Quantizer>().unwrap()) {
+        let (range, mut want) = (quantizer.format.min()..=quantizer.format.max(), vec![]);
+        want.extend(range.filter(|p| quantizer.format != Format::Binary || *p != 0));
+        let x: Vec<f32> = want.iter().map(|&payload| quantizer.value_as_float(payload)).collect();
+        for isa in Isa::available() {
+            let mut out = vec![99; x.len()];
+            codes(isa, &quantizer, &x, &mut out);
+            assert_eq!(
+                out.iter().map(|&code| i64::from(code)).collect::<Vec<_>>(),
+                want,
+                "{quantizer} {isa:?}"
+            );
+            let mut y = [0.0; 4];
+            values(isa, &[6, -6, 1, 0], [&[0.5, 0.25], &[0.0, 1.0]], &mut y);
+            assert_eq!(y, [3.0, -0.5, 0.5, 1.0]);
+        }
+    }
+}
+
+#[test]
 fn every_kernel_gives_the_bits_of_the_reference() {
     for quantizer in [
         "float32",

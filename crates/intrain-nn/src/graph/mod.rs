@@ -3,6 +3,7 @@
 //! Every sum has an order that depends on shapes alone, so a result is the same for any number of threads. A node keeps
 //! its result for the way back; errors are kept no longer than they are needed.
 
+mod codes;
 pub(crate) mod norm;
 mod pointwise;
 
@@ -19,6 +20,8 @@ use crate::parameters::{Gradient, Parameters};
 use crate::plan::{BlockPlan, GraphPlan, Node, Op, Plan, ProductKind};
 use crate::threads;
 use crate::watch::{Measure, Seen};
+use crate::width::Int8;
+use codes::CodeProduct;
 use norm::Norm;
 
 /// Nodes, blocks and their buffers.
@@ -40,6 +43,7 @@ pub(crate) struct Graph {
     seen: Vec<Seen>,
     is_watched: bool,
     scratches: Vec<Scratch<Float>>,
+    code_scratches: Vec<Scratch<Int8>>,
 }
 
 /// Which buffers a node's result passes: a tensor that only the next node reads need not go to memory and back.
@@ -77,6 +81,8 @@ impl Form {
 struct Block {
     plan: BlockPlan,
     part: Part,
+    /// The forward product, where it is one of integers.
+    codes: Option<Box<CodeProduct>>,
     gradient: Gradient,
     bias_gradient: Option<Gradient>,
     /// Images that a thread takes at a time.
@@ -115,6 +121,7 @@ impl Graph {
                     Part::Product(Box::new(Product::new(block, plan.batch_size)))
                 }
             },
+            codes: block.codes.map(|codes| Box::new(CodeProduct::new(block, codes, plan.batch_size))),
             gradient: Gradient::F32(vec![]),
             bias_gradient: block.product.bias.then(|| Gradient::F32(vec![])),
             images: Float::images_at_a_time(block, plan.batch_size),
@@ -132,6 +139,7 @@ impl Graph {
             seen: vec![],
             is_watched: false,
             scratches: (0..n_threads).map(|_| Scratch::default()).collect(),
+            code_scratches: (0..n_threads).map(|_| Scratch::default()).collect(),
         }
     }
 
@@ -159,8 +167,14 @@ impl Graph {
         match node.op {
             Op::Image => pointwise::pixels(images, &self.pixels, &mut out),
             Op::Product(b) => {
-                let Block { plan, part, images, .. } = &mut self.blocks[b];
+                let Block { plan, part, images, codes, .. } = &mut self.blocks[b];
                 let input = &self.results[node.sources[0]];
+                if let Some(codes) = codes {
+                    let operands = (&input[..], &part.product().bias[..]);
+                    codes.forward(isa, (plan, *images), operands, &mut out, &mut self.code_scratches);
+                    self.results[to] = out;
+                    return;
+                }
                 part.product().forward_all(isa, (plan, *images), input, &mut out, &mut self.scratches);
             }
             Op::Norm(b) => {
@@ -337,9 +351,14 @@ const fn quantizer_of(node: &Node) -> Option<Quantizer> {
 impl Engine for Graph {
     fn load(&mut self, isa: Isa, parameters: &[Parameters], mode: Mode) {
         self.blocks.par_iter_mut().zip(parameters).for_each(|(block, parameters)| {
-            let Block { plan, part, .. } = block;
+            let Block { plan, part, codes, .. } = block;
             match part {
-                Part::Product(product) => Float::load(isa, plan, product, parameters, mode),
+                Part::Product(product) => {
+                    Float::load(isa, plan, product, parameters, mode);
+                    if let Some(codes) = codes {
+                        codes.load(isa, plan, &product.weights);
+                    }
+                }
                 Part::Norm(norm) => norm.load(parameters),
             }
         });

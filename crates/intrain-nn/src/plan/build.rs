@@ -223,6 +223,7 @@ fn plan_block(
         return Err(refuse_row("activation.product", "'clipped' belongs to the row 'activation'"));
     }
     Ok(BlockPlan {
+        codes: None,
         name: name.to_owned(),
         index: u32::try_from(place.index).unwrap_or(u32::MAX),
         product,

@@ -10,8 +10,8 @@ use intrain_recipe::{Bias, Recipe, Warning};
 
 use super::build::check_addresses;
 use super::{
-    Arithmetic, BlockPlan, InputPlan, LossPlan, Operand, Plan, PlanError, ProductKind, ProductPlan, Sums,
-    WeightPlan,
+    Arithmetic, BlockPlan, Codes, InputPlan, LossPlan, Operand, Plan, PlanError, ProductKind, ProductPlan,
+    Sums, WeightPlan,
 };
 
 /// Layers and how they hang together.
@@ -137,12 +137,51 @@ fn nodes(model: &Model, recipe: &Recipe) -> Result<(Vec<BlockPlan>, GraphPlan), 
         });
         node_of.push(nodes.len() - 1);
     }
+    for node in &nodes {
+        if let Op::Product(b) = node.op {
+            put_codes(&mut blocks[b], codes_behind(&nodes, node.sources[0]));
+        }
+    }
     if let Some(Node { name, op: op @ (Op::Activation(_) | Op::Norm(_)), .. }) = nodes.last() {
         let reason =
             format!("the network ends in it ({op:?}), and the loss needs logits; end with a linear layer");
         return Err(PlanError::Layer { layer: name.clone(), reason });
     }
     Ok((blocks, GraphPlan { nodes }))
+}
+
+/// The payloads that a node passes on, where it passes nothing else: those of an activation, or the largest of them.
+fn codes_behind(nodes: &[Node], i: usize) -> Option<Codes> {
+    let node = &nodes[i];
+    match node.op {
+        Op::MaxPool(_) => codes_behind(nodes, node.sources[0]),
+        Op::Activation(quantizer) => {
+            let step = match quantizer.format {
+                Format::Levels(levels) => levels.step(),
+                Format::Binary => Some(1.0),
+                _ => None,
+            };
+            step.map(|step| Codes { quantizer, step })
+        }
+        _ => None,
+    }
+}
+
+/// A product of codes by signs is one of integers; its bound is proven here.
+fn put_codes(block: &mut BlockPlan, codes: Option<Codes>) {
+    let WeightPlan { master, read, .. } = block.weight;
+    let is_binary = read.format == Format::Binary || master.format == Format::Binary;
+    let Some(codes) = codes.filter(|_| is_binary) else { return };
+    let (min, max) = (codes.quantizer.format.min(), codes.quantizer.format.max());
+    block.input_operand = Operand { frac_bits: 0, min, max };
+    block.weight.operand = Operand { frac_bits: 0, min: -1, max: 1 };
+    let reach = u128::from(block.input_operand.magnitude());
+    let bound = block.product.fan_in() as u128 * reach;
+    // Bound: sums of 32 bits; a window of 2^27 elements does not fit the addresses.
+    if bound < 1 << 31 {
+        block.sums.forward = Sum { bound };
+        block.codes = Some(codes);
+    }
 }
 
 /// What a layer does, with its block; nothing where it only looks at its input in another shape.
@@ -203,6 +242,7 @@ fn block_of(
     let operand = Operand { frac_bits: 0, min: 0, max: 0 };
     let float = Quantizer::FLOAT;
     Ok(BlockPlan {
+        codes: None,
         name: name.to_owned(),
         index: u32::try_from(index).unwrap_or(u32::MAX),
         product,

@@ -145,6 +145,17 @@ pub struct BlockPlan {
     pub sums: Sums,
     /// Width of the accumulator that the recipe states.
     pub accumulator_bits: u32,
+    /// Between floats: the codes that enter, where all of them meet binary weights. The product is then one of integers.
+    pub codes: Option<Codes>,
+}
+
+/// Payloads that leave an activation between floats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Codes {
+    /// The activation.
+    pub quantizer: Quantizer,
+    /// What a payload of 1 is worth.
+    pub step: f32,
 }
 
 /// Largest magnitudes of a block's sums, from the operands' formats and the depths.

@@ -9,10 +9,11 @@ use super::{Arithmetic, BlockPlan, Node, Op, Plan, ProductKind};
 /// Which promise of the contract holds for an operation's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
-    /// The same bits on every machine, at any thread count, with any kernel.
-    SameBits,
-    /// Computed in float, or from a float: the same for any thread count and on any restart on one machine.
-    SameOnOneMachine,
+    /// An integer: the same bits whatever the order of the work, in any engine that keeps the contract.
+    Exact,
+    /// Computed in float, or from a float, in an order that shapes decide: the same bits at any thread count, with any
+    /// kernel and on any machine, as long as this version's order is kept.
+    FixedOrder,
 }
 
 /// One row of the table.
@@ -65,7 +66,7 @@ impl Plan {
         // Whatever follows a float comes from it.
         let first_float = rows.iter().position(|row| row.float).unwrap_or(rows.len());
         for row in &mut rows[first_float..] {
-            row.promise = Promise::SameOnOneMachine;
+            row.promise = Promise::FixedOrder;
         }
         rows
     }
@@ -85,7 +86,7 @@ impl Plan {
         sum: Option<Sum>,
     ) -> Operation {
         let sum = sum.filter(|_| !float);
-        Operation { layer: layer.to_owned(), name, format, float, promise: Promise::SameBits, sum, bytes: 0 }
+        Operation { layer: layer.to_owned(), name, format, float, promise: Promise::Exact, sum, bytes: 0 }
     }
 
     fn forward_rows(&self, block: &BlockPlan, float: bool, rows: &mut Vec<Operation>) {
@@ -150,7 +151,14 @@ impl Plan {
                 }
                 let name =
                     if block.product.kind == ProductKind::Conv { "conv forward" } else { "linear forward" };
-                row(name, float())
+                match block.codes {
+                    Some(_) => {
+                        let sum = Some(block.sums.forward);
+                        rows.push(self.row(&node.name, name, "int<32> sum".to_owned(), false, sum));
+                        row("scale of the filter", float())
+                    }
+                    None => row(name, float()),
+                }
             }
             Op::Norm(_) => row("batch norm", float()),
             Op::MaxPool(_) => row("max pool", float()),

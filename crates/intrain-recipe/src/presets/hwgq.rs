@@ -56,14 +56,18 @@ pub(super) fn hwgq(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeErro
 
 /// The levels of `3`, `3n` and so on.
 ///
-/// Two codebooks are the code's, which has three digits of them; the others come from the solver, to four digits.
+/// Two codebooks are the code's, which has three digits of them; the others come from the solver, to four digits. Equal
+/// steps are multiples of the first level as it is written, so that a product can take their numbers.
 fn codebook(text: &str) -> Option<Levels> {
     let (digits, is_free) = text.strip_suffix('n').map_or((text, false), |digits| (digits, true));
     let n: usize = digits.parse().ok().filter(|n| (1..=intrain_num::levels::LEVELS_MAX).contains(n))?;
     let levels = match (n, is_free) {
         (3, false) => return "0.538,1.076,1.614".parse().ok(),
         (2, true) => return "0.453,1.51".parse().ok(),
-        (n, false) => lloyd::uniform(&HalfNormal, n),
+        (n, false) => {
+            let step = (lloyd::uniform(&HalfNormal, n)[0] * 1e4).round() / 1e4;
+            (1..=n).map(|i| step * i as f64).collect()
+        }
         (n, true) => lloyd::free(&HalfNormal, n),
     };
     let texts: Vec<String> = levels.iter().map(|level| format!("{level:.4}")).collect();

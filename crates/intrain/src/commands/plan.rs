@@ -129,8 +129,8 @@ fn object(config: &Config, plan: &Plan, operations: &[Operation], memory: &Memor
         json!({
             "layer": o.layer, "operation": o.name, "format": o.format, "arithmetic": arithmetic(o),
             "same_on": match o.promise {
-                Promise::SameBits => "every machine",
-                Promise::SameOnOneMachine => "one machine",
+                Promise::Exact => "exact",
+                Promise::FixedOrder => "fixed order",
             },
             // A bound may have up to 128 bits, which no JSON number holds.
             "sum_bound": o.sum.map(|sum| sum.bound.to_string()), "sum_bits": o.sum.map(|sum| sum.width_bits()),
