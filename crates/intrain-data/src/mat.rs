@@ -1,8 +1,8 @@
 //! MATLAB's MAT-files of version 5, as far as data sets need them: named arrays of whole numbers from 0 to 255.
 //!
 //! Source: `MathWorks`, MAT-File Format. A header of 128 bytes, then elements: a tag of type and size, and data up to
-//! the next multiple of 8 bytes; up to 4 bytes of data lie in the tag itself. An array is an element of elements: flags,
-//! dimensions, name, numbers; as it is or deflated.
+//! the next multiple of 8 bytes; up to 4 bytes of data lie in the tag itself. An array is an element of elements:
+//! flags, dimensions, name, numbers; as it is or deflated.
 //!
 //! Pure functions over bytes. No size is believed before it was compared with what is there, so that memory is bounded
 //! by the file and by what its arrays may unpack to.

@@ -1,4 +1,4 @@
-//! NPZ files and folders of images, written here and read back; files of other programs; and what is said of wrong ones.
+//! NPZ files and folders of images, written here and read back; files of others; and what is said of wrong ones.
 
 use std::io::{Cursor, Write};
 use std::path::Path;

@@ -221,6 +221,19 @@ pub(crate) enum RecipeAction {
         #[arg(value_name = "B")]
         b: String,
     },
+    /// Find the levels of an activation that lose least: for the positive half of a normal distribution, or measured
+    #[command(after_help = "Examples:
+  intrain recipe levels 7n
+  intrain recipe levels 3 --of activations.npy
+  intrain train --recipe hwgq --set recipe.roles.activation='levels<0.3177,1.0001,1.8936> clipped'")]
+    Levels {
+        /// How many: 1 to 15 in equal steps, 1n to 15n free
+        #[arg(value_name = "N|Nn")]
+        levels: String,
+        /// Values that were measured, those above 0 count [default: a normal distribution]
+        #[arg(long, value_name = "IN.npy")]
+        of: Option<PathBuf>,
+    },
     /// Check a recipe file; says what is wrong and exits with 2
     Check {
         /// TOML file, as `intrain recipe show R --toml` prints it

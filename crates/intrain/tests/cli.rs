@@ -84,6 +84,8 @@ fn recipes_are_shown_compared_and_checked() {
     insta::assert_snapshot!("recipe_list", place.stdout(&["recipe", "list"]));
     insta::assert_snapshot!("recipe_show_wage", place.stdout(&["recipe", "show", "wage"]));
     insta::assert_snapshot!("recipe_diff", place.stdout(&["recipe", "diff", "wage", "gupta:nearest"]));
+    let levels = place.stdout(&["recipe", "levels", "3n"]);
+    assert!(levels.contains("levels<0.3177,1.0001,1.8936> clipped"), "{levels}");
     assert!(place.stdout(&["recipe", "diff", "wage", "wage"]).contains("the same in every row"));
 
     let file = place.path("mine.toml");

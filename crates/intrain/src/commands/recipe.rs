@@ -3,21 +3,92 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use intrain::array::Array;
+use intrain::num::Quantizer;
+use intrain::recipe::lloyd::{self, Density, HalfNormal, Histogram};
 use intrain::recipe::{self, Recipe};
 use serde_json::json;
 
 use crate::args::{RecipeAction, RecipeArgs};
 use crate::failure::Usage;
-use crate::output::{Output, table};
+use crate::output::{Output, facts, table};
 
 pub(crate) fn run(args: &RecipeArgs, output: &Output) -> anyhow::Result<ExitCode> {
     match &args.action {
         RecipeAction::List => list(output)?,
         RecipeAction::Show { recipe, toml } => show(&load(recipe)?, *toml, output)?,
         RecipeAction::Diff { a, b } => diff(&load(a)?, &load(b)?, output)?,
+        RecipeAction::Levels { levels: text, of } => levels(text, of.as_deref(), output)?,
         RecipeAction::Check { file } => check(file, output)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Levels of the least squared error, and the row of a recipe that they make.
+fn levels(text: &str, of: Option<&Path>, output: &Output) -> anyhow::Result<()> {
+    const MOST: usize = 15;
+    let (digits, is_free) = text.strip_suffix('n').map_or((text, false), |digits| (digits, true));
+    let n = digits.parse().ok().filter(|n| (1..=MOST).contains(n)).ok_or_else(|| {
+        Usage(format!(
+            "'{text}' is no number of levels; write 1 to {MOST} (equal steps) or 1n to {MOST}n (free)"
+        ))
+    })?;
+    let (levels, error, source) = match of {
+        None => {
+            let (levels, error) = solve(&HalfNormal, n, is_free);
+            (levels, error, "the positive half of a normal distribution".to_owned())
+        }
+        Some(path) => {
+            let (levels, error) = solve(&histogram(path)?, n, is_free);
+            (levels, error, path.display().to_string())
+        }
+    };
+    // To so many digits, as in a recipe; equal steps stay equal.
+    let digits = |level: f64| format!("{level:.4}");
+    let texts: Vec<String> = if is_free {
+        levels.iter().map(|&level| digits(level)).collect()
+    } else {
+        let step = (levels[0] * 1e4).round() / 1e4;
+        (1..=n).map(|i| digits(step * i as f64)).collect()
+    };
+    let row = format!("levels<{}> clipped", texts.join(","));
+    row.parse::<Quantizer>().map_err(|error| {
+        Usage(format!("{source}: the levels {} are no codebook: {error}; scale the values", texts.join(", ")))
+    })?;
+    let text = facts(&[
+        ("of", source.clone()),
+        ("levels", texts.join("  ")),
+        ("mean square", format!("{error:e} (of the error, of what is above 0)")),
+        ("row", format!("activation = \"{row}\"")),
+    ]);
+    let object = json!({"of": source, "levels": levels, "mse": error, "row": row});
+    Ok(output.finish(&text, &object)?)
+}
+
+fn solve(density: &impl Density, n: usize, is_free: bool) -> (Vec<f64>, f64) {
+    let levels = if is_free { lloyd::free(density, n) } else { lloyd::uniform(density, n) };
+    let error = lloyd::squared_error(density, &levels) / density.mass(0.0, f64::INFINITY);
+    (levels, error)
+}
+
+/// The values above 0 of an array, counted.
+fn histogram(path: &Path) -> anyhow::Result<Histogram> {
+    const BINS: usize = 1 << 12;
+    let array = Array::read(path)?;
+    let values = (0..array.values.len()).filter_map(|i| array.values.real(i)).map(|real| real.to_f64());
+    let values: Vec<f64> = values.filter(|x| *x > 0.0 && x.is_finite()).collect();
+    let largest = values.iter().copied().fold(0.0, f64::max);
+    let mut counts = vec![0; BINS];
+    for x in &values {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bin's number")]
+        let bin = (x / largest * BINS as f64) as usize;
+        counts[bin.min(BINS - 1)] += 1;
+    }
+    Histogram::new(largest / BINS as f64, &counts).map_err(|_| {
+        let problem =
+            format!("{}: has no finite value above 0; give activations behind a norm", path.display());
+        Usage(problem).into()
+    })
 }
 
 fn list(output: &Output) -> anyhow::Result<()> {
