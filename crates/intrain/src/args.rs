@@ -281,7 +281,7 @@ pub(crate) enum DataAction {
     /// Download a data set from its authors, resuming where it stopped, and check it
     #[command(after_help = "Goes to the folder that INTRAIN_DATA names, else to the user's cache folder.")]
     Fetch {
-        /// mnist, fashion-mnist or cifar-10
+        /// mnist, fashion-mnist, cifar-10, cifar-100 or svhn
         #[arg(value_name = "D")]
         name: String,
     },
