@@ -5,7 +5,7 @@
 
 use intrain_model::Init;
 use intrain_num::random::{Purpose, Stream};
-use intrain_num::{Format, Quantizer, Real};
+use intrain_num::{Format, Overflow, Quantizer, Real};
 
 use crate::parameters::{Parameters, Stored};
 use crate::plan::{BlockPlan, Plan, ProductKind};
@@ -43,6 +43,14 @@ fn initial_weight(block: &BlockPlan, init: Init, stream: &Stream, i: usize, weig
     let master = block.weight.master;
     let wage = block.weight.read.scale == intrain_num::Scale::Alpha;
     let x = match init {
+        // The domain of BinaryConnect: with it signs are as far from changing as those of -1 and +1 are.
+        _ if let Overflow::Clip { limit } = master.overflow
+            && master.format == Format::Float32 =>
+        {
+            #[allow(clippy::cast_precision_loss, reason = "a limit of a weight")]
+            let limit = limit as f64;
+            limit * symmetric(stream, i as u64)
+        }
         // Anywhere in the range of what is stored: for -1 and +1 alone, each as often (Li 2017).
         _ if matches!(master.format, Format::Binary | Format::Grid(_)) => {
             let limit = master.value_as_float(master.format.max());
