@@ -113,10 +113,15 @@ fn float_operations(plan: &Plan) -> String {
     if float.is_empty() {
         return "no float operation from the input's quantizer to the stored weight: the same bits on every machine".to_owned();
     }
-    let names = if plan.arithmetic == Arithmetic::Float32 {
-        "every operation".to_owned()
-    } else {
-        float.iter().map(|o| format!("{} of {}", o.name, o.layer)).collect::<Vec<_>>().join(", ")
+    let list = |all: &mut dyn Iterator<Item = &Operation>| {
+        all.map(|o| format!("{} of {}", o.name, o.layer)).collect::<Vec<_>>().join(", ")
+    };
+    let operations = plan.operations();
+    let integer = list(&mut operations.iter().filter(|o| !o.float));
+    let names = match (plan.arithmetic, integer.is_empty()) {
+        (Arithmetic::Float32, true) => "every operation".to_owned(),
+        (Arithmetic::Float32, false) => format!("every operation but {integer}"),
+        _ => list(&mut float.iter()),
     };
     format!(
         "in float: {names}; in an order that depends on shapes alone: the same bits for any number of threads, with every \
