@@ -11,6 +11,7 @@ pub mod dot_f32;
 pub mod dot_i16;
 pub mod dot_i8;
 mod elementwise;
+pub mod fixed_norm;
 mod isa;
 pub mod max_abs;
 pub mod max_pool;

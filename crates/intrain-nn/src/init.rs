@@ -22,6 +22,9 @@ fn initial_block(block: &BlockPlan, init: Init, seed: u64) -> Parameters {
     let c = block.product.output.c;
     let float_bias = || block.product.bias.then(|| Stored::F32(vec![0.0; c]));
     if block.product.kind == ProductKind::Norm {
+        if let Some(norm) = &block.norm {
+            return norm.initial(block);
+        }
         let weight = Parameters::initial_gain(block.product.n_weights());
         return Parameters { weight, bias: float_bias(), moments: Some(Parameters::initial_moments(c)) };
     }
@@ -64,10 +67,11 @@ fn initial_weight(block: &BlockPlan, init: Init, stream: &Stream, i: usize, weig
     };
     // WAGE's weights start on the grid on which they are read (`W_q_op` of the code).
     let grid = if wage { block.weight.read } else { master };
-    store(weight, i, x, grid, master);
+    store(weight, i, (x, block.weight.places), grid, master);
 }
 
-fn store(weight: &mut Stored, i: usize, x: f64, grid: Quantizer, master: Quantizer) {
+/// `x * 2^places` on the grid of the master.
+fn store(weight: &mut Stored, i: usize, (x, places): (f64, i32), grid: Quantizer, master: Quantizer) {
     if let Stored::F32(values) = weight {
         #[allow(clippy::cast_possible_truncation, reason = "rounding a f64 to f32 is meant")]
         {
@@ -84,7 +88,7 @@ fn store(weight: &mut Stored, i: usize, x: f64, grid: Quantizer, master: Quantiz
     let Some(real) = Real::from_f64(x) else { return };
     // The first weights are rounded to the nearest, whatever the row says for later.
     let grid = Quantizer { round: grid.round.in_evaluation(), ..grid };
-    let payload = grid.payload(real, 0, 0);
+    let payload = grid.payload(real, -places, 0);
     let finer = master.format.frac_bits() - grid.format.frac_bits();
     weight.set_payload(i, payload << finer);
 }

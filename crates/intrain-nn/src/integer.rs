@@ -34,8 +34,8 @@ impl<W: Width> Carrier for W {
     fn load(isa: Isa, plan: &BlockPlan, product: &mut Product<W>, parameters: &Parameters, mode: Mode) {
         read_weights::<W>(isa, plan, &parameters.weight, mode, &mut product.weights);
         // A bias is stored on the weights' grid and added to the exact sum.
-        let finer = plan.input_operand.frac_bits + plan.weight.operand.frac_bits
-            - plan.weight.master.format.frac_bits();
+        let finer =
+            plan.input_operand.frac_bits + plan.weight.operand.frac_bits - plan.weight.master_frac_bits();
         product.bias.clear();
         if let Some(bias) = &parameters.bias {
             product.bias.extend((0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)));
@@ -111,7 +111,7 @@ impl<W: Width> Carrier for W {
     ) {
         out.clear();
         let put = |error| out.push(W::payload(error));
-        loss::error_integers(plan, |i| logit::<W>(logits, i), labels, layer, key, put);
+        let _ = loss::error_integers(plan, |i| logit::<W>(logits, i), labels, layer, key, put);
     }
 
     fn unpool(isa: Isa, plan: &BlockPlan, error: &[W::Payload], trace: &[u8], out: &mut [W::Payload]) {

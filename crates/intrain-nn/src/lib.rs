@@ -10,6 +10,7 @@ mod float;
 mod graph;
 mod init;
 mod integer;
+mod integer_graph;
 mod layers;
 mod loss;
 mod network;

@@ -3,7 +3,7 @@
 //! `error = output - target` in both cases; a batch's errors are not divided by its size.
 
 use intrain_num::random::{Purpose, Stream};
-use intrain_num::{Quantizer, Real, Scale};
+use intrain_num::{Quantizer, Real, Scale, softmax};
 use intrain_recipe::Loss;
 
 use crate::network::StepKey;
@@ -39,7 +39,7 @@ pub(crate) fn evaluate(plan: &LossPlan, logits: impl Fn(usize) -> f64 + Copy, la
                 let square = |(c, y): (usize, f64)| (y - f64::from(u8::from(c == label))).powi(2);
                 0.5 * row.enumerate().map(square).sum::<f64>()
             }
-            Loss::SoftmaxCrossEntropy => {
+            Loss::SoftmaxCrossEntropy | Loss::SoftmaxIExp | Loss::SoftmaxBase2 => {
                 let y = logits(i * plan.n_classes + label);
                 cross_entropy(Softmax::of(row).probability(y))
             }
@@ -87,6 +87,7 @@ impl Softmax {
 }
 
 /// The error at the logits of an integer network, element after element: payloads of the recipe's row `error.loss`.
+/// A payload of 1 is worth 2 to the power that is given back, where the row keeps its power of two.
 pub(crate) fn error_integers(
     plan: &LossPlan,
     logits: impl Fn(usize) -> i64 + Copy,
@@ -94,7 +95,7 @@ pub(crate) fn error_integers(
     layer: u32,
     key: StepKey,
     put: impl FnMut(i64),
-) {
+) -> i32 {
     let stream = Stream::new(key.seed, Purpose::ErrorAtLoss, layer, key.step);
     match plan.loss {
         Loss::SquaredError => {
@@ -104,13 +105,38 @@ pub(crate) fn error_integers(
                 if i % plan.n_classes == usize::from(labels[i / plan.n_classes]) { one } else { 0 }
             };
             let error = |i| Real { mantissa: logits(i) - target(i), exponent: -plan.logits_frac_bits };
-            quantize(&plan.quantizer, (0..labels.len() * plan.n_classes).map(error), stream, put);
+            quantize(&plan.quantizer, (0..labels.len() * plan.n_classes).map(error), stream, put)
         }
         Loss::SoftmaxCrossEntropy => {
             let errors = error_floats(plan, |i| real(plan, logits(i)), labels);
-            quantize(&plan.quantizer, errors.filter_map(Real::from_f64), stream, put);
+            quantize(&plan.quantizer, errors.filter_map(Real::from_f64), stream, put)
+        }
+        Loss::SoftmaxIExp | Loss::SoftmaxBase2 => {
+            let errors = softmax_integers(plan, logits, labels);
+            quantize(&plan.quantizer, errors.into_iter(), stream, put)
         }
     }
+}
+
+/// Probabilities less targets by the integer softmax of the plan.
+fn softmax_integers(plan: &LossPlan, logits: impl Fn(usize) -> i64 + Copy, labels: &[u16]) -> Vec<Real> {
+    let (n, digits) = (plan.n_classes, plan.logits_frac_bits);
+    let mut errors = Vec::with_capacity(labels.len() * n);
+    for (i, label) in labels.iter().enumerate() {
+        let (row, label) = ((i * n..(i + 1) * n).map(logits), usize::from(*label));
+        let put = |exponent: i32| move |mantissa| Real { mantissa, exponent };
+        match plan.loss {
+            Loss::SoftmaxBase2 => {
+                let real = put(-softmax::BASE_2_DIGITS);
+                softmax::base_2_error(row, digits, label, |error| errors.push(real(error)));
+            }
+            _ => {
+                let real = put(-softmax::I_EXP_DIGITS);
+                softmax::i_exp_error(row, digits, label, |error| errors.push(real(error)));
+            }
+        }
+    }
+    errors
 }
 
 fn quantize(
@@ -118,12 +144,14 @@ fn quantize(
     reals: impl Iterator<Item = Real> + Clone,
     stream: Stream,
     put: impl FnMut(i64),
-) {
+) -> i32 {
     let scale_log2 = match quantizer.scale {
-        Scale::Shift => reals.clone().filter_map(largest_key).max().map_or(0, |(_, _, n)| n),
-        Scale::One | Scale::Alpha | Scale::Filter => 0,
+        Scale::Shift | Scale::Dynamic => reals.clone().filter_map(largest_key).max().map_or(0, |(_, _, n)| n),
+        Scale::One | Scale::Alpha | Scale::Fan | Scale::Bound | Scale::Filter => 0,
     };
     reals.zip(0..).map(|(x, i)| quantizer.payload(x, scale_log2, stream.word(i))).for_each(put);
+    let kept = if quantizer.scale == Scale::Dynamic { scale_log2 } else { 0 };
+    kept - quantizer.format.frac_bits()
 }
 
 /// Orders magnitudes: by the position of the top bit, then by the mantissa moved to the top; with `round(log2)`.
@@ -144,7 +172,7 @@ pub(crate) fn error_floats(
         let row = row(plan, logits, i);
         let softmax = match plan.loss {
             Loss::SquaredError => None,
-            Loss::SoftmaxCrossEntropy => Some(Softmax::of(row.clone())),
+            _ => Some(Softmax::of(row.clone())),
         };
         row.enumerate().map(move |(c, y)| {
             let output = softmax.map_or(y, |softmax| softmax.probability(y));

@@ -13,11 +13,12 @@ use crate::block::{Block, Buffers};
 use crate::carrier::{Carrier, Mode};
 use crate::float::Float;
 use crate::graph::Graph;
+use crate::integer_graph::IntegerGraph;
 use crate::loss::{self, Outcome};
 use crate::parameters::{Gradient, Moments, Parameters};
 use crate::plan::{Arithmetic, Plan};
 use crate::watch::Seen;
-use crate::width::{Int8, Int16};
+use crate::width::{Int8, Int16, Width};
 
 /// Where and with what a network computes; it changes no bit of an integer network's result.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct BlockGradient<'a> {
     pub weight_max: Option<u64>,
     /// Biases `[out]`, in units of the error's last bit.
     pub bias: Option<&'a Gradient>,
+    /// The powers of two that a gradient's sum of 1 is worth, weights and biases, where the errors keep theirs.
+    pub exponents: Option<[i32; 2]>,
     /// A norm's mean and unbiased variance of the batch.
     pub moments: Option<&'a Moments>,
 }
@@ -63,8 +66,8 @@ impl Network {
     pub fn new(plan: Plan, context: Context) -> Self {
         let n_threads = context.threads.current_num_threads();
         let engine: Box<dyn Engine> = match plan.arithmetic {
-            Arithmetic::Int8 => Box::new(Chain::<Int8>::new(&plan, n_threads)),
-            Arithmetic::Int16 => Box::new(Chain::<Int16>::new(&plan, n_threads)),
+            Arithmetic::Int8 => integers::<Int8>(&plan, n_threads),
+            Arithmetic::Int16 => integers::<Int16>(&plan, n_threads),
             Arithmetic::Float32 => match &plan.graph {
                 None => Box::new(Chain::<Float>::new(&plan, n_threads)),
                 Some(graph) => Box::new(Graph::new(&plan, graph, n_threads)),
@@ -123,6 +126,14 @@ impl Network {
     /// The gradients of the last backward pass, block by block.
     pub fn gradients(&self) -> impl ExactSizeIterator<Item = BlockGradient<'_>> {
         (0..self.plan.blocks.len()).map(|block| self.engine.gradient(block))
+    }
+}
+
+/// A chain of integers, or a graph of them.
+fn integers<W: Width>(plan: &Plan, n_threads: usize) -> Box<dyn Engine> {
+    match &plan.graph {
+        None => Box::new(Chain::<W>::new(plan, n_threads)),
+        Some(graph) => Box::new(IntegerGraph::<W>::new(plan, graph, n_threads)),
     }
 }
 
@@ -272,6 +283,7 @@ impl<C: Carrier> Engine for Chain<C> {
             weight: &block.gradient,
             weight_max: block.gradient_max,
             bias: block.bias_gradient.as_ref(),
+            exponents: None,
             moments: None,
         }
     }

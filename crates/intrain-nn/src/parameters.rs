@@ -78,12 +78,13 @@ pub struct Parameters {
     pub moments: Option<Moments>,
 }
 
-/// Each channel's mean and variance.
-#[derive(Debug, Clone, PartialEq, Default)]
-#[allow(missing_docs, reason = "the names say it")]
+/// Each channel's mean, and how far its values are from it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
-    pub mean: Vec<f32>,
-    pub variance: Vec<f32>,
+    /// In float; or payloads of `norm.mean`, with more digits where they are those of all batches.
+    pub mean: Stored,
+    /// The variance in float; or payloads of `norm.spread`, with more digits where they are those of all batches.
+    pub spread: Stored,
 }
 
 /// A weight gradient, summed over the batch, in units of the product's last bit.

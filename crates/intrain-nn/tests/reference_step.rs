@@ -13,7 +13,7 @@ use intrain_model::{LayerKind, Logits, Model, Pixels, Shape};
 use intrain_nn::{Arithmetic, Parameters, Plan, StepKey, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
-use intrain_num::{Quantizer, Real, Scale, Surrogate};
+use intrain_num::{Quantizer, Real, Scale, Surrogate, softmax};
 use intrain_recipe::{Bias, Loss, Recipe};
 use network::{BlockShape, batch, conv, integers, linear, model, parameters, recipe};
 use proptest::prelude::*;
@@ -157,7 +157,7 @@ impl Step<'_> {
         let largest = x.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0);
         let n = match q.scale {
             Scale::Shift => round_log2(largest as u64).map_or(0, |log2| log2 - digits),
-            Scale::One | Scale::Alpha | Scale::Filter => 0,
+            _ => 0,
         };
         let round = if self.key.is_some() { q.round } else { q.round.in_evaluation() };
         let stream = self.stream(purpose, layer);
@@ -194,7 +194,7 @@ impl Step<'_> {
                 let least = 1.5 * 2f64.powi(1 - read.format.bits() as i32);
                 (least / (3.0 / block.fan_in() as f64).sqrt()).log2().round().max(0.0) as i32
             }
-            Scale::One | Scale::Shift | Scale::Filter => 0,
+            _ => 0,
         };
         (self.quantize(read, &(payloads, digits), Purpose::Weight, i), read.format.frac_bits(), alpha)
     }
@@ -274,8 +274,23 @@ impl Step<'_> {
             let errors = y.iter().enumerate().map(|(i, y)| y - target(i)).collect();
             return self.quantize(q, &(errors, *digits), Purpose::ErrorAtLoss, layer);
         }
+        if self.recipe.loss != Loss::SoftmaxCrossEntropy {
+            let (mut errors, mut unit) = (vec![], 0);
+            for (row, label) in y.chunks(n_classes).zip(labels) {
+                let (row, label) = (row.iter().map(|y| *y as i64), usize::from(*label));
+                let put = |error: i64| errors.push(i128::from(error));
+                if self.recipe.loss == Loss::SoftmaxIExp {
+                    unit = softmax::I_EXP_DIGITS;
+                    softmax::i_exp_error(row, *digits, label, put);
+                } else {
+                    unit = softmax::BASE_2_DIGITS;
+                    softmax::base_2_error(row, *digits, label, put);
+                }
+            }
+            return self.quantize(q, &(errors, unit), Purpose::ErrorAtLoss, layer);
+        }
         let stream = self.stream(Purpose::ErrorAtLoss, layer);
-        let p = y.chunks(n_classes).flat_map(|row| softmax(row, *digits));
+        let p = y.chunks(n_classes).flat_map(|row| float_softmax(row, *digits));
         p.enumerate()
             .map(|(i, p)| {
                 let error = Real::from_f64(p - if is_label(i) { 1.0 } else { 0.0 }).unwrap();
@@ -344,7 +359,7 @@ impl Step<'_> {
     }
 }
 
-fn softmax(row: &[i128], digits: i32) -> Vec<f64> {
+fn float_softmax(row: &[i128], digits: i32) -> Vec<f64> {
     let y: Vec<f64> = row.iter().map(|y| Real { mantissa: *y as i64, exponent: -digits }.to_f64()).collect();
     let largest = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let exp: Vec<f64> = y.iter().map(|y| libm::exp(y - largest)).collect();
@@ -360,7 +375,9 @@ fn answer(recipe: &Recipe, (y, digits): &Exact, labels: &[u16]) -> (usize, f64) 
         let first_largest = row.iter().position(|y| y == row.iter().max().unwrap()).unwrap();
         wrong += usize::from(first_largest != label);
         loss += match recipe.loss {
-            Loss::SoftmaxCrossEntropy => -libm::log(softmax(row, *digits)[label].max(f64::MIN_POSITIVE)),
+            Loss::SoftmaxCrossEntropy | Loss::SoftmaxIExp | Loss::SoftmaxBase2 => {
+                -libm::log(float_softmax(row, *digits)[label].max(f64::MIN_POSITIVE))
+            }
             Loss::SquaredError => {
                 let target = |c: usize| if c == label { 1i128 << digits } else { 0 };
                 let squares = row.iter().enumerate().map(|(c, y)| (y - target(c)).pow(2));
@@ -425,8 +442,10 @@ fn compare(case: &Case) -> Arithmetic {
     plan.arithmetic
 }
 
-const INT8: [&str; 8] = [
+const INT8: [&str; 10] = [
     "wage",
+    "wage | loss = softmax-i-exp",
+    "wage | loss = softmax-base-2 | error.loss = unit<6>@shift stochastic saturate",
     "wage:3-6-8-4",
     "wage:7-8-8-8",
     "wage:2-2-3-2",

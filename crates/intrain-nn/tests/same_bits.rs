@@ -6,8 +6,8 @@ mod network;
 
 use intrain_kernels::Isa;
 use intrain_model::{Logits, Model, Pixels};
-use intrain_nn::{Gradient, Outcome, Plan, StepKey};
-use network::{batch, conv, linear, model, network, parameters, recipe, residual};
+use intrain_nn::{Gradient, Outcome, Plan, StepKey, Stored};
+use network::{batch, conv, integer_residual, linear, model, network, parameters, recipe, residual};
 
 /// All that a step gives, floats as their bits.
 #[derive(PartialEq)]
@@ -20,6 +20,13 @@ fn bits(gradient: &Gradient) -> Vec<i64> {
     match gradient {
         Gradient::F32(g) => g.iter().map(|x| x.to_bits().into()).collect(),
         integer => network::integers(integer),
+    }
+}
+
+fn stored_bits(stored: &Stored) -> Vec<i64> {
+    match stored {
+        Stored::F32(x) => x.iter().map(|x| x.to_bits().into()).collect(),
+        integers => (0..integers.len()).map(|i| integers.payload(i)).collect(),
     }
 }
 
@@ -41,9 +48,9 @@ fn step(plan: &Plan, isa: Isa, threads: usize) -> Bits {
             gradients.push(bits(gradient.weight));
             gradients.extend(gradient.bias.map(bits));
             if let Some(moments) = gradient.moments {
-                let all = moments.mean.iter().chain(&moments.variance);
-                gradients.push(all.map(|x| x.to_bits().into()).collect());
+                gradients.extend([&moments.mean, &moments.spread].map(stored_bits));
             }
+            gradients.extend(gradient.exponents.map(|all| all.map(i64::from).to_vec()));
         }
     }
     let n = plan.batch_size / 3;
@@ -87,6 +94,21 @@ fn black_images_make_a_step() {
 fn graphs_are_the_same_with_any_threads_and_kernels() {
     for spec in ["float32", "li-r", "li-sr", "li-bc:0.1", "hwgq", "hwgq:2n:log-tailed", "hwgq:sign"] {
         let plan = Plan::build(&residual(), &recipe(spec), 300).unwrap();
+        assert_same(&plan, spec);
+    }
+}
+
+/// Norms, residual sums and softmax in integers, in both widths.
+#[test]
+fn graphs_of_integers_are_the_same_with_any_threads_and_kernels() {
+    for spec in [
+        "intrain-int8",
+        "wage-l1bn",
+        "wage-rangebn",
+        "intrain-int8 | loss = softmax-base-2 | error.norm = unit<12>@dynamic stochastic | error.loss = unit<12>@dynamic stochastic",
+    ] {
+        let plan = Plan::build(&integer_residual(), &recipe(spec), 300).unwrap();
+        assert!(plan.float_operations().is_empty(), "{spec}");
         assert_same(&plan, spec);
     }
 }

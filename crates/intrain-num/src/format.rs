@@ -209,6 +209,8 @@ pub enum ParseError {
     Overflow,
     /// No such scale.
     Scale,
+    /// No such measure of a spread.
+    Spread,
     /// A word too many, or one too few, in a quantizer's line.
     Quantizer,
 }
@@ -248,7 +250,9 @@ impl fmt::Display for ParseError {
             Self::Overflow => f.write_str(
                 "not an overflow: write saturate, wrap, clip<LIMIT> or clip-before<LIMIT> with a payload above 0",
             ),
-            Self::Scale => f.write_str("not a scale: write FORMAT@shift, FORMAT@alpha, FORMAT@filter, or the format alone"),
+            Self::Scale => f.write_str("not a scale: write FORMAT@shift, FORMAT@dynamic, FORMAT@bound, FORMAT@alpha, FORMAT@fan, FORMAT@filter, or the \
+                 format alone"),
+            Self::Spread => f.write_str("not a norm: write l2, l1 or range"),
             Self::Quantizer => f.write_str(
                 "not a quantizer: write FORMAT[@SCALE] ROUND [OVERFLOW] [clipped|log-tailed], for example \
                  'fixed<2,14> stochastic saturate'",

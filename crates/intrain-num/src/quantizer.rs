@@ -119,6 +119,9 @@ pub fn parse_scaled_format(text: &str) -> Result<(Format, Scale), ParseError> {
         None => Ok((text.parse()?, Scale::One)),
         Some((format, "shift")) => Ok((format.parse()?, Scale::Shift)),
         Some((format, "alpha")) => Ok((format.parse()?, Scale::Alpha)),
+        Some((format, "dynamic")) => Ok((format.parse()?, Scale::Dynamic)),
+        Some((format, "bound")) => Ok((format.parse()?, Scale::Bound)),
+        Some((format, "fan")) => Ok((format.parse()?, Scale::Fan)),
         Some((format, "filter")) => Ok((format.parse()?, Scale::Filter)),
         Some(_) => Err(ParseError::Scale),
     }

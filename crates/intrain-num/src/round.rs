@@ -58,6 +58,14 @@ impl Round {
     /// Bound: `denominator > 0`, and both are below `2^60`.
     #[must_use]
     pub const fn ratio(self, numerator: i64, denominator: i64) -> i64 {
+        self.ratio_wide(numerator as i128, denominator as i128)
+    }
+
+    /// [`Round::ratio`] of integers that may need more than 64 bits; held at `+-i64::MAX`.
+    ///
+    /// Bound: `denominator > 0`, and both are below `2^125`.
+    #[must_use]
+    pub const fn ratio_wide(self, numerator: i128, denominator: i128) -> i64 {
         let floor = numerator.div_euclid(denominator);
         let twice = 2 * numerator.rem_euclid(denominator);
         let (above_half, at_half) = (twice > denominator, twice == denominator);
@@ -68,7 +76,7 @@ impl Round {
             Self::TowardZero => numerator < 0 && twice != 0,
             Self::NearestDown | Self::Stochastic { .. } | Self::StochasticMagnitude { .. } => above_half,
         };
-        floor + up as i64
+        held(floor + up as i128)
     }
 
     /// `x * 2^-shift` as an integer, rounded; `shift < 0` multiplies exactly. Held at `+-i64::MAX`.

@@ -124,7 +124,7 @@ impl Recipe {
             return Ok(());
         }
         let relative = |q: Quantizer| q.format.is_quantized() && q.scale == Scale::Shift;
-        let absolute = |q: Quantizer| !q.format.is_quantized();
+        let absolute = |q: Quantizer| !q.format.is_quantized() || q.scale == Scale::Bound;
         let fits = [
             (Role::ErrorAtActivation, quantizers(&self.error_at_activation).all(relative)),
             (Role::ErrorAtProduct, quantizers(&self.error_at_product).all(absolute)),
@@ -183,6 +183,7 @@ fn check_width(role: Role, format: Format) -> Result<(), RecipeError> {
     let max = match role {
         Role::Accumulator => return Ok(()),
         Role::Weight | Role::Master | Role::Momentum | Role::Update | Role::Gradient => 24,
+        Role::NormMean | Role::NormSpread => 24,
         _ => 16,
     };
     if format.is_quantized() && format.bits() > max {
@@ -227,14 +228,20 @@ fn check_scale(role: Role, scale: Scale, format: Format) -> Result<(), RecipeErr
         Scale::One => true,
         Scale::Alpha => role == Role::Weight,
         Scale::Filter => role == Role::Weight && format == Format::Binary,
-        Scale::Shift => matches!(role, Role::ErrorAtLoss | Role::ErrorAtActivation | Role::Gradient),
+        Scale::Fan => role == Role::Weight && format.is_fixed_point(),
+        Scale::Shift => {
+            matches!(role, Role::ErrorAtLoss | Role::ErrorAtActivation | Role::ErrorAtNorm | Role::Gradient)
+        }
+        Scale::Dynamic => matches!(role, Role::ErrorAtLoss | Role::ErrorAtActivation | Role::ErrorAtNorm),
+        Scale::Bound => role == Role::ErrorAtProduct,
     };
     if allowed {
         return Ok(());
     }
     let reason = format!(
-        "the scale {scale} has no meaning here: @alpha belongs to weight, binary@filter to weight, @shift to error.loss, error.activation and \
-         gradient, whose powers of two may be forgotten"
+        "the scale {scale} has no meaning here: @alpha, @fan and binary@filter belong to weight, @shift to error.loss, \
+         error.activation, error.norm and gradient, whose powers of two may be forgotten, @dynamic to error.loss, \
+         error.activation and error.norm, @bound to error.product"
     );
     Err(RecipeError::Check { role: role.name(), reason })
 }

@@ -2,8 +2,9 @@
 
 mod hwgq;
 mod li;
+mod normed;
 
-use intrain_num::{Format, Quantizer, Round};
+use intrain_num::{Format, Quantizer, Round, Spread};
 
 use crate::RecipeError;
 use crate::role::{Bias, Feedback, LearningRate, Loss, Recipe};
@@ -61,6 +62,21 @@ pub const PRESETS: &[Preset] = &[
         usage: "hwgq[:LEVELS][:vanilla|:clipped|:log-tailed]",
         summary: "binary weights with a scale per filter, activations of few levels (Cai 2017)",
     },
+    Preset {
+        name: "intrain-int8",
+        usage: "intrain-int8",
+        summary: "8-bit products, norms and softmax in integers: residual networks with no float in the step",
+    },
+    Preset {
+        name: "wage-l1bn",
+        usage: "wage-l1bn",
+        summary: "wage with a norm in integers that divides by the mean distance (Wu 2018b)",
+    },
+    Preset {
+        name: "wage-rangebn",
+        usage: "wage-rangebn",
+        summary: "wage with a norm in integers that divides by the range (Banner 2018)",
+    },
     Preset { name: "float32", usage: "float32", summary: "everything in binary32: the baseline" },
 ];
 
@@ -78,6 +94,10 @@ pub fn preset(spec: &str) -> Result<Recipe, RecipeError> {
         "gupta" => gupta(spec, &parameters),
         "li-r" | "li-sr" | "li-big-sr" | "li-bc" | "li-ef" => li::li(spec, name, &parameters),
         "hwgq" => hwgq::hwgq(spec, &parameters),
+        "intrain-int8" | "wage-l1bn" | "wage-rangebn" if parameters.is_empty() => Ok(normed::normed(name)),
+        "intrain-int8" | "wage-l1bn" | "wage-rangebn" => {
+            Err(refuse(spec, &format!("{name} has no parameters")))
+        }
         "float32" if parameters.is_empty() => Ok(float32()),
         "float32" => Err(refuse(spec, "float32 has no parameters")),
         _ => Err(RecipeError::UnknownPreset {
@@ -111,9 +131,16 @@ fn float32() -> Recipe {
         weight: float(),
         accumulator: float(),
         activation_at_product: float(),
+        norm: Spread::L2,
+        norm_mean: float(),
+        norm_spread: float(),
+        norm_value: float(),
+        norm_gain: float(),
+        norm_offset: float(),
         activation: float(),
         error_at_loss: float(),
         error_at_activation: float(),
+        error_at_norm: float(),
         error_at_product: float(),
         gradient: float(),
         momentum: float(),
@@ -162,9 +189,16 @@ fn wage(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         weight: line(&format!("unit<{w}>@alpha nearest-even saturate")).into(),
         accumulator: line("int<64> floor wrap").into(),
         activation_at_product: Quantizer::EXACT.into(),
+        norm: Spread::L2,
+        norm_mean: Quantizer::EXACT.into(),
+        norm_spread: Quantizer::EXACT.into(),
+        norm_value: Quantizer::EXACT.into(),
+        norm_gain: Quantizer::EXACT.into(),
+        norm_offset: Quantizer::EXACT.into(),
         activation: line(&format!("unit<{a}> nearest-even saturate clipped")).into(),
         error_at_loss: line(&format!("unit<{e}>@shift nearest-even saturate")).into(),
         error_at_activation: line(&format!("unit<{e}>@shift nearest-even saturate")).into(),
+        error_at_norm: Quantizer::EXACT.into(),
         error_at_product: Quantizer::EXACT.into(),
         // 'saturate' is the row's default and never acts: an update relative to the largest gradient counts steps of
         // the stored weight, up to about the learning rate, and only the stored weight is held.
@@ -228,9 +262,16 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         weight: Quantizer::EXACT.into(),
         accumulator: line("int<48> floor wrap").into(),
         activation_at_product: Quantizer::plain(output, round).into(),
+        norm: Spread::L2,
+        norm_mean: Quantizer::EXACT.into(),
+        norm_spread: Quantizer::EXACT.into(),
+        norm_value: Quantizer::EXACT.into(),
+        norm_gain: Quantizer::EXACT.into(),
+        norm_offset: Quantizer::EXACT.into(),
         activation: Quantizer::EXACT.into(),
         error_at_loss: Quantizer::plain(error, round).into(),
         error_at_activation: Quantizer::EXACT.into(),
+        error_at_norm: Quantizer::EXACT.into(),
         error_at_product: Quantizer::plain(error, round).into(),
         gradient: Quantizer::EXACT.into(),
         momentum: Quantizer::plain(parameter, round).into(),

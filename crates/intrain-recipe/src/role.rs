@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use intrain_num::{Format, Quantizer, Scale};
+use intrain_num::{Format, Quantizer, Scale, Spread};
 
 /// A recipe. The fields stand in the order in which a step meets them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +26,26 @@ pub struct Recipe {
     pub accumulator: Slot,
     /// The sum with its bias, right behind a product (Gupta's one rounding per output element).
     pub activation_at_product: Slot,
+    /// How a norm measures how far values are from their mean.
+    pub norm: Spread,
+    /// A channel's mean over the batch, in a norm.
+    pub norm_mean: Slot,
+    /// A channel's spread over the batch, in a norm.
+    pub norm_spread: Slot,
+    /// The normalized value, before gain and offset.
+    pub norm_value: Slot,
+    /// The stored gain of a norm, when it is read.
+    pub norm_gain: Slot,
+    /// The stored offset of a norm, when it is read.
+    pub norm_offset: Slot,
     /// The output of a block: behind pooling and ReLU, before the next product (WAGE's `Q_A`).
     pub activation: Slot,
     /// The derivative of the loss, before any product.
     pub error_at_loss: Slot,
     /// The error that has come back to an activation: behind its surrogate's mask, before ReLU's (WAGE's `Q_E`).
     pub error_at_activation: Slot,
+    /// The error behind a norm's way back, in front of the product before it.
+    pub error_at_norm: Slot,
     /// The error behind a product's way back, before anything else touches it.
     pub error_at_product: Slot,
     /// The weight gradient, summed over the batch.
@@ -56,9 +70,15 @@ pub enum Role {
     Weight,
     Accumulator,
     ActivationAtProduct,
+    NormMean,
+    NormSpread,
+    NormValue,
+    NormGain,
+    NormOffset,
     Activation,
     ErrorAtLoss,
     ErrorAtActivation,
+    ErrorAtNorm,
     ErrorAtProduct,
     Gradient,
     Momentum,
@@ -68,19 +88,35 @@ pub enum Role {
 
 impl Role {
     /// All roles with a quantizer, in the order of a step.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::Input,
         Self::Weight,
         Self::Accumulator,
         Self::ActivationAtProduct,
+        Self::NormMean,
+        Self::NormSpread,
+        Self::NormValue,
+        Self::NormGain,
+        Self::NormOffset,
         Self::Activation,
         Self::ErrorAtLoss,
         Self::ErrorAtActivation,
+        Self::ErrorAtNorm,
         Self::ErrorAtProduct,
         Self::Gradient,
         Self::Momentum,
         Self::Update,
         Self::Master,
+    ];
+
+    /// Those that only norms have.
+    pub const OF_NORMS: [Self; 6] = [
+        Self::NormMean,
+        Self::NormSpread,
+        Self::NormValue,
+        Self::NormGain,
+        Self::NormOffset,
+        Self::ErrorAtNorm,
     ];
 
     /// Its row's name.
@@ -91,9 +127,15 @@ impl Role {
             Self::Weight => "weight",
             Self::Accumulator => "accumulator",
             Self::ActivationAtProduct => "activation.product",
+            Self::NormMean => "norm.mean",
+            Self::NormSpread => "norm.spread",
+            Self::NormValue => "norm.value",
+            Self::NormGain => "norm.gain",
+            Self::NormOffset => "norm.offset",
             Self::Activation => "activation",
             Self::ErrorAtLoss => "error.loss",
             Self::ErrorAtActivation => "error.activation",
+            Self::ErrorAtNorm => "error.norm",
             Self::ErrorAtProduct => "error.product",
             Self::Gradient => "gradient",
             Self::Momentum => "momentum",
@@ -118,9 +160,15 @@ impl Recipe {
             Role::Weight => &self.weight,
             Role::Accumulator => &self.accumulator,
             Role::ActivationAtProduct => &self.activation_at_product,
+            Role::NormMean => &self.norm_mean,
+            Role::NormSpread => &self.norm_spread,
+            Role::NormValue => &self.norm_value,
+            Role::NormGain => &self.norm_gain,
+            Role::NormOffset => &self.norm_offset,
             Role::Activation => &self.activation,
             Role::ErrorAtLoss => &self.error_at_loss,
             Role::ErrorAtActivation => &self.error_at_activation,
+            Role::ErrorAtNorm => &self.error_at_norm,
             Role::ErrorAtProduct => &self.error_at_product,
             Role::Gradient => &self.gradient,
             Role::Momentum => &self.momentum,
@@ -136,9 +184,15 @@ impl Recipe {
             Role::Weight => &mut self.weight,
             Role::Accumulator => &mut self.accumulator,
             Role::ActivationAtProduct => &mut self.activation_at_product,
+            Role::NormMean => &mut self.norm_mean,
+            Role::NormSpread => &mut self.norm_spread,
+            Role::NormValue => &mut self.norm_value,
+            Role::NormGain => &mut self.norm_gain,
+            Role::NormOffset => &mut self.norm_offset,
             Role::Activation => &mut self.activation,
             Role::ErrorAtLoss => &mut self.error_at_loss,
             Role::ErrorAtActivation => &mut self.error_at_activation,
+            Role::ErrorAtNorm => &mut self.error_at_norm,
             Role::ErrorAtProduct => &mut self.error_at_product,
             Role::Gradient => &mut self.gradient,
             Role::Momentum => &mut self.momentum,
@@ -183,6 +237,12 @@ impl Recipe {
         recipe
     }
 
+    /// Whether the row says nothing: rows of norms may, and are then left out of a recipe's text.
+    #[must_use]
+    pub fn is_silent(&self, role: Role) -> bool {
+        Role::OF_NORMS.contains(&role) && *self.slot(role) == Slot::silent(self.is_float())
+    }
+
     /// Whether weights start and are scaled as WAGE's (`weight` has a power of two per layer).
     #[must_use]
     pub fn has_layer_alpha(&self) -> bool {
@@ -200,6 +260,20 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// A row that says nothing, in a recipe with float errors or with integer ones.
+    #[must_use]
+    pub fn silent(is_float: bool) -> Self {
+        if is_float { Quantizer::FLOAT.into() } else { Quantizer::EXACT.into() }
+    }
+
+    /// The quantizer of the norm `layer`, for which [`Pattern::NORMS`] stands too.
+    #[must_use]
+    pub fn of_norm(&self, layer: &str) -> Quantizer {
+        let matches = |pattern: &Pattern| pattern.0 == Pattern::NORMS || pattern.matches(layer);
+        let last = self.except.iter().rev().find(|e| e.from_epoch == 0 && matches(&e.layers));
+        last.map_or(self.base, |e| e.quantizer)
+    }
+
     /// The quantizer of `layer` (in a recipe that [`Recipe::at_epoch`] has settled).
     #[must_use]
     pub fn of_layer(&self, layer: &str) -> Quantizer {
@@ -225,7 +299,8 @@ pub struct Exception {
     pub quantizer: Quantizer,
 }
 
-/// A layer's name, in which each `*` stands for any run of characters; `@first` and `@last` are the ends of a network.
+/// A layer's name, in which each `*` stands for any run of characters; `@first` and `@last` are the ends of a network, `@norms`
+/// its norms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(pub String);
 
@@ -234,6 +309,8 @@ impl Pattern {
     pub const FIRST: &'static str = "@first";
     /// The last one.
     pub const LAST: &'static str = "@last";
+    /// Every norm: its stored gains and offsets.
+    pub const NORMS: &'static str = "@norms";
 
     /// Every layer.
     #[must_use]
@@ -265,6 +342,10 @@ pub enum Loss {
     SquaredError,
     /// Softmax and cross-entropy, summed over the batch; computed in float. Gupta 2015 and `float32`.
     SoftmaxCrossEntropy,
+    /// The same in integers: exponentials by I-BERT's polynomial (arXiv 2101.01321).
+    SoftmaxIExp,
+    /// The same in integers with powers of two: NITI (arXiv 2009.13108).
+    SoftmaxBase2,
 }
 
 /// Whether layers may have biases.
@@ -319,7 +400,7 @@ macro_rules! spelled {
     };
 }
 
-spelled!(Loss { SquaredError = "squared-error", SoftmaxCrossEntropy = "softmax-cross-entropy" });
+spelled!(Loss { SquaredError = "squared-error", SoftmaxCrossEntropy = "softmax-cross-entropy", SoftmaxIExp = "softmax-i-exp", SoftmaxBase2 = "softmax-base-2" });
 spelled!(Feedback { None = "none", Momentum = "momentum" });
 spelled!(Bias { Model = "model", None = "none" });
 spelled!(LearningRate { Float32 = "float32", PowerOfTwo = "power-of-two", Mantissa15 = "mantissa<15>" });

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use intrain_num::Quantizer;
+use intrain_num::{ParseError, Quantizer, Spread};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -21,6 +21,8 @@ struct File {
     learning_rate: String,
     #[serde(default)]
     error_feedback: Option<String>,
+    #[serde(default)]
+    norm: Option<String>,
     roles: toml::Table,
     #[serde(default)]
     except: Vec<FileException>,
@@ -60,8 +62,12 @@ impl Recipe {
                 slots[position(role)].as_mut().ok_or(RecipeError::MissingRole { role: role.name() })?;
             slot.except.push(Exception { layers, from_epoch: exception.from_epoch, quantizer });
         }
-        let mut take =
-            |role: Role| slots[position(role)].take().ok_or(RecipeError::MissingRole { role: role.name() });
+        let loss_row = slots[position(Role::ErrorAtLoss)].as_ref();
+        let silent = Slot::silent(loss_row.is_some_and(|slot| slot.base == Quantizer::FLOAT));
+        let mut take = |role: Role| match slots[position(role)].take() {
+            None if Role::OF_NORMS.contains(&role) => Ok(silent.clone()),
+            slot => slot.ok_or(RecipeError::MissingRole { role: role.name() }),
+        };
         let key = |name: &'static str| move |reason: String| RecipeError::Text(format!("{name}: {reason}"));
         let recipe = Self {
             name: file.name,
@@ -72,9 +78,19 @@ impl Recipe {
             weight: take(Role::Weight)?,
             accumulator: take(Role::Accumulator)?,
             activation_at_product: take(Role::ActivationAtProduct)?,
+            norm: match file.norm {
+                Some(text) => text.parse().map_err(|e: ParseError| key("norm")(e.to_string()))?,
+                None => Spread::default(),
+            },
+            norm_mean: take(Role::NormMean)?,
+            norm_spread: take(Role::NormSpread)?,
+            norm_value: take(Role::NormValue)?,
+            norm_gain: take(Role::NormGain)?,
+            norm_offset: take(Role::NormOffset)?,
             activation: take(Role::Activation)?,
             error_at_loss: take(Role::ErrorAtLoss)?,
             error_at_activation: take(Role::ErrorAtActivation)?,
+            error_at_norm: take(Role::ErrorAtNorm)?,
             error_at_product: take(Role::ErrorAtProduct)?,
             gradient: take(Role::Gradient)?,
             momentum: take(Role::Momentum)?,
@@ -107,8 +123,11 @@ impl Recipe {
         if self.error_feedback != Feedback::None {
             row("error_feedback", &self.error_feedback.to_string());
         }
+        if self.norm != Spread::default() {
+            row("norm", &self.norm.to_string());
+        }
         text.push_str("\n[roles]\n");
-        for role in Role::ALL {
+        for role in Role::ALL.into_iter().filter(|role| !self.is_silent(*role)) {
             let _ = writeln!(
                 text,
                 "{:<20} = {}",
@@ -142,7 +161,10 @@ impl Recipe {
     pub fn rows(&self) -> Vec<(String, String)> {
         let mut rows =
             vec![("loss".to_owned(), self.loss.to_string()), ("bias".to_owned(), self.bias.to_string())];
-        for role in Role::ALL {
+        if !self.is_silent(Role::NormMean) {
+            rows.push(("norm".to_owned(), self.norm.to_string()));
+        }
+        for role in Role::ALL.into_iter().filter(|role| !self.is_silent(*role)) {
             let slot = self.slot(role);
             rows.push((role.name().to_owned(), slot.base.to_string()));
             for e in &slot.except {

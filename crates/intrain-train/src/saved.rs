@@ -79,9 +79,9 @@ fn parameter_tensors(plan: &Plan, parameters: &[Parameters]) -> Vec<NamedTensor>
         if let Some(bias) = &p.bias {
             add("bias", vec![block.product.output.c], bias);
         }
-        if let Some(Moments { mean, variance }) = &p.moments {
-            add("mean", vec![mean.len()], &Stored::F32(mean.clone()));
-            add("variance", vec![variance.len()], &Stored::F32(variance.clone()));
+        if let Some(Moments { mean, spread }) = &p.moments {
+            add("mean", vec![mean.len()], mean);
+            add(spread_name(block), vec![spread.len()], spread);
         }
     }
     tensors
@@ -169,14 +169,20 @@ fn take_parameters(
     let weight = part("weight", master, product.n_weights())?;
     let bias = if product.bias { Some(part("bias", bias_master(block), c)?) } else { None };
     let moments = if product.kind == ProductKind::Norm {
-        match [part("mean", Quantizer::FLOAT, c)?, part("variance", Quantizer::FLOAT, c)?] {
-            [Stored::F32(mean), Stored::F32(variance)] => Some(Moments { mean, variance }),
-            _ => unreachable!("a float's tensor is one of floats"),
-        }
+        let row = if block.norm.is_some() { RUNNING } else { Quantizer::FLOAT };
+        Some(Moments { mean: part("mean", row, c)?, spread: part(spread_name(block), row, c)? })
     } else {
         None
     };
     Ok(Parameters { weight, bias, moments })
+}
+
+/// Running statistics of a norm of integers.
+const RUNNING: Quantizer = Quantizer::plain(Format::Int { bits: 32 }, Round::NearestDown);
+
+/// What a norm's running spread is called.
+const fn spread_name(block: &BlockPlan) -> &'static str {
+    if block.norm.is_some() { "spread" } else { "variance" }
 }
 
 /// The tensor of that name, in the type and range of a quantizer, of that length.

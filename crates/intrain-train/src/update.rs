@@ -7,7 +7,7 @@ use intrain_nn::plan::Operand;
 use intrain_nn::{BlockGradient, BlockPlan, Gradient, Moments, Parameters, Plan, StepKey, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
-use intrain_num::{Format, Overflow, Quantizer, Scale};
+use intrain_num::{Format, Overflow, Quantizer, Scale, norm};
 use intrain_recipe::Feedback;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -178,11 +178,12 @@ impl Optimizer {
             let [weight_momentum, bias_momentum] = momentum;
             let [weight_variance, bias_variance] = variance;
             let n = parameters.weight.len() as u64;
+            let exponents = gradients.exponents.map_or([None; 2], |exponents| exponents.map(Some));
             let of_weights = station.run(
                 gradients.weight,
                 &mut parameters.weight,
                 [weight_momentum.as_mut(), weight_variance.as_mut()],
-                Part { gradient_max: gradients.weight_max, ..Part::weight(block) },
+                Part { gradient_max: gradients.weight_max, ..Part::weight(block, exponents[0]) },
                 key,
                 &mut self.updates,
             );
@@ -195,7 +196,7 @@ impl Optimizer {
                     gradient,
                     bias,
                     [bias_momentum.as_mut(), bias_variance.as_mut()],
-                    Part::bias(block, n),
+                    Part::bias(block, exponents[1], n),
                     key,
                     &mut self.updates,
                 ));
@@ -220,11 +221,19 @@ const KEPT_MOMENTS: f32 = 0.9;
 
 /// What evaluation normalizes with: a mean over all batches in which the last ones count most.
 fn blend(running: &mut Moments, batch: &Moments) {
-    let each = |running: &mut [f32], batch: &[f32]| {
-        running.iter_mut().zip(batch).for_each(|(r, b)| *r = KEPT_MOMENTS * *r + (1.0 - KEPT_MOMENTS) * b);
+    let each = |running: &mut Stored, batch: &Stored| match (running, batch) {
+        (Stored::F32(running), Stored::F32(batch)) => {
+            let blend = |r: f32, b: f32| KEPT_MOMENTS * r + (1.0 - KEPT_MOMENTS) * b;
+            running.iter_mut().zip(batch).for_each(|(r, b)| *r = blend(*r, *b));
+        }
+        (running, batch) => {
+            for i in 0..running.len() {
+                running.set_payload(i, norm::blend(running.payload(i), batch.payload(i)));
+            }
+        }
     };
     each(&mut running.mean, &batch.mean);
-    each(&mut running.variance, &batch.variance);
+    each(&mut running.spread, &batch.spread);
 }
 
 /// The one quantizer that rounds an update, and the purpose of its random words: the first of the rows gradient,
@@ -274,19 +283,25 @@ struct Part {
     first_element: u64,
     /// Largest magnitude of the gradient, where it is known.
     gradient_max: Option<u64>,
+    /// Bits of that, where the gradient's power of two is known when it is there and no sooner.
+    kept_bits: Option<i32>,
     is_bias: bool,
 }
 
 impl Part {
-    const fn weight(block: &BlockPlan) -> Self {
+    /// Whose gradients are sums in that power of two, or in that of the operands' formats.
+    fn weight(block: &BlockPlan, exponent: Option<i32>) -> Self {
         let Operand { frac_bits, .. } = block.input_operand;
-        let gradient_frac_bits = frac_bits + block.error_operand.frac_bits;
-        Self { gradient_frac_bits, first_element: 0, gradient_max: None, is_bias: false }
+        let of_formats = frac_bits + block.error_operand.frac_bits;
+        let gradient_frac_bits = exponent.map_or(of_formats, i32::wrapping_neg);
+        let kept_bits = exponent.map(|_| 0);
+        Self { gradient_frac_bits, first_element: 0, gradient_max: None, kept_bits, is_bias: false }
     }
 
-    const fn bias(block: &BlockPlan, n_weights: u64) -> Self {
-        let gradient_frac_bits = block.error_operand.frac_bits;
-        Self { gradient_frac_bits, first_element: n_weights, gradient_max: None, is_bias: true }
+    fn bias(block: &BlockPlan, exponent: Option<i32>, n_weights: u64) -> Self {
+        let gradient_frac_bits = exponent.map_or(block.error_operand.frac_bits, i32::wrapping_neg);
+        let kept_bits = exponent.map(|_| 0);
+        Self { gradient_frac_bits, first_element: n_weights, gradient_max: None, kept_bits, is_bias: true }
     }
 }
 
@@ -299,7 +314,7 @@ impl Station<'_> {
         gradient: &Gradient,
         master: &mut Stored,
         moments: [Option<&mut Stored>; 2],
-        part: Part,
+        mut part: Part,
         key: StepKey,
         updates: &mut Vec<i32>,
     ) -> UpdateStats {
@@ -307,7 +322,7 @@ impl Station<'_> {
             (Gradient::F32(g), master) => self.float(g, master, moments, &part, key),
             (gradient, master) if self.hyper.has_terms() => {
                 let [momentum, _] = moments;
-                self.with_terms(gradient, master, momentum, &part, key, updates)
+                self.with_terms(gradient, master, momentum, &mut part, key, updates)
             }
             (gradient, master) => self.fused(gradient, master, &part, key),
         }
@@ -372,9 +387,7 @@ impl Station<'_> {
                 let largest = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
                 round_log2(largest).unwrap_or(0) - rate.exponent
             }
-            Scale::One | Scale::Alpha | Scale::Filter => {
-                part.gradient_frac_bits - rate.exponent - row.format.frac_bits()
-            }
+            _ => part.gradient_frac_bits - rate.exponent - row.format.frac_bits() - self.block.weight.places,
         };
         // A relative update (`@shift`) is not held: WAGE's steps may be as large as the learning rate.
         let (update_min, update_max) = if row.scale == Scale::Shift {
@@ -415,16 +428,18 @@ impl Station<'_> {
         gradient: &Gradient,
         master: &mut Stored,
         momentum: Option<&mut Stored>,
-        part: &Part,
+        part: &mut Part,
         key: StepKey,
         updates: &mut Vec<i32>,
     ) -> UpdateStats {
         let row = rounding_row(self.block, self.hyper);
-        let terms = Terms::new(self.block, self.hyper, self.rate, self.rate_of_sum, part);
-        let shift = terms.frac_bits - row.format.frac_bits();
         let gradient_max = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
+        let gradient_bits = 64 - gradient_max.leading_zeros();
+        part.kept_bits = part.kept_bits.map(|_| gradient_bits.cast_signed());
+        let terms = Terms::new(self.block, self.hyper, self.rate, self.rate_of_sum, part);
+        let shift = terms.frac_bits - row.format.frac_bits() - self.block.weight.places;
         // Bound: three terms of 60 bits and their sign fit in 63.
-        let is_short = terms.bits(66 - gradient_max.leading_zeros(), self.block) <= 60;
+        let is_short = terms.bits(gradient_bits + 2, self.block) <= 60;
         let round = terms::Rounding { isa: self.isa, row, shift, stream: self.stream(key), is_short };
         updates.resize(master.len().max(updates.len()), 0);
         let updates = &mut updates[..master.len()];

@@ -51,10 +51,11 @@ Ctrl-C finishes the step and writes a checkpoint; --resume goes on from there.")
     #[command(after_help = "Examples:
   intrain plan --model lenet5 --recipe wage
   intrain plan --data cifar-10 --recipe gupta --batch-size 64
+  intrain plan --model resnet20 --recipe intrain-int8 --require-integer
 
 Takes the flags of `intrain train` and needs no data on disk for data sets with names. --out,
 --threads and --kernel are accepted and change nothing: a plan is the same on every machine.")]
-    Plan(TrainArgs),
+    Plan(PlanArgs),
     /// List, show, compare and check recipes: which quantizer each role of a tensor has
     Recipe(RecipeArgs),
     /// Quantize an array and measure the error: bias, mean square, saturation
@@ -314,6 +315,15 @@ pub(crate) struct BenchArgs {
     /// Rounds
     #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) repeat: u16,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) train: TrainArgs,
+    /// Fail, and list them, where any operation of a step is one of floats
+    #[arg(long)]
+    pub(crate) require_integer: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -399,7 +399,13 @@ impl Engine for Graph {
             Part::Norm(norm) => norm.moments(),
             Part::Product(_) => None,
         };
-        BlockGradient { weight: gradient, weight_max: None, bias: bias_gradient.as_ref(), moments }
+        BlockGradient {
+            weight: gradient,
+            weight_max: None,
+            bias: bias_gradient.as_ref(),
+            exponents: None,
+            moments,
+        }
     }
 }
 

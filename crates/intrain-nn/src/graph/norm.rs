@@ -51,9 +51,9 @@ pub(super) struct Norm {
     gain: Vec<f32>,
     offset: Vec<f32>,
     /// Mean and variance of all batches, for evaluation.
-    running: Option<Moments>,
-    /// Mean and unbiased variance of this batch.
-    batch: Moments,
+    running: Option<[Vec<f32>; 2]>,
+    /// Mean and unbiased variance of this batch; none before the first.
+    batch: Option<Moments>,
     mean: Vec<f32>,
     /// `1 / sqrt(variance + epsilon)`.
     inverse: Vec<f32>,
@@ -68,13 +68,17 @@ pub(super) struct Norm {
 
 impl Norm {
     pub(super) fn load(&mut self, parameters: &Parameters) {
-        self.running.clone_from(&parameters.moments);
         let read = |stored: &Stored, to: &mut Vec<f32>| match stored {
             Stored::F32(values) => to.clone_from(values),
             Stored::I8(_) | Stored::I16(_) | Stored::I32(_) => {
                 unreachable!("a float norm is stored in floats")
             }
         };
+        if let Some(Moments { mean, spread }) = &parameters.moments {
+            let [running_mean, running_variance] = self.running.get_or_insert_default();
+            read(mean, running_mean);
+            read(spread, running_variance);
+        }
         // Without an offset there is no gain that would be learned.
         if let Some(offset) = &parameters.bias {
             read(&parameters.weight, &mut self.gain);
@@ -83,8 +87,8 @@ impl Norm {
     }
 
     /// Mean and unbiased variance of the last batch; none before there was one.
-    pub(super) fn moments(&self) -> Option<&Moments> {
-        (!self.batch.mean.is_empty()).then_some(&self.batch)
+    pub(super) const fn moments(&self) -> Option<&Moments> {
+        self.batch.as_ref()
     }
 
     pub(super) fn forward(
@@ -99,22 +103,23 @@ impl Norm {
         self.mean.resize(c, 0.0);
         self.inverse.resize(c, 0.0);
         match (mode, &self.running) {
-            (Mode::Evaluation, Some(running)) => {
-                self.mean.copy_from_slice(&running.mean);
-                let inverses = running.variance.iter().map(|&v| inverse(v.into()));
+            (Mode::Evaluation, Some([mean, variance])) => {
+                self.mean.copy_from_slice(mean);
+                let inverses = variance.iter().map(|&v| inverse(v.into()));
                 self.inverse.iter_mut().zip(inverses).for_each(|(to, inverse)| *to = inverse);
             }
             _ => {
                 let image = plan.product.output.len();
                 self.sum(isa, x, image);
-                self.batch.mean.resize(c, 0.0);
-                self.batch.variance.resize(c, 0.0);
+                let mut unbiased = Vec::with_capacity(c);
                 for i in 0..c {
                     let Statistics { mean, inverse, variance } =
                         Statistics::new(self.sums[i], self.sums[c + i], x.len() / c);
                     (self.mean[i], self.inverse[i]) = (mean, inverse);
-                    (self.batch.mean[i], self.batch.variance[i]) = (mean, variance);
+                    unbiased.push(variance);
                 }
+                let mean = Stored::F32(self.mean.clone());
+                self.batch = Some(Moments { mean, spread: Stored::F32(unbiased) });
             }
         }
         self.line.iter_mut().for_each(Vec::clear);
@@ -228,7 +233,7 @@ impl Norm {
 impl Parameters {
     /// Mean 0 and variance 1: what evaluation takes before any step.
     pub(crate) fn initial_moments(channels: usize) -> Moments {
-        Moments { mean: vec![0.0; channels], variance: vec![1.0; channels] }
+        Moments { mean: Stored::F32(vec![0.0; channels]), spread: Stored::F32(vec![1.0; channels]) }
     }
 
     /// A gain of 1 for each channel.

@@ -2,8 +2,9 @@
 
 use intrain_kernels::max_pool::Pool;
 use intrain_model::{Layer, LayerKind, Logits, Model, Shape};
+use intrain_num::scale::fan_log2;
 use intrain_num::{Format, Quantizer, Scale, Sum, Surrogate};
-use intrain_recipe::{Bias, Loss, Recipe, Role};
+use intrain_recipe::{Bias, Loss, Pattern, Recipe, Role};
 
 use super::graph;
 use super::{
@@ -25,8 +26,13 @@ impl Plan {
             return Err(PlanError::BatchSize { batch_size, max: BATCH_SIZE_MAX });
         }
         let is_graph = graph::is_needed(model, recipe);
-        let recipe = &recipe.with_ends(|role| ends(model, role, is_graph));
-        check_patterns(recipe, model, is_graph)?;
+        let layout = match (is_graph, recipe.is_float()) {
+            (false, _) => Layout::Chain,
+            (true, true) => Layout::FloatGraph,
+            (true, false) => Layout::IntegerGraph,
+        };
+        let recipe = &recipe.with_ends(|role| ends(model, role, layout));
+        check_patterns(recipe, model, layout)?;
         if is_graph {
             return graph::build(model, recipe, batch_size, n_classes, warnings);
         }
@@ -72,16 +78,38 @@ impl Plan {
     }
 }
 
-/// Whether a row's exceptions can name a layer. In a chain all rows belong to products; a graph's activations have the
-/// names of ReLUs.
-fn has_role(layer: &Layer, role: Role, is_graph: bool) -> bool {
-    if is_graph && role == Role::Activation { layer.kind == LayerKind::Relu } else { layer.kind.is_product() }
+/// How a network is laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Chain,
+    FloatGraph,
+    IntegerGraph,
+}
+
+/// Whether a row's exceptions can name a layer. In a chain all rows belong to products; in a graph activations have the
+/// names of ReLUs, and means over pixels round as they do.
+fn has_role(layer: &Layer, role: Role, layout: Layout) -> bool {
+    let kind = layer.kind;
+    let is_norm = matches!(kind, LayerKind::BatchNorm { .. });
+    match (layout, role) {
+        (Layout::IntegerGraph, Role::Activation) => {
+            matches!(kind, LayerKind::Relu | LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool)
+        }
+        (Layout::FloatGraph, Role::Activation) | (Layout::IntegerGraph, Role::ErrorAtActivation) => {
+            kind == LayerKind::Relu
+        }
+        (Layout::IntegerGraph, Role::Gradient | Role::Momentum | Role::Update | Role::Master) => {
+            kind.is_product() || is_norm
+        }
+        _ if Role::OF_NORMS.contains(&role) => is_norm,
+        _ => kind.is_product(),
+    }
 }
 
 /// The first and the last layer that have a role.
-fn ends(model: &Model, role: Role, is_graph: bool) -> [String; 2] {
+fn ends(model: &Model, role: Role, layout: Layout) -> [String; 2] {
     let mut names =
-        model.layers.iter().filter(|layer| has_role(layer, role, is_graph)).map(|layer| &layer.name);
+        model.layers.iter().filter(|layer| has_role(layer, role, layout)).map(|layer| &layer.name);
     let first = names.next();
     let last = names.next_back().or(first);
     [first, last].map(|name| name.cloned().unwrap_or_default())
@@ -142,12 +170,15 @@ fn group(model: &Model) -> Result<Vec<Group<'_>>, PlanError> {
     Ok(groups)
 }
 
-fn check_patterns(recipe: &Recipe, model: &Model, is_graph: bool) -> Result<(), PlanError> {
+fn check_patterns(recipe: &Recipe, model: &Model, layout: Layout) -> Result<(), PlanError> {
     for role in Role::ALL {
-        let layers = model.layers.iter().filter(|layer| has_role(layer, role, is_graph));
+        let layers = model.layers.iter().filter(|layer| has_role(layer, role, layout));
         let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
         for exception in &recipe.slot(role).except {
-            if !names.iter().any(|name| exception.layers.matches(name)) {
+            // A network may have no norms.
+            if exception.layers.0 != Pattern::NORMS
+                && !names.iter().any(|name| exception.layers.matches(name))
+            {
                 return Err(PlanError::Pattern {
                     role: role.name(),
                     pattern: exception.layers.0.clone(),
@@ -159,11 +190,11 @@ fn check_patterns(recipe: &Recipe, model: &Model, is_graph: bool) -> Result<(), 
     Ok(())
 }
 
-fn refuse_row(role: &'static str, reason: &str) -> PlanError {
+pub(super) fn refuse_row(role: &'static str, reason: &str) -> PlanError {
     PlanError::Recipe(intrain_recipe::RecipeError::Check { role, reason: reason.to_owned() })
 }
 
-const fn operand_of(quantizer: Quantizer) -> Operand {
+pub(super) const fn operand_of(quantizer: Quantizer) -> Operand {
     Operand {
         frac_bits: quantizer.format.frac_bits(),
         min: quantizer.format.min(),
@@ -172,7 +203,7 @@ const fn operand_of(quantizer: Quantizer) -> Operand {
 }
 
 /// What leaves a block: behind a ReLU nothing is negative.
-const fn activation_operand(quantizer: Quantizer, relu: bool) -> Operand {
+pub(super) const fn activation_operand(quantizer: Quantizer, relu: bool) -> Operand {
     let operand = operand_of(quantizer);
     if relu { Operand { min: 0, ..operand } } else { operand }
 }
@@ -223,6 +254,7 @@ fn plan_block(
         return Err(refuse_row("activation.product", "'clipped' belongs to the row 'activation'"));
     }
     Ok(BlockPlan {
+        norm: None,
         codes: None,
         name: name.to_owned(),
         index: u32::try_from(place.index).unwrap_or(u32::MAX),
@@ -268,12 +300,14 @@ fn product_plan(group: &Group<'_>, biases: Bias) -> ProductPlan {
     }
 }
 
-fn weight_plan(recipe: &Recipe, name: &str, fan_in: usize) -> WeightPlan {
+pub(super) fn weight_plan(recipe: &Recipe, name: &str, fan_in: usize) -> WeightPlan {
     let master = recipe.master.of_layer(name);
     let read = recipe.weight.of_layer(name);
     let operand = operand_of(if read.format.is_quantized() { read } else { master });
     let alpha_log2 = if read.scale == Scale::Alpha { alpha_log2(fan_in, read.format.bits()) } else { 0 };
-    WeightPlan { master, read, operand, alpha_log2 }
+    let places = if read.scale == Scale::Fan { -fan_log2(fan_in) } else { 0 };
+    let operand = Operand { frac_bits: operand.frac_bits + places, ..operand };
+    WeightPlan { master, read, operand, alpha_log2, places }
 }
 
 /// `log2 alpha = max(round(log2(Lmin / L0)), 0)` with `Lmin = 1.5 * 2^(1 - k_W)` and `L0 = sqrt(3 / fan_in)`.
@@ -345,7 +379,7 @@ fn arithmetic(blocks: &[BlockPlan], input: Quantizer) -> Arithmetic {
     if narrow { Arithmetic::Int8 } else { Arithmetic::Int16 }
 }
 
-fn forward_sum(block: &BlockPlan) -> Sum {
+pub(super) fn forward_sum(block: &BlockPlan) -> Sum {
     let bias = if block.product.bias {
         u128::from(block.weight.master.format.magnitude()) << block.bias_shift().clamp(0, 64)
     } else {
@@ -359,7 +393,7 @@ fn forward_sum(block: &BlockPlan) -> Sum {
     )
 }
 
-fn error_sum(block: &BlockPlan) -> Sum {
+pub(super) fn error_sum(block: &BlockPlan) -> Sum {
     let p = &block.product;
     Sum::of_products(
         (p.kernel * p.kernel * p.output.c) as u64,
@@ -369,7 +403,7 @@ fn error_sum(block: &BlockPlan) -> Sum {
     )
 }
 
-fn gradient_sum(block: &BlockPlan, batch_size: usize) -> Sum {
+pub(super) fn gradient_sum(block: &BlockPlan, batch_size: usize) -> Sum {
     let pixels = block.product.output.h * block.product.output.w * batch_size;
     Sum::of_products(pixels as u64, block.input_operand.magnitude(), block.error_operand.magnitude(), 0)
 }
@@ -399,7 +433,7 @@ pub(super) fn check_addresses(block: &BlockPlan, batch_size: usize) -> Result<()
     }
 }
 
-fn prove(block: &mut BlockPlan, batch_size: usize) -> Result<(), PlanError> {
+pub(super) fn prove(block: &mut BlockPlan, batch_size: usize) -> Result<(), PlanError> {
     check_addresses(block, batch_size)?;
     if block.weight.master.format == Format::Float32 {
         return Ok(());
@@ -438,7 +472,7 @@ fn prove(block: &mut BlockPlan, batch_size: usize) -> Result<(), PlanError> {
 impl BlockPlan {
     /// Places by which a stored bias is moved to the sum's last bit; below 0 it would not fit there.
     const fn bias_shift(&self) -> i32 {
-        self.input_operand.frac_bits + self.weight.operand.frac_bits - self.weight.master.format.frac_bits()
+        self.input_operand.frac_bits + self.weight.operand.frac_bits - self.weight.master_frac_bits()
     }
 
     /// Whether the loss sees this block's exact sums.

@@ -5,14 +5,17 @@
 
 use intrain_kernels::max_pool::Pool;
 use intrain_model::{Layer, LayerKind, Model, Shape};
-use intrain_num::{Format, Quantizer, Sum};
+use intrain_num::{Format, Quantizer, Scale, Sum};
 use intrain_recipe::{Bias, Recipe, Warning};
 
 use super::build::check_addresses;
 use super::{
     Arithmetic, BlockPlan, Codes, InputPlan, LossPlan, Operand, Plan, PlanError, ProductKind, ProductPlan,
-    Sums, WeightPlan,
+    Sum32, Sums, WeightPlan,
 };
+
+/// Floats are no payloads.
+const NOTHING: Operand = Operand { frac_bits: 0, min: 0, max: 0 };
 
 /// Layers and how they hang together.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +37,10 @@ pub struct Node {
     pub input: Shape,
     /// Shape of its result.
     pub output: Shape,
+    /// Payloads of its result, and what they are worth; in integers alone.
+    pub operand: Operand,
+    /// What an activation of integers adds up before it rounds.
+    pub sum: Option<Sum32>,
 }
 
 /// What a node does.
@@ -71,6 +78,7 @@ pub(super) fn is_needed(model: &Model, recipe: &Recipe) -> bool {
         plain(&slot.base) && slot.except.iter().all(|e| plain(&e.quantizer))
     };
     model.beyond_a_chain().is_some()
+        || recipe.error_at_product.base.scale == Scale::Bound
         || (recipe.is_float()
             && ![&recipe.weight, &recipe.master, &recipe.activation].into_iter().all(is_float))
 }
@@ -83,13 +91,8 @@ pub(super) fn build(
     n_classes: usize,
     warnings: Vec<Warning>,
 ) -> Result<Plan, PlanError> {
-    if let Some(layer) = model.beyond_a_chain().filter(|_| !recipe.is_float()) {
-        let reason = format!(
-            "it has no integer form yet, and the recipe '{}' has integer errors; use float32, li-r, li-sr, li-bc or \
-             hwgq, or a chain of conv, linear, max-pool, relu and flatten",
-            recipe.name
-        );
-        return Err(PlanError::Layer { layer: layer.name.clone(), reason });
+    if !recipe.is_float() {
+        return super::integer_graph::build(model, recipe, batch_size, n_classes, warnings);
     }
     let (blocks, graph) = nodes(model, recipe)?;
     blocks.iter().try_for_each(|block| check_addresses(block, batch_size))?;
@@ -117,6 +120,8 @@ fn nodes(model: &Model, recipe: &Recipe) -> Result<(Vec<BlockPlan>, GraphPlan), 
         sources: vec![],
         input: model.input.shape,
         output: model.input.shape,
+        operand: NOTHING,
+        sum: None,
     };
     let (mut nodes, mut blocks) = (vec![image], Vec::new());
     // Where the output of each place of the model is: flattening moves nothing.
@@ -134,6 +139,8 @@ fn nodes(model: &Model, recipe: &Recipe) -> Result<(Vec<BlockPlan>, GraphPlan), 
             sources: sources[i].iter().map(|&source| node_of[source]).collect(),
             input: shapes[0],
             output: shapes[1],
+            operand: NOTHING,
+            sum: None,
         });
         node_of.push(nodes.len() - 1);
     }
@@ -239,9 +246,10 @@ fn block_of(
         );
         return Err(PlanError::Layer { layer: name.to_owned(), reason });
     }
-    let operand = Operand { frac_bits: 0, min: 0, max: 0 };
+    let operand = NOTHING;
     let float = Quantizer::FLOAT;
     Ok(BlockPlan {
+        norm: None,
         codes: None,
         name: name.to_owned(),
         index: u32::try_from(index).unwrap_or(u32::MAX),
@@ -250,7 +258,7 @@ fn block_of(
         relu: false,
         output: product.output,
         input_operand: operand,
-        weight: WeightPlan { master, read, operand, alpha_log2: 0 },
+        weight: WeightPlan { master, read, operand, alpha_log2: 0, places: 0 },
         sum_frac_bits: 0,
         activation_at_product: float,
         activation: float,

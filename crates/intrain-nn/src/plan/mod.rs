@@ -5,9 +5,11 @@
 
 mod build;
 mod graph;
+mod integer_graph;
 mod table;
 
 pub use graph::{GraphPlan, Node, Op};
+pub use integer_graph::{NormPlan, Sum32, Term};
 pub use table::{Operation, Promise};
 
 use intrain_kernels::max_pool::Pool;
@@ -145,6 +147,8 @@ pub struct BlockPlan {
     pub sums: Sums,
     /// Width of the accumulator that the recipe states.
     pub accumulator_bits: u32,
+    /// How a norm of integers computes.
+    pub norm: Option<NormPlan>,
     /// Between floats: the codes that enter, where all of them meet binary weights. The product is then one of integers.
     pub codes: Option<Codes>,
 }
@@ -240,6 +244,16 @@ pub struct WeightPlan {
     pub operand: Operand,
     /// `log2` of the layer's alpha, by which the product is divided; 0 without one.
     pub alpha_log2: i32,
+    /// Binary digits that a stored weight has beyond those of its format, by its fan-in (`@fan`).
+    pub places: i32,
+}
+
+impl WeightPlan {
+    /// Binary digits behind the point of a stored weight.
+    #[must_use]
+    pub const fn master_frac_bits(&self) -> i32 {
+        self.master.format.frac_bits() + self.places
+    }
 }
 
 /// The loss and what it sees.

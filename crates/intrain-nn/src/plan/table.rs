@@ -1,5 +1,7 @@
 //! The plan as a table of operations, for a reader: formats, integer or float, bound and width of each sum, memory.
 
+mod integer_graph;
+
 use intrain_num::{Format, Quantizer, Sum};
 use intrain_recipe::Loss;
 
@@ -43,13 +45,16 @@ impl Plan {
         let mut rows = vec![self.row("input", "quantize", self.input.quantizer.to_string(), float, None)];
         rows[0].bytes = self.batch_size * self.input.shape.len() * self.payload_bytes();
         match &self.graph {
-            Some(graph) => rows.extend(graph.nodes.iter().flat_map(|node| self.node_rows(node))),
+            Some(graph) if float => rows.extend(graph.nodes.iter().flat_map(|node| self.node_rows(node))),
+            Some(graph) => rows.extend(graph.nodes.iter().flat_map(|node| self.integer_rows(node))),
             None => self.blocks.iter().for_each(|block| self.forward_rows(block, float, &mut rows)),
         }
         let loss_float = float || loss_is_float(self.loss.loss);
         let loss_name = match self.loss.loss {
             Loss::SquaredError => "squared error",
             Loss::SoftmaxCrossEntropy => "softmax cross-entropy",
+            Loss::SoftmaxIExp => "softmax cross-entropy, i-exp",
+            Loss::SoftmaxBase2 => "softmax cross-entropy, base 2",
         };
         rows.push(self.row(
             "loss",
@@ -60,7 +65,12 @@ impl Plan {
         ));
         rows.push(self.row("loss", "quantize error", self.loss.quantizer.to_string(), float, None));
         match &self.graph {
-            Some(graph) => rows.extend(graph.nodes.iter().rev().flat_map(|node| self.node_rows_back(node))),
+            Some(graph) if float => {
+                rows.extend(graph.nodes.iter().rev().flat_map(|node| self.node_rows_back(node)));
+            }
+            Some(graph) => {
+                rows.extend(graph.nodes.iter().rev().flat_map(|node| self.integer_rows_back(graph, node)));
+            }
             None => self.blocks.iter().rev().for_each(|block| self.backward_rows(block, float, &mut rows)),
         }
         // Whatever follows a float comes from it.

@@ -139,12 +139,54 @@ pub(crate) fn residual() -> Model {
     .unwrap()
 }
 
+/// A network with every layer that a graph of integers can have.
+pub(crate) fn integer_residual() -> Model {
+    Model::from_toml(
+        r#"
+        name = "integers"
+        input = { h = 8, w = 6, c = 3, pixels = "x/127.5-1" }
+        layer = [
+            { name = "conv1", kind = "conv", out = 6, kernel = 3, pad = 1 },
+            { name = "norm1", kind = "batch-norm" },
+            { name = "relu1", kind = "relu" },
+            { name = "conv2", kind = "conv", out = 8, kernel = 3, stride = 2, pad = 1 },
+            { name = "norm2", kind = "batch-norm", affine = false },
+            { name = "around", kind = "shortcut", out = 8, stride = 2, from = ["relu1"] },
+            { name = "sum", kind = "add", from = ["norm2", "around"] },
+            { name = "relu2", kind = "relu" },
+            { name = "conv3", kind = "conv", out = 8, kernel = 1 },
+            { name = "sum2", kind = "add", from = ["conv3", "relu2"] },
+            { name = "relu3", kind = "relu" },
+            { name = "conv4", kind = "conv", out = 20, kernel = 3, pad = 1 },
+            { name = "pool4", kind = "max-pool", size = 3, stride = 1, pad = 1 },
+            { name = "norm4", kind = "batch-norm" },
+            { name = "conv5", kind = "conv", out = 20, kernel = 1, from = ["relu3"] },
+            { name = "norm5", kind = "batch-norm" },
+            { name = "sum5", kind = "add", from = ["norm4", "norm5"] },
+            { name = "relu5", kind = "relu" },
+            { name = "mean5", kind = "avg-pool", size = 2, stride = 2 },
+            { name = "largest", kind = "max-pool", size = 2, stride = 2, from = ["relu5"] },
+            { name = "all", kind = "concat", from = ["largest", "mean5"] },
+            { name = "conv6", kind = "conv", out = 16, kernel = 1 },
+            { name = "relu6", kind = "relu" },
+            { name = "means", kind = "global-avg-pool" },
+            { name = "fc", kind = "linear", out = 4 },
+        ]
+        "#,
+    )
+    .unwrap()
+}
+
 /// The recipe of a preset, or of a preset with one row replaced: `PRESET | [LAYERS:]ROLE = QUANTIZER | ...`.
 pub(crate) fn recipe(spec: &str) -> Recipe {
     let mut parts = spec.split(" | ");
     let mut recipe = preset(parts.next().unwrap()).unwrap();
     for part in parts {
         let (place, line) = part.split_once(" = ").unwrap();
+        if place == "loss" {
+            recipe.loss = line.parse().unwrap();
+            continue;
+        }
         let (layers, role) = place.split_once(':').unwrap_or(("", place));
         let role = Role::ALL.into_iter().find(|r| r.name() == role).unwrap();
         let quantizer = line.parse().unwrap();

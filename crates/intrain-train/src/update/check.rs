@@ -18,7 +18,7 @@ pub(crate) fn check(plan: &Plan, hyper: Hyper, rate: f64) -> Result<(), TrainErr
         let of_sum = rate_of_sum(block, plan.batch_size, rate);
         let gradient_bits = block.sums.gradient.width_bits();
         let (needed, limit) = if hyper.has_terms() {
-            let parts = [Part::weight(block), Part::bias(block, 0)];
+            let parts = [Part::weight(block, None), Part::bias(block, None, 0)];
             let bits = |part| Terms::new(block, hyper, rate, of_sum, &part).bits(gradient_bits, block);
             // Bound: three terms, and a bit for the rounding behind them, in 128 bits.
             (parts.into_iter().map(bits).max().unwrap_or(0), 124)

@@ -27,13 +27,23 @@ impl Terms {
         let rates = [rate_of_sum, rate * hyper.weight_decay, hyper.momentum].map(Rate::new);
         let payload_frac_bits = [
             part.gradient_frac_bits,
-            block.weight.master.format.frac_bits(),
-            rounding_row(block, hyper).format.frac_bits(),
+            block.weight.master_frac_bits(),
+            rounding_row(block, hyper).format.frac_bits() + block.weight.places,
         ];
-        let digits: [i32; 3] = std::array::from_fn(|i| payload_frac_bits[i] - rates[i].exponent);
+        let mut digits: [i32; 3] = std::array::from_fn(|i| payload_frac_bits[i] - rates[i].exponent);
+        let mut is_nothing = false;
+        if let Some(bits) = part.kept_bits {
+            // Bound: below 2^-40 of a step a gradient is nothing, and one so large that its places would pass 120 bits
+            // saturates whatever it is.
+            let others = (1..3).filter(|i| rates[*i].mantissa != 0).map(|i| digits[i]).max();
+            let others = others.unwrap_or(payload_frac_bits[2]);
+            is_nothing = digits[0] > payload_frac_bits[2] + bits + 55 || digits[0] - others > 84;
+            digits[0] = if is_nothing { others } else { digits[0].max(others + bits - 105) };
+        }
         let frac_bits = digits.into_iter().max().unwrap_or(0);
         let factor = |i: usize| match rates[i].mantissa {
             0 => (0, 0),
+            _ if i == 0 && is_nothing => (0, 0),
             mantissa => (mantissa, frac_bits - digits[i]),
         };
         Self { factors: std::array::from_fn(factor), frac_bits }

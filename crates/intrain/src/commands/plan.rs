@@ -9,17 +9,25 @@ use intrain::train::run::RunDir;
 use intrain::train::telemetry::size;
 use serde_json::json;
 
-use crate::args::TrainArgs;
+use crate::args::PlanArgs;
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, table};
 use crate::settings::resolve;
 
-pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let config = match &args.resume {
+pub(crate) fn run(args: &PlanArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let config = match &args.train.resume {
         Some(folder) => of_run(&RunDir(folder.clone()))?,
-        None => resolve(args)?,
+        None => resolve(&args.train)?,
     };
     let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
+    if args.require_integer && !plan.float_operations().is_empty() {
+        let floats = float_operations(&plan);
+        return Err(Usage(format!(
+            "{floats}; --require-integer allows none: use a recipe whose roles are all integers, such as intrain-int8 or \
+             wage, or leave the flag out"
+        ))
+        .into());
+    }
     let operations = plan.operations();
     let memory = Memory::of(&operations);
     let mut text = format!(
