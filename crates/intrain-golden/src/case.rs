@@ -40,6 +40,11 @@ pub enum Op {
     BinaryProduct(BinaryProduct),
     BatchNorm(BatchNorm),
     PolynomialRate(PolynomialRate),
+    IntegerNorm(IntegerNorm),
+    IntegerLine(IntegerLine),
+    IntegerSoftmax(IntegerSoftmax),
+    IExp(IExp),
+    IntegerRoot(IntegerRoot),
     MarkovChain(MarkovChain),
     ToyChain(ToyChain),
     ConvexBounds(ConvexBounds),
@@ -84,11 +89,15 @@ macro_rules! operations {
 }
 
 mod float;
+mod init;
+mod norm;
 
 pub use float::{
     BatchNorm, BinaryProduct, Codebook, ConvexBounds, Filter, FloatActivation, FloatQuantize, MarkovChain,
     PolynomialRate, ToyChain,
 };
+pub use init::{InitNormal, InitWage};
+pub use norm::{IExp, IntegerLine, IntegerNorm, IntegerRoot, IntegerSoftmax};
 
 operations! {
     /// One block of Philox4x32-10.
@@ -471,29 +480,5 @@ operations! {
         momentums: Vec<i64>,
         /// Stored weights after.
         masters: Vec<i64>,
-    }
-    /// Initial weights of WAGE, as payloads of `unit<k>`.
-    InitWage {
-        /// Bits of `unit<k>` in which the weight is read.
-        weight_bits: u32,
-        /// Products per output.
-        fan_in: u32,
-        /// Random words.
-        stream: Stream,
-        /// Payloads.
-        payloads: Vec<i64>,
-    }
-    /// Normal initial weights: the sums of twelve words, and the payloads.
-    InitNormal {
-        /// Standard deviation in millionths.
-        deviation_millionths: u32,
-        /// Line of the stored weight's quantizer.
-        quantizer: String,
-        /// Random words; `first_element` counts weights, of twelve words each.
-        stream: Stream,
-        /// Sum of each weight's twelve words.
-        word_sums: Vec<u64>,
-        /// Payloads.
-        payloads: Vec<i64>,
     }
 }

@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Name and text of every file of the suite.
-pub const TEXTS: [(&str, &str); 14] = [
+pub const TEXTS: [(&str, &str); 15] = [
     ("philox", include_str!("../../../golden/philox.toml")),
     ("lfsr", include_str!("../../../golden/lfsr.toml")),
     ("round", include_str!("../../../golden/round.toml")),
@@ -27,6 +27,7 @@ pub const TEXTS: [(&str, &str); 14] = [
     ("gupta2015", include_str!("../../../golden/gupta2015.toml")),
     ("wage2018", include_str!("../../../golden/wage2018.toml")),
     ("li2017", include_str!("../../../golden/li2017.toml")),
+    ("normalization", include_str!("../../../golden/normalization.toml")),
     ("hwgq2017", include_str!("../../../golden/hwgq2017.toml")),
 ];
 

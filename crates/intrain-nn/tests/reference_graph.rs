@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use intrain_kernels::Isa;
 use intrain_model::{LayerKind, Model, Shape};
 use intrain_nn::{Parameters, Plan, StepKey};
-use intrain_num::norm::{Back, ErrorSums, Line, Moments, RANGE_PARTS, Rows, of_running, range_part};
+use intrain_num::norm::{Back, ErrorSums, Line, Moments, Rows, of_running, range_part, range_parts};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::{fan_log2, round_log2};
 use intrain_num::{Quantizer, Round, Scale, Spread, Surrogate, softmax};
@@ -584,7 +584,7 @@ impl<'a> Step<'a> {
             })
             .collect();
         if rows.spread == Spread::Range {
-            for (k, part) in grid(c, RANGE_PARTS) {
+            for (k, part) in grid(c, range_parts(n)) {
                 let at: Vec<usize> = range_part(part, n).map(|pixel| pixel * c + k).collect();
                 let Some(largest) = at.iter().copied().reduce(|a, b| if x[b] > x[a] { b } else { a }) else {
                     continue;
@@ -632,7 +632,7 @@ fn moments(rows: &Rows, x: &[i64]) -> Moments {
     moments.other = match rows.spread {
         Spread::L2 => x.iter().map(|x| x * x).sum(),
         Spread::L1 => x.iter().map(|x| ((x << finer) - mean).abs()).sum(),
-        Spread::Range => (0..RANGE_PARTS)
+        Spread::Range => (0..range_parts(x.len()))
             .filter_map(|part| {
                 let part = &x[range_part(part, x.len())];
                 Some(part.iter().max()? - part.iter().min()?)

@@ -47,15 +47,23 @@ impl FromStr for Spread {
 
 /// `sqrt(pi / 2)` in parts of `2^-15`: the mean distance of normal values by that is their deviation.
 pub const L1_FACTOR: i64 = 41_069;
-/// Parts of a batch whose ranges are averaged by [`Spread::Range`].
-pub const RANGE_PARTS: usize = 16;
+/// Most parts of a batch whose ranges are averaged by [`Spread::Range`].
+const RANGE_PARTS: usize = 16;
 /// `0.5 * 0.35 * (1 + sqrt(pi * ln 4))` in parts of `2^-15`: the constant of the code of [`Spread::Range`].
 pub const RANGE_FACTOR: i64 = 17_702;
 
-/// The pixels of part `part` of `n`, where a channel has that many.
+/// Parts of a batch whose ranges are averaged by [`Spread::Range`], where a channel has `n` words: 16, and 1 where they are
+/// few.
+#[must_use]
+pub const fn range_parts(n: usize) -> usize {
+    if n < 2 * RANGE_PARTS { 1 } else { RANGE_PARTS }
+}
+
+/// The words of part `part`.
 #[must_use]
 pub const fn range_part(part: usize, n: usize) -> core::ops::Range<usize> {
-    part * n / RANGE_PARTS..(part + 1) * n / RANGE_PARTS
+    let parts = range_parts(n);
+    part * n / parts..(part + 1) * n / parts
 }
 
 /// Which integers a normalization's stations make.
@@ -121,8 +129,9 @@ impl Rows {
                 numerator / denominator
             }
             Spread::Range => {
-                let constant = i128::from(RANGE_FACTOR) * i128::from(range_constant(n.unsigned_abs()));
-                let parts = RANGE_PARTS as i128;
+                let words = usize::try_from(n).unwrap_or(usize::MAX);
+                let constant = i128::from(RANGE_FACTOR) * i128::from(range_constant(words));
+                let parts = range_parts(words) as i128;
                 let (numerator, denominator) =
                     scaled(i128::from(other) * constant, parts, digits - self.frac_bits - 30);
                 numerator / denominator
@@ -213,11 +222,11 @@ const fn scaled(numerator: i128, denominator: i128, places: i32) -> (i128, i128)
     if places >= 0 { (numerator << places, denominator) } else { (numerator, denominator << -places) }
 }
 
-/// `1 / sqrt(2 ln m)` in parts of `2^-15`, rounded down, for the `m = n / 16` values of a part; that of 2 at least.
+/// `1 / sqrt(2 ln m)` in parts of `2^-15`, rounded down, for the `m` values of a part; that of 2 at least.
 ///
 /// In integers throughout: `log2 m` to 16 digits by squaring, `ln 2` as `45426 / 2^16`, one root.
-fn range_constant(n: u128) -> u64 {
-    let m = (n / RANGE_PARTS as u128).clamp(2, 1 << 40);
+fn range_constant(n: usize) -> u64 {
+    let m = ((n / range_parts(n)) as u128).clamp(2, 1 << 40);
     let floor = m.ilog2();
     let mut log = u64::from(floor) << 16;
     // m / 2^floor in 1..2, with 40 digits.
@@ -304,8 +313,9 @@ impl Back {
                 }
             }
             Spread::Range => {
-                let constant = i128::from(RANGE_FACTOR) * i128::from(range_constant(n.unsigned_abs()));
-                let parts = RANGE_PARTS as i128;
+                let words = usize::try_from(self.n).unwrap_or(usize::MAX);
+                let constant = i128::from(RANGE_FACTOR) * i128::from(range_constant(words));
+                let parts = range_parts(words) as i128;
                 LineBack { point: round(products * constant, parts, places - digits - 30), ..back }
             }
         }

@@ -96,6 +96,11 @@ fn check(op: &Op, report: &mut Report) -> bool {
         | Op::BinaryProduct(_)
         | Op::BatchNorm(_)
         | Op::PolynomialRate(_)
+        | Op::IntegerNorm(_)
+        | Op::IntegerLine(_)
+        | Op::IntegerSoftmax(_)
+        | Op::IExp(_)
+        | Op::IntegerRoot(_)
         | Op::MarkovChain(_)
         | Op::ToyChain(_)
         | Op::ConvexBounds(_) => return false,

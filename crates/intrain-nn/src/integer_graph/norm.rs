@@ -7,7 +7,7 @@ use intrain_kernels::fixed_norm::{self, Lines, LinesBack};
 use intrain_kernels::{Isa, max_abs};
 use intrain_num::norm::Moments as Sums;
 use intrain_num::norm::{
-    Back, ErrorSums, Line, LineBack, RANGE_PARTS, RUNNING_BITS, Rows, of_running, range_part,
+    Back, ErrorSums, Line, LineBack, RUNNING_BITS, Rows, of_running, range_part, range_parts,
 };
 use intrain_num::{Quantizer, Spread};
 
@@ -169,7 +169,7 @@ impl Norm {
                 (sums[1], self.signs) = (distances, signs);
             }
             Spread::Range => {
-                let parts = (0..RANGE_PARTS).map(|part| range_part(part, x.len() / c));
+                let parts = (0..range_parts(x.len() / c)).map(|part| range_part(part, x.len() / c));
                 let [ranges, _] = total(rooms, c, parts, |sums, pixels| {
                     fixed_norm::add_ranges(x, pixels, sums);
                 });
@@ -314,7 +314,7 @@ pub(super) fn sums(rooms: &[Room], pair: usize) -> [Vec<i64>; 2] {
 fn points(x: &[i16], lines: &[LineBack]) -> Vec<(usize, i32)> {
     let c = lines.len();
     let mut points = Vec::new();
-    for part in 0..RANGE_PARTS {
+    for part in 0..range_parts(x.len() / c) {
         for (line, [largest, smallest]) in
             lines.iter().zip(fixed_norm::ends(x, c, range_part(part, x.len() / c)))
         {

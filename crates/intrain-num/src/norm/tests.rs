@@ -30,7 +30,7 @@ fn moments(rows: &Rows, x: &[i64]) -> Moments {
     moments.other = match rows.spread {
         Spread::L2 => x.iter().map(|x| x * x).sum(),
         Spread::L1 => x.iter().map(|x| ((x << finer) - mean).abs()).sum(),
-        Spread::Range => (0..RANGE_PARTS)
+        Spread::Range => (0..range_parts(n))
             .map(|part| &x[range_part(part, n)])
             .filter(|part| !part.is_empty())
             .map(|part| part.iter().max().unwrap() - part.iter().min().unwrap())
@@ -134,7 +134,7 @@ fn the_way_back_is_the_derivative() {
         };
         let back = Back { rows, n: n as u64, places: 14 };
         let line_back = back.line(gain, line, sums);
-        let parts = (0..RANGE_PARTS).map(|part| range_part(part, n));
+        let parts = (0..range_parts(n)).map(|part| range_part(part, n));
         let ends: Vec<[usize; 2]> = parts
             .map(|part| {
                 let first = |want: i64| part.clone().find(|i| x[*i] == want).unwrap();
@@ -185,7 +185,7 @@ fn twin(spread: Spread, x: &[f64], dy: &[i64]) -> f64 {
                 let part = &x[part];
                 part.iter().copied().fold(f64::MIN, f64::max) - part.iter().copied().fold(f64::MAX, f64::min)
             };
-            let ranges: f64 = (0..RANGE_PARTS).map(|part| range(range_part(part, x.len()))).sum();
+            let ranges: f64 = (0..range_parts(x.len())).map(|part| range(range_part(part, x.len()))).sum();
             ranges / 16.0 * f64::from(17_702) / 32_768.0 / (2.0 * (n / 16.0).ln()).sqrt()
         }
     };

@@ -5,6 +5,7 @@
 
 mod elementwise;
 mod float;
+mod norm;
 mod product;
 mod scalar;
 mod study;
@@ -116,9 +117,15 @@ fn run(op: &Op, engine: Engine) -> Option<Differences> {
     let has_it = match (op, engine) {
         (Op::Linear(case), _) => product::linear(case, engine, &mut differences),
         (Op::Conv(case), _) => product::conv(case, engine, &mut differences),
-        (_, Engine::Scalar) => scalar::run(op, &mut differences) || float::run(op, &mut differences),
+        (_, Engine::Scalar) => {
+            scalar::run(op, &mut differences)
+                || float::run(op, &mut differences)
+                || norm::run(op, &mut differences)
+        }
         (_, Engine::Kernels(isa)) => {
-            elementwise::run(op, isa, &mut differences) || float::run_kernels(op, isa, &mut differences)
+            elementwise::run(op, isa, &mut differences)
+                || float::run_kernels(op, isa, &mut differences)
+                || norm::run_kernels(op, isa, &mut differences)
         }
     };
     has_it.then_some(differences)
