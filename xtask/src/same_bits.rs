@@ -27,9 +27,12 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let float = ["--recipe", "float32", "--model", "gupta-cnn", "--data", "mnist"];
     // Norms, residual sums, Adam, and weights of one bit that are rounded stochastically.
     let graph = ["--recipe", "li-sr", "--model", "resnet20:4", "--data", "mnist"];
+    // Norms, residual sums and softmax in integers, with momentum and weight decay.
+    let residual = ["--recipe", "intrain-int8", "--model", "resnet20:4", "--data", "mnist"];
     let mut different = Vec::new();
     different.extend(proof.compare("wage", &integer, &["reference", "avx2", "avx512vnni"])?);
     different.extend(proof.compare("gupta", &fixed, &["reference", "avx2", "avx512vnni"])?);
+    different.extend(proof.compare("int8", &residual, &["reference", "avx2", "avx512vnni"])?);
     different.extend(proof.compare("float32", &float, &["avx2", "avx512vnni"])?);
     // The reference takes its time: the one kernel that every machine has, on the smallest float network.
     let digits = ["--recipe", "hwgq", "--model", "digits-cnn", "--data", "digits"];

@@ -52,6 +52,11 @@ pub const PRESETS: &[Preset] = &[
         build: Build::Fixed(vgg7),
     },
     Preset {
+        name: "vgg7-norm",
+        summary: "vgg7 with a norm behind each convolution and behind the first linear layer",
+        build: Build::Fixed(vgg7_norm),
+    },
+    Preset {
         name: "vgg9",
         summary: "2x64C3-MP2-2x128C3-MP2-3x256C3-MP2-256FC-10, norm behind each conv (Li 2017, CIFAR-10)",
         build: Build::Wide { width: 64, build: vgg9 },
@@ -321,6 +326,26 @@ fn vgg7() -> Model {
         layers: pair(pair(pair(Layers::default(), 128), 256), 512)
             .flatten()
             .linear(1024, false)
+            .relu()
+            .linear(10, false)
+            .layers,
+    }
+}
+
+/// As `vgg7`; poolings lie behind ReLUs, which changes no value of it.
+fn vgg7_norm() -> Model {
+    let conv = |layers: Layers, out| layers.conv(out, 3, 1, false).norm(true).relu();
+    let pair = |layers: Layers, out| conv(conv(layers, out), out).pool(2, 2);
+    Model {
+        name: "vgg7-norm".to_owned(),
+        source: "Wu et al. 2018, section 4.1, with norms".to_owned(),
+        input: input(32, 32, 3, Pixels::Symmetric),
+        init: Init::Uniform,
+        logits: Logits::Exact,
+        layers: pair(pair(pair(Layers::default(), 128), 256), 512)
+            .flatten()
+            .linear(1024, false)
+            .norm(true)
             .relu()
             .linear(10, false)
             .layers,

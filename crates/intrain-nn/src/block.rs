@@ -64,6 +64,10 @@ pub(crate) struct Block<C: Carrier> {
     /// Its largest magnitude, where the recipe divides by it.
     pub(crate) gradient_max: Option<u64>,
     pub(crate) bias_gradient: Option<Gradient>,
+    /// Sums of a whole batch, where its largest decides how they are rounded.
+    kept: Vec<C::Sum>,
+    /// Binary digits behind the point of the last output.
+    pub(crate) digits: i32,
     /// Whether a sum of errors was once too large for the narrow type.
     is_wide: bool,
 }
@@ -86,6 +90,8 @@ impl<C: Carrier> Block<C> {
             gradient,
             gradient_max: None,
             bias_gradient,
+            kept: vec![],
+            digits: 0,
             is_wide: false,
         }
     }
@@ -95,11 +101,11 @@ impl<C: Carrier> Block<C> {
         (&self.payload, &self.sums)
     }
 
-    /// `n` images from `input` payloads to this block's output.
+    /// `n` images from `input` payloads, with so many binary digits, to this block's output.
     pub(crate) fn forward(
         &mut self,
         isa: Isa,
-        input: &[C::Payload],
+        (input, digits): (&[C::Payload], i32),
         n: usize,
         mode: Mode,
         scratches: &mut [C::Scratch],
@@ -111,6 +117,13 @@ impl<C: Carrier> Block<C> {
         self.sums.resize(sums_len, C::Sum::default());
         self.trace.resize(len, 0);
         C::prepare_forward(isa, &self.plan, &mut self.product, input);
+        self.digits = self.plan.output_operand.frac_bits;
+        if self.plan.activation_at_product.scale == Scale::Dynamic
+            || digits != self.plan.input_operand.frac_bits
+        {
+            self.forward_by_largest(isa, (input, digits), mode, scratches);
+            return;
+        }
         let (plan, product) = (&self.plan, &self.product);
         let payloads = Chunks::new(&mut self.payload, item_out);
         let sums = Chunks::new(&mut self.sums, item_out);
@@ -121,6 +134,47 @@ impl<C: Carrier> Block<C> {
             let (first_product, first_output) = ((i * item_product) as u64, (i * item_out) as u64);
             let item = FinishItem { first_product, first_output, payload, sums, trace };
             C::finish(isa, plan, item, scratch, mode);
+        });
+    }
+
+    /// The same in two passes, where the largest sum of the batch decides how all are rounded (`activation.product @dynamic`),
+    /// or where what enters was rounded so.
+    fn forward_by_largest(
+        &mut self,
+        isa: Isa,
+        (input, digits): (&[C::Payload], i32),
+        mode: Mode,
+        scratches: &mut [C::Scratch],
+    ) {
+        let Items { input: item_in, product: item_product, output: item_out } = self.items;
+        let len = input.len() / self.plan.product.input.len() * self.plan.product.output.len();
+        self.kept.resize(len, C::Sum::default());
+        let (mut plan, product) = (self.plan.clone(), &self.product);
+        let largest = AtomicU64::new(0);
+        let items = input.chunks(item_in).zip(self.kept.chunks_mut(item_product));
+        threads::for_each(scratches, items, |scratch, (input, kept)| {
+            C::forward(isa, &plan, product, input, scratch);
+            largest.fetch_max(C::keep(isa, scratch, kept), Ordering::Relaxed);
+        });
+        let sum_digits = digits + plan.weight.operand.frac_bits + plan.weight.alpha_log2;
+        self.digits = if plan.has_exact_output() { sum_digits } else { self.digits };
+        plan.sum_frac_bits = sum_digits;
+        let row = plan.activation_at_product;
+        if row.scale == Scale::Dynamic {
+            let n = round_log2(largest.into_inner()).unwrap_or(0);
+            // The sums count as numbers of n digits: the largest is about 1.
+            plan.sum_frac_bits = n;
+            self.digits = row.format.frac_bits() + sum_digits - n;
+        }
+        let payloads = Chunks::new(&mut self.payload, item_out);
+        let sums = Chunks::new(&mut self.sums, item_out);
+        let outputs = payloads.zip(sums).zip(self.trace.chunks_mut(item_out));
+        let items = self.kept.chunks(item_product).zip(outputs).enumerate();
+        threads::for_each(scratches, items, |scratch, (i, (kept, ((payload, sums), trace)))| {
+            C::bring(kept, scratch);
+            let (first_product, first_output) = ((i * item_product) as u64, (i * item_out) as u64);
+            let item = FinishItem { first_product, first_output, payload, sums, trace };
+            C::finish(isa, &plan, item, scratch, mode);
         });
     }
 

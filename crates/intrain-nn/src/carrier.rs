@@ -59,6 +59,10 @@ pub(crate) trait Carrier: Send + Sync + 'static {
         input: &[Self::Payload],
         scratch: &mut Self::Scratch,
     );
+    /// Copies the sums in the scratch; their largest magnitude.
+    fn keep(isa: Isa, scratch: &Self::Scratch, kept: &mut [Self::Sum]) -> u64;
+    /// Puts sums that were kept into the scratch again.
+    fn bring(kept: &[Self::Sum], scratch: &mut Self::Scratch);
     /// From the sums in the scratch to the block's output: rows `activation.product` and `activation`, pooling, ReLU.
     /// `first` is the number of the item's first product element in the batch.
     fn finish(

@@ -135,6 +135,16 @@ impl Carrier for Float {
         product.forward(isa, plan, input, scratch);
     }
 
+    fn keep(_: Isa, scratch: &Scratch<Self>, kept: &mut [f32]) -> u64 {
+        kept.copy_from_slice(&scratch.sums);
+        0
+    }
+
+    fn bring(kept: &[f32], scratch: &mut Scratch<Self>) {
+        scratch.sums.clear();
+        scratch.sums.extend_from_slice(kept);
+    }
+
     fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut Scratch<Self>, _: Mode) {
         let out = item.payload;
         match plan.pool {

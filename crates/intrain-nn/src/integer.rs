@@ -65,6 +65,16 @@ impl<W: Width> Carrier for W {
         product.forward(isa, plan, input, scratch);
     }
 
+    fn keep(isa: Isa, scratch: &Scratch<W>, kept: &mut [W::Sum]) -> u64 {
+        kept.copy_from_slice(&scratch.sums);
+        max_abs::run(isa, kept)
+    }
+
+    fn bring(kept: &[W::Sum], scratch: &mut Scratch<W>) {
+        scratch.sums.clear();
+        scratch.sums.extend_from_slice(kept);
+    }
+
     fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut Scratch<W>, mode: Mode) {
         let FinishItem { first_product, first_output, payload: out, sums: exact, trace } = item;
         let Scratch { sums, pooled, payload, .. } = scratch;

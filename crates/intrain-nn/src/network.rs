@@ -16,7 +16,7 @@ use crate::graph::Graph;
 use crate::integer_graph::IntegerGraph;
 use crate::loss::{self, Outcome};
 use crate::parameters::{Gradient, Moments, Parameters};
-use crate::plan::{Arithmetic, Plan};
+use crate::plan::{Arithmetic, LossPlan, Plan};
 use crate::watch::Seen;
 use crate::width::{Int8, Int16, Width};
 
@@ -159,6 +159,8 @@ pub(crate) trait Engine: Send {
 struct Chain<C: Carrier> {
     pixels: Vec<C::Payload>,
     image_len: usize,
+    /// Binary digits behind the point of a pixel.
+    digits: i32,
     input: Vec<C::Payload>,
     blocks: Vec<Block<C>>,
     buffers: Buffers<C>,
@@ -184,6 +186,7 @@ impl<C: Carrier> Chain<C> {
         Self {
             pixels: C::pixels(&plan.input),
             image_len: plan.input.shape.len(),
+            digits: plan.blocks.first().map_or(0, |block| block.input_operand.frac_bits),
             input: vec![],
             blocks: plan.blocks.iter().map(block).collect(),
             buffers: Buffers {
@@ -218,17 +221,18 @@ impl<C: Carrier> Engine for Chain<C> {
         self.input.par_chunks_mut(self.image_len).zip(images.par_chunks(self.image_len)).for_each(
             |(out, image)| out.iter_mut().zip(image).for_each(|(o, p)| *o = pixels[usize::from(*p)]),
         );
-        let mut input = &self.input;
+        let (mut input, mut digits) = (&self.input, self.digits);
         for block in &mut self.blocks {
-            block.forward(isa, input, n, mode, &mut self.buffers.scratches);
-            input = &block.payload;
+            block.forward(isa, (input, digits), n, mode, &mut self.buffers.scratches);
+            (input, digits) = (&block.payload, block.digits);
         }
         C::level(&mut self.buffers.scratches);
     }
 
     fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome {
         let last = self.last();
-        loss::evaluate(&plan.loss, |i| C::logit(&plan.loss, last.logits(), i), labels)
+        let loss = LossPlan { logits_frac_bits: last.digits, ..plan.loss };
+        loss::evaluate(&loss, |i| C::logit(&loss, last.logits(), i), labels)
     }
 
     fn watch(&mut self, on: bool) {
@@ -243,7 +247,8 @@ impl<C: Carrier> Engine for Chain<C> {
         self.seen.clear();
         let mut error = std::mem::take(&mut self.error);
         let last = self.last();
-        C::error_at_loss(&plan.loss, last.logits(), labels, last.plan.index, key, &mut error);
+        let loss = LossPlan { logits_frac_bits: last.digits, ..plan.loss };
+        C::error_at_loss(&loss, last.logits(), labels, last.plan.index, key, &mut error);
         if last.plan.activation.surrogate == Surrogate::Clipped {
             // The clip of the quantized logits lies behind the error's quantizer, as in the code's graph.
             let outside = |(_, trace): &(&mut C::Payload, &u8)| *trace & TRACE_INSIDE == 0;

@@ -12,7 +12,7 @@ use intrain_kernels::Isa;
 use intrain_model::{LayerKind, Logits, Model, Pixels, Shape};
 use intrain_nn::{Arithmetic, Parameters, Plan, StepKey, Stored};
 use intrain_num::random::{Purpose, Stream};
-use intrain_num::scale::round_log2;
+use intrain_num::scale::{fan_log2, round_log2};
 use intrain_num::{Quantizer, Real, Scale, Surrogate, softmax};
 use intrain_recipe::{Bias, Loss, Recipe};
 use network::{BlockShape, batch, conv, integers, linear, model, parameters, recipe};
@@ -156,7 +156,7 @@ impl Step<'_> {
     fn quantize(&self, q: Quantizer, (x, digits): &Exact, purpose: Purpose, layer: usize) -> Vec<i64> {
         let largest = x.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0);
         let n = match q.scale {
-            Scale::Shift => round_log2(largest as u64).map_or(0, |log2| log2 - digits),
+            Scale::Shift | Scale::Dynamic => round_log2(largest as u64).map_or(0, |log2| log2 - digits),
             _ => 0,
         };
         let round = if self.key.is_some() { q.round } else { q.round.in_evaluation() };
@@ -185,7 +185,9 @@ impl Step<'_> {
             (self.recipe.weight.of_layer(block.name), self.recipe.master.of_layer(block.name));
         let stored = &self.parameters[i].weight;
         let payloads: Vec<i128> = (0..stored.len()).map(|k| stored.payload(k).into()).collect();
-        let digits = master.format.frac_bits();
+        let is_fan = read.scale == Scale::Fan || master.scale == Scale::Fan;
+        let fan = if is_fan { fan_log2(block.fan_in()) } else { 0 };
+        let digits = master.format.frac_bits() - fan;
         if !read.format.is_quantized() {
             return (payloads.iter().map(|x| *x as i64).collect(), digits, 0);
         }
@@ -216,7 +218,12 @@ impl Step<'_> {
         let q = self.recipe.activation_at_product.of_layer(block.name);
         if q.format.is_quantized() {
             let payloads = self.quantize(q, &y, Purpose::Activation, i);
-            y = (payloads.into_iter().map(i128::from).collect(), q.format.frac_bits());
+            let largest = y.0.iter().map(|y| y.unsigned_abs()).max().unwrap_or(0);
+            let n = match q.scale {
+                Scale::Dynamic => round_log2(largest as u64).unwrap_or(0) - y.1,
+                _ => 0,
+            };
+            y = (payloads.into_iter().map(i128::from).collect(), q.format.frac_bits() - n);
         }
         let mut pooled = vec![i128::MIN; n * block.output.len()];
         let mut index = vec![0; pooled.len()];
@@ -442,7 +449,8 @@ fn compare(case: &Case) -> Arithmetic {
     plan.arithmetic
 }
 
-const INT8: [&str; 10] = [
+const INT8: [&str; 11] = [
+    "niti",
     "wage",
     "wage | loss = softmax-i-exp",
     "wage | loss = softmax-base-2 | error.loss = unit<6>@shift stochastic saturate",

@@ -38,6 +38,7 @@ impl Recipe {
                 ));
             }
             self.alpha_cancels()?;
+            self.exponents_are_kept()?;
             self.gradient_is_wider_than_weight()?;
             if self.error_feedback != Feedback::None {
                 return Err(refuse(
@@ -142,6 +143,23 @@ impl Recipe {
         Ok(())
     }
 
+    /// Errors keep their power of two where those between products are words, and nowhere else.
+    fn exponents_are_kept(&self) -> Result<(), RecipeError> {
+        if quantizers(&self.error_at_product).all(|q| q.scale == Scale::Bound) {
+            return Ok(());
+        }
+        for role in [Role::ErrorAtLoss, Role::ErrorAtActivation, Role::ErrorAtNorm] {
+            if quantizers(self.slot(role)).any(|q| q.scale == Scale::Dynamic) {
+                return Err(refuse(
+                    role.name(),
+                    "@dynamic keeps its power of two only where error.product is @bound; write @shift, or \
+                     error.product = 'int<16>@bound nearest-down'",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (role, slot) in [(Role::Update, &self.update), (Role::Gradient, &self.gradient)] {
@@ -228,20 +246,23 @@ fn check_scale(role: Role, scale: Scale, format: Format) -> Result<(), RecipeErr
         Scale::One => true,
         Scale::Alpha => role == Role::Weight,
         Scale::Filter => role == Role::Weight && format == Format::Binary,
-        Scale::Fan => role == Role::Weight && format.is_fixed_point(),
+        Scale::Fan => matches!(role, Role::Weight | Role::Master) && format.is_fixed_point(),
         Scale::Shift => {
             matches!(role, Role::ErrorAtLoss | Role::ErrorAtActivation | Role::ErrorAtNorm | Role::Gradient)
         }
-        Scale::Dynamic => matches!(role, Role::ErrorAtLoss | Role::ErrorAtActivation | Role::ErrorAtNorm),
+        Scale::Dynamic => matches!(
+            role,
+            Role::ActivationAtProduct | Role::ErrorAtLoss | Role::ErrorAtActivation | Role::ErrorAtNorm
+        ),
         Scale::Bound => role == Role::ErrorAtProduct,
     };
     if allowed {
         return Ok(());
     }
     let reason = format!(
-        "the scale {scale} has no meaning here: @alpha, @fan and binary@filter belong to weight, @shift to error.loss, \
-         error.activation, error.norm and gradient, whose powers of two may be forgotten, @dynamic to error.loss, \
-         error.activation and error.norm, @bound to error.product"
+        "the scale {scale} has no meaning here: @alpha, @fan and binary@filter belong to weight (@fan to master too), @shift to error.loss, \
+         error.activation, error.norm and gradient, whose powers of two may be forgotten, @dynamic to \
+         activation.product, error.loss, error.activation and error.norm, @bound to error.product"
     );
     Err(RecipeError::Check { role: role.name(), reason })
 }
@@ -272,7 +293,19 @@ mod tests {
 
     #[test]
     fn presets_pass() {
-        for spec in ["wage", "wage:2-8-12-12", "wage:3-6-8-4", "gupta", "gupta:Q4.16", "float32"] {
+        for spec in [
+            "wage",
+            "wage:2-8-12-12",
+            "wage:3-6-8-4",
+            "gupta",
+            "gupta:Q4.16",
+            "float32",
+            "intrain-int8",
+            "niti",
+            "wageubn",
+            "wage-l1bn",
+            "wage-rangebn",
+        ] {
             assert_eq!(preset(spec).unwrap().check(), Ok(Vec::new()), "{spec}");
         }
         assert_eq!(preset("gupta:nearest").unwrap().check().unwrap().len(), 1);
@@ -295,6 +328,8 @@ mod tests {
             (Role::ErrorAtActivation, "unit<8> nearest-even", "needs errors and gradients with @shift"),
             (Role::ErrorAtProduct, "unit<8> nearest-even", "needs errors and gradients with @shift"),
             (Role::Gradient, "unit<8> stochastic", "needs errors and gradients with @shift"),
+            (Role::ErrorAtLoss, "unit<8>@dynamic nearest-even", "only where error.product is @bound"),
+            (Role::Activation, "unit<8>@fan nearest-even", "no meaning here"),
         ] {
             let mut recipe = preset("wage").unwrap();
             recipe.slot_mut(role).base = row.parse().unwrap();

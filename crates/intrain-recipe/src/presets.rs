@@ -68,6 +68,16 @@ pub const PRESETS: &[Preset] = &[
         summary: "8-bit products, norms and softmax in integers: residual networks with no float in the step",
     },
     Preset {
+        name: "niti",
+        usage: "niti",
+        summary: "8-bit weights, activations and errors, a power of two for each tensor, no norm (Wang 2020)",
+    },
+    Preset {
+        name: "wageubn",
+        usage: "wageubn",
+        summary: "8-bit weights, activations and errors, norms of 8 and 16 bits, relative gradients (Yang 2019)",
+    },
+    Preset {
         name: "wage-l1bn",
         usage: "wage-l1bn",
         summary: "wage with a norm in integers that divides by the mean distance (Wu 2018b)",
@@ -94,8 +104,10 @@ pub fn preset(spec: &str) -> Result<Recipe, RecipeError> {
         "gupta" => gupta(spec, &parameters),
         "li-r" | "li-sr" | "li-big-sr" | "li-bc" | "li-ef" => li::li(spec, name, &parameters),
         "hwgq" => hwgq::hwgq(spec, &parameters),
-        "intrain-int8" | "wage-l1bn" | "wage-rangebn" if parameters.is_empty() => Ok(normed::normed(name)),
-        "intrain-int8" | "wage-l1bn" | "wage-rangebn" => {
+        "intrain-int8" | "niti" | "wageubn" | "wage-l1bn" | "wage-rangebn" if parameters.is_empty() => {
+            Ok(normed::normed(name))
+        }
+        "intrain-int8" | "niti" | "wageubn" | "wage-l1bn" | "wage-rangebn" => {
             Err(refuse(spec, &format!("{name} has no parameters")))
         }
         "float32" if parameters.is_empty() => Ok(float32()),

@@ -240,8 +240,9 @@ fn blend(running: &mut Moments, batch: &Moments) {
 /// momentum (where there is any), update that is not exact, else master.
 fn rounding(block: &BlockPlan, hyper: Hyper) -> (Quantizer, Purpose) {
     let momentum = (block.momentum, Purpose::Momentum);
+    // In front of a momentum a gradient is rounded on its own.
     let rows = [
-        Some((block.gradient, Purpose::Gradient)),
+        (!hyper.has_terms()).then_some((block.gradient, Purpose::Gradient)),
         (hyper.momentum > 0.0).then_some(momentum),
         Some((block.update, Purpose::Update)),
     ];
@@ -322,6 +323,10 @@ impl Station<'_> {
             (Gradient::F32(g), master) => self.float(g, master, moments, &part, key),
             (gradient, master) if self.hyper.has_terms() => {
                 let [momentum, _] = moments;
+                if self.block.gradient.format.is_quantized() {
+                    let rounded = self.rounded(gradient, &mut part, key);
+                    return self.with_terms(&rounded, master, momentum, &mut part, key, updates);
+                }
                 self.with_terms(gradient, master, momentum, &mut part, key, updates)
             }
             (gradient, master) => self.fused(gradient, master, &part, key),
@@ -420,6 +425,34 @@ impl Station<'_> {
                 unreachable!("integer gradients belong to integer weights")
             }
         }
+    }
+
+    /// The row `gradient` in front of a momentum: payloads, which then are the gradient.
+    fn rounded(&self, gradient: &Gradient, part: &mut Part, key: StepKey) -> Gradient {
+        let row = self.block.gradient;
+        let digits = row.format.frac_bits();
+        let shift = match row.scale {
+            Scale::Shift => {
+                let largest = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
+                round_log2(largest).unwrap_or(0) - digits
+            }
+            _ => part.gradient_frac_bits - digits,
+        };
+        let stream = Stream::new(key.seed, Purpose::Gradient, self.block.index, key.step);
+        let stream = row.round.is_stochastic().then_some(stream);
+        *part = Part {
+            gradient_frac_bits: digits,
+            gradient_max: None,
+            kept_bits: None,
+            first_element: part.first_element,
+            is_bias: part.is_bias,
+        };
+        let rounding = terms::Rounding { isa: self.isa, row, shift, stream, is_short: true };
+        Gradient::I32(match gradient {
+            Gradient::I32(sums) => rounding.payloads(sums, part.first_element),
+            Gradient::I64(sums) => rounding.payloads(sums, part.first_element),
+            Gradient::F32(_) => unreachable!("floats are not rounded here"),
+        })
     }
 
     /// `v = round(mu * v + rate * (G / batch + decay * W))`, exact before the one rounding; `W = W - v`.

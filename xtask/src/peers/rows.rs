@@ -64,6 +64,7 @@ fn steps() -> Vec<Row> {
         step("resnet20", "float32", 128, &FLOATS),
         step("resnet20", "hwgq", 128, &FLOATS[..1]),
         step("resnet20", "li-bc", 128, &FLOATS[..1]),
+        step("resnet20", "intrain-int8", 128, &FLOATS),
     ]
 }
 

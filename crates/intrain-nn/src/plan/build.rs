@@ -250,6 +250,13 @@ fn plan_block(
             ));
         }
     };
+    if activation_at_product.scale == Scale::Dynamic && product.bias {
+        return Err(fail(
+            "its row 'activation.product' finds its power of two in each step, and a bias has one for good; set the recipe's \
+             bias to none"
+                .to_owned(),
+        ));
+    }
     if activation_at_product.surrogate == Surrogate::Clipped {
         return Err(refuse_row("activation.product", "'clipped' belongs to the row 'activation'"));
     }
@@ -305,7 +312,7 @@ pub(super) fn weight_plan(recipe: &Recipe, name: &str, fan_in: usize) -> WeightP
     let read = recipe.weight.of_layer(name);
     let operand = operand_of(if read.format.is_quantized() { read } else { master });
     let alpha_log2 = if read.scale == Scale::Alpha { alpha_log2(fan_in, read.format.bits()) } else { 0 };
-    let places = if read.scale == Scale::Fan { -fan_log2(fan_in) } else { 0 };
+    let places = if read.scale == Scale::Fan || master.scale == Scale::Fan { -fan_log2(fan_in) } else { 0 };
     let operand = Operand { frac_bits: operand.frac_bits + places, ..operand };
     WeightPlan { master, read, operand, alpha_log2, places }
 }

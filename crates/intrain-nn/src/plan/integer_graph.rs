@@ -291,6 +291,11 @@ impl Builder<'_> {
         let sum_frac_bits = entering.frac_bits + weight.operand.frac_bits + weight.alpha_log2;
         let row = recipe.activation_at_product.of_layer(name);
         let exact = Operand { frac_bits: sum_frac_bits, min: 0, max: 0 };
+        if row.scale == Scale::Dynamic {
+            let reason =
+                "its row 'activation.product' is @dynamic, which belongs to chains; leave @dynamic out";
+            return Err(refuse(layer, reason.to_owned()));
+        }
         let output_operand = match (is_last, row.format.is_quantized()) {
             (true, _) => exact,
             (false, true) => operand_of(row),

@@ -257,13 +257,13 @@ impl WeightPlan {
 }
 
 /// The loss and what it sees.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossPlan {
     /// Which loss.
     pub loss: Loss,
     /// Classes.
     pub n_classes: usize,
-    /// Binary digits behind the point of the logits.
+    /// Binary digits behind the point of the logits; where activations are `@dynamic`, a step finds others.
     pub logits_frac_bits: i32,
     /// Recipe row `error.loss`.
     pub quantizer: Quantizer,

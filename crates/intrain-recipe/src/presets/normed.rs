@@ -12,6 +12,8 @@ pub(super) fn normed(name: &str) -> Recipe {
     match name {
         "wage-l1bn" => wage(name, Spread::L1),
         "wage-rangebn" => wage(name, Spread::Range),
+        "niti" => niti(name),
+        "wageubn" => wageubn(name),
         _ => int8(name),
     }
 }
@@ -49,6 +51,55 @@ fn int8(name: &str) -> Recipe {
         error_feedback: Feedback::None,
         update: Quantizer::EXACT.into(),
         master: with("fixed<1,15> stochastic saturate", Pattern::NORMS, "fixed<3,12> stochastic saturate"),
+    }
+}
+
+/// NITI, following its code (`wangmaolin/niti`): every tensor 8 bits and a power of two, for networks without norms.
+///
+/// Differs from it: the power of two is that of WAGE's `Shift`, which the largest value may pass by a half, where the code's
+/// never is passed; updates and the error at the loss are rounded with the contract's random words, where the code takes them
+/// from the low bits of what it rounds; initial weights use a quarter to a half of their range, not all of it.
+fn niti(name: &str) -> Recipe {
+    let plain = super::preset("wage").unwrap_or_else(|_| unreachable!("wage is a preset"));
+    Recipe {
+        name: name.to_owned(),
+        source: "Wang et al. 2020, arXiv 2009.13108; wangmaolin/niti@d097335".to_owned(),
+        loss: Loss::SoftmaxBase2,
+        weight: Quantizer::EXACT.into(),
+        activation_at_product: line("unit<8>@dynamic nearest-away saturate").into(),
+        activation: Quantizer::EXACT.into(),
+        error_at_loss: line("unit<8> stochastic-magnitude<16> saturate").into(),
+        error_at_activation: line("unit<8>@shift nearest-away saturate").into(),
+        gradient: line("unit<8>@shift stochastic-magnitude<16> saturate").into(),
+        master: line("unit<8>@fan nearest-even saturate").into(),
+        ..plain
+    }
+}
+
+/// WAGEUBN in full 8 bits, following its code (`yang-yk/wageubn`).
+///
+/// Differs from it: roots are those of integers; the code's quantizers of activations and norms have no range, these have
+/// one; errors behind norms have one scale where the code has two and a flag; the momentum holds the rate, in as many digits
+/// as the weight, where the code's has 13 bits; first and last layer are quantized too.
+fn wageubn(name: &str) -> Recipe {
+    let int8 = int8(name);
+    let norms = |base: &str, exception: &str| with(base, Pattern::NORMS, exception);
+    Recipe {
+        source: "Yang et al. 2019, arXiv 1909.02384; yang-yk/wageubn".to_owned(),
+        weight: line("unit<8> nearest-even saturate").into(),
+        activation: line("fixed<3,5> nearest-even saturate").into(),
+        norm_mean: line("fixed<8,8> nearest-down saturate").into(),
+        norm_spread: line("fixed<8,8> floor saturate").into(),
+        norm_value: line("fixed<4,7> nearest-down saturate").into(),
+        norm_gain: line("fixed<3,7> nearest-even saturate").into(),
+        norm_offset: line("fixed<3,7> nearest-even saturate").into(),
+        error_at_loss: line("unit<8>@dynamic nearest-even saturate").into(),
+        error_at_activation: line("unit<8>@dynamic nearest-even saturate").into(),
+        error_at_norm: line("unit<8>@dynamic nearest-even saturate").into(),
+        gradient: line("unit<8>@shift stochastic saturate").into(),
+        momentum: norms("fixed<1,23> nearest-even saturate", "fixed<3,20> nearest-even saturate"),
+        master: norms("fixed<1,23> nearest-even saturate", "fixed<3,20> nearest-even saturate"),
+        ..int8
     }
 }
 

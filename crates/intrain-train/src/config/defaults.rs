@@ -1,7 +1,7 @@
 //! The settings that a run has where nobody says otherwise: the papers' where there are some, else what works.
 
 use intrain_model::Model;
-use intrain_recipe::{Loss, Recipe};
+use intrain_recipe::{LearningRate, Recipe};
 
 use super::Settings;
 use crate::update::Method;
@@ -24,9 +24,13 @@ impl Run<'_> {
     fn numbers(self, recipe: &Recipe) -> Numbers {
         match (self.is_relative, self.network) {
             // Wu 2018: 8, then 1 from two thirds, 1/8 from five sixths of the epochs.
-            (true, "vgg7") => (300, 128, 8.0, 1.0, 0.0, 0.0),
+            (true, "vgg7" | "vgg7-norm") => (300, 128, 8.0, 1.0, 0.0, 0.0),
             (true, "digits-cnn") => (30, 32, 8.0, 1.0, 0.0, 0.0),
+            // Wang 2020, code: the largest gradient moves a weight by 2^4 to 2^5 steps.
+            (true, _) if recipe.name == "niti" => (200, 256, 16.0, 1.0, 0.0, 0.0),
             (true, _) => (30, 128, 8.0, 1.0, 0.0, 0.0),
+            // Yang 2019, code: rate 0.05 of gradients in steps of 2^-14 below 128, momentum 1/4, decay 1e-4 at that rate.
+            (false, _) if recipe.name == "wageubn" => (100, 64, 0.05 / 128.0, 1.0, 0.25, 1e-4 * 128.0),
             // Li 2017, section 7: no weight decay, rate / 10 from 82 and 122 of 160 epochs.
             (false, "digits-cnn") if self.is_li => (30, 32, 0.01, 1.0, 0.0, 0.0),
             (false, _) if recipe.name.starts_with("li-big-sr") => (160, 1024, 0.01, 1.0, 0.0, 0.0),
@@ -89,7 +93,7 @@ impl Settings {
     ) -> Self {
         let network = model.name.split(':').next().unwrap_or_default();
         let run = Run {
-            is_relative: recipe.loss == Loss::SquaredError,
+            is_relative: recipe.learning_rate == LearningRate::PowerOfTwo,
             is_li: recipe.name.starts_with("li-"),
             network,
         };

@@ -16,10 +16,17 @@ pub(crate) fn check(plan: &Plan, hyper: Hyper, rate: f64) -> Result<(), TrainErr
     check_rows(plan, hyper)?;
     for block in plan.blocks.iter().filter(|b| !is_float(b)) {
         let of_sum = rate_of_sum(block, plan.batch_size, rate);
-        let gradient_bits = block.sums.gradient.width_bits();
+        let row = block.gradient;
+        let is_rounded = hyper.has_terms() && row.format.is_quantized();
+        let gradient_bits = if is_rounded { row.format.bits() } else { block.sums.gradient.width_bits() };
         let (needed, limit) = if hyper.has_terms() {
             let parts = [Part::weight(block, None), Part::bias(block, None, 0)];
-            let bits = |part| Terms::new(block, hyper, rate, of_sum, &part).bits(gradient_bits, block);
+            let bits = |part: Part| {
+                let gradient_frac_bits =
+                    if is_rounded { row.format.frac_bits() } else { part.gradient_frac_bits };
+                let part = Part { gradient_frac_bits, ..part };
+                Terms::new(block, hyper, rate, of_sum, &part).bits(gradient_bits, block)
+            };
             // Bound: three terms, and a bit for the rounding behind them, in 128 bits.
             (parts.into_iter().map(bits).max().unwrap_or(0), 124)
         } else {
@@ -70,10 +77,10 @@ fn check_block(block: &BlockPlan, hyper: Hyper) -> Result<(), TrainError> {
             row.format, master.format
         ));
     }
-    if hyper.has_terms() && block.gradient.format.is_quantized() {
+    if hyper.has_terms() && block.gradient.format.is_quantized() && !block.momentum.format.is_quantized() {
         return refuse(
-            "momentum and weight decay need the row 'gradient' to be exact (a relative gradient cannot be added to \
-             anything); set both to 0 for this recipe"
+            "momentum and weight decay need the row 'gradient' to be exact, or a format in the row 'momentum' (a relative \
+             gradient has no size of its own); set both to 0 for this recipe"
                 .to_owned(),
         );
     }

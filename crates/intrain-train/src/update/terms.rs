@@ -134,6 +134,19 @@ pub(super) struct Rounding {
 }
 
 impl Rounding {
+    /// Sums as payloads of the row, held in its range; the first is the element of that number.
+    pub(super) fn payloads<S: Integer + Sync>(&self, sums: &[S], first_element: u64) -> Vec<i32> {
+        let Self { isa, row, shift, stream, .. } = *self;
+        let (min, max, round) = (row.format.min(), row.format.max(), row.round);
+        let mut out = vec![0; sums.len()];
+        out.par_chunks_mut(CHUNK).zip(sums.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (out, sums))| {
+            let first_element = first_element + (chunk * CHUNK) as u64;
+            let trace = Trace::None;
+            requantize::run(isa, Args { sums, out, shift, round, min, max, stream, first_element, trace });
+        });
+        out
+    }
+
     fn short(&self, sums: &[i64], first_element: u64, updates: &mut [i32]) -> u64 {
         let Self { isa, row, shift, stream, .. } = *self;
         let (min, max, round) = (row.format.min(), row.format.max(), row.round);
