@@ -4,10 +4,10 @@
 
 use intrain_kernels::{Isa, max_abs};
 use intrain_nn::plan::Operand;
-use intrain_nn::{BlockGradient, BlockPlan, Gradient, Moments, Parameters, Plan, StepKey, Stored};
+use intrain_nn::{BlockGradient, BlockPlan, Gradient, Parameters, Plan, StepKey, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
-use intrain_num::{Format, Overflow, Quantizer, Scale, norm};
+use intrain_num::{Format, Overflow, Quantizer, Scale};
 use intrain_recipe::Feedback;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -18,12 +18,14 @@ use crate::rate::Rate;
 mod check;
 mod each;
 mod floats;
+mod moments;
 mod terms;
 
 pub(crate) use check::check;
 use check::check_rows;
 use each::Each;
 use floats::Floats;
+use moments::blend;
 use terms::Terms;
 
 /// How a gradient becomes an update.
@@ -214,26 +216,6 @@ pub(crate) fn is_float(block: &BlockPlan) -> bool {
 /// How a block's biases are stored.
 pub(crate) fn bias_master(block: &BlockPlan) -> Quantizer {
     if is_float(block) { Quantizer::FLOAT } else { block.weight.master }
-}
-
-/// Share of the running moments of a norm that a batch leaves.
-const KEPT_MOMENTS: f32 = 0.9;
-
-/// What evaluation normalizes with: a mean over all batches in which the last ones count most.
-fn blend(running: &mut Moments, batch: &Moments) {
-    let each = |running: &mut Stored, batch: &Stored| match (running, batch) {
-        (Stored::F32(running), Stored::F32(batch)) => {
-            let blend = |r: f32, b: f32| KEPT_MOMENTS * r + (1.0 - KEPT_MOMENTS) * b;
-            running.iter_mut().zip(batch).for_each(|(r, b)| *r = blend(*r, *b));
-        }
-        (running, batch) => {
-            for i in 0..running.len() {
-                running.set_payload(i, norm::blend(running.payload(i), batch.payload(i)));
-            }
-        }
-    };
-    each(&mut running.mean, &batch.mean);
-    each(&mut running.spread, &batch.spread);
 }
 
 /// The one quantizer that rounds an update, and the purpose of its random words: the first of the rows gradient,

@@ -250,16 +250,7 @@ fn plan_block(
             ));
         }
     };
-    if activation_at_product.scale == Scale::Dynamic && product.bias {
-        return Err(fail(
-            "its row 'activation.product' finds its power of two in each step, and a bias has one for good; set the recipe's \
-             bias to none"
-                .to_owned(),
-        ));
-    }
-    if activation_at_product.surrogate == Surrogate::Clipped {
-        return Err(refuse_row("activation.product", "'clipped' belongs to the row 'activation'"));
-    }
+    check_at_product(name, activation_at_product, product.bias)?;
     Ok(BlockPlan {
         norm: None,
         codes: None,
@@ -288,6 +279,19 @@ fn plan_block(
         sums: Sums { forward: Sum { bound: 0 }, error: None, gradient: Sum { bound: 0 } },
         accumulator_bits: recipe.accumulator.of_layer(name).format.bits(),
     })
+}
+
+/// What the row `activation.product` cannot be, whatever the others are.
+fn check_at_product(name: &str, row: Quantizer, bias: bool) -> Result<(), PlanError> {
+    if row.scale == Scale::Dynamic && bias {
+        let reason = "its row 'activation.product' finds its power of two in each step, and a bias has one for good; set the \
+                      recipe's bias to none";
+        return Err(PlanError::Layer { layer: name.to_owned(), reason: reason.to_owned() });
+    }
+    if row.surrogate == Surrogate::Clipped {
+        return Err(refuse_row("activation.product", "'clipped' belongs to the row 'activation'"));
+    }
+    Ok(())
 }
 
 fn product_plan(group: &Group<'_>, biases: Bias) -> ProductPlan {
