@@ -5,7 +5,7 @@ mod network;
 use intrain_model::{Layer, LayerKind, Model};
 use intrain_nn::{Arithmetic, Plan, PlanError};
 use intrain_recipe::{Exception, Pattern, Recipe};
-use network::{conv, linear, model, recipe};
+use network::{conv, integer_residual, linear, model, recipe, residual};
 
 fn refused(model: &Model, recipe: &Recipe, batch_size: usize) -> PlanError {
     match Plan::build(model, recipe, batch_size) {
@@ -177,4 +177,36 @@ fn large_images_get_wider_sums() {
         let model = model((side, side, 1), &[conv(1, 1, 1, 0).pooled(8, 8)], 2);
         assert_eq!(Plan::build(&model, &recipe("wage"), 1).unwrap().arithmetic, arithmetic, "side {side}");
     }
+}
+
+#[test]
+fn graphs_of_integers_say_what_they_cannot_do() {
+    for (spec, parts) in [
+        ("wage", ["'conv1'", "use intrain-int8"]),
+        ("intrain-int8 | norm.mean = exact", ["'norm1'", "no row 'norm.mean'"]),
+        ("intrain-int8 | norm.mean = fixed<9,12> nearest-down", ["'norm1'", "the range of the words"]),
+        ("intrain-int8 | norm.mean = fixed<8,6> nearest-down", ["'norm1'", "more fractional bits"]),
+        ("intrain-int8 | norm.spread = fixed<8,7> floor", ["'norm1'", "coarser than the words"]),
+        ("intrain-int8 | norm.value = fixed<2,14> nearest-down", ["'norm1'", "fewer fractional bits"]),
+        ("intrain-int8 | norm.value = fixed<4,12> nearest-even", ["'norm1'", "nearest-down or floor"]),
+        ("intrain-int8 | activation = fixed<4,4> stochastic", ["'relu1'", "a nearest rounding"]),
+        ("intrain-int8 | @norms:master = fixed<1,15> stochastic", ["'norm1'", "gains start at 1"]),
+        ("intrain-int8 | error.norm = exact", ["'error.norm'", "give it a format"]),
+        ("intrain-int8 | error.product = exact", ["'error.loss'", "@dynamic keeps its power of two"]),
+        (
+            "intrain-int8 | activation.product = fixed<8,8>@dynamic nearest-down",
+            ["'conv1'", "belongs to chains"],
+        ),
+        ("intrain-int8 | @norms:master = fixed<4,12> stochastic", ["'relu5'", "and there are 32"]),
+    ] {
+        let message = refused(&integer_residual(), &recipe(spec), 4).to_string();
+        for part in parts {
+            assert!(message.contains(part), "{spec}: '{message}' lacks '{part}'");
+        }
+    }
+    // Overlapping means, a sum that no ReLU rounds.
+    let message = refused(&residual(), &recipe("intrain-int8"), 4).to_string();
+    assert!(message.contains("'mean'") && message.contains("'sum2' enters it"), "{message}");
+    let plan = Plan::build(&integer_residual(), &recipe("intrain-int8"), 4).unwrap();
+    assert_eq!((plan.arithmetic, plan.float_operations().len()), (Arithmetic::Int8, 0));
 }

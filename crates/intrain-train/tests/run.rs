@@ -170,6 +170,8 @@ fn learning_is_real() {
         ("wage:8-8-16-16", &["learning_rate=1024"], 0.3),
         ("gupta", &["learning_rate=0.1"], 0.3),
         ("float32", &["learning_rate=0.1"], 0.3),
+        ("intrain-int8", &["learning_rate=0.1"], 0.3),
+        ("niti", &[], 0.3),
     ] {
         let (summary, rows) = whole(&config(&preset(spec).unwrap(), sets), Isa::best(), 2);
         assert!(summary.test_error < limit, "{spec}: {rows:?}");
@@ -178,7 +180,7 @@ fn learning_is_real() {
 
 #[test]
 fn an_interrupted_run_goes_on_as_if_nothing_had_been() {
-    let recipes = ["wage", "gupta", "float32"].map(|spec| preset(spec).unwrap());
+    let recipes = ["wage", "gupta", "float32", "intrain-int8", "niti"].map(|spec| preset(spec).unwrap());
     for recipe in recipes.into_iter().chain([switching("gupta")]) {
         let config = config(&recipe, &[]);
         let (expected, expected_rows) = whole(&config, Isa::best(), 2);

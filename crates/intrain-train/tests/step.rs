@@ -239,7 +239,9 @@ fn a_dead_network_keeps_its_weights() {
 #[test]
 fn single_images_are_learned_from() {
     let digits = digits();
-    for (spec, rate) in [("wage:8-8-16-16", 256.0), ("gupta", 0.05), ("float32", 0.05)] {
+    for (spec, rate) in
+        [("wage:8-8-16-16", 256.0), ("gupta", 0.05), ("float32", 0.05), ("intrain-int8", 0.05)]
+    {
         let mut trainer = Trainer::new(plan(spec, 1), NO_TERMS, 1, context()).unwrap();
         // The same three images again and again are soon known by heart.
         let mut last = Outcome::default();
@@ -256,7 +258,7 @@ fn single_images_are_learned_from() {
 #[test]
 fn the_last_part_of_an_evaluation_counts() {
     let digits = digits();
-    for spec in ["wage", "gupta", "float32"] {
+    for spec in ["wage", "gupta", "float32", "intrain-int8"] {
         let mut trainer = Trainer::new(plan(spec, 8), NO_TERMS, 1, context()).unwrap();
         let mut outcome = |n| trainer.evaluate(evaluation(&digits, Part::Test, n).unwrap());
         let expected = outcome(359);

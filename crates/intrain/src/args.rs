@@ -116,7 +116,7 @@ Groups and their works:
   rounding   requantize-nearest, requantize-stochastic, quantize-stochastic
   steps      vgg7-wage, lenet5-wage, mlp-wage, mlp-gupta, gupta-cnn-gupta,
              vgg7-float32, lenet5-float32, mlp-float32, gupta-cnn-float32,
-             resnet20-float32, resnet20-hwgq, resnet20-li-bc
+             resnet20-float32, resnet20-hwgq, resnet20-li-bc, resnet20-intrain-int8
 
 In each round the peaks and the copy that the works are compared with run once, then each work, for
 a twentieth of a second or once. A share is the work's median rate by the median of its yardstick.")]

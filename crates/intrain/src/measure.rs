@@ -75,8 +75,10 @@ pub fn quantizer(format: &str, round: &str, overflow: &str) -> Result<Quantizer,
              unit<8> or int<8>"
         ));
     }
-    if scale == Scale::Alpha {
-        return refuse(format!("--as {format}: alpha belongs to a layer; write {parsed} or {parsed}@shift"));
+    if !matches!(scale, Scale::One | Scale::Shift) {
+        return refuse(format!(
+            "--as {format}: {scale} belongs to a network; write {parsed} or {parsed}@shift"
+        ));
     }
     if matches!(limit, Overflow::ClipBefore { .. }) {
         return refuse(format!(
