@@ -696,8 +696,9 @@ fn compare(model: &Model, spec: &str, n: usize, seed: u64, black: bool) {
     }
 }
 
-const SPECS: [&str; 6] = [
+const SPECS: [&str; 7] = [
     "intrain-int8",
+    "wageubn",
     "wage-l1bn",
     "wage-rangebn",
     "intrain-int8 | error.norm = unit<8>@dynamic stochastic | error.product = int<16>@bound stochastic",

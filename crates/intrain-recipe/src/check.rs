@@ -95,7 +95,10 @@ impl Recipe {
 
     fn gradient_is_wider_than_weight(&self) -> Result<(), RecipeError> {
         for weight in quantizers(&self.weight).filter(|w| w.format.is_quantized()) {
-            for (role, slot) in [(Role::Gradient, &self.gradient), (Role::Master, &self.master)] {
+            // In front of a momentum a gradient is no update yet.
+            let is_update = !self.momentum.base.format.is_quantized();
+            let gradient = is_update.then_some((Role::Gradient, &self.gradient));
+            for (role, slot) in gradient.into_iter().chain([(Role::Master, &self.master)]) {
                 for wide in quantizers(slot).filter(|q| q.format.is_quantized()) {
                     if wide.format.frac_bits() <= weight.format.frac_bits() {
                         let reason = format!(

@@ -80,20 +80,27 @@ impl Update<'_> {
     /// The parameters and momentum after the step.
     fn run(&self, g: &[i64], digits: i32, w: &[i64], v: &[i64], first: u64) -> (Vec<i64>, Vec<i64>) {
         let (block, hyper) = (self.block, self.hyper);
-        let (row, purpose) = match (block.gradient.format.is_quantized(), hyper.momentum > 0.0) {
+        let relative = block.gradient.scale == Scale::Shift;
+        let is_quantized = block.gradient.format.is_quantized();
+        // In front of a momentum a gradient is rounded on its own.
+        let is_rounded = is_quantized && (hyper.momentum > 0.0 || hyper.weight_decay > 0.0);
+        let rounded = if is_rounded { self.rounded(g, first) } else { g.to_vec() };
+        let (g, digits) = (&rounded[..], if is_rounded { block.gradient.format.frac_bits() } else { digits });
+        let (row, purpose) = match (is_quantized && !is_rounded, hyper.momentum > 0.0) {
             (true, _) => (block.gradient, Purpose::Gradient),
             (false, true) => (block.momentum, Purpose::Momentum),
             (false, false) => (block.update, Purpose::Update),
         };
         let stream = Stream::new(self.key.seed, purpose, block.index, self.key.step);
         let master = block.weight.master;
-        let step = master.format.frac_bits();
+        let step = master.format.frac_bits() + block.weight.places;
         // What one unit of each term is worth, as a power of two: relative gradients count steps of the weight.
         let (rho, unit) = if row.scale == Scale::Shift {
             let largest = g.iter().map(|g| g.unsigned_abs()).max().unwrap_or(0);
             (Rate::new(self.rate), -step - round_log2(largest).unwrap_or(0))
         } else {
-            (Rate::new(self.rate / self.batch_size as f64), -digits)
+            let batch_size = if relative { 1.0 } else { self.batch_size as f64 };
+            (Rate::new(self.rate / batch_size), -digits)
         };
         let (mu, lambda) = (Rate::new(hyper.momentum), Rate::new(self.rate * hyper.weight_decay));
         let lowest = (unit + rho.exponent).min(mu.exponent - step).min(lambda.exponent - step);
@@ -116,6 +123,20 @@ impl Update<'_> {
             after.1.push(u);
         }
         after
+    }
+}
+
+impl Update<'_> {
+    /// A relative gradient as payloads of its row.
+    fn rounded(&self, g: &[i64], first: u64) -> Vec<i64> {
+        let (row, block) = (self.block.gradient, self.block);
+        let n = round_log2(g.iter().map(|g| g.unsigned_abs()).max().unwrap_or(0)).unwrap_or(0);
+        let stream = Stream::new(self.key.seed, Purpose::Gradient, block.index, self.key.step);
+        let payload = |(i, g): (u64, &i64)| {
+            let rounded = row.round.shift_right(*g, n - row.format.frac_bits(), stream.word(i));
+            rounded.clamp(row.format.min(), row.format.max())
+        };
+        (first..).zip(g).map(payload).collect()
     }
 }
 
@@ -150,9 +171,11 @@ fn compare(spec: &str, hyper: Hyper, rate: f64) {
             if let (Some(gradient), Some(bias)) = (gradient.bias, &before[i].bias) {
                 parts.push((1, gradient, bias, trainer.parameters()[i].bias.as_ref()));
             }
+            let gradient_exponents = gradient.exponents;
             for (part, gradient, stored, found) in parts {
                 let unit =
                     block.error_operand.frac_bits + if part == 0 { block.input_operand.frac_bits } else { 0 };
+                let unit = gradient_exponents.map_or(unit, |all: [i32; 2]| -all[part]);
                 let first = if part == 0 { 0 } else { before[i].weight.len() as u64 };
                 let v = momentum_of(&optimizer, i, part, stored.len());
                 let (w, v) = update.run(&integers(gradient), unit, &payloads(stored), &v, first);
@@ -180,6 +203,12 @@ fn updates_equal_the_contract() {
             compare(spec, Hyper { method: Method::Sgd, momentum, weight_decay }, 0.5);
         }
     }
+    // Errors that keep their power of two, weights whose unit follows their fan-in, relative gradients in a momentum.
+    for (momentum, weight_decay) in [(0.9, 0.0), (0.9, 0.01)] {
+        compare("intrain-int8", Hyper { method: Method::Sgd, momentum, weight_decay }, 0.5);
+        compare("wageubn", Hyper { method: Method::Sgd, momentum, weight_decay }, 0.001);
+    }
+    compare("niti", NO_TERMS, 16.0);
 }
 
 #[test]

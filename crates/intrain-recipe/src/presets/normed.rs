@@ -42,8 +42,9 @@ fn int8(name: &str) -> Recipe {
             "fixed<2,6> nearest-down saturate",
         ),
         error_at_loss: line("unit<8>@dynamic stochastic saturate").into(),
-        error_at_activation: line("unit<8>@dynamic nearest-down saturate").into(),
-        error_at_norm: line("unit<8>@dynamic nearest-down saturate").into(),
+        error_at_activation: line("unit<8>@dynamic stochastic saturate").into(),
+        // To the nearest, half of all errors would become 0: see the log.
+        error_at_norm: line("unit<8>@dynamic stochastic saturate").into(),
         error_at_product: line("int<16>@bound nearest-down saturate").into(),
         gradient: Quantizer::EXACT.into(),
         momentum: with("fixed<1,15> stochastic saturate", Pattern::NORMS, "fixed<3,12> stochastic saturate"),
