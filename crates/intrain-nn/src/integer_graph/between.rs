@@ -44,7 +44,7 @@ impl<W: Width> IntegerGraph<W> {
             }
             Op::AvgPool(pool) => {
                 let from = self.nodes[node.sources[0]].operand.frac_bits;
-                mean_pool::<W>(node, pool.size, pool.stride, from, source(0), &mut out);
+                mean::<W>(node, [pool.size; 2], [pool.stride; 2], from, source(0), &mut out);
             }
             Op::GlobalAvgPool => {
                 let from = self.nodes[node.sources[0]].operand.frac_bits;
@@ -252,12 +252,12 @@ impl<W: Width> IntegerGraph<W> {
         key: StepKey,
     ) -> Cut<W> {
         let product = self.blocks[product].plan.clone();
-        let Block { plan, part, gradient, bias_gradient, exponents, .. } = &mut self.blocks[b];
+        let Block { part, gradient, bias_gradient, exponents, .. } = &mut self.blocks[b];
         let norm = part.norm();
         *exponents = norm.exponents(error.exponent);
         let gradients = (gradient, bias_gradient.as_mut());
         let x = &self.tensors.words[source];
-        norm.back(isa, (plan, &product), (x, error), sums, gradients, &mut self.rooms, key)
+        norm.back(isa, &product, (x, error), sums, gradients, &mut self.rooms, key)
     }
 }
 
@@ -297,19 +297,7 @@ fn unpool_images<T: max_pool::Error + Send + Sync>(
     );
 }
 
-/// The mean over each window, rounded once as the node's row says.
-fn mean_pool<W: Width>(
-    node: &Node,
-    size: usize,
-    stride: usize,
-    from: i32,
-    input: &[W::Payload],
-    out: &mut [W::Payload],
-) {
-    mean::<W>(node, [size; 2], [stride; 2], from, input, out);
-}
-
-/// The mean over windows of `size`, `stride` apart, of payloads with `from` binary digits.
+/// The mean over windows of `size`, `stride` apart, of payloads with `from` binary digits, rounded once.
 fn mean<W: Width>(
     node: &Node,
     size: [usize; 2],

@@ -183,7 +183,6 @@ impl Norm {
     /// what 1 of their unit is worth.
     fn learn(
         &mut self,
-        block: &BlockPlan,
         error: &Words,
         sums: &[Vec<i64>; 2],
         (gain, offset): (&mut Gradient, Option<&mut Gradient>),
@@ -212,7 +211,6 @@ impl Norm {
             // Bound: what the lines add up fits 32 bits.
             if lines.iter().all(|line| line.bound(error.largest, value_max) < 1 << 31) {
                 let digits = rows.spread_row.format.frac_bits() - self.plan.gain_frac_bits;
-                debug_assert_eq!(block.product.output.c, lines.len(), "a line for each channel");
                 return (lines, error.exponent + digits - places);
             }
             places -= 1;
@@ -220,14 +218,11 @@ impl Norm {
     }
 
     /// The error behind the norm becomes that at the output of the product before it, whose plan is `product`.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "two plans, two tensors, two gradients and where to compute"
-    )]
+    #[allow(clippy::too_many_arguments, reason = "a plan, two tensors, two gradients and where to compute")]
     pub(super) fn back<W: Width>(
         &mut self,
         isa: Isa,
-        (block, product): (&BlockPlan, &BlockPlan),
+        product: &BlockPlan,
         (x, error): (&[i16], &Words),
         sums: &[Vec<i64>; 2],
         gradients: (&mut Gradient, Option<&mut Gradient>),
@@ -235,7 +230,7 @@ impl Norm {
         key: StepKey,
     ) -> Cut<W> {
         let spread = self.plan.rows.spread;
-        let (lines_back, unit) = self.learn(block, error, sums, gradients);
+        let (lines_back, unit) = self.learn(error, sums, gradients);
         self.back.set(&lines_back);
         let c = self.gain.len();
         let points = if spread == Spread::Range { points(x, &lines_back) } else { vec![] };
