@@ -133,33 +133,38 @@ fn line(text: &str) -> Quantizer {
 }
 
 fn float32() -> Recipe {
-    let float = || Quantizer::FLOAT.into();
+    all(Quantizer::FLOAT)
+}
+
+/// The baseline's recipe with one quantizer in every row.
+fn all(quantizer: Quantizer) -> Recipe {
+    let row = || quantizer.into();
     Recipe {
         name: "float32".to_owned(),
         source: "the baseline: plain stochastic gradient descent in binary32".to_owned(),
         loss: Loss::SoftmaxCrossEntropy,
         bias: Bias::Model,
-        input: float(),
-        weight: float(),
-        accumulator: float(),
-        activation_at_product: float(),
+        input: row(),
+        weight: row(),
+        accumulator: row(),
+        activation_at_product: row(),
         norm: Spread::L2,
-        norm_mean: float(),
-        norm_spread: float(),
-        norm_value: float(),
-        norm_gain: float(),
-        norm_offset: float(),
-        activation: float(),
-        error_at_loss: float(),
-        error_at_activation: float(),
-        error_at_norm: float(),
-        error_at_product: float(),
-        gradient: float(),
-        momentum: float(),
+        norm_mean: row(),
+        norm_spread: row(),
+        norm_value: row(),
+        norm_gain: row(),
+        norm_offset: row(),
+        activation: row(),
+        error_at_loss: row(),
+        error_at_activation: row(),
+        error_at_norm: row(),
+        error_at_product: row(),
+        gradient: row(),
+        momentum: row(),
         learning_rate: LearningRate::Float32,
         error_feedback: Feedback::None,
-        update: float(),
-        master: float(),
+        update: row(),
+        master: row(),
     }
 }
 
@@ -201,16 +206,9 @@ fn wage(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         weight: line(&format!("unit<{w}>@alpha nearest-even saturate")).into(),
         accumulator: line("int<64> floor wrap").into(),
         activation_at_product: Quantizer::EXACT.into(),
-        norm: Spread::L2,
-        norm_mean: Quantizer::EXACT.into(),
-        norm_spread: Quantizer::EXACT.into(),
-        norm_value: Quantizer::EXACT.into(),
-        norm_gain: Quantizer::EXACT.into(),
-        norm_offset: Quantizer::EXACT.into(),
         activation: line(&format!("unit<{a}> nearest-even saturate clipped")).into(),
         error_at_loss: line(&format!("unit<{e}>@shift nearest-even saturate")).into(),
         error_at_activation: line(&format!("unit<{e}>@shift nearest-even saturate")).into(),
-        error_at_norm: Quantizer::EXACT.into(),
         error_at_product: Quantizer::EXACT.into(),
         // 'saturate' is the row's default and never acts: an update relative to the largest gradient counts steps of
         // the stored weight, up to about the learning rate, and only the stored weight is held.
@@ -220,6 +218,8 @@ fn wage(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         error_feedback: Feedback::None,
         update: Quantizer::EXACT.into(),
         master: line(&format!("unit<{g}> nearest-even clip-before<{limit}>")).into(),
+        // No norms.
+        ..all(Quantizer::EXACT)
     })
 }
 
@@ -274,16 +274,9 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         weight: Quantizer::EXACT.into(),
         accumulator: line("int<48> floor wrap").into(),
         activation_at_product: Quantizer::plain(output, round).into(),
-        norm: Spread::L2,
-        norm_mean: Quantizer::EXACT.into(),
-        norm_spread: Quantizer::EXACT.into(),
-        norm_value: Quantizer::EXACT.into(),
-        norm_gain: Quantizer::EXACT.into(),
-        norm_offset: Quantizer::EXACT.into(),
         activation: Quantizer::EXACT.into(),
         error_at_loss: Quantizer::plain(error, round).into(),
         error_at_activation: Quantizer::EXACT.into(),
-        error_at_norm: Quantizer::EXACT.into(),
         error_at_product: Quantizer::plain(error, round).into(),
         gradient: Quantizer::EXACT.into(),
         momentum: Quantizer::plain(parameter, round).into(),
@@ -291,6 +284,8 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         error_feedback: Feedback::None,
         update: Quantizer::plain(parameter, round).into(),
         master: Quantizer::plain(parameter, Round::NearestDown).into(),
+        // No norms.
+        ..all(Quantizer::EXACT)
     })
 }
 
