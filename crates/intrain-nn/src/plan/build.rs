@@ -38,15 +38,7 @@ impl Plan {
         }
         let groups = group(model)?;
         let names = [groups.first(), groups.last()].map(|group| group.map_or("", |g| g.layer.name.as_str()));
-        let input = InputPlan {
-            shape: model.input.shape,
-            pixels: model.input.pixels,
-            quantizer: recipe.input.of_layer(names[0]),
-        };
-        if input.quantizer.round.is_stochastic() {
-            let reason = "the image is quantized once, not per step; use a nearest rounding";
-            return Err(refuse_row("input", reason));
-        }
+        let input = InputPlan::new(model, recipe, names[0])?;
         let mut blocks: Vec<BlockPlan> = Vec::new();
         let mut operand = input.operand();
         for (i, group) in groups.iter().enumerate() {

@@ -67,16 +67,8 @@ pub(super) fn build(
     n_classes: usize,
     warnings: Vec<Warning>,
 ) -> Result<Plan, PlanError> {
-    let products: Vec<&str> =
-        model.layers.iter().filter(|l| l.kind.is_product()).map(|l| l.name.as_str()).collect();
-    let input = InputPlan {
-        shape: model.input.shape,
-        pixels: model.input.pixels,
-        quantizer: recipe.input.of_layer(products.first().copied().unwrap_or_default()),
-    };
-    if input.quantizer.round.is_stochastic() {
-        return Err(refuse_row("input", "the image is quantized once, not per step; use a nearest rounding"));
-    }
+    let first = model.layers.iter().find(|layer| layer.kind.is_product());
+    let input = InputPlan::new(model, recipe, first.map_or("", |layer| &layer.name))?;
     let mut builder = Builder { recipe, blocks: vec![], nodes: vec![], leaves: vec![] };
     builder.build(model, &input)?;
     let Builder { mut blocks, nodes, leaves, .. } = builder;

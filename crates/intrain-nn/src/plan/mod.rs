@@ -13,9 +13,9 @@ pub use integer_graph::{NormPlan, Sum32, Term};
 pub use table::{Operation, Promise};
 
 use intrain_kernels::max_pool::Pool;
-use intrain_model::{Init, Pixels, Shape};
+use intrain_model::{Init, Model, Pixels, Shape};
 use intrain_num::{Quantizer, Sum};
-use intrain_recipe::{Feedback, LearningRate, Loss, Warning};
+use intrain_recipe::{Feedback, LearningRate, Loss, Recipe, Warning};
 
 /// What arithmetic carries a whole network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,16 @@ pub struct InputPlan {
 }
 
 impl InputPlan {
+    /// How the image becomes payloads in front of the first product, `layer`.
+    fn new(model: &Model, recipe: &Recipe, layer: &str) -> Result<Self, PlanError> {
+        let quantizer = recipe.input.of_layer(layer);
+        if quantizer.round.is_stochastic() {
+            let reason = "the image is quantized once, not per step; use a nearest rounding";
+            return Err(build::refuse_row("input", reason));
+        }
+        Ok(Self { shape: model.input.shape, pixels: model.input.pixels, quantizer })
+    }
+
     /// The payload of each pixel value, 0 to 255.
     pub fn payloads(&self) -> impl Iterator<Item = i64> + '_ {
         let q = &self.quantizer;
