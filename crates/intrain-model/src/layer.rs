@@ -239,6 +239,12 @@ pub enum LayerKind {
         #[serde(default = "yes")]
         affine: bool,
     },
+    /// Layer normalization: the channels of each pixel less their mean, divided by their deviation.
+    LayerNorm {
+        /// Whether a gain and an offset per channel are learned.
+        #[serde(default = "yes")]
+        affine: bool,
+    },
     /// Sum of two outputs of one shape.
     Add,
     /// The channels of two to eight outputs of one height and width, one behind the other.
@@ -331,7 +337,9 @@ impl LayerKind {
                 Ok(Shape { h: input.h.div_ceil(stride), w: input.w.div_ceil(stride), c: out })
             }
             Self::GlobalAvgPool => Ok(Shape { h: 1, w: 1, c: input.c }),
-            Self::Relu | Self::BatchNorm { .. } | Self::Add | Self::Concat => Ok(input),
+            Self::Relu | Self::BatchNorm { .. } | Self::LayerNorm { .. } | Self::Add | Self::Concat => {
+                Ok(input)
+            }
             Self::Flatten => Ok(Shape { h: 1, w: 1, c: input.len() }),
         }
     }
@@ -342,7 +350,7 @@ impl LayerKind {
         match *self {
             Self::Conv { out, kernel, .. } => vec![kernel, kernel, input.c, out],
             Self::Linear { out, .. } => vec![input.c, out],
-            Self::BatchNorm { affine: true } => vec![input.c],
+            Self::BatchNorm { affine: true } | Self::LayerNorm { affine: true } => vec![input.c],
             _ => Vec::new(),
         }
     }
@@ -360,6 +368,12 @@ impl LayerKind {
     #[must_use]
     pub const fn is_product(&self) -> bool {
         matches!(self, Self::Conv { .. } | Self::Linear { .. })
+    }
+
+    /// Whether it normalizes.
+    #[must_use]
+    pub const fn is_norm(&self) -> bool {
+        matches!(self, Self::BatchNorm { .. } | Self::LayerNorm { .. })
     }
 }
 

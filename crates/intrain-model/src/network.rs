@@ -115,7 +115,9 @@ impl Model {
             let weights = layer.kind.weights(shapes[sources[0]]);
             let bias = match layer.kind {
                 LayerKind::Conv { out, bias: true, .. } | LayerKind::Linear { out, bias: true } => out,
-                LayerKind::BatchNorm { affine: true } => shapes[sources[0]].c,
+                LayerKind::BatchNorm { affine: true } | LayerKind::LayerNorm { affine: true } => {
+                    shapes[sources[0]].c
+                }
                 _ => 0,
             };
             if weights.is_empty() { 0 } else { weights.iter().product::<usize>() + bias }

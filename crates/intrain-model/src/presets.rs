@@ -32,6 +32,11 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset { name: "mlp", summary: "784-1000-1000-10 (Gupta 2015, MNIST)", build: Build::Fixed(mlp) },
     Preset {
+        name: "mlp-norm",
+        summary: "mlp with a layer norm in front of each ReLU",
+        build: Build::Fixed(mlp_norm),
+    },
+    Preset {
         name: "gupta-cnn",
         summary: "8C5-MP2-16C5-MP2-128FC-10 (Gupta 2015, MNIST)",
         build: Build::Fixed(gupta_cnn),
@@ -254,6 +259,21 @@ fn mlp() -> Model {
             .relu()
             .linear(10, true)
             .layers,
+    }
+}
+
+/// As `mlp`, with the initial weights that norms let be any.
+fn mlp_norm() -> Model {
+    let hidden =
+        |layers: Layers| layers.linear(1000, false).add("norm", LayerKind::LayerNorm { affine: true }).relu();
+    Model {
+        name: "mlp-norm".to_owned(),
+        source: "Gupta et al. 2015, section 4.1, with layer norms (Ba et al. 2016, arXiv 1607.06450)"
+            .to_owned(),
+        input: input(28, 28, 1, Pixels::Unit255),
+        init: Init::Uniform,
+        logits: Logits::Exact,
+        layers: hidden(hidden(Layers::default().flatten())).linear(10, true).layers,
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) trait Carrier: Send + Sync + 'static {
     fn images_at_a_time(plan: &BlockPlan, batch_size: usize) -> usize {
         match plan.product.kind {
             ProductKind::Conv => 1,
-            ProductKind::Linear | ProductKind::Norm => linear_rows(batch_size),
+            ProductKind::Linear | ProductKind::BatchNorm | ProductKind::LayerNorm => linear_rows(batch_size),
         }
     }
     fn product(plan: &BlockPlan, batch_size: usize) -> Self::Product;

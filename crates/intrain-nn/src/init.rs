@@ -21,12 +21,14 @@ impl Parameters {
 fn initial_block(block: &BlockPlan, init: Init, seed: u64) -> Parameters {
     let c = block.product.output.c;
     let float_bias = || block.product.bias.then(|| Stored::F32(vec![0.0; c]));
-    if block.product.kind == ProductKind::Norm {
+    if block.product.kind.is_norm() {
         if let Some(norm) = &block.norm {
             return norm.initial(block);
         }
         let weight = Parameters::initial_gain(block.product.n_weights());
-        return Parameters { weight, bias: float_bias(), moments: Some(Parameters::initial_moments(c)) };
+        let is_over_batch = block.product.kind == ProductKind::BatchNorm;
+        let moments = is_over_batch.then(|| Parameters::initial_moments(c));
+        return Parameters { weight, bias: float_bias(), moments };
     }
     let stream = Stream::new(seed, Purpose::Init, block.index, 0);
     let master = block.weight.master;

@@ -127,6 +127,14 @@ fn gradients_are_the_slopes_of_the_loss() {
         let relus = smooth.layers.iter_mut().filter(|layer| layer.kind == LayerKind::Relu);
         relus.for_each(|layer| layer.kind = LayerKind::AvgPool { size: 1, stride: 1 });
         compare("residual", &smooth, loss, 5);
+        // Not all of them: a mean of normalized channels is 0, and so would be the gradients of what lies before it.
+        let norms = smooth.layers.iter_mut().filter(|layer| layer.name == "norm1" || layer.name == "norm2");
+        norms.for_each(|layer| {
+            if let LayerKind::BatchNorm { affine } = layer.kind {
+                layer.kind = LayerKind::LayerNorm { affine };
+            }
+        });
+        compare("residual with layer norms", &smooth, loss, 5);
     }
     for (name, model) in &networks {
         for loss in [Loss::SoftmaxCrossEntropy, Loss::SquaredError] {

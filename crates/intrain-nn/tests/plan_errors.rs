@@ -204,6 +204,11 @@ fn graphs_of_integers_say_what_they_cannot_do() {
             assert!(message.contains(part), "{spec}: '{message}' lacks '{part}'");
         }
     }
+    // Ranges are those of a batch's parts.
+    let mut model = integer_residual();
+    model.layers[1].kind = LayerKind::LayerNorm { affine: true };
+    let message = refused(&model, &recipe("wage-rangebn"), 4).to_string();
+    assert!(message.contains("'norm1'") && message.contains("use norm = l2 or l1"), "{message}");
     // Overlapping means, a sum that no ReLU rounds.
     let message = refused(&residual(), &recipe("intrain-int8"), 4).to_string();
     assert!(message.contains("'mean'") && message.contains("'sum2' enters it"), "{message}");

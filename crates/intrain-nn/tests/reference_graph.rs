@@ -10,7 +10,7 @@ mod network;
 use std::collections::BTreeMap;
 
 use intrain_kernels::Isa;
-use intrain_model::{LayerKind, Model, Shape};
+use intrain_model::{Layer, LayerKind, Model, Shape};
 use intrain_nn::{Parameters, Plan, StepKey};
 use intrain_num::norm::{Back, ErrorSums, Line, Moments, Rows, of_running, range_part, range_parts};
 use intrain_num::random::{Purpose, Stream};
@@ -79,8 +79,7 @@ impl<'a> Step<'a> {
 
     /// The number of a layer among those with parameters.
     fn block(&self, i: usize) -> usize {
-        let has_parameters =
-            |kind: LayerKind| kind.is_product() || matches!(kind, LayerKind::BatchNorm { .. });
+        let has_parameters = |kind: LayerKind| kind.is_product() || kind.is_norm();
         self.model.layers[..i].iter().filter(|layer| has_parameters(layer.kind)).count()
     }
 
@@ -164,7 +163,7 @@ impl<'a> Step<'a> {
         let entering = &self.results[self.sources[i][0]];
         match layer.kind {
             LayerKind::Conv { .. } | LayerKind::Linear { .. } => self.product(i),
-            LayerKind::BatchNorm { affine } => self.norm(i, affine),
+            LayerKind::BatchNorm { affine } | LayerKind::LayerNorm { affine } => self.norm(i, affine),
             LayerKind::Relu => {
                 let q = self.recipe.activation.of_layer(name);
                 let places = entering.digits - q.format.frac_bits();
@@ -322,6 +321,19 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// Which of a norm's lines is that of an element: a channel's, or a pixel's.
+    fn group(&self, i: usize, element: usize) -> usize {
+        let c = self.shapes[i + 1].c;
+        match self.model.layers[i].kind {
+            LayerKind::LayerNorm { .. } => element / c,
+            _ => element % c,
+        }
+    }
+
+    fn groups(&self, i: usize, len: usize) -> usize {
+        self.group(i, len - 1) + 1
+    }
+
     /// Gain and offset of a norm's channels, with the digits of each.
     fn gains(&self, i: usize, affine: bool) -> [(Vec<i64>, i32); 2] {
         let (name, c) = (&self.model.layers[i].name, self.shapes[i + 1].c);
@@ -350,8 +362,8 @@ impl<'a> Step<'a> {
         let x: Vec<i64> = self.results[self.sources[i][0]].x.iter().map(|x| *x as i64).collect();
         let [(gain, gain_digits), (offset, offset_digits)] = self.gains(i, affine);
         let (mut lines, mut means) = (vec![], vec![]);
-        for k in 0..c {
-            let of: Vec<i64> = x.iter().skip(k).step_by(c).copied().collect();
+        for k in 0..self.groups(i, x.len()) {
+            let of: Vec<i64> = (0..x.len()).filter(|at| self.group(i, *at) == k).map(|at| x[at]).collect();
             let running = self.parameters[self.block(i)].moments.as_ref().filter(|_| self.key.is_none());
             let (mean, spread) = match running {
                 Some(running) => {
@@ -365,7 +377,8 @@ impl<'a> Step<'a> {
             means.push(mean);
             lines.push(rows.line(mean, spread));
         }
-        let values: Vec<i64> = x.iter().enumerate().map(|(k, x)| rows.value(*x, lines[k % c])).collect();
+        let values: Vec<i64> =
+            x.iter().enumerate().map(|(k, x)| rows.value(*x, lines[self.group(i, k)])).collect();
         let digits = rows.value.format.frac_bits() + gain_digits;
         let of = |(k, value): (usize, &i64)| {
             let offset = Round::NearestEven.shift_right(offset[k % c], offset_digits - digits, 0);
@@ -439,7 +452,7 @@ impl<'a> Step<'a> {
                 gradients.insert(layer.name.clone(), (gradient, None, [exponent - x.digits, exponent]));
                 vec![(source, self.error_of_product(i, source, &Error { x: e, exponent }))]
             }
-            LayerKind::BatchNorm { .. } => {
+            LayerKind::BatchNorm { .. } | LayerKind::LayerNorm { .. } => {
                 vec![(source, self.norm_back(i, source, &Error { x: e, exponent }, gradients))]
             }
             LayerKind::Relu => {
@@ -537,22 +550,30 @@ impl<'a> Step<'a> {
     }
 
     fn norm_back(&self, i: usize, source: usize, error: &Error, gradients: &mut Gradients) -> Error {
-        let LayerKind::BatchNorm { affine } = self.model.layers[i].kind else { panic!("a norm") };
+        let kind = self.model.layers[i].kind;
+        let affine =
+            kind == LayerKind::BatchNorm { affine: true } || kind == LayerKind::LayerNorm { affine: true };
         let (rows, c, trace) = (self.rows(i), self.shapes[i + 1].c, &self.traces[i]);
         let [(gain, gain_digits), _] = self.gains(i, affine);
         let x: Vec<i64> = self.results[source].x.iter().map(|x| *x as i64).collect();
-        let n = x.len() / c;
-        let mut sums = vec![ErrorSums::default(); c];
+        let is_layer = matches!(kind, LayerKind::LayerNorm { .. });
+        let groups = self.groups(i, x.len());
+        let n = x.len() / groups;
+        let mut sums = vec![ErrorSums::default(); groups];
+        let (mut products, mut errors) = (vec![0_i64; c], vec![0_i64; c]);
+        // A layer norm's lines have one unit for all channels: errors are multiplied by their gains first.
+        let gained = |k: usize| if is_layer { error.x[k] * gain[k % c] } else { error.x[k] };
+        let gain_of = |group: usize| if is_layer { 1 } else { gain[group] };
         let finer = rows.mean.format.frac_bits() - rows.frac_bits;
-        let sign = |k: usize| ((x[k] << finer) - trace.means[k % c]).signum();
+        let sign = |k: usize| ((x[k] << finer) - trace.means[self.group(i, k)]).signum();
         for (k, e) in error.x.iter().enumerate() {
-            let sums = &mut sums[k % c];
-            sums.errors += e;
-            sums.products += e * trace.values[k];
+            let sums = &mut sums[self.group(i, k)];
+            sums.errors += gained(k);
+            sums.products += gained(k) * trace.values[k];
             sums.signs += sign(k);
+            products[k % c] += e * trace.values[k];
+            errors[k % c] += e;
         }
-        let (products, errors) =
-            (sums.iter().map(|s| s.products).collect(), sums.iter().map(|s| s.errors).collect());
         let digits = rows.value.format.frac_bits();
         if affine {
             let worth = [error.exponent - digits, error.exponent];
@@ -560,15 +581,17 @@ impl<'a> Step<'a> {
         }
         // The most places with which every coefficient of an error has at most 14 bits, and every sum fits 32 bits.
         let bits = |k: usize| {
-            let factor = (gain[k] * trace.lines[k].multiplier).unsigned_abs();
+            let factor = (gain_of(k) * trace.lines[k].multiplier).unsigned_abs();
             (factor > 0).then(|| 64 - factor.leading_zeros() as i32 - trace.lines[k].power as i32)
         };
-        let mut places = 14 - (0..c).filter_map(bits).max().unwrap_or(0);
+        let mut places = 14 - (0..groups).filter_map(bits).max().unwrap_or(0);
         let largest = error.x.iter().map(|e| e.unsigned_abs()).max().unwrap_or(0);
+        let largest_gain = gain.iter().map(|g| g.unsigned_abs()).max().unwrap();
+        let (largest, limit) = if is_layer { (largest * largest_gain, 1 << 62) } else { (largest, 1 << 31) };
         let lines = loop {
             let back = Back { rows, n: n as u64, places };
-            let lines: Vec<_> = (0..c).map(|k| back.line(gain[k], trace.lines[k], sums[k])).collect();
-            if lines.iter().all(|line| line.bound(largest, rows.value.format.magnitude()) < 1 << 31) {
+            let lines: Vec<_> = (0..groups).map(|k| back.line(gain_of(k), trace.lines[k], sums[k])).collect();
+            if lines.iter().all(|line| line.bound(largest, rows.value.format.magnitude()) < limit) {
                 break lines;
             }
             places -= 1;
@@ -579,8 +602,8 @@ impl<'a> Step<'a> {
                     Spread::L1 => sign(k),
                     _ => trace.values[k],
                 };
-                let line = lines[k % c];
-                (error.x[k] * line.from_error + w * line.from_value + line.constant).into()
+                let line = lines[self.group(i, k)];
+                (gained(k) * line.from_error + w * line.from_value + line.constant).into()
             })
             .collect();
         if rows.spread == Spread::Range {
@@ -705,6 +728,34 @@ const SPECS: [&str; 7] = [
     "intrain-int8 | norm.gain = fixed<2,6> nearest-even | norm.offset = fixed<2,6> nearest-even | norm.value = fixed<3,5> floor",
     "intrain-int8 | error.norm = unit<12>@dynamic nearest-even | error.activation = unit<12>@dynamic nearest-even",
 ];
+
+/// Layer norms instead: of pixels, and of vectors.
+fn layer_norms() -> Model {
+    let mut model = integer_residual();
+    for layer in &mut model.layers {
+        if let LayerKind::BatchNorm { affine } = layer.kind {
+            layer.kind = LayerKind::LayerNorm { affine };
+        }
+    }
+    let at = model.layers.len() - 1;
+    let linear = LayerKind::Linear { out: 24, bias: false };
+    let added =
+        [("fc1", linear), ("norm7", LayerKind::LayerNorm { affine: true }), ("relu7", LayerKind::Relu)];
+    model.layers.splice(at..at, added.map(|(name, kind)| Layer::new(name, kind)));
+    model
+}
+
+#[test]
+fn layer_norms_equal_the_contract() {
+    let model = layer_norms();
+    for spec in SPECS.into_iter().filter(|spec| *spec != "wage-rangebn") {
+        for (n, seed) in [(5, 1), (2, 2), (8, 4), (7, 9)] {
+            compare(&model, spec, n, seed, false);
+        }
+        compare(&model, spec, 1, 5, false);
+        compare(&model, spec, 3, 7, true);
+    }
+}
 
 #[test]
 fn a_step_equals_the_contract() {

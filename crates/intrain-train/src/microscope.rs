@@ -2,7 +2,6 @@
 //!
 //! A watched step has the same bits as another one. Names are `LAYER/ROLE/WHAT`, in `metrics.csv` and in TensorBoard.
 
-use intrain_nn::plan::ProductKind;
 use intrain_nn::{BlockPlan, Measure, Parameters, Stored};
 
 use crate::metrics::Details;
@@ -38,7 +37,7 @@ impl Microscope {
         let plan = trainer.plan();
         let mut details = Details::new();
         for (i, block) in plan.blocks.iter().enumerate() {
-            if block.product.kind == ProductKind::Norm {
+            if block.product.kind.is_norm() {
                 continue;
             }
             self.of_weights(i, block, trainer, &mut details);

@@ -168,7 +168,7 @@ fn take_parameters(
     };
     let weight = part("weight", master, product.n_weights())?;
     let bias = if product.bias { Some(part("bias", bias_master(block), c)?) } else { None };
-    let moments = if product.kind == ProductKind::Norm {
+    let moments = if product.kind == ProductKind::BatchNorm {
         let row = if block.norm.is_some() { RUNNING } else { Quantizer::FLOAT };
         Some(Moments { mean: part("mean", row, c)?, spread: part(spread_name(block), row, c)? })
     } else {

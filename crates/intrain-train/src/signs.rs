@@ -3,7 +3,6 @@
 //! Li 2017, section 7: with stochastic rounding it rises towards a half, as if signs were drawn anew; with a float copy it
 //! stays low. Initial weights are a function of the seed, so nothing needs to be kept with a run.
 
-use intrain_nn::plan::ProductKind;
 use intrain_nn::{BlockPlan, Parameters, Plan, Stored};
 
 /// Which weights of each block were negative at the start.
@@ -30,7 +29,7 @@ impl Signs {
         let (mut n_changed, mut n) = (0_usize, 0_usize);
         let mut layers = Vec::new();
         for ((block, parameters), before) in plan.blocks.iter().zip(parameters).zip(&self.0) {
-            if block.product.kind == ProductKind::Norm {
+            if block.product.kind.is_norm() {
                 continue;
             }
             let now = negative(&parameters.weight);

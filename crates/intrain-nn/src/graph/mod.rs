@@ -4,6 +4,7 @@
 //! its result for the way back; errors are kept no longer than they are needed.
 
 mod codes;
+mod layer_norm;
 pub(crate) mod norm;
 mod pointwise;
 
@@ -22,6 +23,7 @@ use crate::threads;
 use crate::watch::{Measure, Seen};
 use crate::width::Int8;
 use codes::CodeProduct;
+use layer_norm::LayerNorm;
 use norm::Norm;
 
 /// Nodes, blocks and their buffers.
@@ -60,7 +62,7 @@ enum Form {
 }
 
 impl Form {
-    fn of_all(nodes: &[Node]) -> Vec<Self> {
+    fn of_all(nodes: &[Node], blocks: &[BlockPlan]) -> Vec<Self> {
         let mut readers = vec![0; nodes.len()];
         nodes.iter().flat_map(|node| &node.sources).for_each(|&source| readers[source] += 1);
         let mut forms = vec![Self::Alone; nodes.len()];
@@ -68,7 +70,9 @@ impl Form {
             let (Op::Activation(quantizer), [source]) = (node.op, &node.sources[..]) else { continue };
             match nodes[*source].op {
                 _ if readers[*source] > 1 => {}
-                Op::Norm(_) => (forms[*source], forms[i]) = (Self::WithActivation(i), Self::ByNorm),
+                Op::Norm(b) if blocks[b].product.kind == ProductKind::BatchNorm => {
+                    (forms[*source], forms[i]) = (Self::WithActivation(i), Self::ByNorm);
+                }
                 Op::Product(_) | Op::Add if quantizer == Quantizer::FLOAT => forms[i] = Self::InPlace,
                 _ => {}
             }
@@ -92,21 +96,17 @@ struct Block {
 /// What a layer with parameters computes.
 enum Part {
     Product(Box<Product<Float>>),
-    Norm(Box<Norm>),
+    BatchNorm(Box<Norm>),
+    LayerNorm(LayerNorm),
 }
 
 impl Part {
     fn product(&mut self) -> &mut Product<Float> {
         match self {
             Self::Product(product) => product,
-            Self::Norm(_) => unreachable!("the plan says that the node is a product"),
-        }
-    }
-
-    fn norm(&mut self) -> &mut Norm {
-        match self {
-            Self::Norm(norm) => norm,
-            Self::Product(_) => unreachable!("the plan says that the node is a norm"),
+            Self::BatchNorm(_) | Self::LayerNorm(_) => {
+                unreachable!("the plan says that the node is a product")
+            }
         }
     }
 }
@@ -116,7 +116,8 @@ impl Graph {
         let block = |block: &BlockPlan| Block {
             plan: block.clone(),
             part: match block.product.kind {
-                ProductKind::Norm => Part::Norm(Box::default()),
+                ProductKind::BatchNorm => Part::BatchNorm(Box::default()),
+                ProductKind::LayerNorm => Part::LayerNorm(LayerNorm::default()),
                 ProductKind::Conv | ProductKind::Linear => {
                     Part::Product(Box::new(Product::new(block, plan.batch_size)))
                 }
@@ -130,7 +131,7 @@ impl Graph {
         Self {
             pixels: Float::pixels(&plan.input),
             nodes: graph.nodes.clone(),
-            forms: Form::of_all(&graph.nodes),
+            forms: Form::of_all(&graph.nodes, &plan.blocks),
             results: vec![vec![]; n],
             places: vec![vec![]; n],
             errors: vec![None; n],
@@ -181,7 +182,11 @@ impl Graph {
                 let activation = activation.and_then(|i| quantizer_of(&self.nodes[i]));
                 let Block { plan, part, .. } = &mut self.blocks[b];
                 let x = &self.results[node.sources[0]];
-                part.norm().forward(isa, (plan, activation), x, &mut out, mode);
+                match part {
+                    Part::BatchNorm(norm) => norm.forward(isa, (plan, activation), x, &mut out, mode),
+                    Part::LayerNorm(norm) => norm.forward(x, &mut out),
+                    Part::Product(_) => unreachable!("the plan says that the node is a norm"),
+                }
             }
             Op::MaxPool(pool) => {
                 self.places[i].resize(out.len(), 0);
@@ -225,7 +230,13 @@ impl Graph {
                 let Block { plan, part, gradient, bias_gradient, .. } = &mut self.blocks[b];
                 let (tensors, gradients) =
                     ((&self.results[source][..], &mut error[..]), (gradient, bias_gradient.as_mut()));
-                part.norm().back(isa, (plan, activation), tensors, gradients, &mut self.scratches);
+                match part {
+                    Part::BatchNorm(norm) => {
+                        norm.back(isa, (plan, activation), tensors, gradients, &mut self.scratches);
+                    }
+                    Part::LayerNorm(norm) => norm.back(plan, tensors, gradients),
+                    Part::Product(_) => unreachable!("the plan says that the node is a norm"),
+                }
                 self.give(source, error);
             }
             Op::Activation(quantizer) => {
@@ -359,7 +370,8 @@ impl Engine for Graph {
                         codes.load(isa, plan, &product.weights);
                     }
                 }
-                Part::Norm(norm) => norm.load(parameters),
+                Part::BatchNorm(norm) => norm.load(parameters),
+                Part::LayerNorm(norm) => norm.load(plan, parameters),
             }
         });
     }
@@ -396,8 +408,8 @@ impl Engine for Graph {
     fn gradient(&self, block: usize) -> BlockGradient<'_> {
         let Block { part, gradient, bias_gradient, .. } = &self.blocks[block];
         let moments = match part {
-            Part::Norm(norm) => norm.moments(),
-            Part::Product(_) => None,
+            Part::BatchNorm(norm) => norm.moments(),
+            Part::Product(_) | Part::LayerNorm(_) => None,
         };
         BlockGradient {
             weight: gradient,

@@ -253,7 +253,7 @@ const PART: usize = 1 << 14;
 const CHUNK: usize = 1 << 12;
 
 /// Whole images.
-fn part(image: usize) -> usize {
+pub(super) fn part(image: usize) -> usize {
     image * (PART / image).max(1)
 }
 

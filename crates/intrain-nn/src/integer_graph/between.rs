@@ -11,7 +11,7 @@ use intrain_num::{Quantizer, Round, Surrogate};
 use rayon::prelude::*;
 
 use super::errors::{CHUNK, Cut, Words, cut};
-use super::{Block, IntegerGraph, norm};
+use super::{Block, IntegerGraph, Part, norm};
 use crate::carrier::Mode;
 use crate::network::StepKey;
 use crate::plan::{Node, Op};
@@ -73,7 +73,11 @@ impl<W: Width> IntegerGraph<W> {
         for term in &sum.terms {
             if let Some(b) = term.norm {
                 let x = &self.tensors.words[term.source];
-                self.blocks[b].part.norm().prepare(isa, x, term.places, mode, &mut self.rooms);
+                match &mut self.blocks[b].part {
+                    Part::BatchNorm(norm) => norm.prepare(isa, x, term.places, mode, &mut self.rooms),
+                    Part::LayerNorm(norm) => norm.prepare(term.places),
+                    Part::Product { .. } => {}
+                }
             }
         }
         let len = match sum.terms[0].source {
@@ -97,9 +101,10 @@ impl<W: Width> IntegerGraph<W> {
                 let store = if t == 0 { Store::Set } else { Store::Add };
                 let words = &tensors.words[term.source];
                 match term.norm.map(|b| &blocks[b].part) {
-                    Some(super::Part::Norm(norm)) => {
+                    Some(Part::BatchNorm(norm)) => {
                         fixed_norm::apply(isa, &words[span.clone()], &norm.lines, lanes, store);
                     }
+                    Some(Part::LayerNorm(norm)) => norm.apply(&words[span.clone()], lanes, store),
                     _ if words.is_empty() => {
                         let payloads = &tensors.payloads[term.source][span.clone()];
                         fixed_norm::add_shifted(isa, payloads, term.places, lanes, store);
@@ -213,9 +218,14 @@ impl<W: Width> IntegerGraph<W> {
         threads::for_each(&mut self.rooms, chunks, |room, (k, (error, trace))| {
             largest.fetch_max(fixed_norm::gate(isa, trace, mask, error), Ordering::Relaxed);
             for (term, sums) in sum.terms.iter().zip(&mut room.sums) {
-                let Some(super::Part::Norm(norm)) = term.norm.map(|b| &blocks[b].part) else { continue };
-                let x = &tensors.words[term.source][k * chunk..k * chunk + error.len()];
-                fixed_norm::add_products(isa, [x, error], &norm.lines, sums);
+                let x = || &tensors.words[term.source][k * chunk..k * chunk + error.len()];
+                match term.norm.map(|b| &blocks[b].part) {
+                    Some(Part::BatchNorm(norm)) => {
+                        fixed_norm::add_products(isa, [x(), error], &norm.lines, sums);
+                    }
+                    Some(Part::LayerNorm(norm)) => norm.add_products(x(), error, sums),
+                    _ => {}
+                }
             }
         });
         error.largest = largest.into_inner();
@@ -252,12 +262,16 @@ impl<W: Width> IntegerGraph<W> {
         key: StepKey,
     ) -> Cut<W> {
         let product = self.blocks[product].plan.clone();
-        let Block { part, gradient, bias_gradient, exponents, .. } = &mut self.blocks[b];
-        let norm = part.norm();
-        *exponents = norm.exponents(error.exponent);
-        let gradients = (gradient, bias_gradient.as_mut());
-        let x = &self.tensors.words[source];
-        norm.back(isa, &product, (x, error), sums, gradients, &mut self.rooms, key)
+        let Block { plan, part, gradient, bias_gradient, exponents, .. } = &mut self.blocks[b];
+        let digits = plan.norm.map_or(0, |norm| norm.rows.value.format.frac_bits());
+        *exponents = [error.exponent - digits, error.exponent];
+        norm::gradients_of(sums, (gradient, bias_gradient.as_mut()));
+        let tensors = (&self.tensors.words[source][..], error);
+        match part {
+            Part::BatchNorm(norm) => norm.back(isa, &product, tensors, sums, &mut self.rooms, key),
+            Part::LayerNorm(norm) => norm.back(isa, &product, tensors, &mut self.rooms, key),
+            Part::Product { .. } => unreachable!("the plan says that the node is a norm"),
+        }
     }
 }
 

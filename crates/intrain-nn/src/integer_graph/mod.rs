@@ -7,6 +7,7 @@
 
 mod between;
 mod errors;
+mod layer_norm;
 mod norm;
 mod product;
 
@@ -22,6 +23,7 @@ use crate::plan::{BlockPlan, GraphPlan, Node, Op, Plan, ProductKind};
 use crate::watch::{Measure, Seen};
 use crate::width::Width;
 use errors::{Cut, Words};
+use layer_norm::LayerNorm;
 use norm::Norm;
 
 /// Nodes, blocks and their buffers.
@@ -88,21 +90,17 @@ enum Part<W: Width> {
         /// The largest sum of a weight's magnitudes that an input channel meets.
         reach: u64,
     },
-    Norm(Box<Norm>),
+    BatchNorm(Box<Norm>),
+    LayerNorm(Box<LayerNorm>),
 }
 
 impl<W: Width> Part<W> {
     fn product(&mut self) -> (&mut Product<W>, &mut u64) {
         match self {
             Self::Product { product, reach } => (product, reach),
-            Self::Norm(_) => unreachable!("the plan says that the node is a product"),
-        }
-    }
-
-    fn norm(&mut self) -> &mut Norm {
-        match self {
-            Self::Norm(norm) => norm,
-            Self::Product { .. } => unreachable!("the plan says that the node is a norm"),
+            Self::BatchNorm(_) | Self::LayerNorm(_) => {
+                unreachable!("the plan says that the node is a product")
+            }
         }
     }
 }
@@ -110,14 +108,17 @@ impl<W: Width> Part<W> {
 impl<W: Width> IntegerGraph<W> {
     pub(crate) fn new(plan: &Plan, graph: &GraphPlan, n_threads: usize) -> Self {
         let block = |block: &BlockPlan| {
-            let is_norm = block.product.kind == ProductKind::Norm;
-            let is_short = !is_norm && W::SUM_MAX < 1 << 32 && block.sums.gradient.fits(32);
+            let is_short = block.norm.is_none() && W::SUM_MAX < 1 << 32 && block.sums.gradient.fits(32);
             Block {
                 plan: block.clone(),
-                part: if is_norm {
-                    Part::Norm(Box::new(Norm::new(block)))
-                } else {
-                    Part::Product { product: Box::new(Product::new(block, plan.batch_size)), reach: 0 }
+                part: match block.norm {
+                    Some(norm) if block.product.kind == ProductKind::LayerNorm => {
+                        Part::LayerNorm(Box::new(LayerNorm::new(norm)))
+                    }
+                    Some(norm) => Part::BatchNorm(Box::new(Norm::new(norm))),
+                    None => {
+                        Part::Product { product: Box::new(Product::new(block, plan.batch_size)), reach: 0 }
+                    }
                 },
                 gradient: if is_short { Gradient::I32(vec![]) } else { Gradient::I64(vec![]) },
                 gradient_max: None,
@@ -207,7 +208,8 @@ impl<W: Width> Engine for IntegerGraph<W> {
                 W::load(isa, &block.plan, product, parameters, mode);
                 *reach = product::reach::<W>(&block.plan, &product.weights);
             }
-            Part::Norm(norm) => norm.load(&block.plan, parameters),
+            Part::BatchNorm(norm) => norm.load(&block.plan, parameters),
+            Part::LayerNorm(norm) => norm.load(&block.plan, parameters),
         });
     }
 
@@ -245,8 +247,8 @@ impl<W: Width> Engine for IntegerGraph<W> {
             bias: block.bias_gradient.as_ref(),
             exponents: Some(block.exponents),
             moments: match &block.part {
-                Part::Norm(norm) => norm.moments(),
-                Part::Product { .. } => None,
+                Part::BatchNorm(norm) => norm.moments(),
+                Part::Product { .. } | Part::LayerNorm(_) => None,
             },
         }
     }

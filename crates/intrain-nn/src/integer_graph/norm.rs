@@ -16,16 +16,14 @@ use super::errors::{Cut, Station, Words};
 use crate::carrier::Mode;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Moments, Parameters, Stored};
-use crate::plan::{BlockPlan, NormPlan};
+use crate::plan::{BlockPlan, NormPlan, ProductKind};
 use crate::threads;
 use crate::width::Width;
 
 /// One normalization's state between its passes.
 pub(super) struct Norm {
     plan: NormPlan,
-    /// Of each channel, as read; 1 and 0 where none are learned.
-    gain: Vec<i64>,
-    offset: Vec<i64>,
+    learned: Learned,
     /// Mean and spread of all batches, for evaluation.
     running: Option<Moments>,
     /// Mean and spread of this batch; none before there was one.
@@ -36,6 +34,13 @@ pub(super) struct Norm {
     signs: Vec<i64>,
     pub(super) lines: Lines,
     back: LinesBack,
+}
+
+/// Gain and offset of each channel, as read; 1 and 0 where none are learned.
+#[derive(Default)]
+pub(super) struct Learned {
+    pub(super) gain: Vec<i64>,
+    offset: Vec<i64>,
 }
 
 /// Elements that stay in the first-level cache, with what is made of them.
@@ -54,33 +59,18 @@ impl NormPlan {
         (0..weight.len()).for_each(|i| weight.set_payload(i, 1 << master.format.frac_bits()));
         let one =
             1_i32 << (self.rows.spread_row.format.frac_bits() + RUNNING_BITS.cast_signed()).clamp(0, 30);
+        let moments = || Moments { mean: Stored::I32(vec![0; c]), spread: Stored::I32(vec![one; c]) };
         Parameters {
             weight,
             bias: block.product.bias.then(|| Stored::zeros(master, c)),
-            moments: Some(Moments { mean: Stored::I32(vec![0; c]), spread: Stored::I32(vec![one; c]) }),
+            moments: (block.product.kind == ProductKind::BatchNorm).then(moments),
         }
     }
 }
 
-impl Norm {
-    pub(super) fn new(block: &BlockPlan) -> Self {
-        let plan = block.norm.unwrap_or_else(|| unreachable!("the plan says that the node is a norm"));
-        Self {
-            plan,
-            gain: vec![],
-            offset: vec![],
-            running: None,
-            batch: None,
-            mean: vec![],
-            line: vec![],
-            signs: vec![],
-            lines: Lines::default(),
-            back: LinesBack::default(),
-        }
-    }
-
+impl Learned {
     /// Rows `norm.gain` and `norm.offset`.
-    pub(super) fn load(&mut self, block: &BlockPlan, parameters: &Parameters) {
+    pub(super) fn load(&mut self, plan: &NormPlan, block: &BlockPlan, parameters: &Parameters) {
         let c = block.product.output.c;
         let master = block.weight.master.format.frac_bits();
         let read = |stored: &Stored, row: Quantizer| -> Vec<i64> {
@@ -96,14 +86,42 @@ impl Norm {
         };
         match &parameters.bias {
             Some(offset) => {
-                self.gain = read(&parameters.weight, self.plan.gain);
-                self.offset = read(offset, self.plan.offset);
+                self.gain = read(&parameters.weight, plan.gain);
+                self.offset = read(offset, plan.offset);
             }
             None => {
-                self.gain = vec![1 << self.plan.gain_frac_bits; c];
+                self.gain = vec![1 << plan.gain_frac_bits; c];
                 self.offset = vec![0; c];
             }
         }
+    }
+
+    /// Gains moved by `places`, and offsets in the last bit of a value times such a gain.
+    pub(super) fn scaled(&self, plan: &NormPlan, places: u32) -> [Vec<i64>; 2] {
+        let digits = plan.rows.value.format.frac_bits() + plan.gain_frac_bits;
+        let down = plan.offset_frac_bits - digits;
+        let offset = |offset: &i64| intrain_num::Round::NearestEven.shift_right(*offset, down, 0) << places;
+        [self.gain.iter().map(|gain| gain << places).collect(), self.offset.iter().map(offset).collect()]
+    }
+}
+
+impl Norm {
+    pub(super) fn new(plan: NormPlan) -> Self {
+        Self {
+            plan,
+            learned: Learned::default(),
+            running: None,
+            batch: None,
+            mean: vec![],
+            line: vec![],
+            signs: vec![],
+            lines: Lines::default(),
+            back: LinesBack::default(),
+        }
+    }
+
+    pub(super) fn load(&mut self, block: &BlockPlan, parameters: &Parameters) {
+        self.learned.load(&self.plan, block, parameters);
         self.running.clone_from(&parameters.moments);
     }
 
@@ -117,7 +135,7 @@ impl Norm {
         let rows = self.plan.rows;
         let spread = match (mode, &self.running) {
             (Mode::Evaluation, Some(Moments { mean, spread })) => {
-                let c = self.gain.len();
+                let c = self.learned.gain.len();
                 self.mean = (0..c).map(|i| of_running(mean.payload(i))).collect();
                 (0..c).map(|i| of_running(spread.payload(i)).max(1)).collect()
             }
@@ -131,14 +149,7 @@ impl Norm {
             }
         };
         self.line = self.mean.iter().zip(&spread).map(|(mean, spread)| rows.line(*mean, *spread)).collect();
-        let digits = rows.value.format.frac_bits() + self.plan.gain_frac_bits;
-        let offset_places = digits - self.plan.offset_frac_bits;
-        let gain: Vec<i64> = self.gain.iter().map(|gain| gain << places).collect();
-        let offset: Vec<i64> = self
-            .offset
-            .iter()
-            .map(|offset| intrain_num::Round::NearestEven.shift_right(*offset, -offset_places, 0) << places)
-            .collect();
+        let [gain, offset] = self.learned.scaled(&self.plan, places);
         let format = rows.value.format;
         self.lines.set(
             &self.line,
@@ -151,7 +162,7 @@ impl Norm {
 
     /// Mean and spread of each channel of the batch; the means stay here.
     fn measure(&mut self, isa: Isa, x: &[i16], rooms: &mut [Room]) -> Vec<i64> {
-        let (rows, c) = (self.plan.rows, self.gain.len());
+        let (rows, c) = (self.plan.rows, self.learned.gain.len());
         let n = (x.len() / c) as u64;
         let chunks = || x.chunks(chunk(c));
         let mut sums = total(rooms, c, chunks(), |sums, x| fixed_norm::add_moments(isa, x, sums));
@@ -179,25 +190,15 @@ impl Norm {
         sums[0].iter().zip(&sums[1]).map(|(sum, other)| rows.spread(of(sum, other))).collect()
     }
 
-    /// From the sums of the errors behind it, `[errors, products]`: the gradients of gain and offset, the lines back, and
-    /// what 1 of their unit is worth.
-    fn learn(
-        &mut self,
-        error: &Words,
-        sums: &[Vec<i64>; 2],
-        (gain, offset): (&mut Gradient, Option<&mut Gradient>),
-    ) -> (Vec<LineBack>, i32) {
-        if let (Gradient::I64(gain), Some(Gradient::I64(offset))) = (gain, offset) {
-            gain.clone_from(&sums[1]);
-            offset.clone_from(&sums[0]);
-        }
-        let (rows, n) = (self.plan.rows, error.words.len() / self.gain.len());
+    /// From the sums of the errors behind it, `[errors, products]`: the lines back, and what 1 of their unit is worth.
+    fn lines_back(&self, error: &Words, sums: &[Vec<i64>; 2]) -> (Vec<LineBack>, i32) {
+        let (rows, n) = (self.plan.rows, error.words.len() / self.learned.gain.len());
         // Places with which no coefficient of an error is above 2^14.
         let bits = |(gain, line): (&i64, &Line)| {
             let factor = (gain * line.multiplier).unsigned_abs();
             (factor > 0).then(|| (64 - factor.leading_zeros()).cast_signed() - line.power.cast_signed())
         };
-        let most = self.gain.iter().zip(&self.line).filter_map(bits).max().unwrap_or(0);
+        let most = self.learned.gain.iter().zip(&self.line).filter_map(bits).max().unwrap_or(0);
         let value_max = rows.value.format.magnitude();
         let mut places = 14 - most;
         loop {
@@ -205,9 +206,9 @@ impl Norm {
             let of = |i: usize| {
                 let signs = self.signs.get(i).copied().unwrap_or(0);
                 let sums = ErrorSums { errors: sums[0][i], products: sums[1][i], signs };
-                back.line(self.gain[i], self.line[i], sums)
+                back.line(self.learned.gain[i], self.line[i], sums)
             };
-            let lines: Vec<LineBack> = (0..self.gain.len()).map(of).collect();
+            let lines: Vec<LineBack> = (0..self.learned.gain.len()).map(of).collect();
             // Bound: what the lines add up fits 32 bits.
             if lines.iter().all(|line| line.bound(error.largest, value_max) < 1 << 31) {
                 let digits = rows.spread_row.format.frac_bits() - self.plan.gain_frac_bits;
@@ -218,21 +219,19 @@ impl Norm {
     }
 
     /// The error behind the norm becomes that at the output of the product before it, whose plan is `product`.
-    #[allow(clippy::too_many_arguments, reason = "a plan, two tensors, two gradients and where to compute")]
     pub(super) fn back<W: Width>(
         &mut self,
         isa: Isa,
         product: &BlockPlan,
         (x, error): (&[i16], &Words),
         sums: &[Vec<i64>; 2],
-        gradients: (&mut Gradient, Option<&mut Gradient>),
         rooms: &mut [Room],
         key: StepKey,
     ) -> Cut<W> {
         let spread = self.plan.rows.spread;
-        let (lines_back, unit) = self.learn(error, sums, gradients);
+        let (lines_back, unit) = self.lines_back(error, sums);
         self.back.set(&lines_back);
-        let c = self.gain.len();
+        let c = self.learned.gain.len();
         let points = if spread == Spread::Range { points(x, &lines_back) } else { vec![] };
         let chunk = chunk(c);
         let run = |room: &mut Room, first: usize, x: &[i16], error: &[i16]| {
@@ -262,15 +261,21 @@ impl Norm {
         });
         Cut { payloads, exponent: station.exponent, largest: largest.into_inner() }
     }
+}
 
-    /// What a gradient's sum of 1 is worth, of gains and offsets, where the error is worth `2^exponent`.
-    pub(super) const fn exponents(&self, exponent: i32) -> [i32; 2] {
-        [exponent - self.plan.rows.value.format.frac_bits(), exponent]
+/// The gradients of gain and offset are the channels' sums of errors times values, and of errors.
+pub(super) fn gradients_of(
+    [errors, products]: &[Vec<i64>; 2],
+    (gain, offset): (&mut Gradient, Option<&mut Gradient>),
+) {
+    if let (Gradient::I64(gain), Some(Gradient::I64(offset))) = (gain, offset) {
+        gain.clone_from(products);
+        offset.clone_from(errors);
     }
 }
 
 /// Places by which words are moved to the mean's last bit.
-const fn mean_places(rows: &Rows) -> u32 {
+pub(super) const fn mean_places(rows: &Rows) -> u32 {
     (rows.mean.format.frac_bits() - rows.frac_bits).unsigned_abs()
 }
 

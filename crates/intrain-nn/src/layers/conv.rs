@@ -120,7 +120,7 @@ impl<O: Operands> Product<O> {
     pub(crate) fn new(plan: &BlockPlan, batch_size: usize) -> Self {
         let p = &plan.product;
         let conv = match p.kind {
-            ProductKind::Norm => unreachable!("a chain has no norm"),
+            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a chain has no norm"),
             ProductKind::Linear => Conv::linear(linear_rows(batch_size), p.input.c, p.output.c),
             ProductKind::Conv => Conv {
                 h: p.input.h,
@@ -251,7 +251,7 @@ impl<O: Operands> Product<O> {
         let p = &plan.product;
         let (conv, n_images) = match p.kind {
             ProductKind::Conv => (self.conv, error.len() / p.output.len()),
-            ProductKind::Norm => unreachable!("a chain has no norm"),
+            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a chain has no norm"),
             ProductKind::Linear => (Conv::linear(error.len() / p.output.c, p.input.c, p.output.c), 1),
         };
         let gradient = match self.gradient.take() {

@@ -82,7 +82,7 @@ enum Layout {
 /// names of ReLUs, and means over pixels round as they do.
 fn has_role(layer: &Layer, role: Role, layout: Layout) -> bool {
     let kind = layer.kind;
-    let is_norm = matches!(kind, LayerKind::BatchNorm { .. });
+    let is_norm = kind.is_norm();
     match (layout, role) {
         (Layout::IntegerGraph, Role::Activation) => {
             matches!(kind, LayerKind::Relu | LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool)

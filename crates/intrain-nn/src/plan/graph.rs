@@ -213,7 +213,8 @@ fn op_of(
         LayerKind::Linear { bias, .. } => {
             Op::Product(block(product(ProductKind::Linear, 1, 1, 0, has_bias(bias)))?)
         }
-        LayerKind::BatchNorm { affine } => Op::Norm(block(product(ProductKind::Norm, 1, 1, 0, affine))?),
+        LayerKind::BatchNorm { affine } => Op::Norm(block(product(ProductKind::BatchNorm, 1, 1, 0, affine))?),
+        LayerKind::LayerNorm { affine } => Op::Norm(block(product(ProductKind::LayerNorm, 1, 1, 0, affine))?),
         LayerKind::MaxPool { size, stride, pad } => Op::MaxPool(Pool { size, stride, pad }),
         LayerKind::AvgPool { size, stride } => Op::AvgPool(Pool { size, stride, pad: 0 }),
         LayerKind::GlobalAvgPool => Op::GlobalAvgPool,
@@ -234,7 +235,7 @@ fn block_of(
     let name = layer.name.as_str();
     let (master, read) = match product.kind {
         // Gains and offsets are no weights of a product.
-        ProductKind::Norm => (Quantizer::FLOAT, Quantizer::FLOAT),
+        ProductKind::BatchNorm | ProductKind::LayerNorm => (Quantizer::FLOAT, Quantizer::FLOAT),
         ProductKind::Conv | ProductKind::Linear => {
             (recipe.master.of_layer(name), recipe.weight.of_layer(name))
         }

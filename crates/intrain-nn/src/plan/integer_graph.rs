@@ -76,7 +76,7 @@ pub(super) fn build(
     check_readers(&nodes, &leaves)?;
     for block in &mut blocks {
         match block.product.kind {
-            ProductKind::Norm => prove_norm(block, batch_size)?,
+            ProductKind::BatchNorm | ProductKind::LayerNorm => prove_norm(block, batch_size)?,
             ProductKind::Conv | ProductKind::Linear => {
                 check_addresses(block, batch_size)?;
                 prove(block, batch_size)?;
@@ -185,7 +185,7 @@ impl Builder<'_> {
                 self.blocks.push(block);
                 (Op::Product(self.blocks.len() - 1), operand, Words)
             }
-            LayerKind::BatchNorm { affine } => {
+            LayerKind::BatchNorm { affine } | LayerKind::LayerNorm { affine } => {
                 self.expect(layer, first, &[Words])?;
                 let (block, operand) = self.norm(layer, shapes, affine, entering)?;
                 self.blocks.push(block);
@@ -317,7 +317,7 @@ impl Builder<'_> {
 
     fn block(&self, layer: &Layer, product: ProductPlan, weight: WeightPlan, entering: Operand) -> BlockPlan {
         let (recipe, name) = (self.recipe, layer.name.as_str());
-        let is_norm = product.kind == ProductKind::Norm;
+        let is_norm = product.kind.is_norm();
         let of = |slot: &intrain_recipe::Slot| if is_norm { slot.of_norm(name) } else { slot.of_layer(name) };
         BlockPlan {
             name: name.to_owned(),
@@ -409,7 +409,7 @@ fn arithmetic(blocks: &[BlockPlan], nodes: &[Node], input: &InputPlan) -> Arithm
         Op::AvgPool(_) | Op::GlobalAvgPool => Some(64 - node.operand.max.leading_zeros() + 1),
         _ => None,
     });
-    let products = || blocks.iter().filter(|block| block.product.kind != ProductKind::Norm);
+    let products = || blocks.iter().filter(|block| !block.product.kind.is_norm());
     let of_blocks = products().flat_map(|b| {
         let weight = if b.weight.read.format.is_quantized() { b.weight.read } else { b.weight.master };
         [b.error_at_activation.format.bits(), weight.format.bits()]

@@ -208,8 +208,26 @@ pub struct ProductPlan {
 pub enum ProductKind {
     Conv,
     Linear,
-    /// Gains and offsets of a normalization, where it has any.
-    Norm,
+    /// Gains and offsets of a normalization over the batch, where it has any.
+    BatchNorm,
+    /// The same of one over the channels of each pixel.
+    LayerNorm,
+}
+
+impl ProductKind {
+    /// Whether it is no product at all.
+    #[must_use]
+    pub const fn is_norm(self) -> bool {
+        matches!(self, Self::BatchNorm | Self::LayerNorm)
+    }
+
+    /// What a norm is called in tables.
+    pub(crate) const fn norm_name(self) -> &'static str {
+        match self {
+            Self::LayerNorm => "layer norm",
+            Self::BatchNorm | Self::Conv | Self::Linear => "batch norm",
+        }
+    }
 }
 
 impl ProductPlan {
@@ -217,8 +235,8 @@ impl ProductPlan {
     #[must_use]
     pub const fn n_weights(&self) -> usize {
         match self.kind {
-            ProductKind::Norm if !self.bias => 0,
-            ProductKind::Norm => self.output.c,
+            ProductKind::BatchNorm | ProductKind::LayerNorm if !self.bias => 0,
+            ProductKind::BatchNorm | ProductKind::LayerNorm => self.output.c,
             ProductKind::Conv | ProductKind::Linear => self.fan_in() * self.output.c,
         }
     }
@@ -227,7 +245,7 @@ impl ProductPlan {
     #[must_use]
     pub const fn fan_in(&self) -> usize {
         match self.kind {
-            ProductKind::Norm => 1,
+            ProductKind::BatchNorm | ProductKind::LayerNorm => 1,
             ProductKind::Conv | ProductKind::Linear => self.kernel * self.kernel * self.input.c,
         }
     }
@@ -236,7 +254,7 @@ impl ProductPlan {
     #[must_use]
     pub fn weight_shape(&self) -> Vec<usize> {
         match self.kind {
-            ProductKind::Norm => vec![self.n_weights()],
+            ProductKind::BatchNorm | ProductKind::LayerNorm => vec![self.n_weights()],
             ProductKind::Conv => vec![self.kernel, self.kernel, self.input.c, self.output.c],
             ProductKind::Linear => vec![self.input.c, self.output.c],
         }

@@ -103,7 +103,7 @@ impl Plan {
         let product = match block.product.kind {
             ProductKind::Conv => "conv forward",
             ProductKind::Linear => "linear forward",
-            ProductKind::Norm => "batch norm",
+            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a chain has no norm"),
         };
         if block.weight.read.format.is_quantized() {
             let mut row = self.row(&block.name, "read weight", block.weight.read.to_string(), float, None);
@@ -170,7 +170,7 @@ impl Plan {
                     None => row(name, float()),
                 }
             }
-            Op::Norm(_) => row("batch norm", float()),
+            Op::Norm(b) => row(self.blocks[b].product.kind.norm_name(), float()),
             Op::MaxPool(_) => row("max pool", float()),
             Op::Concat => row("concat", float()),
             Op::AvgPool(_) | Op::GlobalAvgPool => row("mean pool", float()),

@@ -3,7 +3,6 @@
 //! Networks are those that `intrain train` would build, learning rate and momentum included.
 
 use intrain_data::{Batch, ImageShape, Position};
-use intrain_nn::plan::ProductKind;
 use intrain_nn::{Context, Plan};
 use intrain_train::config::Config;
 use intrain_train::{TrainError, Trainer};
@@ -74,7 +73,7 @@ fn prepare(case: &Case, context: &Context) -> Result<Task, TrainError> {
 /// Multiplications and additions of a step's products, forward, error and gradient; the first has no error to give on.
 #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn operations(plan: &Plan) -> f64 {
-    let products = plan.blocks.iter().filter(|block| block.product.kind != ProductKind::Norm);
+    let products = plan.blocks.iter().filter(|block| !block.product.kind.is_norm());
     let products = products.enumerate().map(|(i, block)| {
         let multiply_adds = block.product.fan_in() * block.product.output.len();
         if i == 0 { 2 * multiply_adds } else { 3 * multiply_adds }

@@ -1,8 +1,8 @@
 //! A norm of integers: its rows, and the proof that each channel's line fits 32 bits.
 
-use intrain_model::{Layer, Shape};
+use intrain_model::{Layer, LayerKind, Shape};
 use intrain_num::norm::Rows;
-use intrain_num::{Quantizer, Sum};
+use intrain_num::{Quantizer, Spread, Sum};
 use intrain_recipe::Slot;
 
 use super::{Builder, constant, refuse};
@@ -49,7 +49,11 @@ impl Builder<'_> {
     ) -> Result<(BlockPlan, Operand), PlanError> {
         let (recipe, name) = (self.recipe, layer.name.as_str());
         let product = ProductPlan {
-            kind: ProductKind::Norm,
+            kind: if layer.kind == (LayerKind::LayerNorm { affine }) {
+                ProductKind::LayerNorm
+            } else {
+                ProductKind::BatchNorm
+            },
             input,
             output,
             kernel: 1,
@@ -65,6 +69,11 @@ impl Builder<'_> {
             value: constant(layer, "norm.value", self.row(layer, "norm.value", &recipe.norm_value)?)?,
         };
         check_rows(layer, &rows)?;
+        if product.kind == ProductKind::LayerNorm && rows.spread == Spread::Range {
+            let reason = "it normalizes the channels of each pixel, and 'norm = range' means ranges over parts of a batch; \
+                          use norm = l2 or l1";
+            return Err(refuse(layer, reason.to_owned()));
+        }
         let master = recipe.master.of_norm(name);
         let [gain, offset] = [&recipe.norm_gain, &recipe.norm_offset].map(|slot| slot.of_norm(name));
         let read = |row: Quantizer| if row.format.is_quantized() { row } else { master };
@@ -139,6 +148,19 @@ pub(super) fn prove_norm(block: &mut BlockPlan, batch_size: usize) -> Result<(),
         let reason =
             format!("a channel has {pixels} words in a batch, and 2^28 can be added; use a smaller batch");
         return Err(PlanError::Layer { layer: block.name.clone(), reason });
+    }
+    if block.product.kind == ProductKind::LayerNorm {
+        let gain = u128::from(block.weight.operand.magnitude());
+        let terms = u128::from(norm.rows.value.format.magnitude()) * block.product.output.c as u128;
+        if gain.saturating_mul(terms) >= 1 << 47 {
+            let reason = format!(
+                "a pixel's {} errors of 16 bits, times gains and values of up to {gain} and {}, may not fit 63 bits; give \
+                 norm.value or norm.gain fewer bits",
+                block.product.output.c,
+                norm.rows.value.format.magnitude()
+            );
+            return Err(PlanError::Layer { layer: block.name.clone(), reason });
+        }
     }
     block.sums.gradient = Sum::of_products(pixels, 1 << 15, norm.rows.value.format.magnitude(), 0);
     Ok(())

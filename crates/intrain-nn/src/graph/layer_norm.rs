@@ -1,0 +1,96 @@
+//! Layer normalization, both ways (Ba et al. 2016, arXiv 1607.06450), in floats: a pixel's channels by their own moments.
+//!
+//! Nothing is kept between the passes: mean and deviation of a pixel are computed once more on the way back. Gradients are
+//! sums over parts of whole images, part after part: the same for any number of threads.
+
+use rayon::prelude::*;
+
+use super::norm::{Statistics, part};
+use crate::parameters::{Gradient, Parameters, Stored};
+use crate::plan::BlockPlan;
+
+/// Gain and offset of each channel, as read.
+#[derive(Default)]
+pub(super) struct LayerNorm {
+    gain: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+/// Mean and `1 / sqrt(variance + epsilon)` of a pixel.
+fn statistics(x: &[f32]) -> [f32; 2] {
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for x in x {
+        let x = f64::from(*x);
+        sum += x;
+        squares += x * x;
+    }
+    let Statistics { mean, inverse, .. } = Statistics::new(sum, squares, x.len());
+    [mean, inverse]
+}
+
+impl LayerNorm {
+    pub(super) fn load(&mut self, plan: &BlockPlan, parameters: &Parameters) {
+        let c = plan.product.output.c;
+        (self.gain, self.offset) = match (&parameters.weight, &parameters.bias) {
+            (Stored::F32(gain), Some(Stored::F32(offset))) => (gain.clone(), offset.clone()),
+            _ => (vec![1.0; c], vec![0.0; c]),
+        };
+    }
+
+    pub(super) fn forward(&self, x: &[f32], out: &mut [f32]) {
+        let c = self.gain.len();
+        out.par_chunks_exact_mut(c).zip(x.par_chunks_exact(c)).for_each(|(out, x)| {
+            let [mean, inverse] = statistics(x);
+            for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
+                *out = (x - mean) * inverse * self.gain[i] + self.offset[i];
+            }
+        });
+    }
+
+    /// The error behind the norm becomes that in front of it; the gradients of gain and offset on the way.
+    ///
+    /// `dx = inverse * (u - mean(u) - value * mean(u * value))` with `u = dy * gain`, means over the pixel's channels.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "sums are rounded to f32"
+    )]
+    pub(super) fn back(
+        &self,
+        plan: &BlockPlan,
+        (x, dy): (&[f32], &mut [f32]),
+        (gain, offset): (&mut Gradient, Option<&mut Gradient>),
+    ) {
+        let c = self.gain.len();
+        let part = part(plan.product.output.len());
+        let of_part = |(x, dy): (&[f32], &mut [f32])| {
+            let mut sums = vec![0.0_f64; 2 * c];
+            for (x, dy) in x.chunks_exact(c).zip(dy.chunks_exact_mut(c)) {
+                let [mean, inverse] = statistics(x);
+                let value = |i: usize| (x[i] - mean) * inverse;
+                let (mut errors, mut products) = (0.0, 0.0);
+                for (i, dy) in dy.iter().enumerate() {
+                    let u = f64::from(dy * self.gain[i]);
+                    errors += u;
+                    products += u * f64::from(value(i));
+                    sums[i] += f64::from(*dy) * f64::from(value(i));
+                    sums[c + i] += f64::from(*dy);
+                }
+                let (errors, products) = ((errors / c as f64) as f32, (products / c as f64) as f32);
+                for (i, dy) in dy.iter_mut().enumerate() {
+                    *dy = inverse * (*dy * self.gain[i] - errors - value(i) * products);
+                }
+            }
+            sums
+        };
+        let parts: Vec<Vec<f64>> = x.par_chunks(part).zip(dy.par_chunks_mut(part)).map(of_part).collect();
+        let mut total = vec![0.0_f64; 2 * c];
+        parts.iter().for_each(|sums| total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum));
+        if let (Gradient::F32(gain), Some(Gradient::F32(offset))) = (gain, offset) {
+            gain.clear();
+            gain.extend(total[..c].iter().map(|sum| *sum as f32));
+            offset.clear();
+            offset.extend(total[c..].iter().map(|sum| *sum as f32));
+        }
+    }
+}
