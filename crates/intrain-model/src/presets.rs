@@ -63,7 +63,7 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "vgg9",
-        summary: "2x64C3-MP2-2x128C3-MP2-3x256C3-MP2-256FC-10, norm behind each conv (Li 2017, CIFAR-10)",
+        summary: "2x64C3-MP2-2x128C3-MP2-3x256C3-MP2-256FC-10, norms behind all but the last (Li 2017, CIFAR-10)",
         build: Build::Wide { width: 64, build: vgg9 },
     },
     Preset {
@@ -379,11 +379,13 @@ fn vgg9(width: usize) -> Model {
     let layers = stage(stage(stage(Layers::default(), width, 2), 2 * width, 2), 4 * width, 3);
     Model {
         name: "vgg9".to_owned(),
-        source: "Li et al. 2017, section 7; width of the layers as recalled there".to_owned(),
+        source: "Li et al. 2017, section 7; a norm behind fc1 as in the authors' tomgoldstein/loss-landscape@510fa3a, \
+                 cifar10/models/vgg.py"
+            .to_owned(),
         input: input(32, 32, 3, Pixels::Symmetric),
         init: Init::Uniform,
         logits: Logits::Exact,
-        layers: layers.flatten().linear(4 * width, true).relu().linear(10, true).layers,
+        layers: layers.flatten().linear(4 * width, false).norm(true).relu().linear(10, true).layers,
     }
 }
 
@@ -438,7 +440,7 @@ mod tests {
         assert_eq!(parameters("lenet5"), 52_000 + 529_408);
         assert_eq!(parameters("vgg7"), 4_574_592 + 8_398_848);
         // Li 2017: 1,734,336 + 1,051,136, and the norms' gains and offsets.
-        assert_eq!(parameters("vgg9"), 1_734_336 + 1_051_136 + 266 + 2 * (2 * 64 + 2 * 128 + 3 * 256));
+        assert_eq!(parameters("vgg9"), 1_734_336 + 1_051_136 + 10 + 2 * (2 * 64 + 2 * 128 + 4 * 256));
         // He 2016: 0.27 M and 0.85 M.
         assert_eq!(parameters("resnet20"), 269_722);
         assert_eq!(parameters("resnet56"), 853_018);
