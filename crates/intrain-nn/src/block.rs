@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::Isa;
 use intrain_kernels::requantize::{TRACE_INSIDE, TRACE_RELU};
-use intrain_num::random::{Purpose, Stream};
+use intrain_num::random::{Purpose, Stream, Words};
 use intrain_num::scale::round_log2;
-use intrain_num::{Scale, Surrogate};
+use intrain_num::{Columns, Scale, Surrogate};
 use rayon::prelude::*;
 
 use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
@@ -64,6 +64,8 @@ pub(crate) struct Block<C: Carrier> {
     /// Its largest magnitude, where the recipe divides by it.
     pub(crate) gradient_max: Option<u64>,
     pub(crate) bias_gradient: Option<Gradient>,
+    /// Random words of the product's results, where an array's registers give them; else empty.
+    words: Vec<u32>,
     /// Sums of a whole batch, where its largest decides how they are rounded.
     kept: Vec<C::Sum>,
     /// Binary digits behind the point of the last output.
@@ -90,6 +92,7 @@ impl<C: Carrier> Block<C> {
             gradient,
             gradient_max: None,
             bias_gradient,
+            words: vec![],
             kept: vec![],
             digits: 0,
             is_wide: false,
@@ -124,7 +127,19 @@ impl<C: Carrier> Block<C> {
             self.forward_by_largest(isa, (input, digits), mode, scratches);
             return;
         }
-        let (plan, product) = (&self.plan, &self.product);
+        if let (Mode::Training(key), Some(columns)) = (mode, self.plan.columns)
+            && self.plan.activation_at_product.round.is_stochastic()
+        {
+            let stream = Stream::new(key.seed, Purpose::Activation, self.plan.index, key.step);
+            list(
+                columns,
+                stream,
+                n * self.plan.product.output.len(),
+                self.plan.product.output.c,
+                &mut self.words,
+            );
+        }
+        let (plan, product, words) = (&self.plan, &self.product, &self.words[..]);
         let payloads = Chunks::new(&mut self.payload, item_out);
         let sums = Chunks::new(&mut self.sums, item_out);
         let outputs = payloads.zip(sums).zip(self.trace.chunks_mut(item_out));
@@ -132,7 +147,7 @@ impl<C: Carrier> Block<C> {
         threads::for_each(scratches, items, |scratch, (i, (input, ((payload, sums), trace)))| {
             C::forward(isa, plan, product, input, scratch);
             let (first_product, first_output) = ((i * item_product) as u64, (i * item_out) as u64);
-            let item = FinishItem { first_product, first_output, payload, sums, trace };
+            let item = FinishItem { first_product, first_output, payload, sums, trace, words };
             C::finish(isa, plan, item, scratch, mode);
         });
     }
@@ -173,7 +188,7 @@ impl<C: Carrier> Block<C> {
         threads::for_each(scratches, items, |scratch, (i, (kept, ((payload, sums), trace)))| {
             C::bring(kept, scratch);
             let (first_product, first_output) = ((i * item_product) as u64, (i * item_out) as u64);
-            let item = FinishItem { first_product, first_output, payload, sums, trace };
+            let item = FinishItem { first_product, first_output, payload, sums, trace, words: &[] };
             C::finish(isa, &plan, item, scratch, mode);
         });
     }
@@ -212,11 +227,11 @@ impl<C: Carrier> Block<C> {
         key: StepKey,
         buffers: &mut Buffers<C>,
     ) {
-        let mut cut = self.cut_behind(&previous.plan, key);
         let Items { input: item_in, product: item_product, .. } = self.items;
         C::prepare_error(isa, &self.plan, &mut self.product, error);
-        let Buffers { error: out, narrow, wide, scratches } = buffers;
+        let Buffers { error: out, narrow, wide, words, scratches } = buffers;
         out.resize(previous.trace.len(), C::Payload::default());
+        let mut cut = self.cut_behind(&previous.plan, key, out.len(), words);
         if cut.quantizer.scale == Scale::Shift {
             let tensor = (error, &previous.trace[..]);
             // Room that nobody has written to costs nothing, and the step that needs it need not ask for it.
@@ -238,7 +253,13 @@ impl<C: Carrier> Block<C> {
     }
 
     /// How error sums are cut to the errors at the output of the block `before`; a shift by size is still to come.
-    fn cut_behind(&self, before: &BlockPlan, key: StepKey) -> Cut {
+    fn cut_behind<'a>(
+        &self,
+        before: &BlockPlan,
+        key: StepKey,
+        len: usize,
+        words: &'a mut Vec<u32>,
+    ) -> Cut<'a> {
         let inside = match before.activation.surrogate {
             Surrogate::Clipped => TRACE_INSIDE,
             // A logarithm's tail belongs to activations between floats.
@@ -253,7 +274,14 @@ impl<C: Carrier> Block<C> {
         let stream = Stream::new(key.seed, purpose, layer, key.step);
         let frac_bits = self.plan.error_operand.frac_bits + self.plan.weight.operand.frac_bits;
         let shift = frac_bits - quantizer.format.frac_bits();
-        Cut { quantizer, shift, mask: inside | TRACE_RELU, stream }
+        let words = match self.plan.columns {
+            Some(columns) if purpose == Purpose::ErrorAtProduct && quantizer.round.is_stochastic() => {
+                list(columns, stream, len, self.plan.product.input.c, words);
+                Words::Listed(words)
+            }
+            _ => Words::Stream(stream),
+        };
+        Cut { quantizer, shift, mask: inside | TRACE_RELU, words }
     }
 
     /// Two passes, as the largest magnitude of the whole tensor must be known before the first element is cut: the
@@ -261,7 +289,7 @@ impl<C: Carrier> Block<C> {
     fn cut_by_largest<K: Kept<C>>(
         &self,
         isa: Isa,
-        cut: &mut Cut,
+        cut: &mut Cut<'_>,
         (error, trace): (&[C::Payload], &[u8]),
         kept: &mut Vec<K>,
         scratches: &mut [C::Scratch],
@@ -299,6 +327,12 @@ impl<C: Carrier> Block<C> {
     }
 }
 
+/// The random words of `len` results of an array, of `columns` numbers in a row.
+fn list(array: Columns, stream: Stream, len: usize, columns: usize, words: &mut Vec<u32>) {
+    words.resize(len, 0);
+    array.words(stream, [len / columns, columns], words);
+}
+
 /// Elements of an error tensor that one thread cuts at a time.
 const CUT_CHUNK: usize = 1 << 16;
 
@@ -310,6 +344,8 @@ pub(crate) struct Buffers<C: Carrier> {
     pub(crate) narrow: Vec<C::Narrow>,
     /// The same, where half the bits were too few.
     pub(crate) wide: Vec<C::Sum>,
+    /// Their random words, where an array's registers give them.
+    pub(crate) words: Vec<u32>,
     /// One for each thread.
     pub(crate) scratches: Vec<C::Scratch>,
 }

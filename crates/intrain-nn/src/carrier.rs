@@ -5,7 +5,7 @@
 
 use intrain_kernels::Isa;
 use intrain_num::Quantizer;
-use intrain_num::random::Stream;
+use intrain_num::random::Words;
 
 use crate::block::linear_rows;
 use crate::network::StepKey;
@@ -135,7 +135,7 @@ pub(crate) trait Kept<C: Carrier + ?Sized>: Copy + Default + Send + Sync + 'stat
     fn keep(isa: Isa, sums: &[C::Sum], trace: &[u8], mask: u8, kept: &mut [Self]) -> u64;
     /// Cuts error sums, the first of which is the tensor's element of that number, to payloads; 0 where the trace lacks
     /// a bit of the cut's mask.
-    fn cut(isa: Isa, cut: &Cut, sums: &[Self], trace: &[u8], first: u64, out: &mut [C::Payload]);
+    fn cut(isa: Isa, cut: &Cut<'_>, sums: &[Self], trace: &[u8], first: u64, out: &mut [C::Payload]);
 }
 
 /// Where an item's results go.
@@ -148,14 +148,16 @@ pub(crate) struct FinishItem<'a, C: Carrier + ?Sized> {
     /// Exact sums, for logits that the loss sees unrounded; else empty.
     pub(crate) sums: &'a mut [C::Sum],
     pub(crate) trace: &'a mut [u8],
+    /// Random words of the product's whole output, where they are listed; else empty.
+    pub(crate) words: &'a [u32],
 }
 
 /// How an error's sums become payloads.
-pub(crate) struct Cut {
+pub(crate) struct Cut<'a> {
     pub(crate) quantizer: Quantizer,
     /// Bits dropped.
     pub(crate) shift: i32,
     /// What of an element's trace lets its error through.
     pub(crate) mask: u8,
-    pub(crate) stream: Stream,
+    pub(crate) words: Words<'a>,
 }

@@ -240,7 +240,7 @@ impl Kept<Float> for f32 {
         0
     }
 
-    fn cut(_: Isa, cut: &Cut, sums: &[f32], trace: &[u8], _: u64, out: &mut [f32]) {
+    fn cut(_: Isa, cut: &Cut<'_>, sums: &[f32], trace: &[u8], _: u64, out: &mut [f32]) {
         for ((out, sum), trace) in out.iter_mut().zip(sums).zip(trace) {
             *out = if trace & cut.mask == cut.mask { *sum } else { 0.0 };
         }

@@ -5,7 +5,7 @@
 
 use intrain_kernels::requantize::{self, Relu, TRACE_INDEX, TRACE_INSIDE, TRACE_RELU, Trace};
 use intrain_kernels::{Integer, Isa, max_abs};
-use intrain_num::random::{Purpose, Stream};
+use intrain_num::random::{Purpose, Stream, Words};
 use intrain_num::{Overflow, Quantizer, Round};
 use rayon::prelude::*;
 
@@ -76,17 +76,17 @@ impl<W: Width> Carrier for W {
     }
 
     fn finish(isa: Isa, plan: &BlockPlan, item: FinishItem<'_, Self>, scratch: &mut Scratch<W>, mode: Mode) {
-        let FinishItem { first_product, first_output, payload: out, sums: exact, trace } = item;
+        let FinishItem { first_product, first_output, payload: out, sums: exact, trace, words } = item;
         let Scratch { sums, pooled, payload, .. } = scratch;
         // Only a pooling writes the trace's index, and all of it: without one it stays 0.
         if plan.activation_at_product.format.is_quantized() {
             let q = plan.activation_at_product;
             if plan.pool.is_some() {
                 payload.resize(sums.len(), W::Payload::default());
-                round_sums::<W>(isa, plan, q, mode, (sums, first_product), payload, Trace::None);
+                round_sums::<W>(isa, plan, (q, words), mode, (sums, first_product), payload, Trace::None);
                 image::pool(isa, plan, payload, out, trace);
             } else {
-                round_sums::<W>(isa, plan, q, mode, (sums, first_product), out, Trace::None);
+                round_sums::<W>(isa, plan, (q, words), mode, (sums, first_product), out, Trace::None);
             }
             relu(plan.relu, out, trace);
             return;
@@ -104,7 +104,7 @@ impl<W: Width> Carrier for W {
         }
         let relu = if plan.relu { Relu::Yes } else { Relu::No };
         let trace = Trace::Write { trace, relu };
-        round_sums::<W>(isa, plan, plan.activation, mode, (sums, first_output), out, trace);
+        round_sums::<W>(isa, plan, (plan.activation, &[]), mode, (sums, first_output), out, trace);
     }
 
     fn logit(plan: &LossPlan, logits: Logits<'_, W>, i: usize) -> f64 {
@@ -225,33 +225,32 @@ impl<W: Width, T: Integer + Send + Sync + 'static> Kept<W> for T {
         max_abs::keep(isa, sums, trace, mask, kept)
     }
 
-    fn cut(isa: Isa, cut: &Cut, sums: &[T], trace: &[u8], first_element: u64, out: &mut [W::Payload]) {
-        let Cut { quantizer, shift, mask, stream } = *cut;
+    fn cut(isa: Isa, cut: &Cut<'_>, sums: &[T], trace: &[u8], first_element: u64, out: &mut [W::Payload]) {
+        let Cut { quantizer, shift, mask, words } = *cut;
         let (min, max, round) = (quantizer.format.min(), quantizer.format.max(), quantizer.round);
-        let (stream, trace) = (round.is_stochastic().then_some(stream), Trace::Gate { trace, mask });
+        let (words, trace) = (round.is_stochastic().then_some(words), Trace::Gate { trace, mask });
         requantize::run(
             isa,
-            requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
+            requantize::Args { sums, out, shift, round, min, max, words, first_element, trace },
         );
     }
 }
 
-/// Cuts a product's sums, the first of which is the element of that number, to the payloads of `q`.
+/// Cuts a product's sums, the first of which is the element of that number, to the payloads of `q`; with `listed` random
+/// words where there are any.
 fn round_sums<W: Width>(
     isa: Isa,
     plan: &BlockPlan,
-    q: Quantizer,
+    (q, listed): (Quantizer, &[u32]),
     mode: Mode,
     (sums, first_element): (&[W::Sum], u64),
     out: &mut [W::Payload],
     trace: Trace<'_>,
 ) {
     let (round, stream) = rounding(q.round, Purpose::Activation, plan.index, mode);
+    let words = stream.map(|stream| if listed.is_empty() { stream.into() } else { Words::Listed(listed) });
     let (shift, min, max) = (plan.sum_frac_bits - q.format.frac_bits(), q.format.min(), q.format.max());
-    requantize::run(
-        isa,
-        requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
-    );
+    requantize::run(isa, requantize::Args { sums, out, shift, round, min, max, words, first_element, trace });
 }
 
 /// A rounding and its random words, as they hold in training or in evaluation.
@@ -327,7 +326,17 @@ fn round_weights<S: Integer + Sync, T: Integer + Send>(
         let (first_element, trace) = ((i * CHUNK) as u64, Trace::None);
         requantize::run(
             isa,
-            requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
+            requantize::Args {
+                sums,
+                out,
+                shift,
+                round,
+                min,
+                max,
+                words: stream.map(Words::Stream),
+                first_element,
+                trace,
+            },
         );
     });
 }

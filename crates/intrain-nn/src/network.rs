@@ -193,6 +193,7 @@ impl<C: Carrier> Chain<C> {
                 error: vec![],
                 narrow: vec![],
                 wide: vec![],
+                words: vec![],
                 scratches: (0..n_threads).map(|_| C::Scratch::default()).collect(),
             },
             error: vec![],

@@ -37,6 +37,15 @@ fn rows_that_do_not_go_together_are_refused() {
             "gupta | block1:error.product = exact",
             &["'block0'", "neither 'error.activation' nor 'error.product'", "give one a format"],
         ),
+        ("wage | random = array<28,4> lfsr<16,0x2d>", &["'random'", "would round nothing"]),
+        (
+            "gupta:array | error.product = fixed<2,14> stochastic-magnitude",
+            &["'error.product'", "write 'stochastic'"],
+        ),
+        (
+            "gupta:array | random = array<28,4> lfsr<8,0x1d>",
+            &["'activation.product'", "drops 14 bits", "a register of the array has 8", "'stochastic<8>'"],
+        ),
         ("gupta | error.loss = exact", &["'error.loss'", "needs a format"]),
         ("gupta | input = fixed<8,8> stochastic", &["'input'", "not per step", "nearest rounding"]),
         (

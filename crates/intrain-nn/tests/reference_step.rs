@@ -11,9 +11,9 @@ mod network;
 use intrain_kernels::Isa;
 use intrain_model::{LayerKind, Logits, Model, Pixels, Shape};
 use intrain_nn::{Arithmetic, Parameters, Plan, StepKey, Stored};
-use intrain_num::random::{Purpose, Stream};
+use intrain_num::random::{Lfsr, Purpose, Stream};
 use intrain_num::scale::{fan_log2, round_log2};
-use intrain_num::{Quantizer, Real, Scale, Surrogate, softmax};
+use intrain_num::{Quantizer, RandomSource, Real, Scale, Surrogate, softmax};
 use intrain_recipe::{Bias, Loss, Recipe};
 use network::{BlockShape, batch, conv, integers, linear, model, parameters, recipe};
 use proptest::prelude::*;
@@ -153,17 +153,50 @@ impl Step<'_> {
     }
 
     /// Section 1.4 on a whole tensor.
-    fn quantize(&self, q: Quantizer, (x, digits): &Exact, purpose: Purpose, layer: usize) -> Vec<i64> {
+    fn quantize(&self, q: Quantizer, exact: &Exact, purpose: Purpose, layer: usize) -> Vec<i64> {
+        let stream = self.stream(purpose, layer);
+        self.quantize_with(q, exact, |element| stream.word(element as u64))
+    }
+
+    /// The same for a product's results in rows of `columns`, where an array may have rounded them.
+    fn quantize_product(
+        &self,
+        q: Quantizer,
+        exact: &Exact,
+        (purpose, layer): (Purpose, usize),
+        columns: usize,
+    ) -> Vec<i64> {
+        let RandomSource::Columns(array) = self.recipe.random else {
+            return self.quantize(q, exact, purpose, layer);
+        };
+        let stream = self.stream(purpose, layer);
+        let (n, rows) = (array.n, exact.0.len() / columns);
+        let (row_tiles, column_tiles) = (rows.div_ceil(n), columns.div_ceil(n));
+        // Section 3.4: the draws of each column, one after the other.
+        let of_column = |column: usize| -> Vec<u32> {
+            let seed = array.seed(stream, column as u64);
+            let mut lfsr = Lfsr::new(array.bits, array.taps, seed).unwrap();
+            (0..row_tiles * column_tiles * n).map(|_| lfsr.draw() << (32 - array.bits)).collect()
+        };
+        let draws: Vec<Vec<u32>> = (0..n).map(of_column).collect();
+        self.quantize_with(q, exact, |element| {
+            let (row, column) = (element / columns, element % columns);
+            let panel = row / n / array.panel;
+            let in_panel = array.panel.min(row_tiles - panel * array.panel);
+            let tile = panel * array.panel * column_tiles + column / n * in_panel + row / n % array.panel;
+            draws[column % n][tile * n + row % n]
+        })
+    }
+
+    fn quantize_with(&self, q: Quantizer, (x, digits): &Exact, word: impl Fn(usize) -> u32) -> Vec<i64> {
         let largest = x.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0);
         let n = match q.scale {
             Scale::Shift | Scale::Dynamic => round_log2(largest as u64).map_or(0, |log2| log2 - digits),
             _ => 0,
         };
         let round = if self.key.is_some() { q.round } else { q.round.in_evaluation() };
-        let stream = self.stream(purpose, layer);
         let payload = |(i, x): (usize, &i128)| {
-            let rounded =
-                round.shift_right_wide(*x, digits + n - q.format.frac_bits(), stream.word(i as u64));
+            let rounded = round.shift_right_wide(*x, digits + n - q.format.frac_bits(), word(i));
             q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits())
         };
         x.iter().enumerate().map(payload).collect()
@@ -217,7 +250,7 @@ impl Step<'_> {
         let mut y = (sums, x_digits + w_digits + alpha);
         let q = self.recipe.activation_at_product.of_layer(block.name);
         if q.format.is_quantized() {
-            let payloads = self.quantize(q, &y, Purpose::Activation, i);
+            let payloads = self.quantize_product(q, &y, (Purpose::Activation, i), block.product.c);
             let largest = y.0.iter().map(|y| y.unsigned_abs()).max().unwrap_or(0);
             let n = match q.scale {
                 Scale::Dynamic => round_log2(largest as u64).unwrap_or(0) - y.1,
@@ -360,7 +393,10 @@ impl Step<'_> {
         } else {
             (self.recipe.error_at_product.of_layer(blocks[i].name), Purpose::ErrorAtProduct, i)
         };
-        let mut error = self.quantize(q, &sums, purpose, layer);
+        let mut error = match purpose {
+            Purpose::ErrorAtProduct => self.quantize_product(q, &sums, (purpose, layer), blocks[i].input.c),
+            _ => self.quantize(q, &sums, purpose, layer),
+        };
         error.iter_mut().zip(&trace.passes).filter(|(_, passes)| !**passes).for_each(|(e, _)| *e = 0);
         (error, q)
     }
@@ -449,7 +485,8 @@ fn compare(case: &Case) -> Arithmetic {
     plan.arithmetic
 }
 
-const INT8: [&str; 11] = [
+const INT8: [&str; 12] = [
+    "gupta:Q2.6:Q4.4:Q1.7:array | random = array<9,1> lfsr<8,0x1d>",
     "niti",
     "wage",
     "wage | loss = softmax-i-exp",
@@ -467,7 +504,8 @@ const INT8: [&str; 11] = [
      | error.activation = unit<7>@shift stochastic-magnitude<10> saturate | input = unit<8> toward-zero clip<100>",
 ];
 
-const INT16: [&str; 7] = [
+const INT16: [&str; 8] = [
+    "gupta:array | random = array<5,2> lfsr<16,0x2d>",
     "wage:2-8-12-12",
     "wage:4-16-16-16",
     "gupta",

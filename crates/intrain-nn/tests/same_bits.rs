@@ -69,7 +69,14 @@ fn networks() -> [(Model, usize); 2] {
 #[test]
 fn integer_steps_are_the_same_with_any_threads_and_kernels() {
     for (model, batch_size) in networks() {
-        for spec in ["wage", "wage:2-8-12-12", "gupta", "gupta:nearest", "gupta:Q2.6:Q4.4:Q2.6:stochastic"] {
+        for spec in [
+            "wage",
+            "wage:2-8-12-12",
+            "gupta",
+            "gupta:nearest",
+            "gupta:array",
+            "gupta:Q2.6:Q4.4:Q2.6:stochastic",
+        ] {
             let plan = Plan::build(&model, &recipe(spec), batch_size).unwrap();
             assert_same(&plan, spec);
         }

@@ -211,6 +211,8 @@ pub enum ParseError {
     Scale,
     /// No such measure of a spread.
     Spread,
+    /// No such source of random bits.
+    RandomSource,
     /// A word too many, or one too few, in a quantizer's line.
     Quantizer,
 }
@@ -253,6 +255,11 @@ impl fmt::Display for ParseError {
             Self::Scale => f.write_str("not a scale: write FORMAT@shift, FORMAT@dynamic, FORMAT@bound, FORMAT@alpha, FORMAT@fan, FORMAT@filter, or the \
                  format alone"),
             Self::Spread => f.write_str("not a norm: write l2, l1 or range"),
+            Self::RandomSource => f.write_str(
+                "not a source of random bits: write philox, or array<N,PANEL> lfsr<BITS,TAPS> with 1 to 64 columns, \
+                 1 to 64 tiles of rows, 4 to 32 bits and a mask of taps that has bit 0, for example \
+                 'array<28,4> lfsr<16,0x2d>'",
+            ),
             Self::Quantizer => f.write_str(
                 "not a quantizer: write FORMAT[@SCALE] ROUND [OVERFLOW] [clipped|log-tailed], for example \
                  'fixed<2,14> stochastic saturate'",

@@ -10,6 +10,7 @@
 extern crate std;
 
 pub mod accumulator;
+pub mod columns;
 mod float_role;
 pub mod format;
 pub mod levels;
@@ -23,6 +24,7 @@ pub mod scale;
 pub mod softmax;
 
 pub use accumulator::Sum;
+pub use columns::{Columns, RandomSource};
 pub use format::{Format, Grid, ParseError};
 pub use levels::Levels;
 pub use norm::Spread;

@@ -96,6 +96,35 @@ impl Stream {
     }
 }
 
+/// The random words of a tensor, whatever they come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Words<'a> {
+    /// Computed from the element's number.
+    Stream(Stream),
+    /// Listed, that of each element of the whole tensor.
+    Listed(&'a [u32]),
+}
+
+impl Words<'_> {
+    /// The word of `element`.
+    ///
+    /// # Panics
+    /// When a list is too short.
+    #[must_use]
+    pub const fn word(&self, element: u64) -> u32 {
+        match self {
+            Self::Stream(stream) => stream.word(element),
+            Self::Listed(words) => words[element as usize],
+        }
+    }
+}
+
+impl From<Stream> for Words<'_> {
+    fn from(stream: Stream) -> Self {
+        Self::Stream(stream)
+    }
+}
+
 /// A Fibonacci linear-feedback shift register that shifts right: the random source of the hardware.
 ///
 /// `taps` is the mask of state bits whose parity enters at the top. `x^16 + x^14 + x^13 + x^11 + 1` is
@@ -131,7 +160,17 @@ impl Lfsr {
         self.state
     }
 
-    /// The state, whose low bits are the draw.
+    /// As many steps as it has bits, and the new state: no bit of it was in the last draw.
+    pub const fn draw(&mut self) -> u32 {
+        let mut step = 0;
+        while step < self.bits {
+            self.step();
+            step += 1;
+        }
+        self.state
+    }
+
+    /// The state.
     #[must_use]
     pub const fn state(&self) -> u32 {
         self.state

@@ -4,7 +4,7 @@ mod hwgq;
 mod li;
 mod normed;
 
-use intrain_num::{Format, Quantizer, Round, Spread};
+use intrain_num::{Columns, Format, Quantizer, RandomSource, Round, Spread};
 
 use crate::RecipeError;
 use crate::role::{Bias, Feedback, LearningRate, Loss, Recipe};
@@ -29,7 +29,7 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "gupta",
-        usage: "gupta[:PARAMETERS[:OUTPUTS[:ERRORS]]][:stochastic|:nearest]",
+        usage: "gupta[:PARAMETERS[:OUTPUTS[:ERRORS]]][:stochastic|:nearest|:array]",
         summary: "16-bit fixed point, by default Q2.14 parameters, Q8.8 outputs, stochastic (Gupta 2015)",
     },
     Preset {
@@ -144,6 +144,7 @@ fn all(quantizer: Quantizer) -> Recipe {
         source: "the baseline: plain stochastic gradient descent in binary32".to_owned(),
         loss: Loss::SoftmaxCrossEntropy,
         bias: Bias::Model,
+        random: RandomSource::Philox,
         input: row(),
         weight: row(),
         accumulator: row(),
@@ -227,17 +228,17 @@ fn wage(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
 ///
 /// The paper leaves open the errors' format, the momentum's, and where the learning rate is rounded: errors have
 /// `Q2.14` (they start as differences of probabilities), the momentum has the parameters' format, and the update is
-/// rounded once, behind the learning rate.
+/// rounded once, behind the learning rate. With `array` the random bits of products are those of the paper's array (section
+/// 5), a register per column; what the host rounds keeps its own.
 fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
     let mut formats = Vec::new();
-    let mut stochastic = None;
+    let mut rounding = None;
     for parameter in parameters {
         match *parameter {
-            "stochastic" | "nearest" if stochastic.is_some() => {
-                return Err(refuse(spec, "name one rounding: stochastic or nearest"));
+            "stochastic" | "nearest" | "array" if rounding.is_some() => {
+                return Err(refuse(spec, "name one rounding: stochastic, nearest or array"));
             }
-            "stochastic" => stochastic = Some(true),
-            "nearest" => stochastic = Some(false),
+            "stochastic" | "nearest" | "array" => rounding = Some(*parameter),
             text => match text.parse() {
                 Ok(format @ Format::Fixed { .. }) => formats.push(format),
                 Ok(other) => {
@@ -258,11 +259,12 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         [parameter, output, error] => (parameter, output, error),
         _ => return Err(refuse(spec, "at most three formats: parameters, outputs, errors")),
     };
-    let round = if stochastic.unwrap_or(true) { Round::Stochastic { bits: 32 } } else { Round::NearestDown };
+    let word = rounding.unwrap_or("stochastic");
+    let round = if word == "nearest" { Round::NearestDown } else { Round::Stochastic { bits: 32 } };
+    let random = if word == "array" { RandomSource::Columns(Columns::paper()) } else { RandomSource::Philox };
     let name = if parameters.is_empty() {
         "gupta".to_owned()
     } else {
-        let word = if stochastic.unwrap_or(true) { "stochastic" } else { "nearest" };
         format!("gupta:{}:{}:{}:{word}", q_name(parameter), q_name(output), q_name(error))
     };
     Ok(Recipe {
@@ -270,6 +272,7 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         source: "Gupta et al. 2015, arXiv 1502.02551, sections 3 and 4".to_owned(),
         loss: Loss::SoftmaxCrossEntropy,
         bias: Bias::Model,
+        random,
         input: Quantizer::plain(output, Round::NearestDown).into(),
         weight: Quantizer::EXACT.into(),
         accumulator: line("int<48> floor wrap").into(),

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use intrain_num::{Format, Quantizer, Scale, Spread};
+use intrain_num::{Format, Quantizer, RandomSource, Scale, Spread};
 
 /// A recipe. The fields stand in the order in which a step meets them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Recipe {
     pub loss: Loss,
     /// Whether layers may have biases at all.
     pub bias: Bias,
+    /// Where the random bits come from with which products' results are rounded (`activation.product`, `error.product`).
+    pub random: RandomSource,
     /// The image, as it enters the first product.
     pub input: Slot,
     /// The stored weight, when a product reads it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use intrain_num::{ParseError, Quantizer, Spread};
+use intrain_num::{ParseError, Quantizer, RandomSource, Spread};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -18,6 +18,8 @@ struct File {
     source: String,
     loss: String,
     bias: String,
+    #[serde(default)]
+    random: Option<String>,
     learning_rate: String,
     #[serde(default)]
     error_feedback: Option<String>,
@@ -74,6 +76,10 @@ impl Recipe {
             source: file.source,
             loss: file.loss.parse().map_err(key("loss"))?,
             bias: file.bias.parse().map_err(key("bias"))?,
+            random: match file.random {
+                Some(text) => text.parse().map_err(|e: ParseError| key("random")(e.to_string()))?,
+                None => RandomSource::Philox,
+            },
             input: take(Role::Input)?,
             weight: take(Role::Weight)?,
             accumulator: take(Role::Accumulator)?,
@@ -119,6 +125,9 @@ impl Recipe {
         row("source", &self.source);
         row("loss", &self.loss.to_string());
         row("bias", &self.bias.to_string());
+        if self.random != RandomSource::Philox {
+            row("random", &self.random.to_string());
+        }
         row("learning_rate", &self.learning_rate.to_string());
         if self.error_feedback != Feedback::None {
             row("error_feedback", &self.error_feedback.to_string());
@@ -161,6 +170,9 @@ impl Recipe {
     pub fn rows(&self) -> Vec<(String, String)> {
         let mut rows =
             vec![("loss".to_owned(), self.loss.to_string()), ("bias".to_owned(), self.bias.to_string())];
+        if self.random != RandomSource::Philox {
+            rows.push(("random".to_owned(), self.random.to_string()));
+        }
         if !self.is_silent(Role::NormMean) {
             rows.push(("norm".to_owned(), self.norm.to_string()));
         }
@@ -266,7 +278,7 @@ mod tests {
 
     #[test]
     fn toml_round_trips() {
-        for spec in ["wage", "gupta:nearest", "float32"] {
+        for spec in ["wage", "gupta:nearest", "gupta:array", "float32"] {
             let mut recipe = preset(spec).unwrap();
             let quantizer = recipe.master.base;
             recipe.master.except.push(Exception { layers: Pattern("fc*".into()), from_epoch: 3, quantizer });

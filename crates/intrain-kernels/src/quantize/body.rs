@@ -14,7 +14,7 @@ use intrain_num::Round;
 use super::{Args, NanAt};
 use crate::elementwise::{Integer, Operation};
 use crate::isa::Isa;
-use crate::requantize::rounding::{Biased, Lane, Words};
+use crate::requantize::rounding::{Biased, Lane, WordsOfChunk};
 
 /// Elements with one fill of random words: what Philox computes at once, some times over, in the nearest cache.
 const CHUNK: usize = 768;
@@ -43,7 +43,7 @@ impl<T: Integer> Operation for Args<'_, T> {
         }
         let Self { values, out, frac_bits, round, min, max, stream, first_element } = self;
         let (last, min, max) = ((149 - frac_bits) as u32, min as i32, max as i32);
-        let mut words = Words::<{ CHUNK + 4 }>::new(isa, stream, round);
+        let mut words = WordsOfChunk::<{ CHUNK + 4 }>::new(isa, stream.map(Into::into), round);
         let mut largest = 0;
         for (c, (values, out)) in values.chunks(CHUNK).zip(out.chunks_mut(CHUNK)).enumerate() {
             let words = words.get(first_element + (c * CHUNK) as u64, values.len());

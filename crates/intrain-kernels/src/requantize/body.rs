@@ -1,6 +1,6 @@
 //! Requantization chunk by chunk: sums to lanes, rounded in place, lanes to payloads, then the trace.
 
-use super::rounding::{CHUNK, Lane, Rounding, Words};
+use super::rounding::{CHUNK, Lane, Rounding, WordsOfChunk};
 use super::{Args, Relu, TRACE_INDEX, TRACE_INSIDE, TRACE_RELU, Trace};
 use crate::elementwise::{Integer, Operation};
 use crate::isa::Isa;
@@ -28,9 +28,9 @@ impl<S: Integer, T: Integer> Operation for Args<'_, S, T> {
 
 #[inline(always)]
 fn chunks<L: Lane, S: Integer, T: Integer>(args: Args<'_, S, T>, rounding: Rounding, isa: Isa) {
-    let Args { sums, out, mut trace, stream, first_element, .. } = args;
+    let Args { sums, out, mut trace, words, first_element, .. } = args;
     let inside = Inside::new::<S>(args.shift, args.min, args.max);
-    let mut words = Words::<{ CHUNK + 4 }>::new(isa, stream, rounding.round);
+    let mut words = WordsOfChunk::<{ CHUNK + 4 }>::new(isa, words, rounding.round);
     let mut lanes = [L::default(); CHUNK];
     for (c, (sums, out)) in sums.chunks(CHUNK).zip(out.chunks_mut(CHUNK)).enumerate() {
         let start = c * CHUNK;

@@ -4,7 +4,7 @@
 //! the epilogue of every product. Invariant: equal to `Round::shift_right` and `overflow::clamp`, element by element.
 
 use intrain_num::Round;
-use intrain_num::random::Stream;
+use intrain_num::random::Words;
 
 use crate::elementwise::{self, Integer};
 use crate::isa::Isa;
@@ -68,8 +68,8 @@ pub struct Args<'a, S, T> {
     /// Largest payload, in `T` and at least 0.
     pub max: i64,
     /// The random words; a stochastic rounding needs them, others don't look.
-    pub stream: Option<Stream>,
-    /// The place of `sums[0]` in the stream. Bound: `first_element + sums.len() <= 2^34`.
+    pub words: Option<Words<'a>>,
+    /// The element that `sums[0]` is. Bound: `first_element + sums.len() <= 2^34`.
     pub first_element: u64,
     /// ReLU and mask.
     pub trace: Trace<'a>,
@@ -79,7 +79,7 @@ pub struct Args<'a, S, T> {
 ///
 /// # Panics
 /// When this CPU lacks `isa`, lengths differ, a limit is outside of `T` or on the wrong side of 0, a stochastic
-/// rounding has no stream or not 1 to 32 bits.
+/// rounding has no words or not 1 to 32 bits.
 pub fn run<S: Integer, T: Integer>(isa: Isa, args: Args<'_, S, T>) {
     let Args { sums, out, min, max, .. } = &args;
     assert_eq!(sums.len(), out.len(), "requantize: sums and out differ in length");
@@ -95,6 +95,6 @@ pub fn run<S: Integer, T: Integer>(isa: Isa, args: Args<'_, S, T>) {
         Trace::Gate { trace, .. } => trace.len(),
     };
     assert_eq!(sums.len(), traced, "requantize: sums and trace differ in length");
-    rounding::check(args.round, args.stream);
+    rounding::check(args.round, args.words.is_some());
     elementwise::run(isa, args);
 }

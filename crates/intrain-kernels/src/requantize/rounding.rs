@@ -12,7 +12,7 @@
 
 use intrain_num::Round;
 use intrain_num::overflow::clamp;
-use intrain_num::random::Stream;
+use intrain_num::random::Words;
 
 use crate::elementwise::Integer;
 use crate::isa::Isa;
@@ -182,31 +182,35 @@ fn shift_left(lanes: &mut [i64], rounding: Rounding) {
 }
 
 /// The word of element `i` of a tensor that begins at `first_element`; 0 where no word is used.
-pub(crate) fn word(stream: Option<Stream>, round: Round, first_element: u64, i: usize) -> u32 {
-    match stream {
-        Some(stream) if round.is_stochastic() => stream.word(first_element + i as u64),
+pub(crate) fn word(words: Option<Words<'_>>, round: Round, first_element: u64, i: usize) -> u32 {
+    match words {
+        Some(words) if round.is_stochastic() => words.word(first_element + i as u64),
         _ => 0,
     }
 }
 
 /// The random words of one chunk after the other, `SIZE - 4` elements or less: a chunk may begin inside a block.
-pub(crate) struct Words<const SIZE: usize> {
+pub(crate) struct WordsOfChunk<'a, const SIZE: usize> {
     buffer: [u32; SIZE],
-    stream: Option<Stream>,
+    words: Option<Words<'a>>,
     isa: Isa,
 }
 
-impl<const SIZE: usize> Words<SIZE> {
-    /// Of `stream`, where `round` is stochastic.
+impl<'a, const SIZE: usize> WordsOfChunk<'a, SIZE> {
+    /// Of `words`, where `round` is stochastic.
     #[inline(always)]
-    pub(crate) fn new(isa: Isa, stream: Option<Stream>, round: Round) -> Self {
-        Self { buffer: [0; SIZE], stream: stream.filter(|_| round.is_stochastic()), isa }
+    pub(crate) fn new(isa: Isa, words: Option<Words<'a>>, round: Round) -> Self {
+        Self { buffer: [0; SIZE], words: words.filter(|_| round.is_stochastic()), isa }
     }
 
     /// The words of elements `first..first + n`; zeros where the rounding needs none.
     #[inline(always)]
     pub(crate) fn get(&mut self, first: u64, n: usize) -> &[u32] {
-        let Some(stream) = self.stream else { return &self.buffer[..n] };
+        let stream = match self.words {
+            None => return &self.buffer[..n],
+            Some(Words::Listed(words)) => return &words[first as usize..][..n],
+            Some(Words::Stream(stream)) => stream,
+        };
         // A block holds four words.
         let skipped = (first % 4) as usize;
         let words = &mut self.buffer[..skipped + n];
@@ -216,9 +220,9 @@ impl<const SIZE: usize> Words<SIZE> {
 }
 
 /// Asserts that `round` has what it needs.
-pub(crate) fn check(round: Round, stream: Option<Stream>) {
+pub(crate) fn check(round: Round, has_words: bool) {
     if let Round::Stochastic { bits } | Round::StochasticMagnitude { bits } = round {
         assert!((1..=32).contains(&bits), "{round} compares {bits} random bits, not 1 to 32");
-        assert!(stream.is_some(), "{round} needs a stream of random words");
+        assert!(has_words, "{round} needs random words");
     }
 }

@@ -1,7 +1,7 @@
 //! Every kernel equals the reference: all roundings, all shifts, ends and ties, lengths around the vectors'.
 
 use intrain_num::Round;
-use intrain_num::random::{Purpose, Stream};
+use intrain_num::random::{Purpose, Stream, Words};
 
 use super::{Args, Relu, TRACE_INSIDE, TRACE_RELU, Trace, run};
 use crate::elementwise::Integer;
@@ -71,8 +71,8 @@ fn results<S: Integer, T: Integer>(
         Use::Write(relu) => Trace::Write { trace: &mut bytes, relu },
         Use::Gate(mask) => Trace::Gate { trace: &gate, mask },
     };
-    let stream = round.is_stochastic().then_some(STREAM);
-    run(isa, Args { sums, out: &mut out, shift, round, min, max, stream, first_element, trace });
+    let words = round.is_stochastic().then_some(Words::Stream(STREAM));
+    run(isa, Args { sums, out: &mut out, shift, round, min, max, words, first_element, trace });
     (out, bytes)
 }
 
@@ -189,7 +189,7 @@ fn relu_trace_keeps_the_index() {
             round: Round::NearestEven,
             min: -127,
             max: 127,
-            stream: None,
+            words: None,
             first_element: 0,
             trace: Trace::Write { trace: &mut trace, relu: Relu::Yes },
         };
@@ -200,7 +200,7 @@ fn relu_trace_keeps_the_index() {
 }
 
 #[test]
-#[should_panic(expected = "needs a stream")]
+#[should_panic(expected = "needs random words")]
 fn refuses_a_stochastic_rounding_without_words() {
     let args = Args {
         sums: &[1i32],
@@ -209,7 +209,7 @@ fn refuses_a_stochastic_rounding_without_words() {
         round: Round::Stochastic { bits: 8 },
         min: -1,
         max: 1,
-        stream: None,
+        words: None,
         first_element: 0,
         trace: Trace::None,
     };

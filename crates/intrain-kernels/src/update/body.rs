@@ -3,7 +3,7 @@
 use super::{Args, Counts};
 use crate::elementwise::{Integer, Operation};
 use crate::isa::Isa;
-use crate::requantize::rounding::{CHUNK, Lane, Rounding, Words};
+use crate::requantize::rounding::{CHUNK, Lane, Rounding, WordsOfChunk};
 
 impl<G: Integer, M: Integer> Operation for Args<'_, G, M> {
     type Output = Counts;
@@ -52,7 +52,7 @@ fn chunks<L: UpdateLane, G: Integer, M: Integer>(args: Args<'_, G, M>, isa: Isa)
     let before = args.before.unwrap_or(i64::MAX).min(L::FAR);
     let limits =
         Limits { before: L::limit(before), min: L::limit(args.master_min), max: L::limit(args.master_max) };
-    let mut words = Words::<{ CHUNK + 4 }>::new(isa, args.stream, args.round);
+    let mut words = WordsOfChunk::<{ CHUNK + 4 }>::new(isa, args.stream.map(Into::into), args.round);
     let mut lanes = [L::default(); CHUNK];
     let mut counts = Counts::default();
     for (c, (gradient, master)) in args.gradient.chunks(CHUNK).zip(args.master.chunks_mut(CHUNK)).enumerate()

@@ -82,6 +82,6 @@ pub fn run<G: Integer, M: Integer>(isa: Isa, args: Args<'_, G, M>) -> Counts {
     );
     assert!(args.before.is_none_or(|limit| limit >= 0), "update: limit before the subtraction is below 0");
     assert!(M::BITS <= 32, "update: stored weights have up to 32 bits, not {}", M::BITS);
-    rounding::check(args.round, args.stream);
+    rounding::check(args.round, args.stream.is_some());
     elementwise::run(isa, args)
 }

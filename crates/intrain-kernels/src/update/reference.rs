@@ -9,7 +9,7 @@ use crate::requantize::rounding::word;
 pub(super) fn run<G: Integer, M: Integer>(mut args: Args<'_, G, M>) -> Counts {
     let mut counts = Counts::default();
     for i in 0..args.gradient.len() {
-        let word = word(args.stream, args.round, args.first_element, i);
+        let word = word(args.stream.map(Into::into), args.round, args.first_element, i);
         element(&mut args, i, word, &mut counts);
     }
     counts

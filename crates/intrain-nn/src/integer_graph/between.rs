@@ -91,7 +91,7 @@ impl<W: Width> IntegerGraph<W> {
         let (tensors, blocks) = (&self.tensors, &self.blocks);
         let chunk = norm::chunk(self.nodes[i].output.c);
         let (shift, round) = (sum.frac_bits - row.format.frac_bits(), row.round);
-        let (min, max, stream) = (row.format.min(), row.format.max(), None);
+        let (min, max) = (row.format.min(), row.format.max());
         let chunks = out.chunks_mut(chunk).zip(trace.chunks_mut(chunk)).enumerate();
         threads::for_each(&mut self.rooms, chunks, |room, (k, (out, trace))| {
             room.lanes.resize(out.len().max(room.lanes.len()), 0);
@@ -116,7 +116,7 @@ impl<W: Width> IntegerGraph<W> {
             let trace = Trace::Write { trace, relu: Relu::Yes };
             requantize::run(
                 isa,
-                requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
+                requantize::Args { sums, out, shift, round, min, max, words: None, first_element, trace },
             );
         });
         (self.tensors.payloads[i], self.tensors.traces[i]) = (out, trace);

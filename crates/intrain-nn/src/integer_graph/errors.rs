@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::requantize::{self, Trace};
 use intrain_kernels::{Isa, max_abs};
-use intrain_num::random::{Purpose, Stream};
+use intrain_num::random::{Purpose, Stream, Words as RandomWords};
 use intrain_num::scale::round_log2;
 use intrain_num::{Quantizer, Round, Scale};
 use rayon::prelude::*;
@@ -86,7 +86,17 @@ impl Station {
         let (min, max, target) = (format.min(), format.max(), &mut *out);
         requantize::run(
             isa,
-            requantize::Args { sums, out: target, shift, round, min, max, stream, first_element, trace },
+            requantize::Args {
+                sums,
+                out: target,
+                shift,
+                round,
+                min,
+                max,
+                words: stream.map(RandomWords::Stream),
+                first_element,
+                trace,
+            },
         );
         max_abs::run(isa, out)
     }
@@ -145,9 +155,6 @@ pub(super) fn add(isa: Isa, a: Words, b: Words, rooms: &mut [Room]) -> (Words, V
 /// Sums to words, to the nearest, ties down.
 pub(super) fn round<S: intrain_kernels::Integer>(isa: Isa, sums: &[S], shift: i32, out: &mut [i16]) {
     let (min, max) = (-i64::from(i16::MAX), i64::from(i16::MAX));
-    let (round, stream, first_element, trace) = (Round::NearestDown, None, 0, Trace::None);
-    requantize::run(
-        isa,
-        requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
-    );
+    let (round, words, first_element, trace) = (Round::NearestDown, None, 0, Trace::None);
+    requantize::run(isa, requantize::Args { sums, out, shift, round, min, max, words, first_element, trace });
 }

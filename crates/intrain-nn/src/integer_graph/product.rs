@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use intrain_kernels::requantize::{self, Trace};
 use intrain_kernels::{Isa, max_abs};
 use intrain_num::Scale;
-use intrain_num::random::{Purpose, Stream};
+use intrain_num::random::{Purpose, Stream, Words as RandomWords};
 
 use super::errors::{Cut, Words, surplus};
 use super::{Block, IntegerGraph};
@@ -62,7 +62,17 @@ impl<W: Width> IntegerGraph<W> {
             let (sums, first_element, trace) = (&scratch.sums[..], (i * item_out) as u64, Trace::None);
             requantize::run(
                 isa,
-                requantize::Args { sums, out, shift, round, min, max, stream, first_element, trace },
+                requantize::Args {
+                    sums,
+                    out,
+                    shift,
+                    round,
+                    min,
+                    max,
+                    words: stream.map(RandomWords::Stream),
+                    first_element,
+                    trace,
+                },
             );
         });
     }
@@ -116,7 +126,17 @@ impl<W: Width> IntegerGraph<W> {
             let target = &mut *out;
             requantize::run(
                 isa,
-                requantize::Args { sums, out: target, shift, round, min, max, stream, first_element, trace },
+                requantize::Args {
+                    sums,
+                    out: target,
+                    shift,
+                    round,
+                    min,
+                    max,
+                    words: stream.map(RandomWords::Stream),
+                    first_element,
+                    trace,
+                },
             );
             largest.fetch_max(max_abs::run(isa, out), Ordering::Relaxed);
         });

@@ -6,11 +6,11 @@ use intrain_num::scale::fan_log2;
 use intrain_num::{Format, Quantizer, Scale, Sum, Surrogate};
 use intrain_recipe::{Bias, Loss, Pattern, Recipe, Role};
 
-use super::graph;
 use super::{
     Arithmetic, BlockPlan, InputPlan, LossPlan, Operand, Plan, PlanError, ProductKind, ProductPlan, Sums,
     WeightPlan,
 };
+use super::{graph, source};
 
 const BATCH_SIZE_MAX: usize = 1 << 16;
 
@@ -34,6 +34,7 @@ impl Plan {
         let recipe = &recipe.with_ends(|role| ends(model, role, layout));
         check_patterns(recipe, model, layout)?;
         if is_graph {
+            source::refuse_columns(recipe, "a graph")?;
             return graph::build(model, recipe, batch_size, n_classes, warnings);
         }
         let groups = group(model)?;
@@ -50,6 +51,10 @@ impl Plan {
         let logits_frac_bits = operand.frac_bits;
         settle_errors(&mut blocks, recipe)?;
         let arithmetic = arithmetic(&blocks, input.quantizer);
+        if arithmetic == Arithmetic::Float32 {
+            source::refuse_columns(recipe, "a float network")?;
+        }
+        source::settle_columns(&mut blocks, recipe)?;
         for block in &mut blocks {
             prove(block, batch_size)?;
         }
@@ -244,6 +249,7 @@ fn plan_block(
     };
     check_at_product(name, activation_at_product, product.bias)?;
     Ok(BlockPlan {
+        columns: None,
         norm: None,
         codes: None,
         name: name.to_owned(),

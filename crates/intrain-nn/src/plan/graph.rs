@@ -250,6 +250,7 @@ fn block_of(
     let operand = NOTHING;
     let float = Quantizer::FLOAT;
     Ok(BlockPlan {
+        columns: None,
         norm: None,
         codes: None,
         name: name.to_owned(),

@@ -340,6 +340,7 @@ impl Builder<'_> {
             update: of(&recipe.update),
             sums: Sums { forward: Sum { bound: 0 }, error: None, gradient: Sum { bound: 0 } },
             accumulator_bits: recipe.accumulator.of_layer(name).format.bits(),
+            columns: None,
             norm: None,
             codes: None,
         }

@@ -6,6 +6,7 @@
 mod build;
 mod graph;
 mod integer_graph;
+mod source;
 mod table;
 
 pub use graph::{GraphPlan, Node, Op};
@@ -14,7 +15,7 @@ pub use table::{Operation, Promise};
 
 use intrain_kernels::max_pool::Pool;
 use intrain_model::{Init, Model, Pixels, Shape};
-use intrain_num::{Quantizer, Sum};
+use intrain_num::{Columns, Quantizer, Sum};
 use intrain_recipe::{Feedback, LearningRate, Loss, Recipe, Warning};
 
 /// What arithmetic carries a whole network.
@@ -157,6 +158,8 @@ pub struct BlockPlan {
     pub sums: Sums,
     /// Width of the accumulator that the recipe states.
     pub accumulator_bits: u32,
+    /// The array whose registers give the products' random bits; otherwise each element has its own.
+    pub columns: Option<Columns>,
     /// How a norm of integers computes.
     pub norm: Option<NormPlan>,
     /// Between floats: the codes that enter, where all of them meet binary weights. The product is then one of integers.

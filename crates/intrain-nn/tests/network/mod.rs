@@ -187,6 +187,10 @@ pub(crate) fn recipe(spec: &str) -> Recipe {
             recipe.loss = line.parse().unwrap();
             continue;
         }
+        if place == "random" {
+            recipe.random = line.parse().unwrap();
+            continue;
+        }
         let (layers, role) = place.split_once(':').unwrap_or(("", place));
         let role = Role::ALL.into_iter().find(|r| r.name() == role).unwrap();
         let quantizer = line.parse().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Wu, Li, Chen, Shi name norms and softmax as what WAGE leaves open; how each number here was found is in `docs/log.md`.
 
-use intrain_num::{Quantizer, Spread};
+use intrain_num::{Quantizer, RandomSource, Spread};
 
 use super::line;
 use crate::role::{Bias, Exception, Feedback, LearningRate, Loss, Pattern, Recipe, Slot};
@@ -25,6 +25,7 @@ fn int8(name: &str) -> Recipe {
         source: "Intrain: docs/log.md, 'Norms in integers'".to_owned(),
         loss: Loss::SoftmaxIExp,
         bias: Bias::None,
+        random: RandomSource::Philox,
         input: line("unit<8> nearest-even saturate").into(),
         weight: line("unit<8>@fan nearest-even saturate").into(),
         accumulator: line("int<64> floor wrap").into(),

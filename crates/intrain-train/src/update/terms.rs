@@ -8,7 +8,7 @@ use intrain_kernels::requantize::{self, Args, Trace};
 use intrain_kernels::{Integer, Isa};
 use intrain_nn::{BlockPlan, Gradient, Stored};
 use intrain_num::Quantizer;
-use intrain_num::random::Stream;
+use intrain_num::random::{Stream, Words};
 use rayon::prelude::*;
 
 use super::{Hyper, Part, rounding_row};
@@ -142,7 +142,20 @@ impl Rounding {
         out.par_chunks_mut(CHUNK).zip(sums.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (out, sums))| {
             let first_element = first_element + (chunk * CHUNK) as u64;
             let trace = Trace::None;
-            requantize::run(isa, Args { sums, out, shift, round, min, max, stream, first_element, trace });
+            requantize::run(
+                isa,
+                Args {
+                    sums,
+                    out,
+                    shift,
+                    round,
+                    min,
+                    max,
+                    words: stream.map(Words::Stream),
+                    first_element,
+                    trace,
+                },
+            );
         });
         out
     }
@@ -152,7 +165,20 @@ impl Rounding {
         let (min, max, round) = (row.format.min(), row.format.max(), row.round);
         let out = &mut *updates;
         let trace = Trace::None;
-        requantize::run(isa, Args { sums, out, shift, round, min, max, stream, first_element, trace });
+        requantize::run(
+            isa,
+            Args {
+                sums,
+                out,
+                shift,
+                round,
+                min,
+                max,
+                words: stream.map(Words::Stream),
+                first_element,
+                trace,
+            },
+        );
         let dead = |(update, sum): &(&mut i32, &i64)| **update == 0 && **sum != 0;
         updates.iter_mut().zip(sums).filter(dead).count() as u64
     }

@@ -6,7 +6,7 @@ use intrain_kernels::quantize;
 use intrain_kernels::requantize::{self, Args, Trace};
 use intrain_nn::Context;
 use intrain_num::Round;
-use intrain_num::random::{Purpose, Stream};
+use intrain_num::random::{Purpose, Stream, Words};
 use rayon::prelude::*;
 
 use super::{Group, Run, Task, Unit, Work, Yardstick, noise, noise_of_floats};
@@ -52,7 +52,17 @@ fn requantize(context: &Context, round: Round) -> (usize, Run) {
                 let (shift, min, max) = (9, -127, 127);
                 requantize::run(
                     isa,
-                    Args { sums, out, shift, round, min, max, stream, first_element, trace },
+                    Args {
+                        sums,
+                        out,
+                        shift,
+                        round,
+                        min,
+                        max,
+                        words: stream.map(Words::Stream),
+                        first_element,
+                        trace,
+                    },
                 );
             });
         });

@@ -12,6 +12,8 @@ use intrain_num::scale::round_log2;
 use intrain_num::{Overflow, Quantizer, Round, Scale};
 
 use super::Differences;
+use intrain_num::random::Words;
+
 use super::scalar::stream;
 
 /// Runs a generic function in the integer types that two names say.
@@ -133,7 +135,7 @@ where
             round,
             min: c.min,
             max: c.max,
-            stream: c.stream.map(stream),
+            words: c.stream.map(stream).map(Words::Stream),
             first_element: c.stream.map_or(0, |at| at.first_element),
             trace: Trace::None,
         },
@@ -160,7 +162,7 @@ where
             round,
             min: c.min,
             max: c.max,
-            stream: c.stream.map(stream),
+            words: c.stream.map(stream).map(Words::Stream),
             first_element: c.stream.map_or(0, |at| at.first_element),
             trace: Trace::Write { trace: &mut trace, relu: if c.relu { Relu::Yes } else { Relu::No } },
         },
@@ -203,7 +205,7 @@ fn error_in<T: Integer>(c: &golden::Error, quantizer: Quantizer, isa: Isa, found
             round: quantizer.round,
             min: quantizer.format.min(),
             max: quantizer.format.max(),
-            stream: c.stream.map(stream),
+            words: c.stream.map(stream).map(Words::Stream),
             first_element: c.stream.map_or(0, |at| at.first_element),
             trace: Trace::Gate { trace: &trace, mask: TRACE_INSIDE | TRACE_RELU },
         },
