@@ -13,7 +13,8 @@ use intrain_num::scale::round_log2;
 use intrain_num::{Columns, Scale, Surrogate};
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits};
+use crate::engine::Mode;
 use crate::network::StepKey;
 use crate::parameters::Gradient;
 use crate::plan::BlockPlan;

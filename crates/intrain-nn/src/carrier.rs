@@ -8,17 +8,11 @@ use intrain_num::Quantizer;
 use intrain_num::random::Words;
 
 use crate::block::linear_rows;
+use crate::engine::Mode;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand, ProductKind};
 use crate::watch::Measure;
-
-/// How a result is rounded where a rounding is stochastic: with the step's random bits, or as in evaluation.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Mode {
-    Training(StepKey),
-    Evaluation,
-}
 
 /// The arithmetic of a whole network. An *item* is what one thread takes at a time: an image, or some rows of a
 /// linear layer's batch.

@@ -8,7 +8,8 @@ use intrain_kernels::{Isa, dot_f32};
 use intrain_num::Quantizer;
 
 use crate::block::TRACE_OPEN;
-use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits};
+use crate::engine::Mode;
 use crate::layers::conv::{Product, Scratch};
 use crate::layers::image;
 use crate::loss::error_floats;

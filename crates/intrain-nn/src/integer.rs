@@ -9,7 +9,8 @@ use intrain_num::random::{Purpose, Stream, Words};
 use intrain_num::{Overflow, Quantizer, Round};
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits, Mode};
+use crate::carrier::{Carrier, Cut, FinishItem, Kept, Logits};
+use crate::engine::Mode;
 use crate::layers::conv::{Product, Scratch};
 use crate::layers::image;
 use crate::loss;

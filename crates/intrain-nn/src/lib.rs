@@ -6,13 +6,14 @@
 
 mod block;
 mod carrier;
+mod engine;
 mod float;
 mod graph;
 mod init;
 mod integer;
 mod integer_graph;
 mod layers;
-mod loss;
+pub mod loss;
 mod network;
 mod operands;
 mod parameters;
@@ -22,6 +23,7 @@ mod watch;
 mod width;
 
 pub use block::linear_rows;
+pub use engine::{Engine, Machine, Mode};
 pub use float::read::mean_magnitudes;
 pub use graph::norm::Statistics;
 pub use loss::Outcome;

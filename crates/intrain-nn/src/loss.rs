@@ -29,7 +29,8 @@ impl Outcome {
 }
 
 /// Loss and mistakes, without any error; `logits` gives each of `[n, n_classes]` as a real number.
-pub(crate) fn evaluate(plan: &LossPlan, logits: impl Fn(usize) -> f64 + Copy, labels: &[u16]) -> Outcome {
+#[must_use]
+pub fn evaluate(plan: &LossPlan, logits: impl Fn(usize) -> f64 + Copy, labels: &[u16]) -> Outcome {
     let mut outcome = Outcome { n: labels.len(), ..Outcome::default() };
     for (i, label) in labels.iter().map(|l| usize::from(*l)).enumerate() {
         let row = row(plan, logits, i);
@@ -59,7 +60,8 @@ fn row(plan: &LossPlan, logits: impl Fn(usize) -> f64 + Copy, i: usize) -> impl 
 }
 
 /// A logit of an integer network as a real number, for reports and for softmax.
-pub(crate) fn real(plan: &LossPlan, payload: i64) -> f64 {
+#[must_use]
+pub fn real(plan: &LossPlan, payload: i64) -> f64 {
     Real { mantissa: payload, exponent: -plan.logits_frac_bits }.to_f64()
 }
 
@@ -88,7 +90,7 @@ impl Softmax {
 
 /// The error at the logits of an integer network, element after element: payloads of the recipe's row `error.loss`.
 /// A payload of 1 is worth 2 to the power that is given back, where the row keeps its power of two.
-pub(crate) fn error_integers(
+pub fn error_integers(
     plan: &LossPlan,
     logits: impl Fn(usize) -> i64 + Copy,
     labels: &[u16],

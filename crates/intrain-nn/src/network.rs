@@ -10,7 +10,8 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use crate::block::{Block, Buffers};
-use crate::carrier::{Carrier, Mode};
+use crate::carrier::Carrier;
+use crate::engine::{Engine, Machine, Mode};
 use crate::float::Float;
 use crate::graph::Graph;
 use crate::integer_graph::IntegerGraph;
@@ -27,6 +28,8 @@ pub struct Context {
     pub isa: Isa,
     /// Which threads.
     pub threads: Arc<ThreadPool>,
+    /// Another machine than this one.
+    pub machine: Option<Arc<dyn Machine>>,
 }
 
 /// What the random bits of a step depend on, besides layer, role and element.
@@ -66,6 +69,7 @@ impl Network {
     pub fn new(plan: Plan, context: Context) -> Self {
         let n_threads = context.threads.current_num_threads();
         let engine: Box<dyn Engine> = match plan.arithmetic {
+            _ if let Some(machine) = &context.machine => machine.engine(&plan),
             Arithmetic::Int8 => integers::<Int8>(&plan, n_threads),
             Arithmetic::Int16 => integers::<Int16>(&plan, n_threads),
             Arithmetic::Float32 => match &plan.graph {
@@ -142,17 +146,6 @@ const fn mode(key: Option<StepKey>) -> Mode {
         Some(key) => Mode::Training(key),
         None => Mode::Evaluation,
     }
-}
-
-/// What runs a network.
-pub(crate) trait Engine: Send {
-    fn load(&mut self, isa: Isa, parameters: &[Parameters], mode: Mode);
-    fn forward(&mut self, isa: Isa, images: &[u8], mode: Mode);
-    fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome;
-    fn backward(&mut self, isa: Isa, plan: &Plan, labels: &[u16], key: StepKey);
-    fn gradient(&self, block: usize) -> BlockGradient<'_>;
-    fn watch(&mut self, on: bool);
-    fn seen(&self) -> &[Seen];
 }
 
 /// A chain of blocks, whatever carries it.

@@ -70,7 +70,12 @@ fn steps_take_no_memory() {
         let plan = Plan::build(&model_of.unwrap(), &recipe_of.unwrap(), batch_size).unwrap();
         for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Reference) {
             for threads in &pools {
-                let n = allocations(&plan, hyper, rate, Context { isa, threads: Arc::clone(threads) });
+                let n = allocations(
+                    &plan,
+                    hyper,
+                    rate,
+                    Context { isa, threads: Arc::clone(threads), machine: None },
+                );
                 let n_threads = threads.current_num_threads();
                 assert_eq!(n, 0, "{model} {recipe}, {}, {n_threads} threads", isa.name());
             }

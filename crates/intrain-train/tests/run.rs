@@ -97,7 +97,7 @@ impl Observer for Watch {
 
 fn context(isa: Isa, threads: usize) -> Context {
     let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    Context { isa, threads: Arc::new(threads) }
+    Context { isa, threads: Arc::new(threads), machine: None }
 }
 
 fn start(config: &Config, dir: &Path, context: Context) -> Result<Run, TrainError> {

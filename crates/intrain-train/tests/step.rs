@@ -46,7 +46,7 @@ fn plan(spec: &str, batch_size: usize) -> Plan {
 
 fn context() -> Context {
     let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    Context { isa: Isa::best(), threads: Arc::new(threads) }
+    Context { isa: Isa::best(), threads: Arc::new(threads), machine: None }
 }
 
 fn batch(digits: &Dataset, from: usize, n: usize) -> Batch {

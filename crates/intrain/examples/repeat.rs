@@ -28,7 +28,7 @@ fn repeat(args: &[String]) -> Result<(), String> {
     }
     let threads =
         rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| error.to_string())?;
-    let context = Context { isa: Isa::Avx2, threads: Arc::new(threads) };
+    let context = Context { isa: Isa::Avx2, threads: Arc::new(threads), machine: None };
     for work in bench::select(std::slice::from_ref(name)).map_err(|error| error.to_string())? {
         bench::repeat(&work, &context, times).map_err(|error| error.to_string())?;
     }

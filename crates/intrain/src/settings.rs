@@ -133,7 +133,7 @@ pub(crate) fn context(threads: Option<u16>, kernel: Option<&str>) -> anyhow::Res
         })?,
     };
     let pool = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0).into()).build()?;
-    Ok(Context { isa, threads: Arc::new(pool) })
+    Ok(Context { isa, threads: Arc::new(pool), machine: None })
 }
 
 /// The network that a run folder or a `model.safetensors` holds.

@@ -5,7 +5,7 @@
 use intrain_num::random::Stream;
 use intrain_num::{Format, Quantizer, Scale};
 
-use crate::carrier::Mode;
+use crate::engine::Mode;
 use crate::integer::rounding;
 use crate::parameters::Stored;
 use crate::plan::{BlockPlan, WeightPlan};

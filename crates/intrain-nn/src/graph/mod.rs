@@ -12,11 +12,13 @@ use intrain_kernels::Isa;
 use intrain_num::Quantizer;
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Mode};
+use crate::carrier::Carrier;
+use crate::engine::Engine;
+use crate::engine::Mode;
 use crate::float::Float;
 use crate::layers::conv::{Product, Scratch};
 use crate::loss::{self, Outcome, error_floats};
-use crate::network::{BlockGradient, Engine, StepKey};
+use crate::network::{BlockGradient, StepKey};
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{BlockPlan, GraphPlan, Node, Op, Plan, ProductKind};
 use crate::threads;

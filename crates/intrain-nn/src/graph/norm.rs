@@ -6,7 +6,7 @@ use intrain_kernels::{Isa, activation, norm};
 use intrain_num::Quantizer;
 use rayon::prelude::*;
 
-use crate::carrier::Mode;
+use crate::engine::Mode;
 use crate::float::Float;
 use crate::layers::conv::Scratch;
 use crate::parameters::{Gradient, Moments, Parameters, Stored};

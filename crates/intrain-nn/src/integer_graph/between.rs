@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::errors::{CHUNK, Cut, Words, cut};
 use super::{Block, IntegerGraph, Part, norm};
-use crate::carrier::Mode;
+use crate::engine::Mode;
 use crate::network::StepKey;
 use crate::plan::{Node, Op};
 use crate::threads;

@@ -14,10 +14,12 @@ mod product;
 use intrain_kernels::Isa;
 use rayon::prelude::*;
 
-use crate::carrier::{Carrier, Mode};
+use crate::carrier::Carrier;
+use crate::engine::Engine;
+use crate::engine::Mode;
 use crate::layers::conv::{Product, Scratch};
 use crate::loss::{self, Outcome};
-use crate::network::{BlockGradient, Engine, StepKey};
+use crate::network::{BlockGradient, StepKey};
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{BlockPlan, GraphPlan, Node, Op, Plan, ProductKind};
 use crate::watch::{Measure, Seen};

@@ -13,7 +13,7 @@ use intrain_num::{Quantizer, Spread};
 
 use super::Room;
 use super::errors::{Cut, Station, Words};
-use crate::carrier::Mode;
+use crate::engine::Mode;
 use crate::network::StepKey;
 use crate::parameters::{Gradient, Moments, Parameters, Stored};
 use crate::plan::{BlockPlan, NormPlan, ProductKind};

@@ -10,7 +10,8 @@ use intrain_num::random::{Purpose, Stream, Words as RandomWords};
 
 use super::errors::{Cut, Words, surplus};
 use super::{Block, IntegerGraph};
-use crate::carrier::{Carrier, Mode};
+use crate::carrier::Carrier;
+use crate::engine::Mode;
 use crate::integer::rounding;
 use crate::network::StepKey;
 use crate::plan::BlockPlan;
