@@ -83,13 +83,16 @@ impl Columns {
 }
 
 /// As many steps of a register as it has bits, at once: all of its bits are new.
-struct Draw {
+#[derive(Debug, Clone)]
+pub struct Draw {
     /// What each byte of the state contributes; steps are linear.
     bytes: [[u32; 256]; 4],
 }
 
 impl Draw {
-    fn new(bits: u32, taps: u32) -> Self {
+    /// Of a register of `bits` (2 to 32) with that mask of taps.
+    #[must_use]
+    pub fn new(bits: u32, taps: u32) -> Self {
         let mut bytes = [[0; 256]; 4];
         for (k, table) in bytes.iter_mut().enumerate() {
             for byte in 1..256_usize {
@@ -105,7 +108,9 @@ impl Draw {
         Self { bytes }
     }
 
-    const fn next(&self, state: u32) -> u32 {
+    /// The state after a draw.
+    #[must_use]
+    pub const fn next(&self, state: u32) -> u32 {
         let [a, b, c, d] = state.to_le_bytes();
         self.bytes[0][a as usize]
             ^ self.bytes[1][b as usize]

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "intrain-train",
         &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-data", "intrain-nn"],
     ),
+    ("intrain-accel", &["intrain-num", "intrain-kernels", "intrain-nn"]),
     (
         "intrain",
         &[
@@ -33,6 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-data",
             "intrain-nn",
             "intrain-train",
+            "intrain-accel",
         ],
     ),
     ("xtask", &[GOLDEN, "intrain-num", "intrain-recipe"]),

@@ -1,0 +1,127 @@
+//! Networks on the simulated array against the engine of `intrain-nn`: the same recipe, equal gradients, step after step.
+
+use std::sync::Arc;
+
+use intrain_accel::{ArrayMachine, Machine, Rounding, check};
+use intrain_kernels::Isa;
+use intrain_model::Model;
+use intrain_nn::{Context, Gradient, Network, Parameters, Plan, StepKey};
+use intrain_num::random::{Purpose, Stream};
+use intrain_recipe::{Recipe, preset};
+
+const CONVOLUTIONS: &str = r#"
+    name = "convolutions"
+    input = { h = 9, w = 8, c = 2, pixels = "x/255" }
+    layer = [
+        { name = "conv1", kind = "conv", out = 6, kernel = 3, pad = 1, bias = true },
+        { name = "relu1", kind = "relu" },
+        { name = "pool1", kind = "max-pool", size = 3, stride = 2 },
+        { name = "conv2", kind = "conv", out = 7, kernel = 2, stride = 2, pad = 1 },
+        { name = "relu2", kind = "relu" },
+        { name = "flatten", kind = "flatten" },
+        { name = "fc1", kind = "linear", out = 11, bias = true },
+        { name = "relu3", kind = "relu" },
+        { name = "fc2", kind = "linear", out = 4, bias = true },
+    ]
+"#;
+
+fn integers(gradient: &Gradient) -> Vec<i64> {
+    match gradient {
+        Gradient::I32(g) => g.iter().map(|x| i64::from(*x)).collect(),
+        Gradient::I64(g) => g.clone(),
+        Gradient::F32(_) => panic!("a float gradient"),
+    }
+}
+
+/// Outcomes and gradients of a step and an evaluation.
+fn step(plan: &Plan, machine: Option<&Arc<ArrayMachine>>, key: StepKey) -> (Vec<String>, Vec<Vec<i64>>) {
+    let threads = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap());
+    let machine = machine.map(|machine| Arc::clone(machine) as Arc<dyn intrain_nn::Machine>);
+    let mut network = Network::new(plan.clone(), Context { isa: Isa::best(), threads, machine });
+    let mut parameters = Parameters::initial(plan, key.seed);
+    for p in &mut parameters {
+        let bias = p.bias.as_mut().into_iter();
+        bias.for_each(|bias| (0..bias.len()).for_each(|i| bias.set_payload(i, 37 * i as i64 - 90)));
+    }
+    let stream = Stream::new(key.seed, Purpose::Tool, 0, 0);
+    let images: Vec<u8> = (0..plan.batch_size * plan.input.shape.len())
+        .map(|i| stream.word(i as u64).to_le_bytes()[0])
+        .collect();
+    let labels: Vec<u16> = (0..plan.batch_size).map(|i| (i % 4) as u16).collect();
+    let mut outcomes = vec![];
+    for key in [None, Some(key)] {
+        network.load(&parameters, key);
+        network.forward(&images, key);
+        outcomes.push(format!("{:?}", network.outcome(&labels)));
+    }
+    network.backward(&labels, key);
+    let gradients = network
+        .gradients()
+        .flat_map(|g| std::iter::once(integers(g.weight)).chain(g.bias.map(integers)))
+        .collect();
+    (outcomes, gradients)
+}
+
+fn recipe(spec: &str, random: Option<&str>) -> Recipe {
+    let mut recipe = preset(spec).unwrap();
+    recipe.random = random.map_or(recipe.random, |text| text.parse().unwrap());
+    recipe
+}
+
+#[test]
+fn steps_on_the_array_equal_those_on_the_cpu() {
+    let model = Model::from_toml(CONVOLUTIONS).unwrap();
+    for (spec, random, machine) in [
+        ("gupta:array", None, Machine::default()),
+        ("gupta:nearest", None, Machine::default().nearest()),
+        ("gupta:array", Some("array<5,2> lfsr<16,0x2d>"), Machine { n: 5, panel: 2, ..Machine::default() }),
+        (
+            "gupta:Q2.6:Q4.4:Q2.6:array",
+            Some("array<3,1> lfsr<16,0x2d>"),
+            Machine { n: 3, panel: 1, word: 8, accumulator: 40, drop: vec![6], ..Machine::default() },
+        ),
+    ] {
+        for (batch_size, seed) in [(13, 1), (1, 2)] {
+            let plan = Plan::build(&model, &recipe(spec, random), batch_size).unwrap();
+            check(&machine, &plan).unwrap_or_else(|e| panic!("{spec}: {e}"));
+            let array = Arc::new(ArrayMachine::new(machine.clone()));
+            let key = StepKey { seed, step: 3 * seed };
+            let (found, expected) = (step(&plan, Some(&array), key), step(&plan, None, key));
+            assert_eq!(found.0, expected.0, "{spec}");
+            assert_eq!(found.1, expected.1, "{spec}");
+            // Three products of each block but the first, which has no error to send on.
+            assert_eq!(array.tally().values().sum::<u64>(), 3 * plan.blocks.len() as u64 - 1);
+        }
+    }
+}
+
+#[test]
+fn networks_that_do_not_fit_are_refused() {
+    let model = Model::from_toml(CONVOLUTIONS).unwrap();
+    let paper = Machine::default;
+    for (spec, random, machine, part) in [
+        ("wage", None, paper(), "make it exact"),
+        ("gupta", None, paper(), "no register gives"),
+        ("gupta:nearest", None, paper(), "the machine's rounding another"),
+        ("gupta:array", None, Machine { n: 8, ..paper() }, "is not this machine's"),
+        ("gupta:array", None, Machine { drop: vec![12], ..paper() }, "14 bits dropped"),
+        ("gupta:array", None, Machine { word: 12, ..paper() }, "words of 12 bits"),
+        ("gupta:Q2.6:Q4.4:Q2.6:array", None, Machine { drop: vec![6], ..paper() }, "words of 16 bits"),
+        (
+            "gupta:Q4.12:Q1.15:array",
+            None,
+            Machine { drop: vec![12], ..paper() },
+            "its bias would be multiplied by 2^15",
+        ),
+        (
+            "gupta:nearest",
+            None,
+            Machine { rounding: Rounding::Nearest, drop: vec![3], ..paper() },
+            "drop = [3]",
+        ),
+    ] {
+        let plan = Plan::build(&model, &recipe(spec, random), 4).unwrap();
+        let message = check(&machine, &plan).unwrap_err().to_string();
+        assert!(message.contains(part), "{spec}: '{message}' lacks '{part}'");
+    }
+}
