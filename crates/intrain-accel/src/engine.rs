@@ -12,9 +12,10 @@ use intrain_nn::{BlockGradient, Engine, Gradient, Mode, Outcome, Parameters, Pla
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Overflow, Quantizer, Scale};
 
-use crate::array::{Array, Format, Product};
+use crate::array::Array;
 use crate::lower::{Direction, Operands};
-use crate::machine::{Machine, Rounding};
+use crate::machine::{Machine, MachineError, Rounding};
+use crate::order::{Format, Product};
 
 /// How often the products of a block ran, by direction and shape.
 pub type Tally = BTreeMap<(usize, Direction, Product), u64>;
@@ -32,15 +33,20 @@ pub struct Unfit {
 /// A machine for [`intrain_nn::Context`], and what has run on it.
 #[derive(Debug)]
 pub struct ArrayMachine {
-    machine: Machine,
+    array: Array,
+    /// The same with the constant in place of random bits: evaluation.
+    nearest: Array,
     tally: Arc<Mutex<Tally>>,
 }
 
 impl ArrayMachine {
     /// A machine on which nothing has run yet.
-    #[must_use]
-    pub fn new(machine: Machine) -> Self {
-        Self { machine, tally: Arc::default() }
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub fn new(machine: &Machine) -> Result<Self, MachineError> {
+        let nearest = Array::new(&Machine { rounding: Rounding::Nearest, ..machine.clone() })?;
+        Ok(Self { array: Array::new(machine)?, nearest, tally: Arc::default() })
     }
 
     /// The training products that have run so far.
@@ -52,8 +58,7 @@ impl ArrayMachine {
 
 impl intrain_nn::Machine for ArrayMachine {
     fn engine(&self, plan: &Plan) -> Box<dyn Engine> {
-        let engine = ArrayEngine::new(&self.machine, plan, Arc::clone(&self.tally));
-        Box::new(engine)
+        Box::new(ArrayEngine::new(self, plan))
     }
 }
 
@@ -213,7 +218,7 @@ fn small(payload: i64) -> i32 {
 }
 
 impl ArrayEngine {
-    fn new(machine: &Machine, plan: &Plan, tally: Arc<Mutex<Tally>>) -> Self {
+    fn new(machine: &ArrayMachine, plan: &Plan) -> Self {
         let block = |plan: &BlockPlan| Block {
             plan: plan.clone(),
             weights: vec![],
@@ -223,12 +228,12 @@ impl ArrayEngine {
             bias_gradient: plan.product.bias.then(|| Gradient::I64(vec![])),
         };
         Self {
-            array: Array::new(machine),
-            nearest: Array::new(&machine.nearest()),
+            array: machine.array.clone(),
+            nearest: machine.nearest.clone(),
             pixels: plan.input.payloads().map(small).collect(),
             blocks: plan.blocks.iter().map(block).collect(),
             logits: vec![],
-            tally,
+            tally: Arc::clone(&machine.tally),
         }
     }
 
@@ -243,13 +248,17 @@ impl ArrayEngine {
         let Operands { l, k, m, a, b } = operands;
         let plan = &self.blocks[block].plan;
         let format = if row.format.is_quantized() {
-            // Bound: `check` has seen that it drops as many as the machine can.
-            Format::Drop((digits - row.format.frac_bits()).unsigned_abs())
+            let dropped = (digits - row.format.frac_bits()).unsigned_abs();
+            let index = self.array.machine().drop.iter().position(|drop| *drop == dropped);
+            index.map_or(Format::Exact, Format::Rounded)
         } else {
             Format::Exact
         };
         let product = Product { l: *l, k: *k, m: *m, format };
-        let Mode::Training(key) = mode else { return self.nearest.product(&product, a, b, &[]) };
+        let done = |result: Result<Vec<i64>, _>| {
+            result.unwrap_or_else(|error| unreachable!("`check` has let it through: {error}"))
+        };
+        let Mode::Training(key) = mode else { return done(self.nearest.product(&product, a, b, &[])) };
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         *tally.entry((block, direction, product)).or_default() += 1;
         drop(tally);
@@ -259,7 +268,7 @@ impl ArrayEngine {
         let seeds: Vec<u32> = plan.columns.map_or(vec![], |columns| {
             (0..columns.n as u64).map(|column| columns.seed(stream, column)).collect()
         });
-        self.array.product(&product, a, b, &seeds)
+        done(self.array.product(&product, a, b, &seeds))
     }
 
     /// A block's results from what entered it.

@@ -5,15 +5,17 @@
 //! whoever trains any other.
 #![forbid(unsafe_code)]
 
-mod array;
-pub mod device;
+pub mod array;
+pub mod cycles;
 mod engine;
+pub mod lfsr;
 mod lower;
-mod machine;
-mod order;
+pub mod machine;
+pub mod order;
 
-pub use array::{Array, Format, Product};
+pub use array::{Array, ArrayError};
+pub use cycles::{Cycles, CyclesError, Memory, Rate};
 pub use engine::{ArrayMachine, Tally, Unfit, check};
 pub use lower::{Direction, Operands};
 pub use machine::{Machine, MachineError, Overflow, Register, RoundUnit, Rounding};
-pub use order::{Tile, tiles};
+pub use order::{Format, Product, ProductError};

@@ -73,7 +73,7 @@ fn steps_on_the_array_equal_those_on_the_cpu() {
     let model = Model::from_toml(CONVOLUTIONS).unwrap();
     for (spec, random, machine) in [
         ("gupta:array", None, Machine::default()),
-        ("gupta:nearest", None, Machine::default().nearest()),
+        ("gupta:nearest", None, Machine { rounding: Rounding::Nearest, ..Machine::default() }),
         ("gupta:array", Some("array<5,2> lfsr<16,0x2d>"), Machine { n: 5, panel: 2, ..Machine::default() }),
         (
             "gupta:Q2.6:Q4.4:Q2.6:array",
@@ -84,7 +84,7 @@ fn steps_on_the_array_equal_those_on_the_cpu() {
         for (batch_size, seed) in [(13, 1), (1, 2)] {
             let plan = Plan::build(&model, &recipe(spec, random), batch_size).unwrap();
             check(&machine, &plan).unwrap_or_else(|e| panic!("{spec}: {e}"));
-            let array = Arc::new(ArrayMachine::new(machine.clone()));
+            let array = Arc::new(ArrayMachine::new(&machine).unwrap());
             let key = StepKey { seed, step: 3 * seed };
             let (found, expected) = (step(&plan, Some(&array), key), step(&plan, None, key));
             assert_eq!(found.0, expected.0, "{spec}");

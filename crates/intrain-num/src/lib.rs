@@ -30,6 +30,7 @@ pub use levels::Levels;
 pub use norm::Spread;
 pub use overflow::Overflow;
 pub use quantizer::{Quantizer, Surrogate};
+pub use random::Lfsr;
 pub use real::Real;
 pub use round::Round;
 pub use scale::Scale;
