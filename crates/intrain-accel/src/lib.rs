@@ -5,13 +5,16 @@
 //! whoever trains any other.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod array;
 pub mod cycles;
+pub mod energy;
 mod engine;
 pub mod lfsr;
 mod lower;
 pub mod machine;
 pub mod order;
+pub mod picture;
 
 pub use array::{Array, ArrayError};
 pub use cycles::{Cycles, CyclesError, Memory, Rate};

@@ -31,6 +31,18 @@ pub enum Direction {
     Gradient,
 }
 
+impl Direction {
+    /// As tables name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Error => "error",
+            Self::Gradient => "gradient",
+        }
+    }
+}
+
 /// Pairs of input and output pixels that a tap of the kernel joins: `f(input pixel, tap, output pixel)`, numbers over the
 /// whole batch of `n` images.
 fn taps(p: &ProductPlan, n: usize, mut f: impl FnMut(usize, usize, usize)) {

@@ -121,10 +121,53 @@ Groups and their works:
 In each round the peaks and the copy that the works are compared with run once, then each work, for
 a twentieth of a second or once. A share is the work's median rate by the median of its yardstick.")]
     Bench(BenchArgs),
+    /// The systolic array with stochastic rounding (Gupta 2015): values and cycles
+    Accel(AccelArgs),
+}
+
+/// What `accel` does.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AccelArgs {
+    #[command(subcommand)]
+    pub(crate) command: AccelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccelCommand {
+    /// Cycles, utilization and energy of a network on the array; with --epochs or --max-steps, train it there
+    #[command(after_help = "Examples:
+  intrain accel sim --data mnist --model mlp                    one training step on the paper's 28 x 28
+  intrain accel sim --data mnist --model mlp --n 16 --out sim   tables and pictures into sim/
+  intrain accel sim --data mnist --model mlp --epochs 1         train, every product on the array
+
+Takes the flags of `intrain train`; the recipe is gupta:array where none is named, with the random
+source of this machine. MACHINE.toml, with the paper's values where a key is left out:
+  n = 28                 word = 16              accumulator = 48       overflow = \"wrap\"
+  rounding = \"stochastic\"                     drop = [14, 8]         exact = true
+  lfsr = { bits = 16, taps = 0x2d }           panel = 4              depth = 1024
+  megahertz = 166.0      gigabytes_per_second = 6.4                  device = \"xc7k325t\"
+
+Weights are those of `intrain train` with the same recipe, bit for bit. With --out DIR, or in the
+run's folder: COMPUTE_REPORT.csv, BANDWIDTH_REPORT.csv and DETAILED_ACCESS_REPORT.csv with the
+columns of SCALE-Sim, accel.csv with everything, roofline.svg, utilization.svg, machine.toml.")]
+    Sim(SimArgs),
+}
+
+/// Flags of `accel sim`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimArgs {
+    /// Rows and columns of the array [default: 28, or what MACHINE.toml says]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) n: Option<usize>,
+    /// The machine
+    #[arg(long = "config", id = "machine", value_name = "MACHINE.toml")]
+    pub(crate) machine: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) train: TrainArgs,
 }
 
 /// Flags of `train` and `plan`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TrainArgs {
     /// Settings as TOML; the config.toml of a run folder repeats that run
     #[arg(value_name = "CONFIG.toml")]

@@ -11,6 +11,7 @@ pub mod measure;
 pub mod sweep;
 pub mod verify;
 
+pub use intrain_accel as accel;
 pub use intrain_data as data;
 pub use intrain_golden as golden;
 pub use intrain_kernels as kernels;

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Quantize(args) => commands::quantize::run(&args, &output),
         Command::Data(args) => commands::data::run(&args, &output),
         Command::Inspect(args) => commands::inspect::run(&args, &output),
+        Command::Accel(args) => commands::accel::run(&args, &output),
         Command::Lab(args) => commands::lab::run(&args, &output),
         Command::Sweep(args) => commands::sweep::run(&args, &output),
         Command::Verify(args) => commands::verify::run(&args, &output),

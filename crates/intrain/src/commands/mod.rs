@@ -1,5 +1,6 @@
 //! One file per command: from its arguments to a result on standard output.
 
+pub(crate) mod accel;
 pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod eval;

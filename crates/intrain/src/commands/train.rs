@@ -55,7 +55,7 @@ pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode>
 }
 
 /// Starts a run in `out`, or in a new folder under `runs/`, which goes away again if nothing can start.
-fn start(
+pub(crate) fn start(
     config: Config,
     dataset: Arc<Dataset>,
     context: intrain::nn::Context,
@@ -86,7 +86,7 @@ fn reopen(folder: &Path, max_steps: Option<u64>) -> anyhow::Result<(Config, Arc<
     Ok((config, Arc::new(dataset), dir))
 }
 
-fn text(s: &Summary) -> String {
+pub(crate) fn text(s: &Summary) -> String {
     facts(&[
         ("test error", test_error(s)),
         ("train loss", format!("{:.4}", s.train_loss)),
@@ -109,7 +109,7 @@ fn test_error(s: &Summary) -> String {
     format!("{} ({best})", percent(s.test_error))
 }
 
-fn object(s: &Summary) -> serde_json::Value {
+pub(crate) fn object(s: &Summary) -> serde_json::Value {
     json!({
         "recipe": s.recipe, "model": s.model, "data": s.data, "seed": s.seed, "epochs": s.epochs, "steps": s.steps,
         "train_loss": s.train_loss, "test_error": s.test_error, "best_test_error": s.best_test_error,

@@ -1,0 +1,241 @@
+//! `intrain accel`: a network on the systolic array, as values and as cycles.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use intrain::accel::account::{self, Row, Total};
+use intrain::accel::{ArrayMachine, Machine, Rounding, Tally, energy, picture};
+use intrain::nn::Plan;
+use intrain::num::{Columns, RandomSource};
+use intrain::train::atomic_write;
+use intrain::train::config::Config;
+use intrain::train::run::Summary;
+use serde_json::{Value, json};
+
+use super::train;
+use crate::args::{AccelArgs, AccelCommand, SimArgs, TrainArgs};
+use crate::failure::Usage;
+use crate::output::{Output, facts, grouped, say, table};
+use crate::progress::{INTERRUPTED, Watcher};
+use crate::settings::{context, resolve, resolve_with_data};
+
+pub(crate) fn run(args: &AccelArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        AccelCommand::Sim(args) => sim(args, output),
+    }
+}
+
+/// The machine that the flags mean.
+fn machine(path: Option<&Path>, n: Option<usize>) -> anyhow::Result<Machine> {
+    let mut machine = match path {
+        Some(path) => {
+            let name = path.display();
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a machine's TOML file")))?;
+            toml::from_str(&text).map_err(|e| Usage(format!("{name}: {e}")))?
+        }
+        None => Machine::default(),
+    };
+    machine.n = n.unwrap_or(machine.n);
+    machine.check().map_err(|error| Usage(format!("the machine: {error}")))?;
+    Ok(machine)
+}
+
+fn sim(args: &SimArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let machine = machine(args.machine.as_deref(), args.n)?;
+    let mut flags = args.train.clone();
+    if flags.resume.is_some() {
+        return Err(Usage("--resume: a run on the array begins anew; leave it out".to_owned()).into());
+    }
+    let names_recipe = flags.set.iter().any(|set| set.starts_with("recipe="));
+    if flags.recipe.is_none() && flags.config.is_none() && !names_recipe {
+        flags.recipe = Some("gupta:array".to_owned());
+    }
+    if flags.epochs.is_some() || flags.max_steps.is_some() {
+        trained(&machine, &flags, output)
+    } else {
+        planned(&machine, &flags, output)
+    }
+}
+
+/// The configuration with the machine's own random source, and its plan.
+fn fitted(machine: &Machine, config: &mut Config) -> anyhow::Result<Plan> {
+    if machine.rounding == Rounding::Stochastic {
+        let &Machine { n, panel, lfsr, .. } = machine;
+        config.recipe.random = RandomSource::Columns(Columns { n, panel, bits: lfsr.bits, taps: lfsr.taps });
+    }
+    let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
+    intrain::accel::check(machine, &plan)
+        .map_err(|error| Usage(format!("{}: {error}", config.recipe.name)))?;
+    Ok(plan)
+}
+
+/// One training step in cycles.
+fn planned(machine: &Machine, flags: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let mut config = resolve(flags)?;
+    let plan = fitted(machine, &mut config)?;
+    let rows = account::rows(machine, &plan, &account::of_step(machine, &plan))?;
+    let mut text = format!(
+        "{} on {} with {}: one step of {} images on the array\n\n",
+        config.model.name, config.data, config.recipe.name, plan.batch_size
+    );
+    text.push_str(&shown(machine, &rows));
+    if let Some(folder) = &flags.out {
+        text.push_str(&format!("\nfiles    {}", written(machine, &rows, folder)?.display()));
+    }
+    output.finish(&text, &object(machine, &rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Trains with every product on the array.
+fn trained(machine: &Machine, flags: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let (mut config, dataset) = resolve_with_data(flags)?;
+    let plan = fitted(machine, &mut config)?;
+    let array = Arc::new(ArrayMachine::new(machine)?);
+    let mut context = context(flags.threads, flags.kernel.as_deref())?;
+    context.machine = Some(Arc::clone(&array) as Arc<dyn intrain::nn::Machine>);
+    let (settings, recipe) = (config.settings.clone(), config.recipe.name.clone());
+    say(&format!(
+        "{} on {} with {recipe}: every product on the {} x {} array, {} images a step, seed {}",
+        config.model.name, config.data, machine.n, machine.n, settings.batch_size, settings.seed
+    ));
+    let run = train::start(config, dataset, context, flags.out.as_deref())?;
+    let mut watcher = Watcher::new(settings.epochs)?;
+    let summary = run.train(&mut watcher)?;
+    drop(watcher);
+    finish(machine, &plan, &array.tally(), &summary, output)
+}
+
+fn finish(
+    machine: &Machine,
+    plan: &Plan,
+    tally: &Tally,
+    summary: &Summary,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let rows = account::rows(machine, plan, tally)?;
+    let folder = written(machine, &rows, &summary.run_dir.join("accel"))?;
+    let text = format!("{}\n{}\nfiles    {}", shown(machine, &rows), train::text(summary), folder.display());
+    let mut whole = object(machine, &rows);
+    if let (Value::Object(whole), Value::Object(run)) = (&mut whole, train::object(summary)) {
+        whole.extend(run);
+    }
+    output.finish(&text, &whole)?;
+    Ok(if summary.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// Tables and pictures, each written whole.
+fn written(machine: &Machine, rows: &[Row], folder: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Usage(format!("{}: cannot create: {e}; choose another --out", folder.display())))?;
+    let drawn = |svg: Result<String, picture::PictureError>| {
+        svg.map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))
+    };
+    for (name, text) in [
+        ("COMPUTE_REPORT.csv", account::compute_report(machine, rows)),
+        ("BANDWIDTH_REPORT.csv", account::bandwidth_report(machine, rows)),
+        ("DETAILED_ACCESS_REPORT.csv", account::access_report(machine, rows)),
+        ("accel.csv", account::table(machine, rows)),
+        ("roofline.svg", drawn(picture::roofline(machine, rows))?),
+        ("utilization.svg", drawn(picture::utilization(machine, rows))?),
+        ("machine.toml", toml::to_string(machine)?),
+    ] {
+        atomic_write(&folder.join(name), text.as_bytes())?;
+    }
+    Ok(folder.to_owned())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+fn seconds(machine: &Machine, cycles: u64) -> f64 {
+    cycles as f64 / (machine.megahertz * 1e6)
+}
+
+/// Watts of the paper's board: its own estimate, for 28 x 28 at 166 MHz on a Kintex-7 325T and for no other machine.
+const PAPER_WATTS: f64 = 7.0;
+
+fn is_papers(machine: &Machine) -> bool {
+    let paper = Machine::default();
+    (machine.n, &machine.device, machine.megahertz) == (paper.n, &paper.device, paper.megahertz)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+fn shown(machine: &Machine, rows: &[Row]) -> String {
+    let line = |row: &Row| {
+        let (p, c) = (row.product, &row.cycles);
+        [
+            row.layer.clone(),
+            row.direction.name().to_owned(),
+            format!("{} x {} x {}", p.l, p.k, p.m),
+            grouped(row.times),
+            grouped(c.total),
+            format!("{:.1} %", 100.0 * c.stalls() as f64 / c.total as f64),
+            format!("{:.1} %", 100.0 * c.utilization(machine, &p)),
+            format!("{:.3} ms", 1e3 * seconds(machine, c.total)),
+            format!("{:.2} uJ", row.energy.total() / 1e6),
+        ]
+    };
+    let lines: Vec<[String; 9]> = rows.iter().map(line).collect();
+    let mut text = table(
+        ["layer", "product", "l x k x m", "times", "cycles", "stalled", "used", "time", "energy"],
+        &lines,
+    );
+    text.push('\n');
+    text.push_str(&totals(machine, &account::total(machine, rows)));
+    text
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+fn totals(machine: &Machine, total: &Total) -> String {
+    let time = seconds(machine, total.cycles);
+    let rate = 2.0 * total.macs as f64 / time / 1e9;
+    let (peak, e) = (machine.peak_operations_per_second() / 1e9, &total.energy);
+    let part = |pj: f64| format!("{:.1} %", 100.0 * pj / e.total());
+    let mut lines = vec![
+        (
+            "array",
+            format!(
+                "{0} x {0}, {1} MHz, {2} GB/s",
+                machine.n, machine.megahertz, machine.gigabytes_per_second
+            ),
+        ),
+        (
+            "cycles",
+            format!(
+                "{}, {:.1} % stalled",
+                grouped(total.cycles),
+                100.0 * total.stalls as f64 / total.cycles as f64
+            ),
+        ),
+        ("time", format!("{time:.6} s")),
+        ("attained", format!("{rate:.1} G-ops/s of {peak:.1}: {:.1} % used", 100.0 * rate / peak)),
+        ("memory", format!("{} bytes, {:.2} GB/s", grouped(total.bytes), total.bytes as f64 / time / 1e9)),
+        (
+            "chip energy",
+            format!(
+                "{:.6} J ({}): arithmetic {}, rounding {}, buffers {}, memory {}",
+                e.total() / 1e12,
+                energy::TABLE,
+                part(e.arithmetic),
+                part(e.rounding),
+                part(e.buffers),
+                part(e.memory)
+            ),
+        ),
+    ];
+    if is_papers(machine) {
+        lines.push((
+            "board energy",
+            format!("{:.6} J at the paper's {PAPER_WATTS} W (FPGA; another measure)", PAPER_WATTS * time),
+        ));
+    }
+    facts(&lines)
+}
+
+fn object(machine: &Machine, rows: &[Row]) -> Value {
+    let total = account::total(machine, rows);
+    json!({
+        "n": machine.n, "cycles": total.cycles, "stall_cycles": total.stalls, "macs": total.macs, "bytes": total.bytes,
+        "accelerator_seconds": seconds(machine, total.cycles), "chip_picojoules": total.energy.total(),
+    })
+}
