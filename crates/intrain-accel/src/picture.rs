@@ -91,6 +91,7 @@ pub fn utilization(machine: &Machine, rows: &[Row]) -> Result<String, PictureErr
         let mut chart = ChartBuilder::on(&area)
             .caption(format!("Utilization of the {0} x {0} array", machine.n), ("sans-serif", 18))
             .margin(12)
+            .margin_right(30)
             .x_label_area_size(30)
             .y_label_area_size(130)
             .build_cartesian_2d(0.0..100.0, (0..n).into_segmented())?;

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "intrain-train",
         &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-data", "intrain-nn"],
     ),
-    ("intrain-accel", &["intrain-num", "intrain-kernels", "intrain-nn"]),
+    ("intrain-accel", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-nn"]),
     (
         "intrain",
         &[
