@@ -12,7 +12,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cargo;
+use crate::{cargo, tools};
 
 /// Works of `intrain bench`: each product and rounding, and a step of each kind of network.
 const WORKS: [&str; 10] = [
@@ -68,7 +68,7 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<(), String> {
         eprintln!("skipped: this CPU has no AVX2, and the table counts its kernels");
         return Ok(());
     }
-    if let Err(reason) = provide_valgrind() {
+    if let Err(reason) = tools::provide("valgrind", "valgrind") {
         eprintln!("skipped: {reason}");
         return Ok(());
     }
@@ -92,26 +92,6 @@ fn has_avx2() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn has_avx2() -> bool {
     false
-}
-
-/// Finds valgrind, or installs it where that asks for nothing but a package.
-fn provide_valgrind() -> Result<(), String> {
-    let works = |program: &str, args: &[&str]| {
-        Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
-    };
-    if works("valgrind", &["--version"]) {
-        return Ok(());
-    }
-    if works("sh", &["-c", "test \"$(id -u)\" = 0"]) {
-        eprintln!("installing valgrind by apt-get");
-        // A list of packages that is new enough needs no update.
-        let install = ["install", "--yes", "--no-install-recommends", "valgrind"];
-        if works("apt-get", &install) || (works("apt-get", &["update"]) && works("apt-get", &install)) {
-            return Ok(());
-        }
-    }
-    Err("instructions are counted by valgrind, which is not installed (Debian: apt-get install valgrind)"
-        .to_owned())
 }
 
 /// Builds the program that repeats a work; its path.

@@ -1,16 +1,18 @@
-//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits | instructions | peers`.
+//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits | instructions | hardware | peers`.
 //!
 //! Each task reports everything that is wrong at once, on standard error, and then fails.
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod golden;
+mod hardware;
 mod instructions;
 mod peers;
 mod results;
 mod same_bits;
 mod test;
 mod tidy;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ const USAGE: &str = "tasks:
   cargo xtask same-bits         the promise of one result: threads, kernels, kills and resumptions on MNIST
   cargo xtask instructions [--bless]
                                 instructions and passes over memory of works of the bench, against the committed counts
+  cargo xtask hardware          proofs of the accelerator's rounding units, and of mutants that must fail
   cargo xtask peers [--python PATH] [--rounds N] [ROW]...
                                 Intrain beside PyTorch and QPyTorch, as ratios; without rows, the table of
                                 docs/performance.md";
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         ["golden", ..] => golden::run(&args[1..].iter().map(ToString::to_string).collect::<Vec<_>>()),
         ["results", table] => results::run(&root(), table),
         ["same-bits"] => same_bits::run(&root()),
+        ["hardware"] => hardware::run(&root()),
         ["instructions", ..] => instructions::run(&root(), &args[1..]),
         ["peers", ..] => peers::run(&root(), &args[1..]),
         _ => Err(USAGE.to_owned()),

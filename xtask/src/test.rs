@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{cargo, golden, instructions, tidy};
+use crate::{cargo, golden, hardware, instructions, tidy, tools};
 
 /// A check: what is wrong, in words.
 type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
@@ -28,6 +28,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         ("docs", cargo(&["doc", "--workspace", "--no-deps", "--locked"])),
         ("verify golden", cargo(&["run", "--package", "intrain", "--locked", "--", "verify", "golden"])),
         ("instructions", Box::new(|| instructions::run(root, &[]))),
+        ("hardware", Box::new(|| hardware(root))),
         ("README.md", Box::new(|| readme(root))),
         ("tests", cargo(&["test", "--workspace", "--no-fail-fast", "--locked"])),
     ];
@@ -46,6 +47,14 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
     eprint!("\n{summary}{:<24}{:>6.1} s\n", "all", began.elapsed().as_secs_f64());
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// The simulator of hardware that tests of `intrain-accel` compare with, where it can be had; then the proofs.
+fn hardware(root: &Path) -> Result<(), String> {
+    if let Err(reason) = tools::provide("verilator", "verilator") {
+        eprintln!("co-simulation will be skipped: {reason}");
+    }
+    hardware::run(root)
 }
 
 /// What the README's first command trains is what the README says, bit for bit.
