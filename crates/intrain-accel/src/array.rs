@@ -159,7 +159,8 @@ impl Array {
         let mut states = seeds.to_vec();
         for tile in Tiling::of(&self.machine, product).order() {
             for r in tile.row * n..(tile.row + 1) * n {
-                for (j, state) in states.iter_mut().enumerate() {
+                // Columns beyond m have no results in any tile, so nobody asks for their draws.
+                for (j, state) in states.iter_mut().enumerate().take(m) {
                     *state = self.leap.next(*state);
                     let column = tile.column * n + j;
                     if r < l && column < m {

@@ -1,6 +1,6 @@
 //! The cycles: when everything of a product happens, equal to the hardware's counters.
 //!
-//! Cycle 0 is the one whose edge accepts the command. [`model`] has the registers of the loader, the tile control and the
+//! Cycle 0 is the one whose edge accepts the command; the first read is requested in cycle 2. [`model`] has the registers of the loader, the tile control and the
 //! writer, clock by clock, and [`period`] jumps over what repeats. With `n` rows, times after the edge that issues a step:
 //!
 //! * `+2` its operands stand at the array's edge; `+3 + i + j` in node `(i, j)`;
@@ -11,7 +11,7 @@
 //! wait for that before their last step, and for room in the output FIFOs ([`Machine::output_tiles`]).
 //!
 //! Closed form, where memory is never waited for (`T` tiles, one pass each, `I = max(k, 2n - 1)`):
-//! the array takes `(T - 1) * I + k + 3n + 4` cycles, and the product `2k + latency + (T - 1) * I + k + 3n + 8` in all.
+//! the array takes `(T - 1) * I + k + 3n + 4` cycles, and the product `2k + latency + (T - 1) * I + k + 3n + 9` in all.
 
 mod model;
 mod period;
@@ -26,7 +26,7 @@ use crate::order::{Product, ProductError};
 ///
 /// Every read takes `latency`. Reads and writes share a bucket of tokens: each cycle adds the bytes of one cycle, up to one
 /// beat each of reading and writing and one cycle's bytes on top; a beat is accepted when its bytes are there, and writes
-/// go first. The bucket is full when a command is accepted. A read beat is `n` words; a write beat `n` results of the
+/// go first. The bucket is full when the first read is requested. A read beat is `n` words; a write beat `n` results of the
 /// format's bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {

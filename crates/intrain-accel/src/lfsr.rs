@@ -4,7 +4,7 @@
 //! none, and takes the top bits of the state. The leap is linear over GF(2): the hardware does it in one XOR network.
 #![allow(clippy::cast_possible_truncation, reason = "bytes are cut out of a word on purpose")]
 
-use intrain_num::Lfsr;
+use intrain_num::random::Lfsr;
 
 use crate::machine::Register;
 

@@ -1,12 +1,15 @@
 //! The systolic array with stochastic rounding (Gupta et al. 2015, section 5): values, cycles, and hardware that matches.
 //!
-//! `machine.rs` holds the numbers that all share. A product's values are `array.rs`, its way of being laid out `lower.rs`; with
-//! both, `engine.rs` runs a network. The crate knows nothing of training: a network that runs on the machine is trained by
-//! whoever trains any other.
+//! [`machine`] says which array, [`order`] in which order it computes, [`array`] what comes out, [`cycles`] when, and
+//! [`rtl`] writes the SystemVerilog that does both; [`cosim`] builds that with Verilator and compares. `lower.rs` lays a
+//! layer's products out and `engine.rs` runs a network on the array; [`account`] adds up what that costs.
+//! Invariants: the hardware's results and counters equal [`array`] and [`cycles`] exactly. The crate knows nothing of training: a
+//! network that runs on the machine is trained by whoever trains any other.
 #![forbid(unsafe_code)]
 
 pub mod account;
 pub mod array;
+pub mod cosim;
 pub mod cycles;
 pub mod energy;
 mod engine;
@@ -15,6 +18,8 @@ mod lower;
 pub mod machine;
 pub mod order;
 pub mod picture;
+pub mod rtl;
+pub mod vectors;
 
 pub use array::{Array, ArrayError};
 pub use cycles::{Cycles, CyclesError, Memory, Rate};

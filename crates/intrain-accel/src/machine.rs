@@ -283,7 +283,7 @@ impl Default for Machine {
             panel: 4,
             depth: 1024,
             rounding: Rounding::Stochastic,
-            lfsr: Register { bits: 16, taps: intrain_num::Lfsr::TAPS_16 },
+            lfsr: Register { bits: 16, taps: intrain_num::random::Lfsr::TAPS_16 },
             random_bits: None,
             drop: vec![14, 8],
             exact: true,

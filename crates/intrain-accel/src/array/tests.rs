@@ -1,6 +1,6 @@
 //! The array against its meaning: each element from its own sum and its own draw, without any order of loops in common.
 
-use intrain_num::Lfsr;
+use intrain_num::random::Lfsr;
 use proptest::prelude::*;
 
 use super::*;

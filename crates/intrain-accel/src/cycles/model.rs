@@ -20,7 +20,7 @@ pub(super) struct Model {
     pub(super) tiling: Tiling,
     latency: u64,
     bucket: Option<Tokens>,
-    /// The cycle that [`Self::step`] does next; 0 accepted the command.
+    /// The cycle that [`Self::step`] does next; 0 accepted the command, 1 started the units.
     pub(super) now: u64,
     pub(super) tokens: u64,
     // loader.sv
@@ -68,7 +68,8 @@ impl Model {
             latency: memory.latency.into(),
             tokens: bucket.map_or(0, |bucket| bucket.capacity),
             bucket,
-            now: 1,
+            // The units start one clock behind the command; the bucket is full then.
+            now: 2,
             loads: Loads::new(tiling),
             a_free: if tiling.chunked() { 2 } else { machine.a_slots() },
             b_free: B_SLOTS,

@@ -31,7 +31,7 @@ fn closed_form_where_memory_is_not_waited_for() {
                 (array, 0, 0),
                 "n {n}, {tiles_l} {k} {tiles_m}"
             );
-            assert_eq!(got.total, 2 * k + 7 + array + 4, "n {n}, {tiles_l} {k} {tiles_m}");
+            assert_eq!(got.total, 2 * k + 7 + array + 5, "n {n}, {tiles_l} {k} {tiles_m}");
         }
     }
 }
