@@ -16,6 +16,7 @@ use crate::array::Array;
 use crate::lower::{Direction, Operands};
 use crate::machine::{Machine, MachineError, Rounding};
 use crate::order::{Format, Product};
+use crate::vectors::Job;
 
 /// How often the products of a block ran, by direction and shape.
 pub type Tally = BTreeMap<(usize, Direction, Product), u64>;
@@ -37,6 +38,8 @@ pub struct ArrayMachine {
     /// The same with the constant in place of random bits: evaluation.
     nearest: Array,
     tally: Arc<Mutex<Tally>>,
+    /// The training products with their operands, where they are recorded.
+    jobs: Option<Arc<Mutex<Vec<Job>>>>,
 }
 
 impl ArrayMachine {
@@ -46,7 +49,22 @@ impl ArrayMachine {
     /// It cannot be built.
     pub fn new(machine: &Machine) -> Result<Self, MachineError> {
         let nearest = Array::new(&Machine { rounding: Rounding::Nearest, ..machine.clone() })?;
-        Ok(Self { array: Array::new(machine)?, nearest, tally: Arc::default() })
+        Ok(Self { array: Array::new(machine)?, nearest, tally: Arc::default(), jobs: None })
+    }
+
+    /// The same, keeping the operands of all training products.
+    ///
+    /// # Errors
+    /// As [`ArrayMachine::new`].
+    pub fn recording(machine: &Machine) -> Result<Self, MachineError> {
+        Ok(Self { jobs: Some(Arc::default()), ..Self::new(machine)? })
+    }
+
+    /// The training products that were recorded, in their order.
+    #[must_use]
+    pub fn jobs(&self) -> Vec<Job> {
+        let jobs = self.jobs.as_ref();
+        jobs.map_or(vec![], |jobs| jobs.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// The training products that have run so far.
@@ -197,6 +215,7 @@ struct ArrayEngine {
     blocks: Vec<Block>,
     logits: Vec<i32>,
     tally: Arc<Mutex<Tally>>,
+    jobs: Option<Arc<Mutex<Vec<Job>>>>,
 }
 
 /// A product and what follows it.
@@ -234,6 +253,7 @@ impl ArrayEngine {
             blocks: plan.blocks.iter().map(block).collect(),
             logits: vec![],
             tally: Arc::clone(&machine.tally),
+            jobs: machine.jobs.clone(),
         }
     }
 
@@ -268,6 +288,11 @@ impl ArrayEngine {
         let seeds: Vec<u32> = plan.columns.map_or(vec![], |columns| {
             (0..columns.n as u64).map(|column| columns.seed(stream, column)).collect()
         });
+        if let Some(jobs) = &self.jobs {
+            let seeds = if seeds.is_empty() { vec![1; self.array.machine().n] } else { seeds.clone() };
+            let job = Job { product, a: a.clone(), b: b.clone(), seeds };
+            jobs.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        }
         done(self.array.product(&product, a, b, &seeds))
     }
 

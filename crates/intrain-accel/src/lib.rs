@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod area;
 pub mod array;
 pub mod cosim;
 pub mod cycles;

@@ -151,17 +151,54 @@ Weights are those of `intrain train` with the same recipe, bit for bit. With --o
 run's folder: COMPUTE_REPORT.csv, BANDWIDTH_REPORT.csv and DETAILED_ACCESS_REPORT.csv with the
 columns of SCALE-Sim, accel.csv with everything, roofline.svg, utilization.svg, machine.toml.")]
     Sim(SimArgs),
+    /// Write the array as SystemVerilog, with test vectors; --check compares it with the simulator
+    #[command(after_help = "Examples:
+  intrain accel rtl --n 8 --out array8                          hardware, header, test bench
+  intrain accel rtl --n 8 --product 100x55x30 --check           in Verilator, against the simulator
+  intrain accel rtl --n 8 --product 8x16x8:exact --product 5x3x9 --out array8
+  intrain accel rtl --n 8 --step --data mnist --model mlp --batch-size 4 --out step
+
+A product is LxKxM, with :0, :1, ... for the format of MACHINE.toml's list 'drop' (0 where it is left
+out) or :exact for whole accumulators; its operands are any words, by --seed. --step takes those of a
+network's first training step instead. DIR holds intrain_accel_pkg.sv (the numbers),
+intrain_accel.sv (the top), the units, intrain_accel.h, accel_tb.cpp, and vectors/*.hex.")]
+    Rtl(RtlArgs),
 }
 
-/// Flags of `accel sim`.
+/// Which machine.
 #[derive(Debug, clap::Args)]
-pub(crate) struct SimArgs {
+pub(crate) struct MachineArgs {
     /// Rows and columns of the array [default: 28, or what MACHINE.toml says]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) n: Option<usize>,
     /// The machine
     #[arg(long = "config", id = "machine", value_name = "MACHINE.toml")]
     pub(crate) machine: Option<PathBuf>,
+}
+
+/// Flags of `accel sim`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) train: TrainArgs,
+}
+
+/// Flags of `accel rtl`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RtlArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// A product to write vectors for; repeatable: they run back to back
+    #[arg(long, value_name = "LxKxM[:FORMAT]", conflicts_with = "step")]
+    pub(crate) product: Vec<String>,
+    /// Vectors of all products of a network's first training step
+    #[arg(long)]
+    pub(crate) step: bool,
+    /// Compile it with Verilator, run the vectors, and compare every value and every counter
+    #[arg(long)]
+    pub(crate) check: bool,
     #[command(flatten)]
     pub(crate) train: TrainArgs,
 }

@@ -1,74 +1,32 @@
-//! `intrain accel`: a network on the systolic array, as values and as cycles.
+//! `intrain accel sim`: a network on the systolic array, as values and as cycles.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use intrain::accel::account::{self, Row, Total};
-use intrain::accel::{ArrayMachine, Machine, Rounding, Tally, energy, picture};
+use intrain::accel::{ArrayMachine, Machine, Tally, energy, picture};
 use intrain::nn::Plan;
-use intrain::num::{Columns, RandomSource};
 use intrain::train::atomic_write;
-use intrain::train::config::Config;
 use intrain::train::run::Summary;
 use serde_json::{Value, json};
 
-use super::train;
-use crate::args::{AccelArgs, AccelCommand, SimArgs, TrainArgs};
+use super::super::train;
+use super::{fitted, flags, machine};
+use crate::args::{SimArgs, TrainArgs};
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, say, table};
 use crate::progress::{INTERRUPTED, Watcher};
 use crate::settings::{context, resolve, resolve_with_data};
 
-pub(crate) fn run(args: &AccelArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    match &args.command {
-        AccelCommand::Sim(args) => sim(args, output),
-    }
-}
-
-/// The machine that the flags mean.
-fn machine(path: Option<&Path>, n: Option<usize>) -> anyhow::Result<Machine> {
-    let mut machine = match path {
-        Some(path) => {
-            let name = path.display();
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a machine's TOML file")))?;
-            toml::from_str(&text).map_err(|e| Usage(format!("{name}: {e}")))?
-        }
-        None => Machine::default(),
-    };
-    machine.n = n.unwrap_or(machine.n);
-    machine.check().map_err(|error| Usage(format!("the machine: {error}")))?;
-    Ok(machine)
-}
-
-fn sim(args: &SimArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let machine = machine(args.machine.as_deref(), args.n)?;
-    let mut flags = args.train.clone();
-    if flags.resume.is_some() {
-        return Err(Usage("--resume: a run on the array begins anew; leave it out".to_owned()).into());
-    }
-    let names_recipe = flags.set.iter().any(|set| set.starts_with("recipe="));
-    if flags.recipe.is_none() && flags.config.is_none() && !names_recipe {
-        flags.recipe = Some("gupta:array".to_owned());
-    }
+pub(super) fn run(args: &SimArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let machine = machine(&args.machine)?;
+    let flags = flags(&args.train)?;
     if flags.epochs.is_some() || flags.max_steps.is_some() {
         trained(&machine, &flags, output)
     } else {
         planned(&machine, &flags, output)
     }
-}
-
-/// The configuration with the machine's own random source, and its plan.
-fn fitted(machine: &Machine, config: &mut Config) -> anyhow::Result<Plan> {
-    if machine.rounding == Rounding::Stochastic {
-        let &Machine { n, panel, lfsr, .. } = machine;
-        config.recipe.random = RandomSource::Columns(Columns { n, panel, bits: lfsr.bits, taps: lfsr.taps });
-    }
-    let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
-    intrain::accel::check(machine, &plan)
-        .map_err(|error| Usage(format!("{}: {error}", config.recipe.name)))?;
-    Ok(plan)
 }
 
 /// One training step in cycles.

@@ -1,0 +1,63 @@
+//! `intrain accel`: the systolic array as values and cycles (`sim`), as hardware (`rtl`), and as area (`report`).
+
+mod rtl;
+mod sim;
+
+use std::process::ExitCode;
+
+use intrain::accel::{Machine, Rounding};
+use intrain::nn::Plan;
+use intrain::num::{Columns, RandomSource};
+use intrain::train::config::Config;
+
+use crate::args::{AccelArgs, AccelCommand, MachineArgs, TrainArgs};
+use crate::failure::Usage;
+use crate::output::Output;
+
+pub(crate) fn run(args: &AccelArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        AccelCommand::Sim(args) => sim::run(args, output),
+        AccelCommand::Rtl(args) => rtl::run(args, output),
+    }
+}
+
+/// The machine that the flags mean, checked.
+fn machine(args: &MachineArgs) -> anyhow::Result<Machine> {
+    let mut machine = match &args.machine {
+        Some(path) => {
+            let name = path.display();
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a machine's TOML file")))?;
+            toml::from_str(&text).map_err(|e| Usage(format!("{name}: {e}")))?
+        }
+        None => Machine::default(),
+    };
+    machine.n = args.n.unwrap_or(machine.n);
+    machine.check().map_err(|error| Usage(format!("the machine: {error}")))?;
+    Ok(machine)
+}
+
+/// The flags of `train`, with the recipe of the array where none is named.
+fn flags(args: &TrainArgs) -> anyhow::Result<TrainArgs> {
+    let mut flags = args.clone();
+    if flags.resume.is_some() {
+        return Err(Usage("--resume: a run on the array begins anew; leave it out".to_owned()).into());
+    }
+    let names_recipe = flags.set.iter().any(|set| set.starts_with("recipe="));
+    if flags.recipe.is_none() && flags.config.is_none() && !names_recipe {
+        flags.recipe = Some("gupta:array".to_owned());
+    }
+    Ok(flags)
+}
+
+/// The configuration with the machine's own random source, and its plan.
+fn fitted(machine: &Machine, config: &mut Config) -> anyhow::Result<Plan> {
+    if machine.rounding == Rounding::Stochastic {
+        let &Machine { n, panel, lfsr, .. } = machine;
+        config.recipe.random = RandomSource::Columns(Columns { n, panel, bits: lfsr.bits, taps: lfsr.taps });
+    }
+    let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
+    intrain::accel::check(machine, &plan)
+        .map_err(|error| Usage(format!("{}: {error}", config.recipe.name)))?;
+    Ok(plan)
+}

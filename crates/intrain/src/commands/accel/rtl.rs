@@ -1,0 +1,128 @@
+//! `intrain accel rtl`: the array as SystemVerilog, with vectors for products, and its comparison with the simulator.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use intrain::accel::cosim::Cosim;
+use intrain::accel::vectors::{self, Job};
+use intrain::accel::{ArrayMachine, Format, Machine, Memory, Product, rtl};
+use intrain::data::TrainBatches;
+use intrain::nn::{Network, Parameters, StepKey};
+use intrain::num::random::{Purpose, Stream};
+use serde_json::json;
+
+use super::{fitted, flags, machine};
+use crate::args::RtlArgs;
+use crate::failure::Usage;
+use crate::output::{Output, facts, grouped, say};
+use crate::settings::{context, resolve_with_data};
+
+pub(super) fn run(args: &RtlArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let machine = machine(&args.machine)?;
+    let jobs = if args.step { of_step(&machine, args)? } else { of_products(&machine, args)? };
+    let default = PathBuf::from(format!("runs/array{}", machine.n));
+    let folder = args.train.out.clone().unwrap_or(default);
+    let memory = Memory::of(&machine);
+    let mut lines = vec![("hardware", folder.display().to_string()), ("top", format!("{}.sv", rtl::TOP))];
+    let (mut cycles, mut values) = (0, 0);
+    if args.check {
+        say("compiling with Verilator; minutes for large arrays");
+        let outcomes = Cosim::build(&machine, &folder)?.compare(&jobs, &memory)?;
+        for (job, outcome) in jobs.iter().zip(&outcomes) {
+            let Product { l, k, m, .. } = job.product;
+            say(&format!(
+                "{l} x {k} x {m}: {} values and {} cycles ({} of the array) equal the simulator's",
+                grouped(outcome.c.len() as u64),
+                grouped(outcome.cycles.total),
+                grouped(outcome.cycles.array),
+            ));
+        }
+        cycles = outcomes.iter().map(|outcome| outcome.cycles.total).sum::<u64>();
+        values = outcomes.iter().map(|outcome| outcome.c.len() as u64).sum::<u64>();
+        lines.push(("equal", format!("{} values, {} cycles", grouped(values), grouped(cycles))));
+    } else {
+        rtl::generate(&machine, &folder)?;
+        write_vectors(&machine, &jobs, &memory, &folder)?;
+    }
+    lines.push(("vectors", format!("{} of {} products", folder.join("vectors").display(), jobs.len())));
+    let object = json!({
+        "n": machine.n, "folder": folder.display().to_string(), "products": jobs.len(), "checked": args.check,
+        "values": values, "cycles": cycles,
+    });
+    output.finish(&facts(&lines), &object)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_vectors(machine: &Machine, jobs: &[Job], memory: &Memory, folder: &Path) -> anyhow::Result<()> {
+    let vectors = folder.join("vectors");
+    std::fs::create_dir_all(&vectors)
+        .map_err(|e| Usage(format!("{}: cannot create: {e}; choose another --out", vectors.display())))?;
+    Ok(vectors::write(machine, jobs, memory, &vectors)?)
+}
+
+/// `LxKxM[:FORMAT]`.
+fn product(machine: &Machine, text: &str) -> anyhow::Result<Product> {
+    let wrong = |reason: String| Usage(format!("--product {text}: {reason}"));
+    let (shape, format) = text.split_once(':').unwrap_or((text, "0"));
+    let edges: Vec<usize> = shape.split('x').map_while(|edge| edge.parse().ok()).collect();
+    let [l, k, m] = edges[..] else {
+        return Err(wrong("write L x K x M without spaces, for example 100x55x30".to_owned()).into());
+    };
+    let format = match (format, format.parse()) {
+        ("exact", _) => Format::Exact,
+        (_, Ok(index)) => Format::Rounded(index),
+        _ => return Err(wrong(format!("'{format}' is no format; write a number or exact")).into()),
+    };
+    let product = Product { l, k, m, format };
+    product.check(machine).map_err(|error| wrong(error.to_string()))?;
+    /// Words of an operand; more belong into no file of text.
+    const WORDS_MAX: usize = 1 << 24;
+    if l.saturating_mul(k).max(k.saturating_mul(m)) > WORDS_MAX {
+        return Err(
+            wrong(format!("an operand has more than {WORDS_MAX} words; name a smaller product")).into()
+        );
+    }
+    Ok(product)
+}
+
+/// Products of any words; without any named, a tile and an edge of one.
+fn of_products(machine: &Machine, args: &RtlArgs) -> anyhow::Result<Vec<Job>> {
+    let n = machine.n;
+    let default = [format!("{n}x{}x{n}", 2 * n), format!("{}x{}x{n}", n + 1, 2 * n + 1)];
+    let texts = if args.product.is_empty() { &default[..] } else { &args.product };
+    let products: Vec<Product> = texts.iter().map(|text| product(machine, text)).collect::<Result<_, _>>()?;
+    let seed = args.train.seed.unwrap_or(1);
+    let job = |(step, product): (u64, Product)| {
+        let Product { l, k, m, .. } = product;
+        let stream = |layer| Stream::new(seed, Purpose::Tool, layer, step);
+        let words = |layer, len: usize| {
+            let stream = stream(layer);
+            (0..len as u64).map(|i| stream.word(i).cast_signed() >> (32 - machine.word)).collect()
+        };
+        let limit = u32::MAX >> (32 - machine.lfsr.bits);
+        let seeds = (0..n as u64).map(|column| 1 + stream(2).below(column, limit)).collect();
+        Job { product, a: words(0, l * k), b: words(1, k * m), seeds }
+    };
+    Ok((0..).zip(products).map(job).collect())
+}
+
+/// The products of a network's first training step.
+fn of_step(machine: &Machine, args: &RtlArgs) -> anyhow::Result<Vec<Job>> {
+    let flags = flags(&args.train)?;
+    let (mut config, dataset) = resolve_with_data(&flags)?;
+    let plan = fitted(machine, &mut config)?;
+    let array = Arc::new(ArrayMachine::recording(machine)?);
+    let mut context = context(flags.threads, flags.kernel.as_deref())?;
+    context.machine = Some(Arc::clone(&array) as Arc<dyn intrain::nn::Machine>);
+    let settings = &config.settings;
+    let parameters = Parameters::initial(&plan, settings.seed);
+    let mut batches = TrainBatches::new(dataset, settings.batch_size, settings.seed, settings.augment())?;
+    let batch = batches.batch(batches.position_of_step(0));
+    let key = StepKey { seed: settings.seed, step: 0 };
+    let mut network = Network::new(plan, context);
+    network.load(&parameters, Some(key));
+    network.forward(&batch.images, Some(key));
+    network.backward(&batch.labels, key);
+    Ok(array.jobs())
+}
