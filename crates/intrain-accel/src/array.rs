@@ -1,6 +1,6 @@
 //! The values: what leaves the array for a product, bit for bit.
 //!
-//! Sums first ([`sums`]), then rounding in the order of the tiles, as each column's LFSR draws once for every result, also
+//! Sums first (`sums.rs`), then rounding in the order of the tiles, as each column's LFSR draws once for every result, also
 //! for those of filled-up edges. Formula: `y = saturate(floor((acc + (R << (d - b))) / 2^d))`, section 5.3 of
 //! `docs/arithmetic.md`.
 

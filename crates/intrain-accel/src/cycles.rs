@@ -1,7 +1,8 @@
 //! The cycles: when everything of a product happens, equal to the hardware's counters.
 //!
-//! Cycle 0 is the one whose edge accepts the command; the first read is requested in cycle 2. [`model`] has the registers of the loader, the tile control and the
-//! writer, clock by clock, and [`period`] jumps over what repeats. With `n` rows, times after the edge that issues a step:
+//! Cycle 0 is the one whose edge accepts the command; the first read is requested in cycle 2. `model.rs` has the registers
+//! of the loader, the tile control and the writer, clock by clock, and `period.rs` jumps over what repeats. With `n` rows,
+//! times after the edge that issues a step:
 //!
 //! * `+2` its operands stand at the array's edge; `+3 + i + j` in node `(i, j)`;
 //! * `+9 + 2i + j` the result of row `i` leaves the rounding unit of column `j`, if it was a tile's last step;

@@ -460,6 +460,9 @@ impl Machine {
     ///
     /// A tile's room is taken at its last step and is free again `3n + 8` cycles later ([`crate::cycles`]); last steps are
     /// at least `2n - 1` cycles apart.
+    ///
+    /// # Panics
+    /// If `n` is 0, which [`Self::check`] refuses.
     #[must_use]
     pub const fn output_tiles(&self) -> usize {
         (3 * self.n + 8).div_ceil(2 * self.n - 1)

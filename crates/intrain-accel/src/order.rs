@@ -77,6 +77,9 @@ impl Product {
     ///
     /// # Errors
     /// What stands against it.
+    ///
+    /// # Panics
+    /// If `machine` has no rows, which [`Machine::check`] refuses.
     pub fn check(&self, machine: &Machine) -> Result<(), ProductError> {
         let Self { l, k, m, format } = *self;
         let count = machine.drop.len();
@@ -143,6 +146,9 @@ pub struct Tile {
 
 impl Tiling {
     /// The cut of `product` on `machine`.
+    ///
+    /// # Panics
+    /// If `machine` has no rows, which [`Machine::check`] refuses.
     #[must_use]
     pub const fn of(machine: &Machine, product: &Product) -> Self {
         let n = machine.n;

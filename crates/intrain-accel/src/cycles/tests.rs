@@ -74,6 +74,16 @@ fn large_products_take_no_time() {
 }
 
 #[test]
+fn jumps_change_nothing_on_the_machine_of_the_paper() {
+    let machine = Machine::default();
+    for (l, k, m) in [(700, 100, 1500), (3000, 30, 100), (60, 1100, 600), (100, 784, 1000)] {
+        let (product, memory) = (product(l, k, m), Memory::of(&machine));
+        let got = cycles(&machine, &product, &memory).unwrap();
+        assert_eq!(got, cycles_step_by_step(&machine, &product, &memory), "{l} {k} {m}");
+    }
+}
+
+#[test]
 fn a_memory_that_never_answers_is_refused() {
     let machine = Machine::default();
     for memory in [

@@ -1,5 +1,6 @@
 //! `intrain accel`: the systolic array as values and cycles (`sim`), as hardware (`rtl`), and as area (`report`).
 
+mod report;
 mod rtl;
 mod sim;
 
@@ -17,6 +18,7 @@ use crate::output::Output;
 pub(crate) fn run(args: &AccelArgs, output: &Output) -> anyhow::Result<ExitCode> {
     match &args.command {
         AccelCommand::Sim(args) => sim::run(args, output),
+        AccelCommand::Report(args) => report::run(args, output),
         AccelCommand::Rtl(args) => rtl::run(args, output),
     }
 }
