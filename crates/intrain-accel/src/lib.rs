@@ -1,9 +1,9 @@
 //! The systolic array with stochastic rounding (Gupta et al. 2015, section 5): values, cycles, and hardware that matches.
 //!
-//! [`machine`] says which array, [`order`] in which order it computes, [`array`] what comes out, [`cycles`] when, and
+//! [`machine`] says which array, [`order`] in which order it computes, [`mod@array`] what comes out, [`cycles`] when, and
 //! [`rtl`] writes the SystemVerilog that does both; [`cosim`] builds that with Verilator and compares. `lower.rs` lays a
 //! layer's products out and `engine.rs` runs a network on the array; [`account`] adds up what that costs.
-//! Invariants: the hardware's results and counters equal [`array`] and [`cycles`] exactly. The crate knows nothing of training: a
+//! Invariants: the hardware's results and counters equal [`mod@array`] and [`cycles`] exactly. The crate knows nothing of training: a
 //! network that runs on the machine is trained by whoever trains any other.
 #![forbid(unsafe_code)]
 

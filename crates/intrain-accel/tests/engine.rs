@@ -41,13 +41,13 @@ fn step(plan: &Plan, machine: Option<&Arc<ArrayMachine>>, key: StepKey) -> (Vec<
     let mut parameters = Parameters::initial(plan, key.seed);
     for p in &mut parameters {
         let bias = p.bias.as_mut().into_iter();
-        bias.for_each(|bias| (0..bias.len()).for_each(|i| bias.set_payload(i, 37 * i as i64 - 90)));
+        bias.for_each(|bias| (0..bias.len()).zip(0..).for_each(|(i, k)| bias.set_payload(i, 37 * k - 90)));
     }
     let stream = Stream::new(key.seed, Purpose::Tool, 0, 0);
     let images: Vec<u8> = (0..plan.batch_size * plan.input.shape.len())
         .map(|i| stream.word(i as u64).to_le_bytes()[0])
         .collect();
-    let labels: Vec<u16> = (0..plan.batch_size).map(|i| (i % 4) as u16).collect();
+    let labels: Vec<u16> = (0..4).cycle().take(plan.batch_size).collect();
     let mut outcomes = vec![];
     for key in [None, Some(key)] {
         network.load(&parameters, key);

@@ -60,16 +60,7 @@ pub(super) fn run(args: &ReportArgs, output: &Output) -> anyhow::Result<ExitCode
         "if to the nearest",
         "paper",
     ];
-    let mut text = format!(
-        "{0} x {0}, {1}-bit words, {2}-bit accumulators, formats {3:?}{4}, rounding in {5:?}, on {6}\n\n",
-        machine.n,
-        machine.word,
-        machine.accumulator,
-        machine.drop,
-        if machine.exact { " and exact" } else { "" },
-        machine.round_unit,
-        machine.device
-    );
+    let mut text = named(&machine);
     text.push_str(&table(headings, &lines));
     let peak = machine.peak_operations_per_second() / 1e9;
     let _ = writeln!(
@@ -88,6 +79,20 @@ pub(super) fn run(args: &ReportArgs, output: &Output) -> anyhow::Result<ExitCode
     });
     output.finish(&text, &object)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was synthesized.
+fn named(machine: &Machine) -> String {
+    format!(
+        "{0} x {0}, {1}-bit words, {2}-bit accumulators, formats {3:?}{4}, rounding in {5:?}, on {6}\n\n",
+        machine.n,
+        machine.word,
+        machine.accumulator,
+        machine.drop,
+        if machine.exact { " and exact" } else { "" },
+        machine.round_unit,
+        machine.device
+    )
 }
 
 const fn resources(area: &Area) -> [u64; 4] {
