@@ -54,7 +54,10 @@ fn flags(args: &TrainArgs) -> anyhow::Result<TrainArgs> {
 
 /// The configuration with the machine's own random source, and its plan.
 fn fitted(machine: &Machine, config: &mut Config) -> anyhow::Result<Plan> {
-    if machine.rounding == Rounding::Stochastic {
+    let recipe = &config.recipe;
+    let rows = [&recipe.activation_at_product, &recipe.error_at_product];
+    let is_stochastic = rows.iter().any(|slot| slot.base.round.is_stochastic());
+    if is_stochastic && machine.rounding == Rounding::Stochastic {
         let &Machine { n, panel, lfsr, .. } = machine;
         config.recipe.random = RandomSource::Columns(Columns { n, panel, bits: lfsr.bits, taps: lfsr.taps });
     }
