@@ -2,44 +2,31 @@
 //!
 //! Behind the sums, before the rounding. A draw steps the register as often as it has bits, so that consecutive draws share
 //! none, and takes the top bits of the state. The leap is linear over GF(2): the hardware does it in one XOR network.
-#![allow(clippy::cast_possible_truncation, reason = "bytes are cut out of a word on purpose")]
 
-use intrain_num::random::Lfsr;
+use intrain_num::Lfsr;
+use intrain_num::columns::Draw;
 
 use crate::machine::Register;
 
-/// The leap of a register by as many steps as it has bits, as tables by byte of the state.
+/// The leap of a register by as many steps as it has bits.
 #[derive(Debug, Clone)]
 pub struct Leap {
     register: Register,
-    tables: [[u32; 256]; 4],
+    draw: Draw,
 }
 
 impl Leap {
     /// The leap of `register`; `None` if it is no register (bits outside 2..=32, taps that are 0 or too wide).
     #[must_use]
     pub fn new(register: Register) -> Option<Self> {
-        let mut columns = [0; 32];
-        for (bit, column) in columns.iter_mut().enumerate().take(register.bits as usize) {
-            *column = steps(register, 1 << bit)?;
-        }
-        let mut tables = [[0; 256]; 4];
-        for (byte, table) in tables.iter_mut().enumerate() {
-            for (value, entry) in table.iter_mut().enumerate() {
-                // Exact: the register is linear, so the leap of a sum is the sum of the leaps.
-                let set = (0..8).filter(|bit| value >> bit & 1 == 1);
-                *entry = set.fold(0, |sum, bit| sum ^ columns[8 * byte + bit]);
-            }
-        }
-        Some(Self { register, tables })
+        let Register { bits, taps } = register;
+        Lfsr::new(bits, taps, 1).map(|_| Self { register, draw: Draw::new(bits, taps) })
     }
 
     /// The state after a draw.
     #[must_use]
-    pub fn next(&self, state: u32) -> u32 {
-        let [b0, b1, b2, b3] = state.to_le_bytes();
-        let [t0, t1, t2, t3] = &self.tables;
-        t0[usize::from(b0)] ^ t1[usize::from(b1)] ^ t2[usize::from(b2)] ^ t3[usize::from(b3)]
+    pub const fn next(&self, state: u32) -> u32 {
+        self.draw.next(state)
     }
 
     /// The top `bits` of a state: what a draw gives, once the state has leapt. `bits` is at most the register's.
@@ -55,18 +42,18 @@ impl Leap {
     }
 }
 
-/// The meaning of a draw, one step after the other.
-fn steps(register: Register, state: u32) -> Option<u32> {
-    let mut lfsr = Lfsr::new(register.bits, register.taps, state)?;
-    for _ in 0..register.bits {
-        lfsr.step();
-    }
-    Some(lfsr.state())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The meaning of a draw, one step after the other.
+    fn steps(register: Register, state: u32) -> Option<u32> {
+        let mut lfsr = Lfsr::new(register.bits, register.taps, state)?;
+        for _ in 0..register.bits {
+            lfsr.step();
+        }
+        Some(lfsr.state())
+    }
 
     #[test]
     fn a_leap_is_as_many_steps_as_bits() {
