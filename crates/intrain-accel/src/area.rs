@@ -88,7 +88,7 @@ pub fn synthesize(machine: &Machine, program: &str, folder: &Path) -> Result<Syn
     let files: Vec<&str> =
         [rtl::PACKAGE].into_iter().chain(rtl::UNITS.map(|(name, _)| name)).chain([rtl::TOP_FILE]).collect();
     let script = format!(
-        "read_verilog -sv -DINTRAIN_DSP48E1 {}\nhierarchy -check -top {top}\nsynth_xilinx -family xc7 -noiopad -top {top}\ntee -q \
+        "read_verilog -lib +/xilinx/cells_sim.v\nread_verilog -sv -DINTRAIN_DSP48E1 {}\nhierarchy -check -top {top}\nsynth_xilinx -family xc7 -noiopad -top {top}\ntee -q \
          -o area.json stat -json\n",
         files.join(" "),
         top = rtl::TOP
