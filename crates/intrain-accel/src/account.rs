@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use intrain_nn::plan::ProductKind;
-use intrain_nn::{BlockPlan, Plan};
+use intrain_nn::Plan;
 
 use crate::cycles::{Cycles, CyclesError, Memory, cycles};
 use crate::energy::{self, Energy};
-use crate::engine::Tally;
+use crate::engine::{Tally, format_of};
 use crate::lower::Direction;
-use crate::machine::{B_SLOTS, Machine};
+use crate::machine::Machine;
 use crate::order::{Format, Product};
 
 /// A product of a layer, as often as it ran.
@@ -48,31 +47,26 @@ pub struct Total {
 /// The products of one training step of `plan`, each once.
 #[must_use]
 pub fn of_step(machine: &Machine, plan: &Plan) -> Tally {
-    let rounded = |digits: i32, kept: i32| {
-        let dropped = digits - kept;
-        let index = machine.drop.iter().position(|drop| i32::try_from(*drop) == Ok(dropped));
-        index.map_or(Format::Exact, Format::Rounded)
-    };
-    let mut tally = Tally::new();
-    let blocks = plan.blocks.iter().filter(|block| !block.product.kind.is_norm());
-    for (i, BlockPlan { product: p, weight, activation_at_product, error_at_product, .. }) in
-        blocks.clone().map(|block| (block.index as usize, block))
-    {
-        let block = &plan.blocks[i];
-        let n = plan.batch_size;
+    let (mut tally, n) = (Tally::new(), plan.batch_size);
+    for (i, block) in plan.blocks.iter().enumerate() {
+        let (p, format) = (&block.product, |row, digits| format_of(machine, row, digits));
         let (inputs, outputs) = (n * p.input.h * p.input.w, n * p.output.h * p.output.w);
         let k = p.fan_in() + usize::from(p.bias);
-        let forward = rounded(block.sum_frac_bits, activation_at_product.format.frac_bits());
-        let error_digits = block.error_operand.frac_bits + weight.operand.frac_bits;
-        let error = rounded(error_digits, error_at_product.format.frac_bits());
-        let taps = if p.kind == ProductKind::Linear { 1 } else { p.kernel * p.kernel };
         let mut put = |direction, l, k, m, format| {
             tally.insert((i, direction, Product { l, k, m, format }), 1);
         };
-        put(Direction::Forward, outputs, k, p.output.c, forward);
+        put(
+            Direction::Forward,
+            outputs,
+            k,
+            p.output.c,
+            format(block.activation_at_product, block.sum_frac_bits),
+        );
         put(Direction::Gradient, k, outputs, p.output.c, Format::Exact);
         if i > 0 {
-            put(Direction::Error, inputs, taps * p.output.c, p.input.c, error);
+            let digits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
+            let k = p.kernel * p.kernel * p.output.c;
+            put(Direction::Error, inputs, k, p.input.c, format(block.error_at_product, digits));
         }
     }
     tally
@@ -244,12 +238,6 @@ pub fn table(machine: &Machine, rows: &[Row]) -> String {
         );
     }
     text
-}
-
-/// Bytes of both operand buffers.
-#[must_use]
-pub const fn buffer_bytes(machine: &Machine) -> usize {
-    (machine.a_slots() + B_SLOTS) * machine.depth * machine.n * machine.word as usize / 8
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]

@@ -4,7 +4,7 @@
 //! at each function.
 
 use crate::cycles::Cycles;
-use crate::machine::{B_SLOTS, Machine};
+use crate::machine::Machine;
 use crate::order::{Format, Product};
 
 /// The table's name, as reports print it.
@@ -76,13 +76,12 @@ pub fn of_product(machine: &Machine, product: &Product, cycles: &Cycles) -> Ener
         Format::Exact => (0.0, machine.accumulator),
         Format::Rounded(_) => (results, machine.word),
     };
-    let capacity = (machine.a_slots() + B_SLOTS) * machine.depth * machine.n * machine.word as usize / 8;
     let loaded = (cycles.a_beats + cycles.b_beats) as f64 * n * word;
     let streamed = 2.0 * cycles.steps as f64 * n * word;
     Energy {
         arithmetic: executed * (multiplication(machine.word) + addition(machine.accumulator)),
         rounding: drawn * (addition(machine.accumulator) + addition(machine.lfsr.bits)),
-        buffers: (loaded + streamed) * on_chip(capacity) / 64.0,
+        buffers: (loaded + streamed) * on_chip(machine.buffer_bytes()) / 64.0,
         memory: (loaded + results * f64::from(out_bits)) * DRAM / 64.0,
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use intrain_kernels::Isa;
-use intrain_nn::plan::{BlockPlan, LossPlan};
+use intrain_nn::plan::BlockPlan;
 use intrain_nn::{BlockGradient, Engine, Gradient, Mode, Outcome, Parameters, Plan, Seen, StepKey, loss};
 use intrain_num::random::{Purpose, Stream};
-use intrain_num::{Overflow, Quantizer, Scale};
+use intrain_num::{Overflow, Quantizer, RandomSource, Scale};
 
 use crate::array::Array;
 use crate::lower::{Direction, Operands};
@@ -92,16 +92,12 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
                 "the array runs chains of fixed-point products; use a recipe such as gupta:array".to_owned(),
             );
         }
-        if let Some(columns) = block.columns {
-            let found = (columns.n, columns.panel, columns.bits, columns.taps);
-            let (lfsr, expected) = (machine.lfsr, (machine.n, machine.panel));
-            if found != (expected.0, expected.1, lfsr.bits, lfsr.taps) {
-                return unfit(format!(
-                    "the recipe's random = \"array<{},{}> lfsr<{},{:#x}>\" is not this machine's, \"array<{},{}> \
-                     lfsr<{},{:#x}>\"; write the same in both",
-                    found.0, found.1, found.2, found.3, machine.n, machine.panel, lfsr.bits, lfsr.taps
-                ));
-            }
+        if let Some(columns) = block.columns.filter(|columns| *columns != machine.columns()) {
+            return unfit(format!(
+                "the recipe's random = \"{}\" is not this machine's, \"{}\"; write the same in both",
+                RandomSource::Columns(columns),
+                RandomSource::Columns(machine.columns())
+            ));
         }
         for (operand, what) in [
             (block.input_operand, "the activation that enters"),
@@ -140,14 +136,11 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
 
 /// The operand 1 of the step that adds the bias.
 const fn one(block: &BlockPlan) -> Option<i32> {
-    let places = block.input_operand.frac_bits + block.weight.operand.frac_bits
-        - block.weight.master.format.frac_bits();
-    if block.product.bias { Some(1 << places) } else { None }
+    if block.product.bias { Some(1 << block.bias_shift()) } else { None }
 }
 
 fn check_bias(machine: &Machine, block: &BlockPlan) -> Result<(), String> {
-    let places = block.input_operand.frac_bits + block.weight.operand.frac_bits
-        - block.weight.master.format.frac_bits();
+    let places = block.bias_shift();
     if !block.product.bias || (0..machine.word.cast_signed() - 1).contains(&places) {
         return Ok(());
     }
@@ -194,12 +187,23 @@ fn check_row(
     }
     if is_stochastic && block.columns.is_none() {
         return Err(format!(
-            "its row '{role}' takes random bits that no register gives; write random = \"array<{},{}> lfsr<{},{:#x}>\" in the \
-             recipe, or use gupta:array",
-            machine.n, machine.panel, machine.lfsr.bits, machine.lfsr.taps
+            "its row '{role}' takes random bits that no register gives; write random = \"{}\" in the recipe, or use \
+             gupta:array",
+            RandomSource::Columns(machine.columns())
         ));
     }
     Ok(())
+}
+
+/// How results leave that `row` rounds, from sums of so many `digits`.
+pub(crate) fn format_of(machine: &Machine, row: Quantizer, digits: i32) -> Format {
+    if !row.format.is_quantized() {
+        return Format::Exact;
+    }
+    let dropped = digits - row.format.frac_bits();
+    let index = machine.drop.iter().position(|drop| i32::try_from(*drop) == Ok(dropped));
+    // Whole accumulators where `check` has not been asked.
+    index.map_or(Format::Exact, Format::Rounded)
 }
 
 fn no_format(role: &str, what: &str) -> String {
@@ -267,13 +271,7 @@ impl ArrayEngine {
     ) -> Vec<i64> {
         let Operands { l, k, m, a, b } = operands;
         let plan = &self.blocks[block].plan;
-        let format = if row.format.is_quantized() {
-            let dropped = (digits - row.format.frac_bits()).unsigned_abs();
-            let index = self.array.machine().drop.iter().position(|drop| *drop == dropped);
-            index.map_or(Format::Exact, Format::Rounded)
-        } else {
-            Format::Exact
-        };
+        let format = format_of(self.array.machine(), row, digits);
         let product = Product { l: *l, k: *k, m: *m, format };
         let done = |result: Result<Vec<i64>, _>| {
             result.unwrap_or_else(|error| unreachable!("`check` has let it through: {error}"))
@@ -390,8 +388,7 @@ impl Engine for ArrayEngine {
     }
 
     fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome {
-        let plan = loss_plan(plan);
-        loss::evaluate(&plan, |i| loss::real(&plan, self.logits[i].into()), labels)
+        loss::evaluate(&plan.loss, |i| loss::real(&plan.loss, self.logits[i].into()), labels)
     }
 
     fn backward(&mut self, _: Isa, plan: &Plan, labels: &[u16], key: StepKey) {
@@ -399,7 +396,7 @@ impl Engine for ArrayEngine {
         let mut error = Vec::with_capacity(self.logits.len());
         let layer = self.blocks[last].plan.index;
         let logits = |i: usize| i64::from(self.logits[i]);
-        let _ = loss::error_integers(&loss_plan(plan), logits, labels, layer, key, |e| error.push(small(e)));
+        let _ = loss::error_integers(&plan.loss, logits, labels, layer, key, |e| error.push(small(e)));
         for i in (0..=last).rev() {
             let block = &self.blocks[i];
             let (plan, at_product) = (&block.plan, block.unpool(&error));
@@ -437,9 +434,4 @@ impl Engine for ArrayEngine {
     fn seen(&self) -> &[Seen] {
         &[]
     }
-}
-
-/// The loss sees what the last block leaves.
-const fn loss_plan(plan: &Plan) -> LossPlan {
-    plan.loss
 }

@@ -3,10 +3,11 @@
 //! The first thing on the path: values, cycles and hardware are all made from one checked [`Machine`]. The defaults are
 //! the machine of Gupta et al. 2015, section 5. Invariant: what passes [`Machine::check`] can be built.
 
+use intrain_num::Columns;
 use serde::{Deserialize, Serialize};
 
 /// Most rows and columns of the array.
-pub const SIZE_MAX: usize = 64;
+pub const SIZE_MAX: usize = Columns::MAX;
 /// Most bits of an operand: the narrow port of a DSP48E1, which multiplies 25 x 18.
 pub const WORD_MAX: u32 = 18;
 /// Most bits of an accumulator: the DSP48E1's.
@@ -435,6 +436,18 @@ impl Machine {
     #[must_use]
     pub const fn a_slots(&self) -> usize {
         2 * self.panel
+    }
+
+    /// Bytes of both operand buffers.
+    #[must_use]
+    pub const fn buffer_bytes(&self) -> usize {
+        (self.a_slots() + B_SLOTS) * self.depth * self.n * self.word as usize / 8
+    }
+
+    /// The random source of recipes for this machine.
+    #[must_use]
+    pub const fn columns(&self) -> Columns {
+        Columns { n: self.n, panel: self.panel, bits: self.lfsr.bits, taps: self.lfsr.taps }
     }
 
     /// Bits of a result on its way to memory: the accumulator's if `exact` is built.

@@ -325,19 +325,10 @@ fn round_weights<S: Integer + Sync, T: Integer + Send>(
     let (min, max) = (format.min(), format.max());
     stored.par_chunks(CHUNK).zip(weights.par_chunks_mut(CHUNK)).enumerate().for_each(|(i, (sums, out))| {
         let (first_element, trace) = ((i * CHUNK) as u64, Trace::None);
+        let words = stream.map(Words::Stream);
         requantize::run(
             isa,
-            requantize::Args {
-                sums,
-                out,
-                shift,
-                round,
-                min,
-                max,
-                words: stream.map(Words::Stream),
-                first_element,
-                trace,
-            },
+            requantize::Args { sums, out, shift, round, min, max, words, first_element, trace },
         );
     });
 }

@@ -84,19 +84,10 @@ impl Station {
         let Quantizer { round, format, .. } = self.quantizer;
         let (shift, stream, trace) = (self.shift, self.stream, Trace::None);
         let (min, max, target) = (format.min(), format.max(), &mut *out);
+        let words = stream.map(RandomWords::Stream);
         requantize::run(
             isa,
-            requantize::Args {
-                sums,
-                out: target,
-                shift,
-                round,
-                min,
-                max,
-                words: stream.map(RandomWords::Stream),
-                first_element,
-                trace,
-            },
+            requantize::Args { sums, out: target, shift, round, min, max, words, first_element, trace },
         );
         max_abs::run(isa, out)
     }

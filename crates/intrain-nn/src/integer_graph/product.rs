@@ -61,19 +61,10 @@ impl<W: Width> IntegerGraph<W> {
         threads::for_each(&mut self.scratches, items, |scratch, (i, (input, out))| {
             product.forward(isa, plan, input, scratch);
             let (sums, first_element, trace) = (&scratch.sums[..], (i * item_out) as u64, Trace::None);
+            let words = stream.map(RandomWords::Stream);
             requantize::run(
                 isa,
-                requantize::Args {
-                    sums,
-                    out,
-                    shift,
-                    round,
-                    min,
-                    max,
-                    words: stream.map(RandomWords::Stream),
-                    first_element,
-                    trace,
-                },
+                requantize::Args { sums, out, shift, round, min, max, words, first_element, trace },
             );
         });
     }
@@ -125,19 +116,10 @@ impl<W: Width> IntegerGraph<W> {
             product.error(isa, plan, error, scratch);
             let (sums, first_element, trace) = (&scratch.sums[..], (i * item_in) as u64, Trace::None);
             let target = &mut *out;
+            let words = stream.map(RandomWords::Stream);
             requantize::run(
                 isa,
-                requantize::Args {
-                    sums,
-                    out: target,
-                    shift,
-                    round,
-                    min,
-                    max,
-                    words: stream.map(RandomWords::Stream),
-                    first_element,
-                    trace,
-                },
+                requantize::Args { sums, out: target, shift, round, min, max, words, first_element, trace },
             );
             largest.fetch_max(max_abs::run(isa, out), Ordering::Relaxed);
         });

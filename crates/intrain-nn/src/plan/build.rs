@@ -480,7 +480,8 @@ pub(super) fn prove(block: &mut BlockPlan, batch_size: usize) -> Result<(), Plan
 
 impl BlockPlan {
     /// Places by which a stored bias is moved to the sum's last bit; below 0 it would not fit there.
-    const fn bias_shift(&self) -> i32 {
+    #[must_use]
+    pub const fn bias_shift(&self) -> i32 {
         self.input_operand.frac_bits + self.weight.operand.frac_bits - self.weight.master_frac_bits()
     }
 

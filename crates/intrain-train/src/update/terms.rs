@@ -142,20 +142,8 @@ impl Rounding {
         out.par_chunks_mut(CHUNK).zip(sums.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (out, sums))| {
             let first_element = first_element + (chunk * CHUNK) as u64;
             let trace = Trace::None;
-            requantize::run(
-                isa,
-                Args {
-                    sums,
-                    out,
-                    shift,
-                    round,
-                    min,
-                    max,
-                    words: stream.map(Words::Stream),
-                    first_element,
-                    trace,
-                },
-            );
+            let words = stream.map(Words::Stream);
+            requantize::run(isa, Args { sums, out, shift, round, min, max, words, first_element, trace });
         });
         out
     }
@@ -165,20 +153,8 @@ impl Rounding {
         let (min, max, round) = (row.format.min(), row.format.max(), row.round);
         let out = &mut *updates;
         let trace = Trace::None;
-        requantize::run(
-            isa,
-            Args {
-                sums,
-                out,
-                shift,
-                round,
-                min,
-                max,
-                words: stream.map(Words::Stream),
-                first_element,
-                trace,
-            },
-        );
+        let words = stream.map(Words::Stream);
+        requantize::run(isa, Args { sums, out, shift, round, min, max, words, first_element, trace });
         let dead = |(update, sum): &(&mut i32, &i64)| **update == 0 && **sum != 0;
         updates.iter_mut().zip(sums).filter(dead).count() as u64
     }

@@ -50,20 +50,8 @@ fn requantize(context: &Context, round: Round) -> (usize, Run) {
             chunks.for_each(|(chunk, (out, sums))| {
                 let (first_element, trace) = ((chunk * CHUNK) as u64, Trace::None);
                 let (shift, min, max) = (9, -127, 127);
-                requantize::run(
-                    isa,
-                    Args {
-                        sums,
-                        out,
-                        shift,
-                        round,
-                        min,
-                        max,
-                        words: stream.map(Words::Stream),
-                        first_element,
-                        trace,
-                    },
-                );
+                let words = stream.map(Words::Stream);
+                requantize::run(isa, Args { sums, out, shift, round, min, max, words, first_element, trace });
             });
         });
     };

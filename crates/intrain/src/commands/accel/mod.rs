@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use intrain::accel::{Machine, Rounding};
 use intrain::nn::Plan;
-use intrain::num::{Columns, RandomSource};
+use intrain::num::RandomSource;
 use intrain::train::config::Config;
 
 use crate::args::{AccelArgs, AccelCommand, MachineArgs, TrainArgs};
@@ -58,8 +58,7 @@ fn fitted(machine: &Machine, config: &mut Config) -> anyhow::Result<Plan> {
     let rows = [&recipe.activation_at_product, &recipe.error_at_product];
     let is_stochastic = rows.iter().any(|slot| slot.base.round.is_stochastic());
     if is_stochastic && machine.rounding == Rounding::Stochastic {
-        let &Machine { n, panel, lfsr, .. } = machine;
-        config.recipe.random = RandomSource::Columns(Columns { n, panel, bits: lfsr.bits, taps: lfsr.taps });
+        config.recipe.random = RandomSource::Columns(machine.columns());
     }
     let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
     intrain::accel::check(machine, &plan)
