@@ -10,7 +10,7 @@ use intrain_kernels::Isa;
 use intrain_nn::plan::BlockPlan;
 use intrain_nn::{BlockGradient, Engine, Gradient, Mode, Outcome, Parameters, Plan, Seen, StepKey, loss};
 use intrain_num::random::{Purpose, Stream};
-use intrain_num::{Overflow, Quantizer, RandomSource, Scale};
+use intrain_num::{Overflow, Quantizer, RandomSource, Round, Scale};
 
 use crate::array::Array;
 use crate::lower::{Direction, Operands};
@@ -123,15 +123,35 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
                 ));
             }
         }
-        let forward = (block.activation_at_product, block.sum_frac_bits, "activation.product");
-        let error_digits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
-        let error = (block.error_at_product, error_digits, "error.product");
-        let rows = [Some(forward), (block.index > 0).then_some(error)];
-        for (row, digits, role) in rows.into_iter().flatten() {
+        for (row, digits, role) in rounded(block) {
             check_row(machine, block, row, digits, role).or_else(unfit)?;
         }
     }
     Ok(())
+}
+
+/// The rows behind a block's products: each with the fractional digits of its sums and its name.
+fn rounded(block: &BlockPlan) -> impl Iterator<Item = (Quantizer, i32, &'static str)> {
+    let forward = (block.activation_at_product, block.sum_frac_bits, "activation.product");
+    let error_digits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
+    let error = (block.error_at_product, error_digits, "error.product");
+    [Some(forward), (block.index > 0).then_some(error)].into_iter().flatten()
+}
+
+/// How many bits the results of a network's products drop, each number once: a machine's `drop` for it.
+#[must_use]
+pub fn drops(plan: &Plan) -> Vec<u32> {
+    let mut drops = Vec::new();
+    for block in &plan.blocks {
+        for (row, digits, role) in rounded(block) {
+            let is_exact = block.has_exact_output() && role == "activation.product";
+            let dropped = u32::try_from(digits - row.format.frac_bits());
+            if let Some(dropped) = dropped.ok().filter(|drop| !is_exact && !drops.contains(drop)) {
+                drops.push(dropped);
+            }
+        }
+    }
+    drops
 }
 
 /// The operand 1 of the step that adds the bias.
@@ -184,6 +204,16 @@ fn check_row(
         return Err(format!(
             "its row '{role}' is {row}, and the machine's rounding another; make both the same"
         ));
+    }
+    if let Round::Stochastic { bits } = row.round {
+        let (dropped, drawn) = (dropped.unsigned_abs(), machine.draw_bits(dropped.unsigned_abs()));
+        if bits.min(dropped) != drawn {
+            return Err(format!(
+                "its row '{role}' compares {} random bits of the {dropped} that it drops, and the machine's units {drawn}; \
+                 write stochastic<{drawn}> in the recipe, or another random_bits in the machine",
+                bits.min(dropped)
+            ));
+        }
     }
     if is_stochastic && block.columns.is_none() {
         return Err(format!(

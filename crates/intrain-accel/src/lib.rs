@@ -24,7 +24,7 @@ pub mod vectors;
 
 pub use array::{Array, ArrayError};
 pub use cycles::{Cycles, CyclesError, Memory, Rate};
-pub use engine::{ArrayMachine, Tally, Unfit, check};
+pub use engine::{ArrayMachine, Tally, Unfit, check, drops};
 pub use lower::{Direction, Operands};
 pub use machine::{Machine, MachineError, Overflow, Register, RoundUnit, Rounding};
 pub use order::{Format, Product, ProductError};

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use intrain_accel::{ArrayMachine, Machine, Rounding, account, check};
+use intrain_accel::{ArrayMachine, Machine, Rounding, account, check, drops};
 use intrain_kernels::Isa;
 use intrain_model::Model;
 use intrain_nn::{Context, Gradient, Network, Parameters, Plan, StepKey};
 use intrain_num::random::{Purpose, Stream};
+use intrain_num::{Quantizer, Round};
 use intrain_recipe::{Recipe, preset};
 
 const CONVOLUTIONS: &str = r#"
@@ -80,9 +81,17 @@ fn steps_on_the_array_equal_those_on_the_cpu() {
             Some("array<3,1> lfsr<16,0x2d>"),
             Machine { n: 3, panel: 1, word: 8, accumulator: 40, drop: vec![6], ..Machine::default() },
         ),
+        ("gupta:array", None, Machine { random_bits: Some(3), ..Machine::default() }),
     ] {
+        let mut recipe = recipe(spec, random);
+        if let Some(bits) = machine.random_bits {
+            for row in [&mut recipe.activation_at_product, &mut recipe.error_at_product] {
+                *row = Quantizer { round: Round::Stochastic { bits }, ..row.base }.into();
+            }
+        }
         for (batch_size, seed) in [(13, 1), (1, 2)] {
-            let plan = Plan::build(&model, &recipe(spec, random), batch_size).unwrap();
+            let plan = Plan::build(&model, &recipe, batch_size).unwrap();
+            assert_eq!(drops(&plan), machine.drop[..1], "{spec}");
             check(&machine, &plan).unwrap_or_else(|e| panic!("{spec}: {e}"));
             let array = Arc::new(ArrayMachine::new(&machine).unwrap());
             let key = StepKey { seed, step: 3 * seed };
@@ -104,6 +113,12 @@ fn networks_that_do_not_fit_are_refused() {
         ("gupta:nearest", None, paper(), "the machine's rounding another"),
         ("gupta:array", None, Machine { n: 8, ..paper() }, "is not this machine's"),
         ("gupta:array", None, Machine { drop: vec![12], ..paper() }, "14 bits dropped"),
+        (
+            "gupta:array",
+            None,
+            Machine { random_bits: Some(5), ..paper() },
+            "write stochastic<5> in the recipe",
+        ),
         ("gupta:array", None, Machine { word: 12, ..paper() }, "words of 12 bits"),
         ("gupta:Q2.6:Q4.4:Q2.6:array", None, Machine { drop: vec![6], ..paper() }, "words of 16 bits"),
         (

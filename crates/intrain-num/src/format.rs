@@ -247,7 +247,7 @@ impl fmt::Display for ParseError {
                  stochastic<BITS> or stochastic-magnitude<BITS>",
             ),
             Self::RandomBits { bits } => {
-                write!(f, "{bits} random bits are impossible: choose 8 to 32, for example stochastic<16>")
+                write!(f, "{bits} random bits are impossible: choose 1 to 32, for example stochastic<16>")
             }
             Self::Overflow => f.write_str(
                 "not an overflow: write saturate, wrap, clip<LIMIT> or clip-before<LIMIT> with a payload above 0",

@@ -22,12 +22,12 @@ pub enum Round {
     TowardZero,
     /// `floor(x + r)`, with `r` of `bits` random bits below one step. Gupta 2015, section 3.1.
     Stochastic {
-        /// Random bits compared, 8 to 32.
+        /// Random bits compared, 1 to 32.
         bits: u32,
     },
     /// `sign(x) * (floor|x| + [frac|x| > r])`: WAGE's form on magnitudes (arXiv 1802.04680 eq. 10).
     StochasticMagnitude {
-        /// Random bits compared, 8 to 32.
+        /// Random bits compared, 1 to 32.
         bits: u32,
     },
 }
@@ -177,7 +177,7 @@ impl FromStr for Round {
         };
         let random = bits.unwrap_or(DEFAULT_RANDOM_BITS);
         let plain = match name.trim() {
-            "stochastic" | "stochastic-magnitude" if !(8..=32).contains(&random) => {
+            "stochastic" | "stochastic-magnitude" if !(1..=32).contains(&random) => {
                 return Err(ParseError::RandomBits { bits: random });
             }
             "stochastic" => return Ok(Self::Stochastic { bits: random }),
@@ -308,7 +308,13 @@ mod tests {
             assert_eq!(round.to_string().parse::<Round>(), Ok(round));
         }
         assert_eq!("stochastic".parse(), Ok(Round::Stochastic { bits: 32 }));
-        assert_eq!("stochastic<7>".parse::<Round>(), Err(ParseError::RandomBits { bits: 7 }));
+        assert_eq!("stochastic<1>".parse(), Ok(Round::Stochastic { bits: 1 }));
+        for bits in [0, 33] {
+            assert_eq!(
+                std::format!("stochastic<{bits}>").parse::<Round>(),
+                Err(ParseError::RandomBits { bits })
+            );
+        }
         assert_eq!("floor<8>".parse::<Round>(), Err(ParseError::Round));
         assert_eq!("nearest".parse::<Round>(), Err(ParseError::Round));
     }

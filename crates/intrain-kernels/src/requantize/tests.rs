@@ -7,15 +7,17 @@ use super::{Args, Relu, TRACE_INSIDE, TRACE_RELU, Trace, run};
 use crate::elementwise::Integer;
 use crate::isa::Isa;
 
-pub(crate) const ROUNDS: [Round; 11] = [
+pub(crate) const ROUNDS: [Round; 13] = [
     Round::NearestEven,
     Round::NearestDown,
     Round::NearestAway,
     Round::Floor,
     Round::TowardZero,
+    Round::Stochastic { bits: 1 },
     Round::Stochastic { bits: 8 },
     Round::Stochastic { bits: 16 },
     Round::Stochastic { bits: 32 },
+    Round::StochasticMagnitude { bits: 1 },
     Round::StochasticMagnitude { bits: 8 },
     Round::StochasticMagnitude { bits: 16 },
     Round::StochasticMagnitude { bits: 32 },
