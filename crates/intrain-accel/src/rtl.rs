@@ -14,7 +14,7 @@ use crate::machine::{FORMATS_MAX, Machine, MachineError, Overflow, RoundUnit, Ro
 /// The module to instantiate.
 pub const TOP: &str = "intrain_accel";
 /// The hand-written units, by file, each with the name of its module.
-pub const UNITS: [(&str, &str); 18] = [
+pub const UNITS: [(&str, &str); 19] = [
     ("pe.sv", include_str!("../rtl/pe.sv")),
     ("systolic_array.sv", include_str!("../rtl/systolic_array.sv")),
     ("skew.sv", include_str!("../rtl/skew.sv")),
@@ -27,6 +27,7 @@ pub const UNITS: [(&str, &str); 18] = [
     ("output_fifo.sv", include_str!("../rtl/output_fifo.sv")),
     ("operand_buffer.sv", include_str!("../rtl/operand_buffer.sv")),
     ("pass_walker.sv", include_str!("../rtl/pass_walker.sv")),
+    ("step_counter.sv", include_str!("../rtl/step_counter.sv")),
     ("load_sequence.sv", include_str!("../rtl/load_sequence.sv")),
     ("loader.sv", include_str!("../rtl/loader.sv")),
     ("tile_control.sv", include_str!("../rtl/tile_control.sv")),
@@ -80,9 +81,13 @@ pub fn files(machine: &Machine) -> Result<Vec<(&'static str, String)>, MachineEr
         (TEST_BENCH, TEST_BENCH_TEXT.to_owned()),
     ];
     files.extend(UNITS.map(|(name, text)| (name, text.to_owned())));
-    let names = [PACKAGE].into_iter().chain(UNITS.map(|(name, _)| name)).chain([TOP_FILE]);
-    files.push((FILE_LIST, names.map(|name| format!("{name}\n")).collect()));
+    files.push((FILE_LIST, file_names().iter().map(|name| format!("{name}\n")).collect()));
     Ok(files)
+}
+
+/// The SystemVerilog files in the order of reading.
+pub(crate) fn file_names() -> Vec<&'static str> {
+    [PACKAGE].into_iter().chain(UNITS.map(|(name, _)| name)).chain([TOP_FILE]).collect()
 }
 
 /// Writes the hardware of `machine` into `out_dir`, which is made if it is not there, and gives the files' paths.
@@ -240,10 +245,10 @@ fn screaming(name: &str) -> String {
 }
 
 /// Direction, width (empty: one bit) and name of a port.
-type Port = (&'static str, &'static str, &'static str);
+pub(crate) type Port = (&'static str, &'static str, &'static str);
 
 /// Ports of the accelerator, in groups as in `accel.sv`.
-const PORTS: [(&str, &[Port]); 6] = [
+pub(crate) const PORTS: [(&str, &[Port]); 6] = [
     ("", &[("input", "", "clk_i"), ("input", "", "rst_ni")]),
     ("Seeds, the last column's first", &[("input", "", "seed_valid_i"), ("input", "LfsrBits", "seed_i")]),
     (
@@ -344,6 +349,11 @@ fn top() -> String {
 
 /// `[pkg::N*pkg::Word-1:0] ` for `N*Word`.
 fn range(width: &str) -> String {
+    if width.is_empty() { String::new() } else { format!("[{}-1:0] ", scoped(width)) }
+}
+
+/// `pkg::N*pkg::Word` for `N*Word`.
+pub(crate) fn scoped(width: &str) -> String {
     let scoped = |name: &str| {
         if name.starts_with(|c: char| c.is_ascii_digit()) {
             name.to_owned()
@@ -351,10 +361,7 @@ fn range(width: &str) -> String {
             format!("intrain_accel_pkg::{name}")
         }
     };
-    if width.is_empty() {
-        return String::new();
-    }
-    format!("[{}-1:0] ", width.split('*').map(scoped).collect::<Vec<_>>().join("*"))
+    width.split('*').map(scoped).collect::<Vec<_>>().join("*")
 }
 
 #[cfg(test)]
