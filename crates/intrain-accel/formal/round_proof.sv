@@ -83,8 +83,9 @@ module round_proof (
 
   always_ff @(posedge clk_i) begin
     assume (format <= 3'd2);
-    // Seeds are loaded before anything is rounded.
+    // Seeds are loaded before anything is rounded, and not in a clock in which something is.
     if (!started_q) assume (load_i);
+    assume (!(load_i && valid_i));
     if (started_q) begin
       assert (state == spec_state_q);
       assert (valid == valid_q[2]);

@@ -1,6 +1,6 @@
-// An addition of 48 bits in one DSP48E1: p_o = ab_i + c_i, modulo 2^48, 2 clocks later.
+// An addition of 48 bits in one DSP48E1: ab_i and the c_i of a clock before, modulo 2^48, stand at p_o a clock later.
 //
-// Registers A, B, C and P are used, the multiplier is not. INTRAIN_DSP48E1 takes the slice itself (7-series, UG479);
+// Registers C and P are used, A and B come from registers of their own; the multiplier is not used. INTRAIN_DSP48E1 takes the slice itself (7-series, UG479);
 // without it the same is described, and tools map it as they can.
 module dsp_add (
   input  logic        clk_i,
@@ -11,12 +11,12 @@ module dsp_add (
 `ifdef INTRAIN_DSP48E1
   // OPMODE: X = A:B (11), Y = 0 (00), Z = C (011). ALUMODE 0000: Z + X + Y + CARRYIN.
   DSP48E1 #(
-    .ACASCREG       (1),
+    .ACASCREG       (0),
     .ADREG          (0),
     .ALUMODEREG     (0),
-    .AREG           (1),
-    .BCASCREG       (1),
-    .BREG           (1),
+    .AREG           (0),
+    .BCASCREG       (0),
+    .BREG           (0),
     .CARRYINREG     (0),
     .CARRYINSELREG  (0),
     .CREG           (1),
@@ -44,11 +44,11 @@ module dsp_add (
     .CARRYCASCIN   (1'b0),
     .MULTSIGNIN    (1'b0),
     .CEA1          (1'b0),
-    .CEA2          (1'b1),
+    .CEA2          (1'b0),
     .CEAD          (1'b0),
     .CEALUMODE     (1'b0),
     .CEB1          (1'b0),
-    .CEB2          (1'b1),
+    .CEB2          (1'b0),
     .CEC           (1'b1),
     .CECARRYIN     (1'b0),
     .CECTRL        (1'b0),
@@ -70,12 +70,11 @@ module dsp_add (
   );
 `else
   (* use_dsp = "yes" *) logic [47:0] p_q;
-  logic [47:0] ab_q, c_q;
+  logic [47:0] c_q;
 
   always_ff @(posedge clk_i) begin
-    ab_q <= ab_i;
-    c_q  <= c_i;
-    p_q  <= ab_q + c_q;
+    c_q <= c_i;
+    p_q <= ab_i + c_q;
   end
 
   assign p_o = p_q;

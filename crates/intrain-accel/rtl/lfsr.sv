@@ -1,7 +1,7 @@
 // A column's random bits: a Fibonacci register that shifts right and leaps by its whole length at each draw.
 //
 // One step: state = {parity(state & Taps), state[Bits-1:1]}. A draw is Bits steps in one clock, a product of the state
-// and a constant matrix over GF(2): draw_o is the state after it, valid in the clock of draw_i. Seeds come in by a
+// and a constant matrix over GF(2): the state after it stands at state_o from the clock after draw_i on. Seeds come in by a
 // chain through all columns, while load_i is high; the first seed in goes the farthest.
 module lfsr #(
   parameter int          Bits = 16,
@@ -11,10 +11,9 @@ module lfsr #(
   // Seeds
   input  logic            load_i,
   input  logic [Bits-1:0] seed_i,
-  output logic [Bits-1:0] seed_o,
   // Draws
   input  logic            draw_i,
-  output logic [Bits-1:0] draw_o
+  output logic [Bits-1:0] state_o  // and the seed of the next column, while load_i is high
 );
   // Row j, at j * Bits: which bits of the state make bit j of the state after Bits steps.
   function automatic logic [Bits*Bits-1:0] leap_rows();
@@ -32,17 +31,17 @@ module lfsr #(
 
   localparam logic [Bits*Bits-1:0] Leap = leap_rows();
 
-  logic [Bits-1:0] state_q;
+  logic [Bits-1:0] state_q, leapt;
 
   genvar j;
   for (j = 0; j < Bits; j = j + 1) begin : g_bit
-    assign draw_o[j] = ^(state_q & Leap[j*Bits +: Bits]);
+    assign leapt[j] = ^(state_q & Leap[j*Bits +: Bits]);
   end
 
   always_ff @(posedge clk_i) begin
     if (load_i)      state_q <= seed_i;
-    else if (draw_i) state_q <= draw_o;
+    else if (draw_i) state_q <= leapt;
   end
 
-  assign seed_o = state_q;
+  assign state_o = state_q;
 endmodule

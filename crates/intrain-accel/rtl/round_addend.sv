@@ -2,7 +2,7 @@
 //
 // Stochastic: R << (d - b), R the top b = min(d, RandomBits) bits of the draw, d = dropped bits of the format.
 // Nearest: 2^(d-1) - 1, so that ties go down; 0 for d = 0. Whole accumulators (format number Formats): 0.
-// Combinational; the register draws in each clock with draw_i.
+// The addend of a result stands at the output in the clock after its draw_i.
 module round_addend #(
   parameter int          Acc        = 48,
   parameter int          LfsrBits   = 16,
@@ -10,7 +10,8 @@ module round_addend #(
   parameter int          RandomBits = 32,              // 32: as many as are dropped
   parameter int          Formats    = 2,               // 1 to 4
   parameter logic [23:0] Drops      = {6'd0, 6'd0, 6'd8, 6'd14},  // format f at 6 * f
-  parameter int          Nearest    = 0
+  parameter int          Nearest    = 0,
+  parameter int          Exact      = 1                // 1: whole accumulators are asked for, too
 ) (
   input  logic                clk_i,
   // Seeds
@@ -41,12 +42,12 @@ module round_addend #(
       .Taps (Taps)
     ) u_lfsr (
       .clk_i,
-      .load_i (seed_load_i),
+      .load_i  (seed_load_i),
       .seed_i,
-      .seed_o,
       .draw_i,
-      .draw_o (draw)
+      .state_o (draw)
     );
+    assign seed_o = draw;
     for (f = 0; f < Formats; f = f + 1) begin : g_format
       localparam int D = {26'd0, Drops[6*f +: 6]};
       localparam int B = (D < RandomBits) ? D : RandomBits;
@@ -61,10 +62,16 @@ module round_addend #(
     assign unused = ^draw;
   end
 
-  always_comb begin
-    addend_o = {Acc{1'b0}};
-    for (int g = 0; g < Formats; g = g + 1) begin
-      if (format_i == 3'(g)) addend_o = addend[g*Acc +: Acc];
+  if (Formats == 1 && Exact == 0) begin : g_one
+    assign addend_o = addend;
+    logic unused_format;
+    assign unused_format = ^format_i;
+  end else begin : g_choice
+    always_comb begin
+      addend_o = {Acc{1'b0}};
+      for (int g = 0; g < Formats; g = g + 1) begin
+        if (format_i == 3'(g)) addend_o = addend[g*Acc +: Acc];
+      end
     end
   end
 endmodule

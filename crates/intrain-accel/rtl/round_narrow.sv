@@ -26,10 +26,16 @@ module round_narrow #(
   end
 
   logic [Word-1:0] chosen;
-  always_comb begin
-    chosen = {Word{1'b0}};
-    for (int g = 0; g < Formats; g = g + 1) begin
-      if (format_i == 3'(g)) chosen = word[g*Word +: Word];
+  if (Formats == 1) begin : g_one
+    assign chosen = word;
+    logic unused_format;
+    assign unused_format = ^format_i;
+  end else begin : g_choice
+    always_comb begin
+      chosen = {Word{1'b0}};
+      for (int g = 0; g < Formats; g = g + 1) begin
+        if (format_i == 3'(g)) chosen = word[g*Word +: Word];
+      end
     end
   end
 

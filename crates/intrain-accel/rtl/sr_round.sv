@@ -1,7 +1,8 @@
 // The rounding unit of one column, in carry chains: adds random bits to an accumulator, drops them, saturates.
 //
 // y = saturate(floor((acc + addend) / 2^d)), section 5.3 of the arithmetic contract. A result every clock, 3 clocks later:
-// accumulator and addend in registers, their exact sum (one bit more than the accumulator), the narrowed result.
+// the accumulator in a register and the drawn bits in theirs, their exact sum (one bit more than the accumulator), the narrowed
+// result. Nothing is drawn while seeds are loaded.
 // sr_round_dsp.sv has the same ports, clocks and values.
 module sr_round #(
   parameter int          Word       = 16,
@@ -29,7 +30,7 @@ module sr_round #(
   output logic [Out-1:0]      result_o
 );
   logic [2:0]     valid_q;
-  logic [Acc-1:0] addend, addend_q, acc_q;
+  logic [Acc-1:0] addend, acc_q;
   logic [Acc:0]   sum_q;
   logic [Out-1:0] result_d, result_q;
 
@@ -40,7 +41,8 @@ module sr_round #(
     .RandomBits (RandomBits),
     .Formats    (Formats),
     .Drops      (Drops),
-    .Nearest    (Nearest)
+    .Nearest    (Nearest),
+    .Exact      ((Out > Word) ? 1 : 0)
   ) u_addend (
     .clk_i,
     .seed_load_i,
@@ -65,8 +67,7 @@ module sr_round #(
 
   always_ff @(posedge clk_i) begin
     acc_q    <= acc_i;
-    addend_q <= addend;
-    sum_q    <= {acc_q[Acc-1], acc_q} + {1'b0, addend_q};
+    sum_q    <= {acc_q[Acc-1], acc_q} + {1'b0, addend};
     result_q <= result_d;
   end
 

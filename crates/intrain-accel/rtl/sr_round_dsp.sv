@@ -42,7 +42,8 @@ module sr_round_dsp #(
     .RandomBits (RandomBits),
     .Formats    (Formats),
     .Drops      (Drops),
-    .Nearest    (Nearest)
+    .Nearest    (Nearest),
+    .Exact      ((Out > Word) ? 1 : 0)
   ) u_addend (
     .clk_i,
     .seed_load_i,
