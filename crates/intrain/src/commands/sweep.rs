@@ -20,11 +20,34 @@ use crate::progress::{INTERRUPTED, Watcher};
 use crate::settings::{context, load_data};
 
 /// A sweep's folder.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// Makes the folder, or finds it with the same `settings`, the text of what its finished runs and tables rest on.
+    pub(super) fn enter(path: PathBuf, settings: &str, file: &Path) -> anyhow::Result<Self> {
+        let folder = Self(path);
+        let cannot = |e: std::io::Error| {
+            Usage(format!("{}: cannot create: {e}; choose another --out", folder.0.display()))
+        };
+        std::fs::create_dir_all(folder.file("runs")).map_err(cannot)?;
+        let kept = folder.file("settings.toml");
+        match std::fs::read_to_string(&kept) {
+            Ok(before) if before != settings => {
+                let reason = format!(
+                    "{}: this folder's runs have other settings than {} says now; choose another --out, or put them back",
+                    kept.display(),
+                    file.display()
+                );
+                return Err(Usage(reason).into());
+            }
+            Ok(_) => {}
+            Err(_) => atomic_write(&kept, settings.as_bytes())?,
+        }
+        Ok(folder)
     }
 
     fn run(&self, entry: &Entry) -> RunDir {
@@ -60,30 +83,11 @@ impl Folder {
 
 pub(crate) fn run(args: &SweepArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let (sweep, folder) = open(args)?;
-    let context = context(args.threads, args.kernel.as_deref())?;
-    let mut rows = folder.rows()?;
-    let mut datasets = BTreeMap::new();
-    // Every run is planned before the first one starts: a sweep must not fail in the middle of the night.
-    let planned: Vec<_> =
-        sweep.runs.iter().map(|entry| plan(entry, &sweep, &mut datasets)).collect::<Result<_, _>>()?;
-    let mut watcher = Watcher::new(0)?;
-    let n = sweep.runs.len();
-    for (i, (entry, (config, dataset))) in sweep.runs.iter().zip(planned).enumerate() {
-        if rows.iter().any(|row| row.entry == *entry) {
-            continue;
-        }
-        say(&format!("run {} of {n}: {}", i + 1, entry.folder()));
-        watcher.begin(config.settings.epochs);
-        let run = start_or_resume(config, dataset, context.clone(), folder.run(entry))?;
-        let summary = run.train(&mut watcher)?;
-        if summary.interrupted {
-            say("stopped; the same command goes on from here");
-            return Ok(ExitCode::from(INTERRUPTED));
-        }
-        rows.push(row(entry, &summary));
-        folder.write(&sweep, &rows)?;
-    }
-    folder.write(&sweep, &rows)?;
+    let planned = planned(&sweep)?;
+    let Some(rows) = run_all(&sweep, planned, &folder, &context(args.threads, args.kernel.as_deref())?)?
+    else {
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
     let groups = sweep::groups(&sweep, &rows);
     let text = format!(
         "{}\ntable    {}\npage     {}",
@@ -104,6 +108,41 @@ pub(crate) fn run(args: &SweepArgs, output: &Output) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
+/// Every run of a sweep, planned before the first one starts: a sweep must not fail in the middle of the night.
+pub(super) fn planned(sweep: &Sweep) -> anyhow::Result<Vec<Planned>> {
+    let mut datasets = BTreeMap::new();
+    sweep.runs.iter().map(|entry| plan(entry, sweep, &mut datasets)).collect()
+}
+
+/// Runs what is not finished yet; all rows, or `None` where the user stopped it.
+pub(super) fn run_all(
+    sweep: &Sweep,
+    planned: Vec<Planned>,
+    folder: &Folder,
+    context: &Context,
+) -> anyhow::Result<Option<Vec<Row>>> {
+    let mut rows = folder.rows()?;
+    let mut watcher = Watcher::new(0)?;
+    let n = sweep.runs.len();
+    for (i, (entry, (config, dataset))) in sweep.runs.iter().zip(planned).enumerate() {
+        if rows.iter().any(|row| row.entry == *entry) {
+            continue;
+        }
+        say(&format!("run {} of {n}: {}", i + 1, entry.folder()));
+        watcher.begin(config.settings.epochs);
+        let run = start_or_resume(config, dataset, context.clone(), folder.run(entry))?;
+        let summary = run.train(&mut watcher)?;
+        if summary.interrupted {
+            say("stopped; the same command goes on from here");
+            return Ok(None);
+        }
+        rows.push(row(entry, &summary));
+        folder.write(sweep, &rows)?;
+    }
+    folder.write(sweep, &rows)?;
+    Ok(Some(rows))
+}
+
 /// The sweep and its folder, which must not be another sweep's.
 fn open(args: &SweepArgs) -> anyhow::Result<(Sweep, Folder)> {
     let name = args.file.display();
@@ -112,29 +151,14 @@ fn open(args: &SweepArgs) -> anyhow::Result<(Sweep, Folder)> {
     let stem =
         args.file.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let sweep = Sweep::parse(&text, &stem).map_err(|e| Usage(format!("{name}: {e}")))?;
-    let folder = Folder(args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}"))));
-    let cannot = |e: std::io::Error| {
-        Usage(format!("{}: cannot create: {e}; choose another --out", folder.0.display()))
-    };
-    std::fs::create_dir_all(folder.file("runs")).map_err(cannot)?;
+    let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}")));
     // More recipes or seeds may join a sweep; other settings make its finished runs another thing.
-    let kept = folder.file("settings.toml");
-    let settings = sweep.settings.to_string();
-    match std::fs::read_to_string(&kept) {
-        Ok(before) if before != settings => {
-            let reason = format!(
-                "{}: this folder's runs have other settings than {name} says now; choose another --out, or put them back",
-                kept.display()
-            );
-            return Err(Usage(reason).into());
-        }
-        Ok(_) => {}
-        Err(_) => atomic_write(&kept, settings.as_bytes())?,
-    }
+    let folder = Folder::enter(folder, &sweep.settings.to_string(), &args.file)?;
     Ok((sweep, folder))
 }
 
-type Planned = (Config, Arc<Dataset>);
+/// A run's configuration and its data.
+pub(super) type Planned = (Config, Arc<Dataset>);
 
 /// A run's configuration and data; each data set is loaded once.
 fn plan(

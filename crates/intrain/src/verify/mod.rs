@@ -3,6 +3,7 @@
 //! An engine runs the operations that it has; what it lacks it leaves out, and the report says how many it ran.
 //! Invariant: equality, never a tolerance, and all cases that differ are reported.
 
+mod array;
 mod elementwise;
 mod float;
 mod norm;
@@ -121,6 +122,7 @@ fn run(op: &Op, engine: Engine) -> Option<Differences> {
             scalar::run(op, &mut differences)
                 || float::run(op, &mut differences)
                 || norm::run(op, &mut differences)
+                || array::run(op, &mut differences)
         }
         (_, Engine::Kernels(isa)) => {
             elementwise::run(op, isa, &mut differences)

@@ -1,8 +1,10 @@
-//! `intrain accel`: the systolic array as values and cycles (`sim`), as hardware (`rtl`), and as area (`report`).
+//! `intrain accel`: the systolic array as values and cycles (`sim`), as hardware (`rtl`), as area (`report`),
+//! and many machines beside each other (`sweep`).
 
 mod report;
 mod rtl;
 mod sim;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,7 @@ pub(crate) fn run(args: &AccelArgs, output: &Output) -> anyhow::Result<ExitCode>
         AccelCommand::Sim(args) => sim::run(args, output),
         AccelCommand::Report(args) => report::run(args, output),
         AccelCommand::Rtl(args) => rtl::run(args, output),
+        AccelCommand::Sweep(args) => sweep::run(args, output),
     }
 }
 

@@ -1,0 +1,119 @@
+//! `intrain accel sweep`: arrays beside each other, each synthesized and each with the networks that are trained on it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use intrain::accel::area::{Synthesis, synthesize};
+use intrain::accel::{self, Machine, picture};
+use intrain::nn::Plan;
+use intrain::sweep::array::{self, ArraySweep, Point};
+use intrain::sweep::{self, Sweep};
+use intrain::train::atomic_write;
+use serde_json::json;
+
+use super::super::sweep::{Folder, Planned, planned, run_all};
+use super::report;
+use crate::args::ArraySweepArgs;
+use crate::failure::Usage;
+use crate::output::{Output, say};
+use crate::progress::INTERRUPTED;
+use crate::settings::context;
+
+pub(super) fn run(args: &ArraySweepArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let name = args.sweep.file.display();
+    let text = std::fs::read_to_string(&args.sweep.file)
+        .map_err(|e| Usage(format!("{name}: cannot read: {e}; name the TOML file of a sweep over arrays")))?;
+    let arrays = ArraySweep::parse(&text).map_err(|e| Usage(format!("{name}: {e}")))?;
+    // Before a byte is written; what their networks need of them is looked at with the plans.
+    for point in arrays.points() {
+        arrays.machine(point, vec![0]).check().map_err(|error| refused(point, &error))?;
+    }
+    let stem = args.sweep.file.file_stem().map_or("arrays".into(), |stem| stem.to_string_lossy());
+    let folder = args.sweep.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}")));
+    let folder = Folder::enter(folder, &arrays.kept(), &args.sweep.file)?;
+    let (sweep, planned) = prepare(&arrays, &stem, &folder)?;
+    let machines = machines(&arrays, &sweep, &planned)?;
+
+    let yosys = args.yosys.clone().unwrap_or_else(report::yosys);
+    let areas = areas(&machines, &yosys, &folder)?;
+    let context = context(args.sweep.threads, args.sweep.kernel.as_deref())?;
+    let Some(rows) = run_all(&sweep, planned, &folder, &context)? else {
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+
+    let built = array::built(&arrays, &areas, &sweep::groups(&sweep, &rows));
+    let table = array::table(&built);
+    let title = format!("{} on {}: what an array's area buys", arrays.model, arrays.data);
+    let drawn: Vec<picture::Built> = built.iter().map(|(built, _)| built.clone()).collect();
+    let svg = picture::area_and_error(&title, &drawn)
+        .map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))?;
+    for (name, text) in
+        [("machines.md", &table), ("machines.csv", &array::csv(&built)), ("machines.svg", &svg)]
+    {
+        atomic_write(&folder.file(name), text.as_bytes())?;
+    }
+    let picture = folder.file("machines.svg").display().to_string();
+    let text = format!("{table}\ntable    {}\npicture  {picture}", folder.file("machines.csv").display());
+    output.finish(&text, &json!({"machines": built.len(), "runs": rows.len(), "picture": picture}))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The runs, planned, with their recipes as files of the folder.
+fn prepare(arrays: &ArraySweep, name: &str, folder: &Folder) -> anyhow::Result<(Sweep, Vec<Planned>)> {
+    let recipes = folder.file("recipes");
+    std::fs::create_dir_all(&recipes)?;
+    for point in arrays.points() {
+        atomic_write(&recipes.join(point.recipe_file()), arrays.recipe(point).to_toml().as_bytes())?;
+    }
+    let sweep = arrays.runs(name, &recipes);
+    let planned = planned(&sweep)?;
+    Ok((sweep, planned))
+}
+
+/// The machines, each with the formats that its network needs; all are checked before one is built.
+fn machines(
+    arrays: &ArraySweep,
+    sweep: &Sweep,
+    planned: &[Planned],
+) -> anyhow::Result<BTreeMap<Point, Machine>> {
+    let mut machines = BTreeMap::new();
+    for point in arrays.points() {
+        let file = point.recipe_file();
+        let run = sweep.runs.iter().zip(planned).find(|(run, _)| Path::new(&run.recipe).ends_with(&file));
+        let Some((_, (config, _))) = run else { unreachable!("each machine has a recipe and runs") };
+        let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
+        let machine = arrays.machine(point, accel::drops(&plan));
+        machine.check().map_err(|error| refused(point, &error))?;
+        accel::check(&machine, &plan).map_err(|error| refused(point, &error))?;
+        machines.insert(point, machine);
+    }
+    Ok(machines)
+}
+
+fn refused(point: Point, error: &dyn std::fmt::Display) -> Usage {
+    Usage(format!("the machine {}: {error}", point.folder()))
+}
+
+/// The area of each machine; what was counted before is read.
+fn areas(
+    machines: &BTreeMap<Point, Machine>,
+    yosys: &str,
+    folder: &Folder,
+) -> anyhow::Result<BTreeMap<Point, Synthesis>> {
+    let file = folder.file("areas.csv");
+    let mut areas = match std::fs::read_to_string(&file) {
+        Ok(text) => array::read_areas(&text).map_err(|e| Usage(format!("{}: {e}", file.display())))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(error) => return Err(Usage(format!("{}: cannot read: {error}", file.display())).into()),
+    };
+    for (i, (point, machine)) in machines.iter().enumerate() {
+        if areas.contains_key(point) {
+            continue;
+        }
+        say(&format!("machine {} of {}: {}, with {yosys}", i + 1, machines.len(), point.folder()));
+        areas.insert(*point, synthesize(machine, yosys, &folder.file("hardware").join(point.folder()))?);
+        atomic_write(&file, array::areas_text(&areas).as_bytes())?;
+    }
+    Ok(areas)
+}
