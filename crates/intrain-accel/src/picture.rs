@@ -1,5 +1,7 @@
 //! What a network attains on the machine, as pictures: a roofline, and the utilization of each product.
 
+use std::collections::BTreeSet;
+
 use plotters::prelude::*;
 
 use crate::account::Row;
@@ -134,6 +136,8 @@ pub struct Built {
     pub random_bits: u32,
     /// Look-up tables of the whole machine.
     pub lut: u64,
+    /// Its flip-flops.
+    pub ff: u64,
     /// Mean share of test images that its networks got wrong.
     pub error: f64,
     /// Deviation of a run from that; NaN for a single one.
@@ -142,77 +146,98 @@ pub struct Built {
     pub runs: usize,
 }
 
-/// Test error over look-up tables, both logarithmic: a line for each size and word length, from nearest to most random bits.
+/// Test error over cells: a panel for each size of the array, a line for each word length, from the fewest cells to the most.
 ///
 /// # Errors
 /// What the library refuses; nothing to draw.
-#[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
 pub fn area_and_error(title: &str, built: &[Built]) -> Result<String, PictureError> {
-    let place = |b: &Built| (b.lut as f64, 100.0 * b.error);
-    let ends = |at: fn((f64, f64)) -> f64| {
-        let values = built.iter().map(|b| at(place(b)));
-        values.fold((f64::INFINITY, 0.0_f64), |(low, high), x| (low.min(x.max(1e-2)), high.max(x)))
-    };
-    let ((left, right), (low, high)) = (ends(|p| p.0), ends(|p| p.1));
     if built.is_empty() {
         return Err("no machine is built and trained yet".into());
     }
-    let (mut words, mut sizes): (Vec<_>, Vec<_>) = built.iter().map(|b| (b.word, b.n)).unzip();
-    words.sort_unstable();
-    words.dedup();
-    sizes.sort_unstable();
-    sizes.dedup();
+    let distinct = |of: fn(&Built) -> usize| -> Vec<usize> {
+        built.iter().map(of).collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    let (sizes, words) = (distinct(|b| b.n), distinct(|b| b.word as usize));
+    let errors = || built.iter().map(|b| percent(b).1);
+    let height = (errors().fold(100.0, f64::min) / 1.1)..(errors().fold(0.0, f64::max) * 1.6);
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, (1000, 640)).into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(title, ("sans-serif", 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(60)
-            .build_cartesian_2d((left / 1.3..right * 1.6).log_scale(), (low / 1.2..high * 1.3).log_scale())?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .x_desc("look-up tables of the machine")
-            .y_desc("test error in %")
-            .x_label_formatter(&|x| format!("{x:.0}"))
-            .y_label_formatter(&|y| format!("{y:.1}"))
-            .draw()?;
-        for (i, word) in words.iter().enumerate() {
-            let color = Palette99::pick(i).to_rgba();
-            for n in &sizes {
-                let mut line: Vec<&Built> = built.iter().filter(|b| (b.n, b.word) == (*n, *word)).collect();
-                line.sort_unstable_by_key(|b| b.random_bits);
-                let drawn = chart
-                    .draw_series(LineSeries::new(line.iter().map(|b| place(b)), color.stroke_width(1)))?;
-                if *n == sizes[0] {
-                    drawn
-                        .label(format!("words of {word} bits"))
-                        .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
-                }
-                chart.draw_series(line.iter().map(|b| Circle::new(place(b), 3, color.filled())))?;
-                chart.draw_series(line.iter().map(|b| {
-                    let bits = if b.random_bits == 0 { "near".to_owned() } else { b.random_bits.to_string() };
-                    Text::new(bits, place(b), ("sans-serif", 10).into_font().color(&color))
-                }))?;
-            }
+        let size = (60 + 380 * u32::try_from(sizes.len())?, 560);
+        let whole = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        whole.fill(&WHITE)?;
+        let panels = whole.titled(title, ("sans-serif", 18))?.split_evenly((1, sizes.len()));
+        for (panel, n) in panels.iter().zip(&sizes) {
+            let of_size: Vec<&Built> = built.iter().filter(|b| b.n == *n).collect();
+            draw_size(panel, *n, &of_size, &words, height.clone())?;
         }
-        // The size, once, above the points of its largest machine.
-        for n in &sizes {
-            let of = || built.iter().filter(|b| b.n == *n).map(place);
-            let x = of().map(|p| p.0).fold(0.0, f64::max);
-            let text = Text::new(format!("{n} x {n}"), (x, high * 1.2), ("sans-serif", 14).into_font());
-            chart.draw_series(std::iter::once(text))?;
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
-            .background_style(WHITE)
-            .border_style(BLACK)
-            .draw()?;
-        area.present()?;
+        whole.present()?;
     }
     Ok(svg)
+}
+
+/// Where a machine stands: cells, and its error in percent, held above what a logarithm can show.
+#[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+fn percent(built: &Built) -> (f64, f64) {
+    ((built.lut + built.ff) as f64, (100.0 * built.error).max(0.01))
+}
+
+/// Of word lengths: all dark enough for text.
+const COLORS: [RGBColor; 6] = [
+    RGBColor(0xd6, 0x27, 0x28),
+    RGBColor(0x2c, 0xa0, 0x2c),
+    RGBColor(0xb3, 0x59, 0x00),
+    RGBColor(0x1f, 0x77, 0xb4),
+    RGBColor(0x94, 0x67, 0xbd),
+    RGBColor(0x55, 0x55, 0x55),
+];
+
+/// The panel of one size.
+fn draw_size(
+    panel: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    n: usize,
+    built: &[&Built],
+    words: &[usize],
+    height: std::ops::Range<f64>,
+) -> Result<(), PictureError> {
+    let cells = || built.iter().map(|b| percent(b).0);
+    let (least, most) = (cells().fold(f64::INFINITY, f64::min), cells().fold(0.0, f64::max));
+    let margin = 0.12 * (most - least).max(0.1 * most);
+    let mut chart = ChartBuilder::on(panel)
+        .caption(format!("{n} x {n}"), ("sans-serif", 15))
+        .margin(10)
+        .x_label_area_size(40)
+        .y_label_area_size(55)
+        .build_cartesian_2d(least - margin..most + margin, height.log_scale())?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_labels(5)
+        .x_desc("look-up tables and flip-flops")
+        .y_desc("test error in %")
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.1}"))
+        .draw()?;
+    for (i, word) in words.iter().enumerate() {
+        let color = COLORS[i % COLORS.len()].to_rgba();
+        let mut line: Vec<&&Built> = built.iter().filter(|b| b.word as usize == *word).collect();
+        line.sort_unstable_by_key(|b| b.random_bits);
+        chart
+            .draw_series(LineSeries::new(line.iter().map(|b| percent(b)), color.stroke_width(1)))?
+            .label(format!("words of {word} bits"))
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
+        chart.draw_series(line.iter().map(|b| {
+            let bits = if b.random_bits == 0 { "nearest".to_owned() } else { b.random_bits.to_string() };
+            let style = ("sans-serif", 11).into_font().color(&color);
+            EmptyElement::at(percent(b))
+                + Circle::new((0, 0), 3, color.filled())
+                + Text::new(bits, (4, -12), style)
+        }))?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE)
+        .border_style(BLACK)
+        .draw()?;
+    Ok(())
 }

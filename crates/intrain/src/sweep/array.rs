@@ -277,8 +277,9 @@ pub fn built(
         let group = groups.iter().find(|g| g.n > 0 && Path::new(&g.entry.recipe).ends_with(&file))?;
         let synthesis = *areas.get(&point)?;
         let Point { n, word, random_bits } = point;
-        let (lut, error, deviation, runs) = (synthesis.whole.lut, group.mean, group.deviation, group.n);
-        Some((Built { n, word, random_bits, lut, error, deviation, runs }, synthesis))
+        let Area { lut, ff, .. } = synthesis.whole;
+        let (error, deviation, runs) = (group.mean, group.deviation, group.n);
+        Some((Built { n, word, random_bits, lut, ff, error, deviation, runs }, synthesis))
     };
     sweep.points().into_iter().filter_map(of).collect()
 }
@@ -289,8 +290,10 @@ pub fn table(built: &[(Built, Synthesis)]) -> String {
     let mut text = "| n | word | random bits | DSP48E1 | LUT | FF | BRAM36 | rounding LUT (of the array) | runs | test error | deviation |\n\
                     |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
         .to_owned();
-    for (Built { n, word, random_bits, lut, error, deviation, runs }, Synthesis { whole, array, rounding }) in
-        built
+    for (
+        Built { n, word, random_bits, lut, ff, error, deviation, runs },
+        Synthesis { whole, array, rounding },
+    ) in built
     {
         let random = if *random_bits == 0 { "nearest".to_owned() } else { random_bits.to_string() };
         #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
@@ -299,7 +302,7 @@ pub fn table(built: &[(Built, Synthesis)]) -> String {
             text,
             "| {n} | {word} | {random} | {} | {lut} | {} | {} | {} ({share:.1} %) | {runs} | {} | {} |",
             whole.dsp,
-            whole.ff,
+            ff,
             whole.bram18.div_ceil(2),
             rounding.lut,
             percent(*error),
@@ -314,10 +317,12 @@ pub fn table(built: &[(Built, Synthesis)]) -> String {
 pub fn csv(built: &[(Built, Synthesis)]) -> String {
     let mut text =
         "n,word,random_bits,dsp,lut,ff,bram18,array_lut,rounding_lut,runs,mean,deviation\n".to_owned();
-    for (Built { n, word, random_bits, lut, error, deviation, runs }, Synthesis { whole, array, rounding }) in
-        built
+    for (
+        Built { n, word, random_bits, lut, ff, error, deviation, runs },
+        Synthesis { whole, array, rounding },
+    ) in built
     {
-        let Area { dsp, ff, bram18, .. } = whole;
+        let Area { dsp, bram18, .. } = whole;
         let (all, units) = (array.lut, rounding.lut);
         let _ = writeln!(
             text,
