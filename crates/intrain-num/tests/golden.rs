@@ -14,7 +14,7 @@ use intrain_golden::Op;
 use intrain_num::overflow::clamp;
 use intrain_num::random::{Lfsr, Purpose, Stream, philox4x32_10};
 use intrain_num::scale::round_log2;
-use intrain_num::{Format, Quantizer, Real, Round, Scale, Sum};
+use intrain_num::{Columns, Format, Quantizer, Real, Round, Scale, Sum};
 
 #[test]
 fn every_scalar_case() {
@@ -50,6 +50,7 @@ fn check(op: &Op, report: &mut Report) -> bool {
         Op::Philox(c) => report.same("words", &philox4x32_10(c.key, c.counter), &c.words),
         Op::Stream(c) => report.same("words", &stream_words(c.stream, c.words.len()), &c.words),
         Op::Lfsr(c) => lfsr(c, report),
+        Op::ArrayWords(c) => array_words(c, report),
         Op::Round(c) => {
             let round: Round = c.round.parse().unwrap();
             let got = each(&c.x, |i, x| round.shift_right(x, c.shift, word(&c.words, i)));
@@ -86,7 +87,8 @@ fn check(op: &Op, report: &mut Report) -> bool {
         Op::Momentum(c) => momentum(c, report),
         Op::InitWage(c) => init_wage(c, report),
         Op::InitNormal(c) => init_normal(c, report),
-        Op::Linear(_)
+        Op::ArrayProduct(_)
+        | Op::Linear(_)
         | Op::Conv(_)
         | Op::MaxPool(_)
         | Op::FloatQuantize(_)
@@ -120,7 +122,7 @@ fn station(round: Round, x: i64, shift: i32, word: u32, min: i64, max: i64) -> i
     clamp(round.shift_right(x, shift, word), min, max)
 }
 
-fn stream_words(at: golden::Stream, n: usize) -> Vec<u32> {
+fn stream(at: golden::Stream) -> Stream {
     let purposes = [
         Purpose::Init,
         Purpose::Weight,
@@ -134,12 +136,26 @@ fn stream_words(at: golden::Stream, n: usize) -> Vec<u32> {
         Purpose::Master,
     ];
     let purpose = purposes.into_iter().find(|p| *p as u8 == at.purpose).unwrap();
-    let stream = Stream::new(at.seed, purpose, at.layer, at.step);
+    Stream::new(at.seed, purpose, at.layer, at.step)
+}
+
+fn stream_words(at: golden::Stream, n: usize) -> Vec<u32> {
+    let stream = stream(at);
     (0..n as u64).map(|i| stream.word(at.first_element + i)).collect()
 }
 
 fn case_words(at: Option<golden::Stream>, n: usize) -> Vec<u32> {
     at.map_or_else(|| vec![0; n], |at| stream_words(at, n))
+}
+
+fn array_words(c: &golden::ArrayWords, report: &mut Report) {
+    let columns = Columns { n: c.n, panel: c.panel, bits: c.bits, taps: c.taps };
+    let stream = stream(c.stream);
+    let seeds: Vec<u32> = (0..c.n as u64).map(|column| columns.seed(stream, column)).collect();
+    report.same("seeds", &seeds, &c.seeds);
+    let mut words = vec![0; c.rows * c.columns];
+    columns.words(stream, [c.rows, c.columns], &mut words);
+    report.same("words", &words, &c.words);
 }
 
 fn lfsr(c: &golden::Lfsr, report: &mut Report) {

@@ -1,7 +1,7 @@
 //! Arrays beside each other: sizes, word lengths and numbers of random bits, each with its area and with the test error of the
 //! network that is trained on it.
 //!
-//! A file of its own kind, made into machines and into the recipes of an ordinary [`Sweep`](super::Sweep). An array of another size hands
+//! A file of its own kind, made into machines and into the recipes of an ordinary [`Sweep`]. An array of another size hands
 //! its random bits to other elements, so a network is trained for each machine; those that round to the nearest share one.
 
 use std::collections::{BTreeMap, BTreeSet};
