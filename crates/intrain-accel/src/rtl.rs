@@ -85,6 +85,17 @@ pub fn files(machine: &Machine) -> Result<Vec<(&'static str, String)>, MachineEr
     Ok(files)
 }
 
+/// Whether a folder holds the hardware of `machine`, byte for byte.
+///
+/// # Errors
+/// The machine cannot be built.
+pub fn is_written(machine: &Machine, folder: &Path) -> Result<bool, MachineError> {
+    let holds = |(name, text): &(&str, String)| {
+        fs::read(folder.join(name)).is_ok_and(|found| found == text.as_bytes())
+    };
+    Ok(files(machine)?.iter().all(holds))
+}
+
 /// The SystemVerilog files in the order of reading.
 pub(crate) fn file_names() -> Vec<&'static str> {
     [PACKAGE].into_iter().chain(UNITS.map(|(name, _)| name)).chain([TOP_FILE]).collect()

@@ -250,7 +250,7 @@ pub fn groups(sweep: &Sweep, rows: &[Row]) -> Vec<Group> {
         }
         let errors: Vec<f64> = rows
             .iter()
-            .filter(|row| Entry { seed: 0, ..row.entry.clone() } == entry)
+            .filter(|row| sweep.runs.contains(&row.entry) && Entry { seed: 0, ..row.entry.clone() } == entry)
             .map(|row| row.test_error)
             .collect();
         let n = errors.len();

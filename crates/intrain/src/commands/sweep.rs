@@ -75,7 +75,8 @@ impl Folder {
             let text = std::fs::read_to_string(self.run(&row.entry).metrics()).unwrap_or_default();
             (row.entry.clone(), sweep::curve(&text))
         };
-        let curves: Vec<_> = rows.iter().map(curve).collect();
+        let asked = rows.iter().filter(|row| sweep.runs.contains(&row.entry));
+        let curves: Vec<_> = asked.map(curve).collect();
         let page = sweep::page(sweep, &groups, &curves).map_err(|e| anyhow::anyhow!("no page: {e}"))?;
         Ok(atomic_write(&self.file("page.html"), page.as_bytes())?)
     }

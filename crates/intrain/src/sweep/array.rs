@@ -221,7 +221,7 @@ impl Point {
 }
 
 /// First line of the file of areas.
-pub const AREAS_HEADER: &str = "n,word,random_bits,lut,ff,dsp,bram18,carry,array_lut,array_ff,array_dsp,array_bram18,array_carry,\
+const AREAS_HEADER: &str = "n,word,random_bits,lut,ff,dsp,bram18,carry,array_lut,array_ff,array_dsp,array_bram18,array_carry,\
                                 rounding_lut,rounding_ff,rounding_dsp,rounding_bram18,rounding_carry";
 
 /// The file of areas, a line for each machine.

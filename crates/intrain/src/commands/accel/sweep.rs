@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use intrain::accel::area::{Synthesis, synthesize};
-use intrain::accel::{self, Machine, picture};
+use intrain::accel::{self, Machine, picture, rtl};
 use intrain::nn::Plan;
 use intrain::sweep::array::{self, ArraySweep, Point};
 use intrain::sweep::{self, Sweep};
@@ -55,7 +55,7 @@ pub(super) fn run(args: &ArraySweepArgs, output: &Output) -> anyhow::Result<Exit
     }
     let picture = folder.file("machines.svg").display().to_string();
     let text = format!("{table}\ntable    {}\npicture  {picture}", folder.file("machines.csv").display());
-    output.finish(&text, &json!({"machines": built.len(), "runs": rows.len(), "picture": picture}))?;
+    output.finish(&text, &json!({"machines": built.len(), "runs": sweep.runs.len(), "picture": picture}))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,7 +95,7 @@ fn refused(point: Point, error: &dyn std::fmt::Display) -> Usage {
     Usage(format!("the machine {}: {error}", point.folder()))
 }
 
-/// The area of each machine; what was counted before is read.
+/// The area of each machine; what was counted before is read, as long as the hardware beside it is what the machine has now.
 fn areas(
     machines: &BTreeMap<Point, Machine>,
     yosys: &str,
@@ -108,11 +108,16 @@ fn areas(
         Err(error) => return Err(Usage(format!("{}: cannot read: {error}", file.display())).into()),
     };
     for (i, (point, machine)) in machines.iter().enumerate() {
-        if areas.contains_key(point) {
+        let hardware = folder.file("hardware").join(point.folder());
+        if areas.contains_key(point) && rtl::is_written(machine, &hardware)? {
             continue;
         }
+        // No interruption may leave an old count beside new hardware.
+        if areas.remove(point).is_some() {
+            atomic_write(&file, array::areas_text(&areas).as_bytes())?;
+        }
         say(&format!("machine {} of {}: {}, with {yosys}", i + 1, machines.len(), point.folder()));
-        areas.insert(*point, synthesize(machine, yosys, &folder.file("hardware").join(point.folder()))?);
+        areas.insert(*point, synthesize(machine, yosys, &hardware)?);
         atomic_write(&file, array::areas_text(&areas).as_bytes())?;
     }
     Ok(areas)

@@ -1,5 +1,7 @@
 //! The whole program: what is printed, where, with which exit code. Help, tables and messages are snapshots.
 
+mod sweeps;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -189,75 +191,7 @@ fn mistakes_are_refused_with_the_remedy() {
     assert!(!place.path("runs/digits-wage-1").exists(), "a refused run leaves no folder");
 }
 
-#[test]
-fn a_sweep_runs_each_run_once_and_goes_on() {
-    let place = Place::new();
-    let file = place.path("few.toml");
-    let write = |recipes: &str, settings: &str| {
-        let text = format!("recipes = [{recipes}]\nseeds = [1, 2]\n[settings]\nepochs = 1\n{settings}\n");
-        std::fs::write(&file, text).unwrap();
-    };
-    write("\"wage\"", "max_steps = 9");
-    let table = place.stdout(&["sweep", "few.toml"]);
-    assert!(table.contains("|  |  | wage | 2 |"), "{table}");
-    let finished = || std::fs::read_to_string(place.path("runs/sweep-few/runs.csv")).unwrap();
-    let first = finished();
-    assert_eq!(first.lines().count(), 3);
-    // Another recipe joins; what is finished stays as it is.
-    write("\"wage\", \"gupta\"", "max_steps = 9");
-    assert!(place.stdout(&["sweep", "few.toml"]).contains("| gupta | 2 |"));
-    assert!(finished().starts_with(&first) && finished().lines().count() == 5);
-    assert!(std::fs::read_to_string(place.path("runs/sweep-few/page.html")).unwrap().contains("<svg"));
-
-    write("\"wage\"", "max_steps = 8");
-    assert!(place.refusal(&["sweep", "few.toml"]).contains("other settings"));
-    write("\"wage\"", "seed = 1");
-    assert!(place.refusal(&["sweep", "few.toml"]).contains("settings.seed clashes with the list 'seeds'"));
-    write("\"wage\", \"wag\"", "max_steps = 9");
-    assert!(place.refusal(&["sweep", "few.toml"]).contains("no recipe is named 'wag'"));
-    assert_eq!(finished().lines().count(), 5);
-}
-
 /// A small NPY file of version 1.0.
-/// Areas are given, as if Yosys had counted them; the rest is as always.
-#[test]
-fn arrays_are_swept() {
-    let place = Place::new();
-    let file = |text: &str| std::fs::write(place.path("arrays.toml"), text).unwrap();
-    let text = "n = [2, 3]\nword = [12]\nrandom_bits = [0, 3]\nseeds = [1]\nmodel = \"digits-cnn\"\ndata = \"digits\"\n\
-                [settings]\nmax_steps = 3\n";
-    for (from, to, part) in [
-        ("n = [2, 3]", "n = [0]", "the machine n0-word12-random0: n = 0 is not in 1..=64"),
-        ("n = [2, 3]", "n = [2, 29]", "n = 29 needs 841 DSP48E1"),
-        ("word = [12]", "word = [3]", "integer_bits.outputs = 6"),
-        ("random_bits = [0, 3]", "random_bits = [17]", "more than the LFSR's 16 bits"),
-    ] {
-        file(&text.replace(from, to));
-        let refusal = place.refusal(&["accel", "sweep", "arrays.toml", "--out", "wrong"]);
-        assert!(refusal.contains(part), "{refusal}");
-        assert!(!place.path("wrong").exists(), "{part}");
-    }
-    file(text);
-    std::fs::create_dir_all(place.path("runs/sweep-arrays")).unwrap();
-    let areas = [(2, 0, 100), (2, 3, 120), (3, 0, 200), (3, 3, 230)].map(|(n, random_bits, lut)| {
-        let [dsp, array, rounding] = [n * n, lut / 2, lut / 10];
-        format!("{n},12,{random_bits},{lut},9,{dsp},3,0,{array},9,{dsp},0,0,{rounding},9,0,0,0\n")
-    });
-    let text = format!("{}\n{}", intrain::sweep::array::AREAS_HEADER, areas.concat());
-    std::fs::write(place.path("runs/sweep-arrays/areas.csv"), text).unwrap();
-    let table = place.stdout(&["accel", "sweep", "arrays.toml"]);
-    assert!(table.contains("| 3 | 12 | 3 | 9 | 230 | 9 | 2 | 23 (20.0 %) | 1 |"), "{table}");
-    assert!(table.contains("| 2 | 12 | nearest | 4 | 100 |"), "{table}");
-    // Arrays that round to the nearest share their run.
-    let runs = std::fs::read_to_string(place.path("runs/sweep-arrays/runs.csv")).unwrap();
-    assert_eq!(runs.lines().count(), 1 + 3);
-    for file in ["machines.csv", "machines.md", "machines.svg"] {
-        assert!(place.path("runs/sweep-arrays").join(file).exists(), "{file}");
-    }
-    assert_eq!(place.stdout(&["accel", "sweep", "arrays.toml"]), table);
-    assert_eq!(std::fs::read_to_string(place.path("runs/sweep-arrays/runs.csv")).unwrap(), runs);
-}
-
 fn npy(path: &Path, descr: &str, fortran: &str, shape: &str, values: &[u8]) {
     let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
     let length = u16::try_from(header.len()).unwrap().to_le_bytes();

@@ -1,0 +1,89 @@
+//! Sweeps over recipes and over arrays: each run and each machine once, in whichever order they are asked for.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::Place;
+
+#[test]
+fn a_sweep_runs_each_run_once_and_goes_on() {
+    let place = Place::new();
+    let file = place.path("few.toml");
+    let write = |recipes: &str, settings: &str| {
+        let text = format!("recipes = [{recipes}]\nseeds = [1, 2]\n[settings]\nepochs = 1\n{settings}\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    write("\"wage\"", "max_steps = 9");
+    let table = place.stdout(&["sweep", "few.toml"]);
+    assert!(table.contains("|  |  | wage | 2 |"), "{table}");
+    let finished = || std::fs::read_to_string(place.path("runs/sweep-few/runs.csv")).unwrap();
+    let first = finished();
+    assert_eq!(first.lines().count(), 3);
+    // Another recipe joins; what is finished stays as it is.
+    write("\"wage\", \"gupta\"", "max_steps = 9");
+    assert!(place.stdout(&["sweep", "few.toml"]).contains("| gupta | 2 |"));
+    assert!(finished().starts_with(&first) && finished().lines().count() == 5);
+    assert!(std::fs::read_to_string(place.path("runs/sweep-few/page.html")).unwrap().contains("<svg"));
+
+    write("\"wage\"", "max_steps = 8");
+    assert!(place.refusal(&["sweep", "few.toml"]).contains("other settings"));
+    write("\"wage\"", "seed = 1");
+    assert!(place.refusal(&["sweep", "few.toml"]).contains("settings.seed clashes with the list 'seeds'"));
+    write("\"wage\", \"wag\"", "max_steps = 9");
+    assert!(place.refusal(&["sweep", "few.toml"]).contains("no recipe is named 'wag'"));
+    assert_eq!(finished().lines().count(), 5);
+}
+
+#[test]
+fn arrays_are_swept() {
+    let place = Place::new();
+    let file = |text: &str| std::fs::write(place.path("arrays.toml"), text).unwrap();
+    let text = "n = [2, 3]\nword = [12]\nrandom_bits = [0, 3]\nseeds = [1]\nmodel = \"digits-cnn\"\ndata = \"digits\"\n\
+                [settings]\nmax_steps = 3\n";
+    for (from, to, part) in [
+        ("n = [2, 3]", "n = [0]", "the machine n0-word12-random0: n = 0 is not in 1..=64"),
+        ("n = [2, 3]", "n = [2, 29]", "n = 29 needs 841 DSP48E1"),
+        ("word = [12]", "word = [3]", "integer_bits.outputs = 6"),
+        ("random_bits = [0, 3]", "random_bits = [17]", "more than the LFSR's 16 bits"),
+    ] {
+        file(&text.replace(from, to));
+        let refusal = place.refusal(&["accel", "sweep", "arrays.toml", "--out", "wrong"]);
+        assert!(refusal.contains(part), "{refusal}");
+        assert!(!place.path("wrong").exists(), "{part}");
+    }
+    file(text);
+    // In place of Yosys: the same small design for each machine, and a note of each call.
+    let yosys = r#"#!/bin/sh
+pwd >> ../../../../calls
+echo '{"modules":{"intrain_accel":{"num_cells_by_type":{"systolic_array":1,"sr_round":2,"LUT2":1}},
+  "systolic_array":{"num_cells_by_type":{"LUT3":40,"FDRE":9,"DSP48E1":4}},
+  "sr_round":{"num_cells_by_type":{"LUT6":5,"RAMB18E1":3}}}}' > area.json
+"#;
+    std::fs::write(place.path("yosys"), yosys).unwrap();
+    std::fs::set_permissions(place.path("yosys"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path("yosys").display().to_string();
+    let args = ["accel", "sweep", "arrays.toml", "--yosys", &program];
+    let calls = || std::fs::read_to_string(place.path("calls")).unwrap().lines().count();
+    let table = place.stdout(&args);
+    assert!(table.contains("| 3 | 12 | 3 | 4 | 51 | 9 | 3 | 10 (20.0 %) | 1 |"), "{table}");
+    assert!(table.contains("| 2 | 12 | nearest | 4 | 51 |"), "{table}");
+    assert_eq!(calls(), 4);
+    // Arrays that round to the nearest share their run.
+    let runs = std::fs::read_to_string(place.path("runs/sweep-arrays/runs.csv")).unwrap();
+    assert_eq!(runs.lines().count(), 1 + 3);
+    for file in ["machines.csv", "machines.md", "machines.svg"] {
+        assert!(place.path("runs/sweep-arrays").join(file).exists(), "{file}");
+    }
+    assert_eq!(place.stdout(&args), table);
+    assert_eq!(std::fs::read_to_string(place.path("runs/sweep-arrays/runs.csv")).unwrap(), runs);
+    assert_eq!(calls(), 4);
+    // A count belongs to the hardware that was counted.
+    let unit = place.path("runs/sweep-arrays/hardware/n2-word12-random3/pe.sv");
+    std::fs::write(unit, "// of another release\n").unwrap();
+    assert_eq!(place.stdout(&args), table);
+    assert_eq!(calls(), 5);
+    // Seeds that the file has no more stay in the folder, and out of the table.
+    file(&text.replace("seeds = [1]", "seeds = [1, 2]"));
+    assert!(place.stdout(&args).contains("| 3 | 12 | 3 | 4 | 51 | 9 | 3 | 10 (20.0 %) | 2 |"));
+    file(text);
+    assert_eq!(place.stdout(&args), table);
+}
