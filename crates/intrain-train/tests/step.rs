@@ -1,7 +1,7 @@
 //! One training step against the contract's section 8, and its borders: one image, no gradient, a dead network.
 //!
 //! The update below is written from the text, in 128 bits and with `intrain-num` alone; gradients come from a network
-//! of its own, whose proof is `intrain-nn/tests/reference_step.rs`.
+//! of its own, whose proof is `intrain-nn/tests/reference_step`.
 #![allow(clippy::cast_precision_loss, reason = "a batch's size is small")]
 
 use std::sync::Arc;
