@@ -54,12 +54,12 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "vgg7",
         summary: "2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-1024FC-10 (WAGE, CIFAR-10)",
-        build: Build::Fixed(vgg7),
+        build: Build::Wide { width: 128, build: vgg7 },
     },
     Preset {
         name: "vgg7-norm",
         summary: "vgg7 with a norm behind each convolution and behind the first linear layer",
-        build: Build::Fixed(vgg7_norm),
+        build: Build::Wide { width: 128, build: vgg7_norm },
     },
     Preset {
         name: "vgg9",
@@ -334,7 +334,7 @@ fn lenet5() -> Model {
     }
 }
 
-fn vgg7() -> Model {
+fn vgg7(width: usize) -> Model {
     let pair =
         |layers: Layers, out| layers.conv(out, 3, 1, false).relu().conv(out, 3, 1, false).pool(2, 2).relu();
     Model {
@@ -343,9 +343,9 @@ fn vgg7() -> Model {
         input: input(32, 32, 3, Pixels::Symmetric),
         init: Init::Uniform,
         logits: Logits::Exact,
-        layers: pair(pair(pair(Layers::default(), 128), 256), 512)
+        layers: pair(pair(pair(Layers::default(), width), 2 * width), 4 * width)
             .flatten()
-            .linear(1024, false)
+            .linear(8 * width, false)
             .relu()
             .linear(10, false)
             .layers,
@@ -353,7 +353,7 @@ fn vgg7() -> Model {
 }
 
 /// As `vgg7`; poolings lie behind ReLUs, which changes no value of it.
-fn vgg7_norm() -> Model {
+fn vgg7_norm(width: usize) -> Model {
     let conv = |layers: Layers, out| layers.conv(out, 3, 1, false).norm(true).relu();
     let pair = |layers: Layers, out| conv(conv(layers, out), out).pool(2, 2);
     Model {
@@ -362,9 +362,9 @@ fn vgg7_norm() -> Model {
         input: input(32, 32, 3, Pixels::Symmetric),
         init: Init::Uniform,
         logits: Logits::Exact,
-        layers: pair(pair(pair(Layers::default(), 128), 256), 512)
+        layers: pair(pair(pair(Layers::default(), width), 2 * width), 4 * width)
             .flatten()
-            .linear(1024, false)
+            .linear(8 * width, false)
             .norm(true)
             .relu()
             .linear(10, false)
@@ -439,6 +439,7 @@ mod tests {
         let parameters = |name: &str| preset(name).unwrap().n_parameters().unwrap();
         assert_eq!(parameters("lenet5"), 52_000 + 529_408);
         assert_eq!(parameters("vgg7"), 4_574_592 + 8_398_848);
+        assert_eq!(parameters("vgg7:32"), 286_560 + 526_848);
         // Li 2017: 1,734,336 + 1,051,136, and the norms' gains and offsets.
         assert_eq!(parameters("vgg9"), 1_734_336 + 1_051_136 + 10 + 2 * (2 * 64 + 2 * 128 + 4 * 256));
         // He 2016: 0.27 M and 0.85 M.

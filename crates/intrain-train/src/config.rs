@@ -85,26 +85,25 @@ const KEYS: [&str; 17] = [
 ];
 
 impl Config {
-    /// The data set that a table of keys means, before it is loaded.
+    /// The data set that a table of keys means, before it is loaded: without a name, the one with images of the model's shape.
     ///
     /// # Errors
-    /// `data` is there and not a text.
+    /// `data` is there and not a text; without it, everything that `model` can have wrong.
     pub fn data_name(keys: &toml::Table) -> Result<String, TrainError> {
-        let text = |key: &str| keys.get(key).and_then(toml::Value::as_str);
-        let by_model = || match text("model").map(|spec| spec.split(':').next().unwrap_or(spec)) {
-            Some("lenet5" | "mlp" | "gupta-cnn") => "mnist",
-            Some(
-                "vgg7" | "gupta-cifar" | "vgg9" | "vgg-bc" | "vgg-small" | "resnet20" | "resnet56"
-                | "wrn-56-2",
-            ) => "cifar-10",
-            _ => "digits",
-        };
         match keys.get("data") {
             Some(toml::Value::String(name)) => Ok(name.clone()),
             Some(other) => {
                 Err(TrainError::Setting(format!("data = {other} must be a name or a PATH in quotes")))
             }
-            None => Ok(by_model().to_owned()),
+            None => {
+                let shape = read_model(keys.get("model"))?.map(|model| model.input.shape);
+                Ok(match shape.map(|Shape { h, w, c }| (h, w, c)) {
+                    Some((28, 28, 1)) => "mnist",
+                    Some((32, 32, 3)) => "cifar-10",
+                    _ => "digits",
+                }
+                .to_owned())
+            }
         }
     }
 
@@ -343,18 +342,33 @@ fn in_file(path: &str, error: impl std::fmt::Display) -> TrainError {
     TrainError::Setting(format!("{path}: {error}"))
 }
 
+/// A model as the key `model` says it: a name, a file, a table.
+fn read_model(value: Option<&toml::Value>) -> Result<Option<Model>, TrainError> {
+    Ok(Some(match value {
+        None => return Ok(None),
+        Some(toml::Value::Table(table)) => Model::from_toml(&table.to_string())?,
+        Some(toml::Value::String(path)) if path.ends_with(".toml") => {
+            Model::from_toml(&read(path)?).map_err(|e| in_file(path, e))?
+        }
+        Some(toml::Value::String(name)) => intrain_model::preset(name)?,
+        Some(other) => {
+            let message = format!("model = {other} must be a name, a TOML file or a table");
+            return Err(TrainError::Setting(message));
+        }
+    }))
+}
+
 fn take_model(
     keys: &mut toml::Table,
     data: &str,
     shape: ImageShape,
     n_classes: usize,
 ) -> Result<Model, TrainError> {
-    match keys.remove("model") {
-        Some(toml::Value::Table(table)) => Ok(Model::from_toml(&table.to_string())?),
-        Some(toml::Value::String(path)) if path.ends_with(".toml") => {
-            Model::from_toml(&read(&path)?).map_err(|e| in_file(&path, e))
-        }
-        Some(toml::Value::String(name)) => fit(intrain_model::preset(&name)?, data, shape, n_classes),
+    let value = keys.remove("model");
+    let is_preset = matches!(&value, Some(toml::Value::String(name)) if !name.ends_with(".toml"));
+    match read_model(value.as_ref())? {
+        Some(model) if is_preset => fit(model, data, shape, n_classes),
+        Some(model) => Ok(model),
         None => {
             let name = match (data, shape.height.min(shape.width)) {
                 ("cifar-10", _) => "vgg7",
@@ -363,9 +377,6 @@ fn take_model(
                 _ => "vgg7",
             };
             fit(intrain_model::preset(name)?, data, shape, n_classes)
-        }
-        Some(other) => {
-            Err(TrainError::Setting(format!("model = {other} must be a name, a TOML file or a table")))
         }
     }
 }
@@ -507,6 +518,27 @@ mod tests {
         assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta:nearest'"), "gupta:Q2.14:Q6.10:Q2.14:nearest");
         assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta:Q4.12'"), "gupta:Q4.12:Q6.10:Q2.14:stochastic");
         assert_eq!(name("model = 'mlp'\nrecipe = 'gupta'"), "gupta");
+    }
+
+    #[test]
+    fn a_model_brings_the_data_that_it_was_made_for() {
+        for (keys, data) in [
+            ("", "digits"),
+            ("model = 'digits-cnn'", "digits"),
+            ("model = 'lenet5'", "mnist"),
+            ("model = 'mlp'", "mnist"),
+            ("model = 'mlp-norm'", "mnist"),
+            ("model = 'gupta-cnn'", "mnist"),
+            ("model = 'vgg7'", "cifar-10"),
+            ("model = 'vgg7-norm'", "cifar-10"),
+            ("model = 'gupta-cifar'", "cifar-10"),
+            ("model = 'vgg9:16'", "cifar-10"),
+            ("model = 'vgg-bc'", "cifar-10"),
+            ("model = 'resnet56'", "cifar-10"),
+            ("model = 'resnet20'\ndata = 'svhn'", "svhn"),
+        ] {
+            assert_eq!(Config::data_name(&keys.parse().unwrap()).unwrap(), data, "{keys}");
+        }
     }
 
     #[test]

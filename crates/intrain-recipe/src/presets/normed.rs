@@ -105,7 +105,8 @@ fn wageubn(name: &str) -> Recipe {
     }
 }
 
-/// WAGE with a norm in front of each activation; its weights are ternary and its updates relative, as ever.
+/// WAGE with a norm in front of each activation; its weights are ternary, its updates relative and its loss the squared error,
+/// as ever.
 fn wage(name: &str, spread: Spread) -> Recipe {
     let plain = super::preset("wage").unwrap_or_else(|_| unreachable!("wage is a preset"));
     Recipe {
@@ -119,7 +120,10 @@ fn wage(name: &str, spread: Spread) -> Recipe {
         norm_value: line("fixed<4,12> nearest-down saturate").into(),
         norm_gain: Quantizer::EXACT.into(),
         norm_offset: Quantizer::EXACT.into(),
-        error_at_norm: plain.error_at_activation.clone(),
+        // Behind a norm with a gain of 1, WAGE's range, which ends at 1, would cut off a sixth of the values.
+        activation: line("fixed<3,5> nearest-even saturate clipped").into(),
+        // To the nearest, nine of ten errors would become 0: see the log.
+        error_at_norm: line("unit<8>@shift stochastic saturate").into(),
         // Gains are about 1, which weights in WAGE never are.
         gradient: Slot {
             except: vec![norms("unit<11>@shift stochastic-magnitude<16> saturate")],
