@@ -5,120 +5,19 @@
 
 use std::ops::Range;
 
-use intrain_num::norm::{Line, LineBack};
-use intrain_num::{Round, Spread};
+use intrain_num::Spread;
 
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 
+mod lines;
 mod sums;
 #[cfg(test)]
 mod tests;
 
+use lines::{LANES, Lane, OfVector, each};
+pub use lines::{Lines, LinesBack, Means};
 pub use sums::{Sums, add_distances, add_moments, add_products, add_ranges};
-
-/// The lines of all channels as lanes, repeated until a vector is full.
-#[derive(Debug, Clone, Default)]
-pub struct Lines {
-    channels: usize,
-    multiplier: Vec<i32>,
-    /// What is added before the shift: the offset, and the rounding's constant.
-    addend: Vec<i32>,
-    /// The mean, in a bit that lies `mean_places` below the words' last.
-    mean: Vec<i32>,
-    mean_places: u32,
-    shift: Vec<i32>,
-    gain: Vec<i32>,
-    gain_offset: Vec<i32>,
-    /// Least and largest value.
-    limits: (i32, i32),
-}
-
-/// The lines back of all channels, repeated as often.
-#[derive(Debug, Clone, Default)]
-pub struct LinesBack {
-    from_error: Vec<i32>,
-    from_value: Vec<i32>,
-    constant: Vec<i32>,
-}
-
-/// Lanes that a channel's numbers are repeated for, at least.
-const LANES: usize = 64;
-
-/// `f` of each channel, repeated to at least [`LANES`].
-fn repeat(channels: usize, lanes: &mut Vec<i32>, f: impl Fn(usize) -> i64) {
-    lanes.clear();
-    let n = if channels < LANES { LANES / channels * channels } else { channels };
-    // Bound: what the plan has proven to fit 32 bits.
-    lanes.extend((0..n).map(|i| i32::try_from(f(i % channels)).unwrap_or(i32::MAX)));
-}
-
-impl Lines {
-    /// From each channel's line, and what its values are multiplied by and what is added: `value * gain + offset`.
-    ///
-    /// `round` is one that adds a constant: to the nearest with ties down, or floor.
-    ///
-    /// # Panics
-    /// When it is another, when lengths differ, or a shift is not in 1 to 30.
-    pub fn set(
-        &mut self,
-        lines: &[Line],
-        (mean, mean_places): (&[i64], u32),
-        [gain, offset]: [&[i64]; 2],
-        round: Round,
-        limits: (i64, i64),
-    ) {
-        let c = lines.len();
-        let same = [mean.len(), gain.len(), offset.len()].iter().all(|len| *len == c);
-        assert!(c > 0 && same, "fixed_norm: lengths differ");
-        assert!(
-            lines.iter().all(|line| (1..=30).contains(&line.shift)),
-            "fixed_norm: shifts must be 1 to 30"
-        );
-        let constant = |shift: i32| match round {
-            Round::NearestDown => (1i64 << (shift - 1)) - 1,
-            Round::Floor => 0,
-            other => panic!("fixed_norm: {other} adds no constant"),
-        };
-        self.channels = c;
-        repeat(c, &mut self.multiplier, |i| lines[i].multiplier);
-        repeat(c, &mut self.addend, |i| constant(lines[i].shift) - lines[i].offset);
-        repeat(c, &mut self.mean, |i| mean[i]);
-        self.mean_places = mean_places;
-        repeat(c, &mut self.shift, |i| lines[i].shift.into());
-        repeat(c, &mut self.gain, |i| gain[i]);
-        repeat(c, &mut self.gain_offset, |i| offset[i]);
-        let lane = |x: i64| i32::try_from(x).unwrap_or(0);
-        self.limits = (lane(limits.0), lane(limits.1));
-    }
-
-    /// Channels of a pixel.
-    #[must_use]
-    pub const fn channels(&self) -> usize {
-        self.channels
-    }
-
-    #[inline(always)]
-    fn value(&self, i: usize, x: i16) -> i32 {
-        let sum = i32::from(x) * self.multiplier[i] + self.addend[i];
-        (sum >> self.shift[i]).max(self.limits.0).min(self.limits.1)
-    }
-
-    fn check(&self, x: usize) {
-        let c = self.channels;
-        assert!(c > 0 && x.is_multiple_of(c), "fixed_norm: {x} words are not pixels of {c} channels");
-    }
-}
-
-impl LinesBack {
-    /// From each channel's line back.
-    pub fn set(&mut self, lines: &[LineBack]) {
-        let c = lines.len();
-        repeat(c, &mut self.from_error, |i| lines[i].from_error);
-        repeat(c, &mut self.from_value, |i| lines[i].from_value);
-        repeat(c, &mut self.constant, |i| lines[i].constant);
-    }
-}
 
 /// What a normalized value is added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +56,7 @@ pub fn back(
 ) {
     lines.check(x.len());
     assert!(x.len() == out.len() && x.len() == error.len(), "fixed_norm: lengths differ");
-    assert_eq!(back.constant.len(), lines.mean.len(), "fixed_norm: lines of another number of channels");
+    assert_eq!(back.rows.len(), lines.rows.len(), "fixed_norm: lines of another number of channels");
     elementwise::run(isa, Back { x, error, spread, lines, back, out });
 }
 
@@ -192,28 +91,30 @@ impl Operation for Apply<'_> {
     fn reference(self) {
         let Self { x, lines, out, store } = self;
         for (i, (&x, out)) in x.iter().zip(out).enumerate() {
-            let c = i % lines.channels;
-            let y = lines.value(c, x) * lines.gain[c] + lines.gain_offset[c];
+            let (k, lane) = lines.at(i);
+            let row = &lines.rows[k];
+            let y = lines.value(i, x) * row.gain[lane] + row.offset[lane];
             *out = if store == Store::Add { *out + y } else { y };
         }
     }
 
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
-        let Self { x, lines, out, store } = self;
-        let n = lines.multiplier.len();
-        for (x, out) in x.chunks(n).zip(out.chunks_mut(n)) {
-            let m = x.len();
-            let (multiplier, addend, shift) = (&lines.multiplier[..m], &lines.addend[..m], &lines.shift[..m]);
-            let (gain, offset, out) = (&lines.gain[..m], &lines.gain_offset[..m], &mut out[..m]);
-            let (min, max) = lines.limits;
-            for i in 0..m {
-                let sum = i32::from(x[i]) * multiplier[i] + addend[i];
-                let value = (sum >> (shift[i] & 31)).max(min).min(max);
-                let y = value * gain[i] + offset[i];
-                out[i] = if store == Store::Add { out[i] + y } else { y };
-            }
+        each([self.x], self.lines.rows.len(), self.lines, self.out, self.store);
+    }
+}
+
+/// Normalized values with gain and offset.
+impl OfVector<1> for Lines {
+    type Output = Lane;
+
+    #[inline(always)]
+    fn of(&self, k: usize, [x]: [&[i16; LANES]; 1]) -> Lane {
+        let (row, mut y) = (&self.rows[k], [0; LANES]);
+        for i in 0..LANES {
+            y[i] = row.value(i, x[i], self.limits) * row.gain[i] + row.offset[i];
         }
+        y
     }
 }
 
@@ -232,39 +133,54 @@ impl Operation for Back<'_> {
     fn reference(self) {
         let Self { x, error, spread, lines, back, out } = self;
         for (i, out) in out.iter_mut().enumerate() {
-            let c = i % lines.channels;
+            let (k, lane) = lines.at(i);
             let w = match spread {
-                Spread::L1 => ((i32::from(x[i]) << lines.mean_places) - lines.mean[c]).signum(),
-                Spread::L2 | Spread::Range => lines.value(c, x[i]),
+                Spread::L1 => sign(x[i], lines.means.rows[k][lane], lines.means.places),
+                Spread::L2 | Spread::Range => lines.value(i, x[i]),
             };
-            *out = i32::from(error[i]) * back.from_error[c] + w * back.from_value[c] + back.constant[c];
+            let row = &back.rows[k];
+            *out = i32::from(error[i]) * row.from_error[lane] + w * row.from_value[lane] + row.constant[lane];
         }
     }
 
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
         let Self { x, error, spread, lines, back, out } = self;
-        let n = lines.multiplier.len();
-        for ((x, error), out) in x.chunks(n).zip(error.chunks(n)).zip(out.chunks_mut(n)) {
-            let m = x.len();
-            let (multiplier, addend, shift) = (&lines.multiplier[..m], &lines.addend[..m], &lines.shift[..m]);
-            let (a, b, constant) = (&back.from_error[..m], &back.from_value[..m], &back.constant[..m]);
-            let (error, out, mean) = (&error[..m], &mut out[..m], &lines.mean[..m]);
-            let (min, max) = lines.limits;
-            if spread == Spread::L1 {
-                for i in 0..m {
-                    let sign = ((i32::from(x[i]) << lines.mean_places) - mean[i]).signum();
-                    out[i] = i32::from(error[i]) * a[i] + sign * b[i] + constant[i];
-                }
-            } else {
-                for i in 0..m {
-                    let sum = i32::from(x[i]) * multiplier[i] + addend[i];
-                    let value = (sum >> (shift[i] & 31)).max(min).min(max);
-                    out[i] = i32::from(error[i]) * a[i] + value * b[i] + constant[i];
-                }
+        let (tensors, rows) = ([x, error], lines.rows.len());
+        match spread {
+            Spread::L1 => each(tensors, rows, &Errors::<true> { lines, back }, out, Store::Set),
+            Spread::L2 | Spread::Range => {
+                each(tensors, rows, &Errors::<false> { lines, back }, out, Store::Set);
             }
         }
     }
+}
+
+/// Errors in front of a norm, from words and the errors behind it; with the signs of distances, or with values.
+struct Errors<'a, const SIGNS: bool> {
+    lines: &'a Lines,
+    back: &'a LinesBack,
+}
+
+impl<const SIGNS: bool> OfVector<2> for Errors<'_, SIGNS> {
+    type Output = Lane;
+
+    #[inline(always)]
+    fn of(&self, k: usize, [x, error]: [&[i16; LANES]; 2]) -> Lane {
+        let Lines { rows, means, limits } = self.lines;
+        let (row, mean, back, mut y) = (&rows[k], &means.rows[k], &self.back.rows[k], [0; LANES]);
+        for i in 0..LANES {
+            let w = if SIGNS { sign(x[i], mean[i], means.places) } else { row.value(i, x[i], *limits) };
+            y[i] = i32::from(error[i]) * back.from_error[i] + w * back.from_value[i] + back.constant[i];
+        }
+        y
+    }
+}
+
+/// On which side of the mean a word lies.
+#[inline(always)]
+fn sign(x: i16, mean: i32, places: u32) -> i32 {
+    ((i32::from(x) << places) - mean).signum()
 }
 
 struct AddShifted<'a, T> {
@@ -308,7 +224,8 @@ impl Operation for Gate<'_> {
     fn vectorized(self, _isa: Isa) -> u64 {
         let mut largest = 0;
         for (t, error) in self.trace.iter().zip(self.error) {
-            *error = if t & self.mask == self.mask { *error } else { 0 };
+            // All bits or none: a branch would be missed as often as not.
+            *error &= -i16::from(t & self.mask == self.mask);
             largest = largest.max(error.unsigned_abs());
         }
         largest.into()

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Lines;
+use super::lines::{LANES, Lane, Lines, Means, OfVector, filled, period, vectors};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 
@@ -19,14 +19,14 @@ pub fn add_moments(isa: Isa, x: &[i16], sums: &mut Sums) {
 }
 
 /// Adds each channel's sum of `|x * 2^places - mean|` to `sums[0]`, and that of the signs of `x * 2^places - mean` to
-/// `sums[1]`. Bound: distances of at most 26 bits.
+/// `sums[1]`, with the places of `means`. Bound: distances of at most 26 bits.
 ///
 /// # Panics
 /// When lengths differ, or `x` is not whole pixels.
-pub fn add_distances(isa: Isa, x: &[i16], (mean, places): (&[i32], u32), sums: &mut Sums) {
+pub fn add_distances(isa: Isa, x: &[i16], means: &Means, sums: &mut Sums) {
     check(x.len(), sums, 2);
-    assert_eq!(mean.len(), sums[0].len(), "fixed_norm: lengths differ");
-    elementwise::run(isa, AddDistances { x, mean, places, sums });
+    assert_eq!(means.channels(), sums[0].len(), "fixed_norm: lengths differ");
+    elementwise::run(isa, AddDistances { x, means, sums });
 }
 
 /// Adds each channel's sum of errors to `sums[0]`, and that of error times value to `sums[1]`.
@@ -36,6 +36,7 @@ pub fn add_distances(isa: Isa, x: &[i16], (mean, places): (&[i32], u32), sums: &
 pub fn add_products(isa: Isa, [x, error]: [&[i16]; 2], lines: &Lines, sums: &mut Sums) {
     check(x.len(), sums, 2);
     assert_eq!(x.len(), error.len(), "fixed_norm: lengths differ");
+    assert_eq!(lines.channels(), sums[0].len(), "fixed_norm: lengths differ");
     elementwise::run(isa, AddProducts { x, error, lines, sums });
 }
 
@@ -68,52 +69,52 @@ fn check(x: usize, sums: &Sums, n: usize) {
     assert!(c > 0 && x.is_multiple_of(c), "fixed_norm: {x} words are not pixels of {c} channels");
 }
 
-/// Channels whose sums stay in registers while pixels pass.
-const CHANNELS: usize = 16;
-/// Pixels whose sums fit 32 bits, split as they are.
-const PIXELS: usize = 1 << 14;
+/// Vectors whose sums fit 32 bits: those of short terms, and those of long terms split as they are.
+const VECTORS: usize = 1 << 14;
 
-/// Adds two terms of each pixel, of at most 31 bits and a sign, to two sums per channel.
+/// Adds two terms of each word to two sums per channel: a short one of at most 16 bits and a sign, and a long one of at most
+/// 31 and a sign. `terms` are those of a vector, with the channels of row `k`.
 ///
-/// Exact: a term is split in its low 16 bits and the rest, whose sums over [`PIXELS`] fit 32 bits.
+/// Exact: a long term is split in its low 16 bits and the rest, whose sums over [`VECTORS`] fit 32 bits.
 #[inline(always)]
 fn add_pairs<const N: usize>(
     tensors: [&[i16]; N],
-    sums: &mut Sums,
-    terms: impl Fn(usize, [i32; N]) -> [i32; 2],
+    [short, long]: [&mut [i64]; 2],
+    terms: &impl OfVector<N, Output = [Lane; 2]>,
 ) {
-    let (a, b) = sums.split_at_mut(1);
-    let (a, b) = (&mut a[0][..], &mut b[0][..]);
-    let c = a.len();
-    let (blocks, len) = (c / CHANNELS, tensors[0].len());
-    for part in (0..len).step_by(PIXELS * c) {
-        let end = len.min(part + PIXELS * c);
-        for first in (0..blocks).map(|block| block * CHANNELS) {
-            let mut totals = [[0_i32; CHANNELS]; 4];
-            for start in (part + first..end).step_by(c) {
-                let pixel: [&[i16; CHANNELS]; N] =
-                    tensors.map(|tensor| tensor[start..].first_chunk().expect("whole pixels"));
-                for i in 0..CHANNELS {
-                    let [a, b] = terms(first + i, pixel.map(|pixel| pixel[i].into()));
-                    totals[0][i] += a & 0xffff;
-                    totals[1][i] += a >> 16;
-                    totals[2][i] += b & 0xffff;
-                    totals[3][i] += b >> 16;
-                }
-            }
-            for i in 0..CHANNELS {
-                let of = |k: usize| i64::from(totals[k][i]) + (i64::from(totals[k + 1][i]) << 16);
-                a[first + i] += of(0);
-                b[first + i] += of(2);
-            }
+    let (channels, len) = (short.len(), tensors[0].len());
+    let (rows, whole) = (period(channels), len / LANES * LANES);
+    let part = rows * LANES * VECTORS;
+    let mut add = |k: usize, lanes: usize, [shorts, lows, highs]: [Lane; 3]| {
+        let mut channel = k * LANES % channels;
+        for i in 0..lanes {
+            short[channel] += i64::from(shorts[i]);
+            long[channel] += i64::from(lows[i]) + (i64::from(highs[i]) << 16);
+            channel = if channel + 1 < channels { channel + 1 } else { 0 };
         }
-        for start in (part..end).step_by(c) {
-            for i in blocks * CHANNELS..c {
-                let [x, y] = terms(i, tensors.map(|tensor| tensor[start + i].into()));
-                a[i] += i64::from(x);
-                b[i] += i64::from(y);
+    };
+    for first in (0..whole).step_by(part) {
+        let end = whole.min(first + part);
+        for k in 0..rows {
+            let mut totals = [[0; LANES]; 3];
+            for start in (first + k * LANES..end).step_by(rows * LANES) {
+                add_to(&mut totals, terms.of(k, vectors(tensors, start)));
             }
+            add(k, LANES, totals);
         }
+    }
+    let (k, mut totals) = (whole / LANES % rows, [[0; LANES]; 3]);
+    add_to(&mut totals, terms.of(k, filled(tensors, whole).each_ref()));
+    add(k, len - whole, totals);
+}
+
+/// Adds terms to the sums of short ones, of low halves and of high halves.
+#[inline(always)]
+fn add_to([shorts, lows, highs]: &mut [Lane; 3], [short, long]: [Lane; 2]) {
+    for i in 0..LANES {
+        shorts[i] += short[i];
+        lows[i] += long[i] & 0xffff;
+        highs[i] += long[i] >> 16;
     }
 }
 
@@ -135,14 +136,30 @@ impl Operation for AddMoments<'_> {
 
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
-        add_pairs([self.x], self.sums, |_, [x]| [x, x * x]);
+        add_pairs([self.x], pair(self.sums), &Moments);
+    }
+}
+
+/// Words and their squares.
+struct Moments;
+
+impl OfVector<1> for Moments {
+    type Output = [Lane; 2];
+
+    #[inline(always)]
+    fn of(&self, _: usize, [x]: [&[i16; LANES]; 1]) -> [Lane; 2] {
+        let [mut words, mut squares] = [[0; LANES]; 2];
+        for i in 0..LANES {
+            words[i] = i32::from(x[i]);
+            squares[i] = words[i] * words[i];
+        }
+        [words, squares]
     }
 }
 
 struct AddDistances<'a> {
     x: &'a [i16],
-    mean: &'a [i32],
-    places: u32,
+    means: &'a Means,
     sums: &'a mut Sums,
 }
 
@@ -150,22 +167,34 @@ impl Operation for AddDistances<'_> {
     type Output = ();
 
     fn reference(self) {
-        let c = self.mean.len();
+        let (c, rows) = (self.sums[0].len(), &self.means.rows);
         for (i, &x) in self.x.iter().enumerate() {
-            let i = i % c;
-            let distance = (i64::from(x) << self.places) - i64::from(self.mean[i]);
-            self.sums[0][i] += distance.abs();
-            self.sums[1][i] += distance.signum();
+            let mean = rows[i / LANES % rows.len()][i % LANES];
+            let distance = (i64::from(x) << self.means.places) - i64::from(mean);
+            self.sums[0][i % c] += distance.abs();
+            self.sums[1][i % c] += distance.signum();
         }
     }
 
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
-        let Self { mean, places, .. } = self;
-        add_pairs([self.x], self.sums, |i, [x]| {
-            let distance = (x << places) - mean[i];
-            [distance.abs(), distance.signum()]
-        });
+        let [distances, signs] = pair(self.sums);
+        add_pairs([self.x], [signs, distances], self.means);
+    }
+}
+
+/// Signs of distances, and distances.
+impl OfVector<1> for Means {
+    type Output = [Lane; 2];
+
+    #[inline(always)]
+    fn of(&self, k: usize, [x]: [&[i16; LANES]; 1]) -> [Lane; 2] {
+        let (mean, [mut signs, mut distances]) = (&self.rows[k], [[0; LANES]; 2]);
+        for i in 0..LANES {
+            let distance = (i32::from(x[i]) << self.places) - mean[i];
+            (signs[i], distances[i]) = (distance.signum(), distance.abs());
+        }
+        [signs, distances]
     }
 }
 
@@ -183,18 +212,33 @@ impl Operation for AddProducts<'_> {
         let c = self.sums[0].len();
         for (i, (&x, &error)) in self.x.iter().zip(self.error).enumerate() {
             self.sums[0][i % c] += i64::from(error);
-            self.sums[1][i % c] += i64::from(error) * i64::from(self.lines.value(i % c, x));
+            self.sums[1][i % c] += i64::from(error) * i64::from(self.lines.value(i, x));
         }
     }
 
     #[inline(always)]
     fn vectorized(self, _isa: Isa) {
-        let (c, (min, max)) = (self.lines.channels, self.lines.limits);
-        let lines = self.lines;
-        let (multiplier, addend, shift) = (&lines.multiplier[..c], &lines.addend[..c], &lines.shift[..c]);
-        add_pairs([self.x, self.error], self.sums, |i, [x, error]| {
-            let sum = x * multiplier[i] + addend[i];
-            [error, error * (sum >> (shift[i] & 31)).max(min).min(max)]
-        });
+        add_pairs([self.x, self.error], pair(self.sums), self.lines);
     }
+}
+
+/// Errors, and errors times values.
+impl OfVector<2> for Lines {
+    type Output = [Lane; 2];
+
+    #[inline(always)]
+    fn of(&self, k: usize, [x, error]: [&[i16; LANES]; 2]) -> [Lane; 2] {
+        let (row, [mut errors, mut products]) = (&self.rows[k], [[0; LANES]; 2]);
+        for i in 0..LANES {
+            errors[i] = i32::from(error[i]);
+            products[i] = errors[i] * row.value(i, x[i], self.limits);
+        }
+        [errors, products]
+    }
+}
+
+/// The first two sums.
+fn pair(sums: &mut Sums) -> [&mut [i64]; 2] {
+    let (first, others) = sums.split_at_mut(1);
+    [&mut first[0], &mut others[0]]
 }

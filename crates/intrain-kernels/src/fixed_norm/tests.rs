@@ -45,7 +45,7 @@ fn equal_to_the_definition_with_every_kernel() {
         let offset: Vec<i64> = (0..c).map(|i| noise(i, 11) << 12).collect();
         let mut set = Lines::default();
         let means: Vec<i64> = (0..c).map(|i| noise(i, 3) << 4).collect();
-        set.set(&lines, (&means, 4), [&gain, &offset], Round::NearestDown, (-32_768, 32_767));
+        set.set(&lines, Means::new(&means, 4), [&gain, &offset], Round::NearestDown, (-32_768, 32_767));
         let n = 37 * c;
         let (x, error) = (words(n, 1), words(n, 2));
         let back_lines: Vec<LineBack> = (0..c)
@@ -90,17 +90,22 @@ fn sums_are_exact_with_every_kernel() {
         let lines = lines_of(c);
         let mut set = Lines::default();
         let means: Vec<i64> = (0..c).map(|i| noise(i, 3) << 4).collect();
-        set.set(&lines, (&means, 4), [&vec![1; c], &vec![0; c]], Round::NearestDown, (-32_768, 32_767));
+        set.set(
+            &lines,
+            Means::new(&means, 4),
+            [&vec![1; c], &vec![0; c]],
+            Round::NearestDown,
+            (-32_768, 32_767),
+        );
         let (x, error) = (words(c * pixels, 1), words(c * pixels, 2));
-        let mean: Vec<i32> = (0..c).map(|i| i32::try_from(noise(i, 3) << 4).unwrap()).collect();
         let mut expected = [(); 6].map(|()| vec![0_i64; c]);
         for i in 0..c * pixels {
             let (x, e) = (i64::from(x[i]), i64::from(error[i]));
             let terms = [
                 x,
                 x * x,
-                ((x << 4) - i64::from(mean[i % c])).abs(),
-                ((x << 4) - i64::from(mean[i % c])).signum(),
+                ((x << 4) - means[i % c]).abs(),
+                ((x << 4) - means[i % c]).signum(),
                 e,
                 e * rows().value(x, lines[i % c]),
             ];
@@ -109,7 +114,7 @@ fn sums_are_exact_with_every_kernel() {
         for isa in Isa::available() {
             let mut sums = [(); 6].map(|()| vec![0_i64; c]);
             add_moments(isa, &x, &mut sums[0..2]);
-            add_distances(isa, &x, (&mean, 4), &mut sums[2..4]);
+            add_distances(isa, &x, &Means::new(&means, 4), &mut sums[2..4]);
             add_products(isa, [&x, &error], &set, &mut sums[4..6]);
             assert_eq!(sums, expected, "{c} channels, {pixels} pixels");
         }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use intrain_kernels::fixed_norm::{self, Lines, LinesBack};
+use intrain_kernels::fixed_norm::{self, Lines, LinesBack, Means};
 use intrain_kernels::{Isa, max_abs};
 use intrain_num::norm::Moments as Sums;
 use intrain_num::norm::{
@@ -153,7 +153,7 @@ impl Norm {
         let format = rows.value.format;
         self.lines.set(
             &self.line,
-            (&self.mean, mean_places(&rows)),
+            Means::new(&self.mean, mean_places(&rows)),
             [&gain, &offset],
             rows.value.round,
             (format.min(), format.max()),
@@ -171,11 +171,9 @@ impl Norm {
         match rows.spread {
             Spread::L2 => {}
             Spread::L1 => {
-                let mean: Vec<i32> =
-                    self.mean.iter().map(|mean| i32::try_from(*mean).unwrap_or(i32::MAX)).collect();
-                let places = mean_places(&rows);
+                let means = Means::new(&self.mean, mean_places(&rows));
                 let [distances, signs] = total(rooms, c, chunks(), |sums, x| {
-                    fixed_norm::add_distances(isa, x, (&mean, places), sums);
+                    fixed_norm::add_distances(isa, x, &means, sums);
                 });
                 (sums[1], self.signs) = (distances, signs);
             }

@@ -3,7 +3,7 @@
 use intrain_golden as golden;
 use intrain_golden::Op;
 use intrain_kernels::Isa;
-use intrain_kernels::fixed_norm::{self, Lines, LinesBack, Store};
+use intrain_kernels::fixed_norm::{self, Lines, LinesBack, Means, Store};
 use intrain_num::norm::{Back, ErrorSums, Line, LineBack, Moments, Rows, range_part, range_parts};
 use intrain_num::{Spread, softmax};
 use intrain_recipe::Loss;
@@ -107,7 +107,7 @@ fn kernels(
     let (mut lines, mut lines_back) = (Lines::default(), LinesBack::default());
     let places = (rows.mean.format.frac_bits() - rows.frac_bits).unsigned_abs();
     let limits = (rows.value.format.min(), rows.value.format.max());
-    lines.set(&[line], (&[mean], places), [&[1], &[0]], rows.value.round, limits);
+    lines.set(&[line], Means::new(&[mean], places), [&[1], &[0]], rows.value.round, limits);
     lines_back.set(&[back]);
     let mut out = vec![0; c.words.len()];
     let wide = |out: &[i32]| out.iter().map(|x| i64::from(*x)).collect::<Vec<_>>();
