@@ -1,6 +1,6 @@
-//! Requantization chunk by chunk: sums to lanes, rounded in place, lanes to payloads, then the trace.
+//! Requantization chunk by chunk: sums to payloads in one pass, then the trace.
 
-use super::rounding::{CHUNK, Lane, Rounding, WordsOfChunk};
+use super::rounding::{Biased, CHUNK, Lane, Payloads, Rounding, WordsOfChunk};
 use super::{Args, Relu, TRACE_INDEX, TRACE_INSIDE, TRACE_RELU, Trace};
 use crate::elementwise::{Integer, Operation};
 use crate::isa::Isa;
@@ -27,26 +27,47 @@ impl<S: Integer, T: Integer> Operation for Args<'_, S, T> {
 }
 
 #[inline(always)]
-fn chunks<L: Lane, S: Integer, T: Integer>(args: Args<'_, S, T>, rounding: Rounding, isa: Isa) {
+fn chunks<L: Lane, S: Integer, T: Integer>(args: Args<'_, S, T>, rounding: Rounding, isa: Isa)
+where
+    for<'a> Payloads<'a, S, T>: Biased<L>,
+{
     let Args { sums, out, mut trace, words, first_element, .. } = args;
     let inside = Inside::new::<S>(args.shift, args.min, args.max);
     let mut words = WordsOfChunk::<{ CHUNK + 4 }>::new(isa, words, rounding.round);
-    let mut lanes = [L::default(); CHUNK];
+    let shift = rounding.shift;
     for (c, (sums, out)) in sums.chunks(CHUNK).zip(out.chunks_mut(CHUNK)).enumerate() {
         let start = c * CHUNK;
-        let lanes = &mut lanes[..sums.len()];
-        for (lane, &x) in lanes.iter_mut().zip(sums) {
-            *lane = L::of(x);
-        }
-        L::round(lanes, words.get(first_element + start as u64, sums.len()), rounding);
-        for (payload, lane) in out.iter_mut().zip(lanes) {
-            *payload = lane.into_payload();
+        let words = words.get(first_element + start as u64, sums.len());
+        if (1..L::BITS).contains(&shift) {
+            let payloads = Payloads { sums, out: &mut *out, words, rounding };
+            L::with_bias(rounding.round, shift.unsigned_abs(), payloads);
+        } else {
+            through_lanes::<L, S, T>(sums, out, words, rounding);
         }
         match &mut trace {
             Trace::None => {}
             Trace::Write { trace, relu } => write(&mut trace[start..][..sums.len()], sums, *relu, &inside),
             Trace::Gate { trace, mask } => gate(out, &trace[start..][..sums.len()], *mask),
         }
+    }
+}
+
+/// Any shift: sums to lanes, rounded in place, lanes to payloads.
+#[inline(always)]
+fn through_lanes<L: Lane, S: Integer, T: Integer>(
+    sums: &[S],
+    out: &mut [T],
+    words: &[u32],
+    rounding: Rounding,
+) {
+    let mut lanes = [L::default(); CHUNK];
+    let lanes = &mut lanes[..sums.len()];
+    for (lane, &x) in lanes.iter_mut().zip(sums) {
+        *lane = L::of(x);
+    }
+    L::round(lanes, words, rounding);
+    for (payload, lane) in out.iter_mut().zip(lanes) {
+        *payload = lane.into_payload();
     }
 }
 

@@ -44,6 +44,8 @@ impl Rounding {
 pub(crate) trait Lane: Copy + Default {
     /// The unsigned integer of its width.
     type Unsigned;
+    /// Width.
+    const BITS: i32;
 
     /// `x` as a lane. Bound: it fits.
     fn of<S: Integer>(x: S) -> Self;
@@ -63,6 +65,14 @@ pub(crate) trait Biased<L: Lane> {
     fn run(self, bias: impl Fn(L, u32) -> L::Unsigned);
 }
 
+/// Sums on their way to payloads, each with its word. Bound: `1 <= shift < BITS`.
+pub(super) struct Payloads<'a, S, T> {
+    pub(super) sums: &'a [S],
+    pub(super) out: &'a mut [T],
+    pub(super) words: &'a [u32],
+    pub(super) rounding: Rounding,
+}
+
 /// The lanes of a chunk, on their way to be rounded in place. Bound: `1 <= shift < BITS`.
 struct Lanes<'a, L> {
     lanes: &'a mut [L],
@@ -70,10 +80,18 @@ struct Lanes<'a, L> {
     rounding: Rounding,
 }
 
+/// What rounds one lane. Bound: `1 <= shift < BITS`.
+struct Step<L> {
+    shift: u32,
+    min: L,
+    max: L,
+}
+
 macro_rules! lane {
     ($int:ty, $uint:ty, $from:ident, $of:expr, $round:path) => {
         impl Lane for $int {
             type Unsigned = $uint;
+            const BITS: i32 = <$int>::BITS.cast_signed();
 
             #[inline(always)]
             fn of<S: Integer>(x: S) -> Self {
@@ -126,15 +144,42 @@ macro_rules! lane {
         impl Biased<$int> for Lanes<'_, $int> {
             #[inline(always)]
             fn run(self, bias: impl Fn($int, u32) -> $uint) {
-                let (min, max) = (Lane::limit(self.rounding.min), Lane::limit(self.rounding.max));
-                let shift = self.rounding.shift.unsigned_abs();
-                let below_step = <$uint>::MAX >> (<$int>::BITS - shift);
+                let step = Step::<$int>::new(self.rounding);
                 for (x, &word) in self.lanes.iter_mut().zip(self.words) {
-                    let (floor, rest) = (*x >> shift, *x as $uint & below_step);
-                    // Bound: rest + bias < 2 * 2^shift <= 2^BITS; the floor has a bit to spare for the one added.
-                    let rounded = floor + ((rest + bias(floor, word)) >> shift) as $int;
-                    *x = rounded.max(min).min(max);
+                    *x = step.round(*x, |floor| bias(floor, word));
                 }
+            }
+        }
+
+        impl<S: Integer, T: Integer> Biased<$int> for Payloads<'_, S, T> {
+            #[inline(always)]
+            fn run(self, bias: impl Fn($int, u32) -> $uint) {
+                let step = Step::<$int>::new(self.rounding);
+                for ((out, &x), &word) in self.out.iter_mut().zip(self.sums).zip(self.words) {
+                    *out = step.round(Lane::of(x), |floor| bias(floor, word)).into_payload();
+                }
+            }
+        }
+
+        impl Step<$int> {
+            #[inline(always)]
+            fn new(rounding: Rounding) -> Self {
+                let limit = <$int as Lane>::limit;
+                Self {
+                    shift: rounding.shift.unsigned_abs(),
+                    min: limit(rounding.min),
+                    max: limit(rounding.max),
+                }
+            }
+
+            /// A lane, rounded and clamped.
+            #[inline(always)]
+            fn round(&self, x: $int, bias: impl Fn($int) -> $uint) -> $int {
+                let below_step = <$uint>::MAX >> (<$int>::BITS - self.shift);
+                let (floor, rest) = (x >> self.shift, x as $uint & below_step);
+                // Bound: rest + bias < 2 * 2^shift <= 2^BITS; the floor has a bit to spare for the one added.
+                let rounded = floor + ((rest + bias(floor)) >> self.shift) as $int;
+                rounded.max(self.min).min(self.max)
             }
         }
     };

@@ -229,27 +229,35 @@ impl<W: Width> IntegerGraph<W> {
             }
         });
         error.largest = largest.into_inner();
+        let mut by_themselves = vec![];
         for (pair, term) in sum.terms.iter().enumerate() {
-            let is_words = !self.tensors.words[term.source].is_empty();
-            if is_words {
-                let product = self.product_behind(term.source);
-                let cut = match term.norm {
-                    Some(b) => {
-                        let sums = norm::sums(&self.rooms, pair);
-                        self.norm_back(isa, (b, product), term.source, &error, &sums, key)
-                    }
-                    None => cut(isa, &self.blocks[product].plan, &error, key),
-                };
-                self.cuts[term.source] = Some(cut);
-            } else {
-                let mut words = self.buffer(term.source);
-                words.par_chunks_mut(CHUNK).zip(error.words.par_chunks(CHUNK)).for_each(|(to, from)| {
-                    to.copy_from_slice(from);
-                });
-                self.give(isa, term.source, Words { words, ..error });
+            if self.tensors.words[term.source].is_empty() {
+                by_themselves.push(term.source);
+                continue;
             }
+            let product = self.product_behind(term.source);
+            let cut = match term.norm {
+                Some(b) => {
+                    let sums = norm::sums(&self.rooms, pair);
+                    self.norm_back(isa, (b, product), term.source, &error, &sums, key)
+                }
+                None => cut(isa, &self.blocks[product].plan, &error, key),
+            };
+            self.cuts[term.source] = Some(cut);
         }
-        self.free.push(error.words);
+        // The last of those that the error reaches as it is has its buffer.
+        let last = by_themselves.pop();
+        for source in by_themselves {
+            let mut words = self.buffer(source);
+            words.par_chunks_mut(CHUNK).zip(error.words.par_chunks(CHUNK)).for_each(|(to, from)| {
+                to.copy_from_slice(from);
+            });
+            self.give(isa, source, Words { words, ..error });
+        }
+        match last {
+            Some(source) => self.give(isa, source, error),
+            None => self.free.push(error.words),
+        }
     }
 
     fn norm_back(
@@ -375,11 +383,13 @@ fn pass_back(isa: Isa, node: &Node, op: Op, error: &Words, places: &[u8], out: &
             let (share, places) = share(size * size);
             out.par_chunks_mut(to).zip(images()).for_each(|(out, error)| {
                 out.fill(0);
+                let mut shares = vec![0; c];
                 for (o, error) in error.chunks_exact(c).enumerate() {
                     let (oy, ox) = (o / node.output.w * stride, o % node.output.w * stride);
+                    shares.iter_mut().zip(error).for_each(|(to, error)| *to = share(*error));
                     for y in oy..oy + size {
                         for pixel in out[(y * node.input.w + ox) * c..][..size * c].chunks_exact_mut(c) {
-                            pixel.iter_mut().zip(error).for_each(|(out, error)| *out = share(*error));
+                            pixel.copy_from_slice(&shares);
                         }
                     }
                 }
@@ -389,9 +399,8 @@ fn pass_back(isa: Isa, node: &Node, op: Op, error: &Words, places: &[u8], out: &
         Op::GlobalAvgPool => {
             let (share, places) = share(node.input.h * node.input.w);
             out.par_chunks_mut(to).zip(images()).for_each(|(out, error)| {
-                for pixel in out.chunks_exact_mut(c) {
-                    pixel.iter_mut().zip(error).for_each(|(out, error)| *out = share(*error));
-                }
+                let shares: Vec<i16> = error.iter().map(|error| share(*error)).collect();
+                out.chunks_exact_mut(c).for_each(|pixel| pixel.copy_from_slice(&shares));
             });
             places
         }

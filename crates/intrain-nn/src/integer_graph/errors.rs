@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use intrain_kernels::fixed_norm::{self, Store};
 use intrain_kernels::requantize::{self, Trace};
 use intrain_kernels::{Isa, max_abs};
 use intrain_num::random::{Purpose, Stream, Words as RandomWords};
@@ -126,14 +127,16 @@ pub(super) fn add(isa: Isa, a: Words, b: Words, rooms: &mut [Room]) -> (Words, V
     let largest = AtomicU64::new(0);
     let chunks = high.words.chunks_mut(CHUNK).zip(low.words.chunks(CHUNK));
     threads::for_each(rooms, chunks, |room, (high, low)| {
-        let lanes = high.iter().zip(low);
         if bound < 1 << 31 {
-            room.lanes.clear();
-            room.lanes.extend(lanes.map(|(h, l)| (i32::from(*h) << apart) + i32::from(*l)));
-            round(isa, &room.lanes, shift, high);
+            room.lanes.resize(low.len().max(room.lanes.len()), 0);
+            let lanes = &mut room.lanes[..low.len()];
+            fixed_norm::add_shifted(isa, high, apart.unsigned_abs(), lanes, Store::Set);
+            fixed_norm::add_shifted(isa, low, 0, lanes, Store::Add);
+            round(isa, lanes, shift, high);
         } else {
+            let sum = |(h, l): (&i16, &i16)| (i64::from(*h) << apart) + i64::from(*l);
             room.wide.clear();
-            room.wide.extend(lanes.map(|(h, l)| (i64::from(*h) << apart) + i64::from(*l)));
+            room.wide.extend(high.iter().zip(low).map(sum));
             round(isa, &room.wide, shift, high);
         }
         largest.fetch_max(max_abs::run(isa, high), Ordering::Relaxed);
