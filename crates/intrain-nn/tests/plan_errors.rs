@@ -197,6 +197,7 @@ fn graphs_of_integers_say_what_they_cannot_do() {
         ("intrain-int8 | norm.mean = fixed<8,6> nearest-down", ["'norm1'", "more fractional bits"]),
         ("intrain-int8 | norm.spread = fixed<8,7> floor", ["'norm1'", "coarser than the words"]),
         ("intrain-int8 | norm.value = fixed<2,14> nearest-down", ["'norm1'", "fewer fractional bits"]),
+        ("intrain-int8 | norm.value = fixed<8,10> nearest-down", ["'norm.value'", "at most 16"]),
         ("intrain-int8 | norm.value = fixed<4,12> nearest-even", ["'norm1'", "nearest-down or floor"]),
         ("intrain-int8 | activation = fixed<4,4> stochastic", ["'relu1'", "a nearest rounding"]),
         ("intrain-int8 | @norms:master = fixed<1,15> stochastic", ["'norm1'", "gains start at 1"]),

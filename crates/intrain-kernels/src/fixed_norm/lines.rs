@@ -211,6 +211,7 @@ impl Lines {
 #[derive(Debug, Clone, Default)]
 pub struct LinesBack {
     pub(super) rows: Vec<RowBack>,
+    pub(super) channels: usize,
 }
 
 /// The lines back of a vector.
@@ -229,6 +230,7 @@ impl LinesBack {
     pub fn set(&mut self, lines: &[LineBack]) {
         let c = lines.len();
         assert!(c > 0, "fixed_norm: no channels");
+        self.channels = c;
         self.rows.clear();
         self.rows.extend((0..rows(c)).map(|k| RowBack {
             from_error: row(k, c, |i| lines[i].from_error),

@@ -56,11 +56,11 @@ pub fn back(
 ) {
     lines.check(x.len());
     assert!(x.len() == out.len() && x.len() == error.len(), "fixed_norm: lengths differ");
-    assert_eq!(back.rows.len(), lines.rows.len(), "fixed_norm: lines of another number of channels");
+    assert_eq!(back.channels, lines.channels(), "fixed_norm: lines of another number of channels");
     elementwise::run(isa, Back { x, error, spread, lines, back, out });
 }
 
-/// `out[i] += x[i] * 2^places`. Bound: the sum fits 32 bits.
+/// `out[i] = x[i] * 2^places`, or added to `out`. Bound: the sum fits 32 bits.
 ///
 /// # Panics
 /// When lengths differ.

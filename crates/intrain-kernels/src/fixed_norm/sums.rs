@@ -29,7 +29,8 @@ pub fn add_distances(isa: Isa, x: &[i16], means: &Means, sums: &mut Sums) {
     elementwise::run(isa, AddDistances { x, means, sums });
 }
 
-/// Adds each channel's sum of errors to `sums[0]`, and that of error times value to `sums[1]`.
+/// Adds each channel's sum of errors to `sums[0]`, and that of error times value to `sums[1]`. Bound: values of at most 16
+/// bits.
 ///
 /// # Panics
 /// When lengths differ, or `x` is not whole pixels.

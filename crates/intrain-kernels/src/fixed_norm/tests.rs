@@ -86,7 +86,7 @@ fn equal_to_the_definition_with_every_kernel() {
 
 #[test]
 fn sums_are_exact_with_every_kernel() {
-    for (c, pixels) in [(1, 5), (16, 40_000), (20, 99), (64, 300)] {
+    for (c, pixels) in [(1, 5), (1, 0), (3, 300_000), (16, 40_000), (20, 99), (64, 300), (100, 33)] {
         let lines = lines_of(c);
         let mut set = Lines::default();
         let means: Vec<i64> = (0..c).map(|i| noise(i, 3) << 4).collect();
@@ -121,6 +121,35 @@ fn sums_are_exact_with_every_kernel() {
     }
 }
 
+/// As many vectors as sums of 32 bits hold, and one more, of words whose products are the largest.
+#[test]
+fn sums_hold_the_smallest_word_everywhere() {
+    let (n, smallest) = (((1 << 14) + 1) * 16, i64::from(i16::MIN));
+    let mut lines = Lines::default();
+    let line = Line { multiplier: 2, offset: 0, shift: 1, power: 0 };
+    lines.set(&[line], Means::new(&[0], 0), [&[1], &[0]], Round::Floor, (smallest, -smallest - 1));
+    let words = vec![i16::MIN; n];
+    for isa in Isa::available() {
+        let mut sums = [(); 6].map(|()| vec![0_i64]);
+        add_moments(isa, &words, &mut sums[0..2]);
+        add_distances(isa, &words, &Means::new(&[(1 << 24) - 1], 9), &mut sums[2..4]);
+        add_products(isa, [&words, &words], &lines, &mut sums[4..6]);
+        let each = [smallest, 1 << 30, (1 << 25) - 1, -1, smallest, 1 << 30];
+        assert_eq!(sums, each.map(|each| vec![each * n as i64]), "{isa:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "lines of another number of channels")]
+fn lines_back_of_other_channels_are_refused() {
+    let mut lines = Lines::default();
+    let means = Means::new(&[0; 16], 0);
+    lines.set(&lines_of(16), means, [&[1; 16], &[0; 16]], Round::Floor, (-1, 1));
+    let mut back_lines = LinesBack::default();
+    back_lines.set(&vec![LineBack { from_error: 1, from_value: 1, constant: 0, point: 0 }; 64]);
+    back(Isa::Reference, Spread::L2, [&[0; 64]; 2], (&lines, &back_lines), &mut [0; 64]);
+}
+
 #[test]
 fn ranges_and_their_places() {
     let x: Vec<i16> = vec![3, -1, 7, -9, 7, i16::MIN, 2, i16::MAX];
@@ -139,8 +168,11 @@ fn gates() {
     for isa in Isa::available() {
         let mut error: Vec<i16> = (0..100).map(|i| if i % 2 == 0 { -i } else { i }).collect();
         let trace: Vec<u8> = (0..100).map(|i| if i < 60 { 0xc0 } else { 0x40 }).collect();
+        let mut of_both = error.clone();
+        of_both[3] = i16::MIN;
+        assert_eq!(gate(isa, &trace, 0xc0, &mut of_both), 32_768);
         assert_eq!(gate(isa, &trace, 0x80, &mut error), 59);
-        assert!(error[60..].iter().all(|e| *e == 0));
+        assert!(error[60..].iter().chain(&of_both[60..]).all(|e| *e == 0));
         let mut out = vec![1; 100];
         add_shifted(isa, &error, 4, &mut out, Store::Add);
         assert!(out.iter().zip(&error).all(|(o, e)| *o == i32::from(*e) * 16 + 1));

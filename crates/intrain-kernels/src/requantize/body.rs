@@ -42,7 +42,7 @@ where
             let payloads = Payloads { sums, out: &mut *out, words, rounding };
             L::with_bias(rounding.round, shift.unsigned_abs(), payloads);
         } else {
-            through_lanes::<L, S, T>(sums, out, words, rounding);
+            through_lanes(sums, out, words, rounding);
         }
         match &mut trace {
             Trace::None => {}
@@ -52,20 +52,15 @@ where
     }
 }
 
-/// Any shift: sums to lanes, rounded in place, lanes to payloads.
+/// Any shift, in lanes of 64 bits: sums to lanes, rounded in place, lanes to payloads.
 #[inline(always)]
-fn through_lanes<L: Lane, S: Integer, T: Integer>(
-    sums: &[S],
-    out: &mut [T],
-    words: &[u32],
-    rounding: Rounding,
-) {
-    let mut lanes = [L::default(); CHUNK];
+fn through_lanes<S: Integer, T: Integer>(sums: &[S], out: &mut [T], words: &[u32], rounding: Rounding) {
+    let mut lanes = [0_i64; CHUNK];
     let lanes = &mut lanes[..sums.len()];
     for (lane, &x) in lanes.iter_mut().zip(sums) {
-        *lane = L::of(x);
+        *lane = x.into();
     }
-    L::round(lanes, words, rounding);
+    Lane::round(lanes, words, rounding);
     for (payload, lane) in out.iter_mut().zip(lanes) {
         *payload = lane.into_payload();
     }

@@ -1,5 +1,5 @@
-//! `Round::shift_right` and a clamp over a slice of lanes, in place and branch-free: what requantization and update
-//! share.
+//! `Round::shift_right` and a clamp over slices, branch-free: from sums to payloads as requantization wants it, and in place
+//! in lanes as update does.
 //!
 //! Every rounding is `floor(x / 2^s) + ((rest + bias) >> s)`, `0 <= rest < 2^s` and `0 <= bias <= 2^s`: they differ in
 //! the bias alone, a function of the floor and of the random word. Invariant: no step overflows a lane, for any `x`.

@@ -169,6 +169,10 @@ pub(crate) fn integer_residual() -> Model {
             { name = "all", kind = "concat", from = ["largest", "mean5"] },
             { name = "conv6", kind = "conv", out = 16, kernel = 1 },
             { name = "relu6", kind = "relu" },
+            { name = "conv7", kind = "conv", out = 16, kernel = 1 },
+            { name = "relu7", kind = "relu" },
+            { name = "sum8", kind = "add", from = ["relu7", "relu6"] },
+            { name = "relu8", kind = "relu" },
             { name = "means", kind = "global-avg-pool" },
             { name = "fc", kind = "linear", out = 4 },
         ]

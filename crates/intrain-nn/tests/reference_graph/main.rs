@@ -82,7 +82,7 @@ fn layer_norms() -> Model {
     let at = model.layers.len() - 1;
     let linear = LayerKind::Linear { out: 24, bias: false };
     let added =
-        [("fc1", linear), ("norm7", LayerKind::LayerNorm { affine: true }), ("relu7", LayerKind::Relu)];
+        [("fc1", linear), ("norm9", LayerKind::LayerNorm { affine: true }), ("relu9", LayerKind::Relu)];
     model.layers.splice(at..at, added.map(|(name, kind)| Layer::new(name, kind)));
     model
 }
