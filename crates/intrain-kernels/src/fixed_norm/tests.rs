@@ -135,7 +135,7 @@ fn sums_hold_the_smallest_word_everywhere() {
         add_distances(isa, &words, &Means::new(&[(1 << 24) - 1], 9), &mut sums[2..4]);
         add_products(isa, [&words, &words], &lines, &mut sums[4..6]);
         let each = [smallest, 1 << 30, (1 << 25) - 1, -1, smallest, 1 << 30];
-        assert_eq!(sums, each.map(|each| vec![each * n as i64]), "{isa:?}");
+        assert_eq!(sums, each.map(|each| vec![each * i64::try_from(n).unwrap()]), "{isa:?}");
     }
 }
 
