@@ -23,6 +23,11 @@ fn rows(channels: usize) -> usize {
     period * ROWS.div_ceil(period)
 }
 
+/// Row, of `rows`, and lane of a tensor's word `i`.
+pub(super) const fn at(i: usize, rows: usize) -> (usize, usize) {
+    (i / LANES % rows, i % LANES)
+}
+
 /// Row `k` of the numbers `f` of `channels`.
 fn row(k: usize, channels: usize, f: impl Fn(usize) -> i64) -> Lane {
     // Bound: what the plan has proven to fit 32 bits.
@@ -198,7 +203,7 @@ impl Lines {
 
     /// Row and lane of the tensor's word `i`.
     pub(super) const fn at(&self, i: usize) -> (usize, usize) {
-        (i / LANES % self.rows.len(), i % LANES)
+        at(i, self.rows.len())
     }
 
     pub(super) fn check(&self, x: usize) {

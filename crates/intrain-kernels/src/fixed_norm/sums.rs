@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::lines::{LANES, Lane, Lines, Means, OfVector, filled, period, vectors};
+use super::lines::{LANES, Lane, Lines, Means, OfVector, at, filled, period, vectors};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 
@@ -170,7 +170,8 @@ impl Operation for AddDistances<'_> {
     fn reference(self) {
         let (c, rows) = (self.sums[0].len(), &self.means.rows);
         for (i, &x) in self.x.iter().enumerate() {
-            let mean = rows[i / LANES % rows.len()][i % LANES];
+            let (k, lane) = at(i, rows.len());
+            let mean = rows[k][lane];
             let distance = (i64::from(x) << self.means.places) - i64::from(mean);
             self.sums[0][i % c] += distance.abs();
             self.sums[1][i % c] += distance.signum();

@@ -94,8 +94,7 @@ impl<W: Width> IntegerGraph<W> {
         let (min, max) = (row.format.min(), row.format.max());
         let chunks = out.chunks_mut(chunk).zip(trace.chunks_mut(chunk)).enumerate();
         threads::for_each(&mut self.rooms, chunks, |room, (k, (out, trace))| {
-            room.lanes.resize(out.len().max(room.lanes.len()), 0);
-            let lanes = &mut room.lanes[..out.len()];
+            let lanes = room.lanes(out.len());
             let span = k * chunk..k * chunk + out.len();
             for (t, term) in sum.terms.iter().enumerate() {
                 let store = if t == 0 { Store::Set } else { Store::Add };

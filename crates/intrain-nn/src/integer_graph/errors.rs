@@ -128,8 +128,7 @@ pub(super) fn add(isa: Isa, a: Words, b: Words, rooms: &mut [Room]) -> (Words, V
     let chunks = high.words.chunks_mut(CHUNK).zip(low.words.chunks(CHUNK));
     threads::for_each(rooms, chunks, |room, (high, low)| {
         if bound < 1 << 31 {
-            room.lanes.resize(low.len().max(room.lanes.len()), 0);
-            let lanes = &mut room.lanes[..low.len()];
+            let lanes = room.lanes(low.len());
             fixed_norm::add_shifted(isa, high, apart.unsigned_abs(), lanes, Store::Set);
             fixed_norm::add_shifted(isa, low, 0, lanes, Store::Add);
             round(isa, lanes, shift, high);

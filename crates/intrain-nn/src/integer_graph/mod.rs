@@ -71,6 +71,14 @@ struct Room {
     sums: [[Vec<i64>; 2]; 2],
 }
 
+impl Room {
+    /// Lanes for `n` sums, with anything in them.
+    fn lanes(&mut self, n: usize) -> &mut [i32] {
+        self.lanes.resize(n.max(self.lanes.len()), 0);
+        &mut self.lanes[..n]
+    }
+}
+
 /// A layer with parameters.
 struct Block<W: Width> {
     plan: BlockPlan,

@@ -233,8 +233,7 @@ impl Norm {
         let points = if spread == Spread::Range { points(x, &lines_back) } else { vec![] };
         let chunk = chunk(c);
         let run = |room: &mut Room, first: usize, x: &[i16], error: &[i16]| {
-            room.lanes.resize(x.len().max(room.lanes.len()), 0);
-            let lanes = &mut room.lanes[..x.len()];
+            let lanes = room.lanes(x.len());
             fixed_norm::back(isa, spread, [x, error], (&self.lines, &self.back), lanes);
             let start = points.partition_point(|(at, _)| *at < first);
             for (at, add) in points[start..].iter().take_while(|(at, _)| *at < first + x.len()) {
