@@ -7,6 +7,7 @@ use intrain_model::Init;
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Format, Overflow, Quantizer, Real};
 
+use crate::integer_graph::initial;
 use crate::parameters::{Parameters, Stored};
 use crate::plan::{BlockPlan, Plan, ProductKind};
 
@@ -23,7 +24,7 @@ fn initial_block(block: &BlockPlan, init: Init, seed: u64) -> Parameters {
     let float_bias = || block.product.bias.then(|| Stored::F32(vec![0.0; c]));
     if block.product.kind.is_norm() {
         if let Some(norm) = &block.norm {
-            return norm.initial(block);
+            return initial(norm, block);
         }
         let weight = Parameters::initial_gain(block.product.n_weights());
         let is_over_batch = block.product.kind == ProductKind::BatchNorm;

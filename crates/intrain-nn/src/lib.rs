@@ -1,4 +1,4 @@
-//! A network in motion: plan, parameters, forward, loss, backward.
+//! A network in motion: parameters, forward, loss, backward.
 //!
 //! The crate computes gradients and never changes a weight; it knows neither updates nor time. The way of the data:
 //! `Network::forward` -> `loss::run` -> `Network::backward`, block by block; `layers/conv.rs` holds both directions.
@@ -17,7 +17,6 @@ pub mod loss;
 mod network;
 mod operands;
 mod parameters;
-pub mod plan;
 mod threads;
 mod watch;
 mod width;
@@ -26,8 +25,9 @@ pub use block::linear_rows;
 pub use engine::{Engine, Machine, Mode};
 pub use float::read::mean_magnitudes;
 pub use graph::norm::Statistics;
+pub use intrain_plan as plan;
+pub use intrain_plan::{Arithmetic, BlockPlan, Plan, PlanError};
 pub use loss::Outcome;
 pub use network::{BlockGradient, Context, Network, StepKey};
 pub use parameters::{Gradient, Moments, Parameters, Stored};
-pub use plan::{Arithmetic, BlockPlan, Plan, PlanError};
 pub use watch::{Measure, Seen};

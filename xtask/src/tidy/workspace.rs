@@ -16,12 +16,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("intrain-model", &[]),
     ("intrain-lab", &["intrain-num"]),
     ("intrain-data", &["intrain-num"]),
-    ("intrain-nn", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model"]),
+    ("intrain-plan", &["intrain-num", "intrain-recipe", "intrain-model"]),
+    ("intrain-nn", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-plan"]),
     (
         "intrain-train",
-        &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-data", "intrain-nn"],
+        &[
+            "intrain-num",
+            "intrain-kernels",
+            "intrain-recipe",
+            "intrain-model",
+            "intrain-data",
+            "intrain-plan",
+            "intrain-nn",
+        ],
     ),
-    ("intrain-accel", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-nn"]),
+    (
+        "intrain-accel",
+        &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-plan", "intrain-nn"],
+    ),
     (
         "intrain",
         &[
@@ -32,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-model",
             "intrain-lab",
             "intrain-data",
+            "intrain-plan",
             "intrain-nn",
             "intrain-train",
             "intrain-accel",

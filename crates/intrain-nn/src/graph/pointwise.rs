@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use intrain_kernels::max_pool::{self, BackwardArgs, ForwardArgs, Image, Pool};
+use intrain_kernels::max_pool::{self, BackwardArgs, ForwardArgs, Image};
 use intrain_kernels::{Isa, activation};
 use intrain_num::Quantizer;
 use rayon::prelude::*;
 
-use crate::plan::Node;
+use crate::layers::image::windows;
+use crate::plan::{Node, Pool};
 
 /// Elements that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
@@ -85,7 +86,10 @@ pub(super) fn max_pool(isa: Isa, node: &Node, pool: Pool, input: &[f32], out: &m
     let (from, to) = (node.input.len(), node.output.len());
     out.par_chunks_mut(to).zip(places.par_chunks_mut(to)).zip(input.par_chunks(from)).for_each(
         |((out, index), input)| {
-            max_pool::forward(isa, ForwardArgs { input, image: image(node), pool, out, index });
+            max_pool::forward(
+                isa,
+                ForwardArgs { input, image: image(node), pool: windows(pool), out, index },
+            );
         },
     );
 }
@@ -102,7 +106,10 @@ pub(super) fn max_pool_back(
     let (min, max) = (f32::NEG_INFINITY, f32::INFINITY);
     out.par_chunks_mut(from).zip(places.par_chunks(to)).zip(error.par_chunks(to)).for_each(
         |((out, index), error)| {
-            max_pool::backward(isa, BackwardArgs { error, index, image: image(node), pool, out, min, max });
+            max_pool::backward(
+                isa,
+                BackwardArgs { error, index, image: image(node), pool: windows(pool), out, min, max },
+            );
         },
     );
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::fixed_norm::{self, Store};
-use intrain_kernels::max_pool::{self, BackwardArgs, ForwardArgs, Image, Pool};
+use intrain_kernels::max_pool::{self, BackwardArgs, ForwardArgs, Image};
 use intrain_kernels::requantize::{self, Relu, TRACE_INSIDE, TRACE_RELU, Trace};
 use intrain_kernels::{Integer, Isa, max_abs};
 use intrain_num::{Quantizer, Round, Surrogate};
@@ -13,8 +13,9 @@ use rayon::prelude::*;
 use super::errors::{CHUNK, Cut, Words, cut};
 use super::{Block, IntegerGraph, Part, norm};
 use crate::engine::Mode;
+use crate::layers::image::windows;
 use crate::network::StepKey;
-use crate::plan::{Node, Op};
+use crate::plan::{Node, Op, Pool};
 use crate::threads;
 use crate::width::Width;
 
@@ -297,7 +298,10 @@ fn pool_images<T: max_pool::Element + Send + Sync>(
     let (from, to) = (node.input.len(), node.output.len());
     out.par_chunks_mut(to).zip(places.par_chunks_mut(to)).zip(input.par_chunks(from)).for_each(
         |((out, index), input)| {
-            max_pool::forward(isa, ForwardArgs { input, image: image(node), pool, out, index });
+            max_pool::forward(
+                isa,
+                ForwardArgs { input, image: image(node), pool: windows(pool), out, index },
+            );
         },
     );
 }
@@ -313,7 +317,10 @@ fn unpool_images<T: max_pool::Error + Send + Sync>(
     let (from, to) = (node.input.len(), node.output.len());
     out.par_chunks_mut(from).zip(places.par_chunks(to)).zip(error.par_chunks(to)).for_each(
         |((out, index), error)| {
-            max_pool::backward(isa, BackwardArgs { error, index, image: image(node), pool, out, min, max });
+            max_pool::backward(
+                isa,
+                BackwardArgs { error, index, image: image(node), pool: windows(pool), out, min, max },
+            );
         },
     );
 }

@@ -1,6 +1,6 @@
 //! A network with norms or residual sums in motion, in integers: node by node over the whole batch.
 //!
-//! Payloads enter products and words leave them; an activation adds up its terms and rounds once (`plan/integer_graph.rs`).
+//! Payloads enter products and words leave them; an activation adds up its terms and rounds once (`intrain-plan/src/integer_graph.rs`).
 //! Errors keep the power of two that they are worth, so that those of two ways around can be added. Every sum is exact, so
 //! nothing depends on how the work is cut.
 #![deny(clippy::float_arithmetic)]
@@ -27,6 +27,7 @@ use crate::width::Width;
 use errors::{Cut, Words};
 use layer_norm::LayerNorm;
 use norm::Norm;
+pub(crate) use norm::initial;
 
 /// Nodes, blocks and their buffers.
 pub(crate) struct IntegerGraph<W: Width> {

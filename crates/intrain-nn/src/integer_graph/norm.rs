@@ -51,20 +51,17 @@ pub(super) fn chunk(c: usize) -> usize {
     c * (CHUNK / c).max(1)
 }
 
-impl NormPlan {
-    /// Gains of 1, offsets and means of 0, spreads of 1.
-    pub(crate) fn initial(&self, block: &BlockPlan) -> Parameters {
-        let (c, master) = (block.product.output.c, block.weight.master);
-        let mut weight = Stored::zeros(master, block.product.n_weights());
-        (0..weight.len()).for_each(|i| weight.set_payload(i, 1 << master.format.frac_bits()));
-        let one =
-            1_i32 << (self.rows.spread_row.format.frac_bits() + RUNNING_BITS.cast_signed()).clamp(0, 30);
-        let moments = || Moments { mean: Stored::I32(vec![0; c]), spread: Stored::I32(vec![one; c]) };
-        Parameters {
-            weight,
-            bias: block.product.bias.then(|| Stored::zeros(master, c)),
-            moments: (block.product.kind == ProductKind::BatchNorm).then(moments),
-        }
+/// A norm's parameters before the first step: gains of 1, offsets and means of 0, spreads of 1.
+pub(crate) fn initial(plan: &NormPlan, block: &BlockPlan) -> Parameters {
+    let (c, master) = (block.product.output.c, block.weight.master);
+    let mut weight = Stored::zeros(master, block.product.n_weights());
+    (0..weight.len()).for_each(|i| weight.set_payload(i, 1 << master.format.frac_bits()));
+    let one = 1_i32 << (plan.rows.spread_row.format.frac_bits() + RUNNING_BITS.cast_signed()).clamp(0, 30);
+    let moments = || Moments { mean: Stored::I32(vec![0; c]), spread: Stored::I32(vec![one; c]) };
+    Parameters {
+        weight,
+        bias: block.product.bias.then(|| Stored::zeros(master, c)),
+        moments: (block.product.kind == ProductKind::BatchNorm).then(moments),
     }
 }
 

@@ -3,8 +3,8 @@
 use intrain_num::{Columns, Quantizer, RandomSource, Round};
 use intrain_recipe::Recipe;
 
-use super::build::refuse_row;
-use super::{BlockPlan, PlanError};
+use crate::build::refuse_row;
+use crate::{BlockPlan, PlanError};
 
 /// In networks of other kinds nothing leaves a product through an array.
 pub(super) fn refuse_columns(recipe: &Recipe, what: &str) -> Result<(), PlanError> {

@@ -5,8 +5,8 @@ mod integer_graph;
 use intrain_num::{Format, Quantizer, Sum};
 use intrain_recipe::Loss;
 
-use super::build::loss_is_float;
-use super::{Arithmetic, BlockPlan, Node, Op, Plan, ProductKind};
+use crate::build::loss_is_float;
+use crate::{Arithmetic, BlockPlan, Node, Op, Plan, ProductKind};
 
 /// Which promise of the contract holds for an operation's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use intrain_num::Sum;
 
 use super::{Operation, stored_bytes};
-use crate::plan::{GraphPlan, Node, Op, Plan, ProductKind};
+use crate::{GraphPlan, Node, Op, Plan, ProductKind};
 
 impl Plan {
     /// Forward through a node.

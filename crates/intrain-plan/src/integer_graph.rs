@@ -9,21 +9,20 @@ mod norm;
 
 pub use norm::NormPlan;
 
-use intrain_kernels::max_pool::Pool;
 use intrain_model::{Layer, LayerKind, Model, Shape};
 use intrain_num::{Quantizer, Round, Scale, Sum};
 use intrain_recipe::{Bias, Recipe, Warning};
 
-use super::build::{
+use crate::build::{
     activation_operand, check_addresses, error_sum, forward_sum, gradient_sum, operand_of, prove, refuse_row,
     weight_plan,
 };
 use errors::{check_readers, settle_errors};
 use norm::prove_norm;
 
-use super::{
-    Arithmetic, BlockPlan, GraphPlan, InputPlan, LossPlan, Node, Op, Operand, Plan, PlanError, ProductKind,
-    ProductPlan, Sums, WeightPlan,
+use crate::{
+    Arithmetic, BlockPlan, GraphPlan, InputPlan, LossPlan, Node, Op, Operand, Plan, PlanError, Pool,
+    ProductKind, ProductPlan, Sums, WeightPlan,
 };
 
 /// What an activation adds up, in 32 bits.

@@ -3,15 +3,14 @@
 //! Its nodes are the model's layers, in an order in which each comes behind what enters it. Layers with parameters are
 //! blocks, as in a chain; what lies between them are nodes alone. Every node's result is in float.
 
-use intrain_kernels::max_pool::Pool;
 use intrain_model::{Layer, LayerKind, Model, Shape};
 use intrain_num::{Format, Quantizer, Scale, Sum};
 use intrain_recipe::{Bias, Recipe, Warning};
 
-use super::build::check_addresses;
-use super::{
-    Arithmetic, BlockPlan, Codes, InputPlan, LossPlan, Operand, Plan, PlanError, ProductKind, ProductPlan,
-    Sum32, Sums, WeightPlan,
+use crate::build::check_addresses;
+use crate::{
+    Arithmetic, BlockPlan, Codes, InputPlan, LossPlan, Operand, Plan, PlanError, Pool, ProductKind,
+    ProductPlan, Sum32, Sums, WeightPlan,
 };
 
 /// Floats are no payloads.

@@ -1,16 +1,15 @@
 //! Builds a plan: groups layers into blocks, settles each block's formats, proves its sums.
 
-use intrain_kernels::max_pool::Pool;
 use intrain_model::{Layer, LayerKind, Logits, Model, Shape};
 use intrain_num::scale::fan_log2;
 use intrain_num::{Format, Quantizer, Scale, Sum, Surrogate};
 use intrain_recipe::{Bias, Loss, Pattern, Recipe, Role};
 
-use super::{
-    Arithmetic, BlockPlan, InputPlan, LossPlan, Operand, Plan, PlanError, ProductKind, ProductPlan, Sums,
-    WeightPlan,
+use crate::{
+    Arithmetic, BlockPlan, InputPlan, LossPlan, Operand, Plan, PlanError, Pool, ProductKind, ProductPlan,
+    Sums, WeightPlan,
 };
-use super::{graph, source};
+use crate::{graph, source};
 
 const BATCH_SIZE_MAX: usize = 1 << 16;
 

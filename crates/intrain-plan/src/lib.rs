@@ -2,6 +2,8 @@
 //!
 //! All shapes, formats, accumulator widths and impossible combinations are settled here, so that a step cannot fail.
 //! A network is a chain of *blocks*: a product (conv or linear), then at most one max pooling and one ReLU.
+//! The crate knows neither threads nor kernels, and holds no tensor in memory.
+#![forbid(unsafe_code)]
 
 mod build;
 mod graph;
@@ -13,10 +15,20 @@ pub use graph::{GraphPlan, Node, Op};
 pub use integer_graph::{NormPlan, Sum32, Term};
 pub use table::{Operation, Promise};
 
-use intrain_kernels::max_pool::Pool;
 use intrain_model::{Init, Model, Pixels, Shape};
 use intrain_num::{Columns, Quantizer, Sum};
 use intrain_recipe::{Feedback, LearningRate, Loss, Recipe, Warning};
+
+/// Windows of `size * size` pixels, `stride` pixels apart; the first begins `pad` pixels before the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// Side of a window, 1 to 8 (a mean's: to 64).
+    pub size: usize,
+    /// Step from window to window, at least 1.
+    pub stride: usize,
+    /// Rows and columns around the image that windows may reach into, below `size`.
+    pub pad: usize,
+}
 
 /// What arithmetic carries a whole network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use intrain_num::{Quantizer, Spread, Sum};
 use intrain_recipe::Slot;
 
 use super::{Builder, constant, refuse};
-use crate::plan::build::operand_of;
-use crate::plan::{BlockPlan, Operand, PlanError, ProductKind, ProductPlan, WeightPlan};
+use crate::build::operand_of;
+use crate::{BlockPlan, Operand, PlanError, ProductKind, ProductPlan, WeightPlan};
 
 /// How a norm of integers computes.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,8 +3,8 @@
 use intrain_recipe::Recipe;
 
 use super::Leaves;
-use crate::plan::build::{operand_of, refuse_row};
-use crate::plan::{BlockPlan, Node, Op, PlanError};
+use crate::build::{operand_of, refuse_row};
+use crate::{BlockPlan, Node, Op, PlanError};
 
 /// Which row cuts the error at each product's output, and that there is one.
 pub(super) fn settle_errors(
