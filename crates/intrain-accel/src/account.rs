@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use intrain_nn::Plan;
+use intrain_nn::plan::ErrorRule;
 
 use crate::cycles::{Cycles, CyclesError, Memory, cycles};
 use crate::energy::{self, Energy};
-use crate::engine::{Tally, format_of};
+use crate::engine::{Tally, format_of, products};
 use crate::lower::Direction;
 use crate::machine::Machine;
 use crate::order::{Format, Product};
@@ -48,25 +49,21 @@ pub struct Total {
 #[must_use]
 pub fn of_step(machine: &Machine, plan: &Plan) -> Tally {
     let (mut tally, n) = (Tally::new(), plan.batch_size);
-    for (i, block) in plan.blocks.iter().enumerate() {
+    for (_, placed) in products(plan) {
+        let block = &plan.blocks[placed.block];
         let (p, format) = (&block.product, |row, digits| format_of(machine, row, digits));
         let (inputs, outputs) = (n * p.input.h * p.input.w, n * p.output.h * p.output.w);
         let k = p.fan_in() + usize::from(p.bias);
         let mut put = |direction, l, k, m, format| {
-            tally.insert((i, direction, Product { l, k, m, format }), 1);
+            tally.insert((placed.block, direction, Product { l, k, m, format }), 1);
         };
-        put(
-            Direction::Forward,
-            outputs,
-            k,
-            p.output.c,
-            format(block.activation_at_product, block.sum_frac_bits),
-        );
+        let forward = format(placed.epilogue.at_product, block.sum_frac_bits);
+        put(Direction::Forward, outputs, k, p.output.c, forward);
         put(Direction::Gradient, k, outputs, p.output.c, Format::Exact);
-        if i > 0 {
+        if placed.error.rule != ErrorRule::None {
             let digits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
             let k = p.kernel * p.kernel * p.output.c;
-            put(Direction::Error, inputs, k, p.input.c, format(block.error_at_product, digits));
+            put(Direction::Error, inputs, k, p.input.c, format(placed.error.at_input, digits));
         }
     }
     tally

@@ -1,14 +1,11 @@
-//! A network on the simulated array: every product of a training step as the machine computes it, the rest as the host does.
-//!
-//! The host's part is the contract in plain loops: layout, pooling, ReLU, masks, the loss. Nothing here is shared with the
-//! engines of `intrain-nn`, so that equal weights say something about both.
+//! Products on the simulated array: each product of a training step as the machine computes it. The rest is the host's, which
+//! is the executor of `intrain-nn`, so every network runs whose products the array can hold.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use intrain_kernels::Isa;
-use intrain_nn::plan::BlockPlan;
-use intrain_nn::{BlockGradient, Engine, Gradient, Mode, Outcome, Parameters, Plan, Seen, StepKey, loss};
+use intrain_nn::plan::{BlockPlan, ErrorRule, Op, Product as Placed};
+use intrain_nn::{MachineProduct, Plan, StepKey};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Overflow, Quantizer, RandomSource, Round, Scale};
 
@@ -75,8 +72,16 @@ impl ArrayMachine {
 }
 
 impl intrain_nn::Machine for ArrayMachine {
-    fn engine(&self, plan: &Plan) -> Box<dyn Engine> {
-        Box::new(ArrayEngine::new(self, plan))
+    fn product(&self, block: &BlockPlan, product: &Placed) -> Box<dyn MachineProduct> {
+        Box::new(ArrayProduct {
+            array: self.array.clone(),
+            nearest: self.nearest.clone(),
+            plan: block.clone(),
+            placed: *product,
+            weights: vec![],
+            tally: Arc::clone(&self.tally),
+            jobs: self.jobs.clone(),
+        })
     }
 }
 
@@ -85,12 +90,11 @@ impl intrain_nn::Machine for ArrayMachine {
 /// # Errors
 /// The first layer that can't.
 pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
-    for block in &plan.blocks {
+    for (node, placed) in products(plan) {
+        let block = &plan.blocks[placed.block];
         let unfit = |reason: String| Err(Unfit { layer: block.name.clone(), reason });
-        if plan.graph.is_some() || !block.weight.master.format.is_fixed_point() {
-            return unfit(
-                "the array runs chains of fixed-point products; use a recipe such as gupta:array".to_owned(),
-            );
+        if !block.weight.master.format.is_fixed_point() {
+            return unfit("the array runs fixed-point products; use a recipe such as gupta:array".to_owned());
         }
         if let Some(columns) = block.columns.filter(|columns| *columns != machine.columns()) {
             return unfit(format!(
@@ -105,16 +109,20 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
             (block.error_operand, "its error"),
         ] {
             let limit = 1_u64 << (machine.word - 1);
-            if operand.magnitude() > limit {
+            if operand.max_abs() > limit {
                 let reason = format!("{what} needs more than the machine's words of {} bits", machine.word);
                 return unfit(reason);
             }
         }
         check_bias(machine, block).or_else(unfit)?;
-        let is_last = block.index as usize + 1 == plan.blocks.len();
+        let epilogue = &placed.epilogue;
+        let is_fused = epilogue.activation.format.is_quantized();
+        let is_direct = |rule| rule == ErrorRule::Direct;
+        let is_read_directly = products(plan)
+            .any(|(reader, p)| plan.nodes[reader].sources.contains(&node) && is_direct(p.error.rule));
         let others = [
-            (block.activation, "activation", true),
-            (block.error_at_activation, "error.activation", !is_last),
+            (epilogue.activation, "activation", is_fused),
+            (placed.error.at_output, "error.activation", is_read_directly),
         ];
         for (row, role, counts) in others {
             if counts && row.format.is_quantized() {
@@ -123,28 +131,36 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
                 ));
             }
         }
-        for (row, digits, role) in rounded(block) {
-            check_row(machine, block, row, digits, role).or_else(unfit)?;
+        for (row, digits, role) in rounded(block, &placed) {
+            check_row(machine, (block, &placed), row, digits, role).or_else(unfit)?;
         }
     }
     Ok(())
 }
 
-/// The rows behind a block's products: each with the fractional digits of its sums and its name.
-fn rounded(block: &BlockPlan) -> impl Iterator<Item = (Quantizer, i32, &'static str)> {
-    let forward = (block.activation_at_product, block.sum_frac_bits, "activation.product");
+/// The products of a network with the numbers of their nodes.
+pub(crate) fn products(plan: &Plan) -> impl Iterator<Item = (usize, Placed)> + '_ {
+    plan.nodes.iter().enumerate().filter_map(|(i, node)| match node.op {
+        Op::Product(product) => Some((i, product)),
+        _ => None,
+    })
+}
+
+/// The rows behind a block's products: each with the fraction bits of its sums and its name.
+fn rounded(block: &BlockPlan, placed: &Placed) -> impl Iterator<Item = (Quantizer, i32, &'static str)> {
+    let forward = (placed.epilogue.at_product, block.sum_frac_bits, "activation.product");
     let error_digits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
-    let error = (block.error_at_product, error_digits, "error.product");
-    [Some(forward), (block.index > 0).then_some(error)].into_iter().flatten()
+    let error = (placed.error.at_input, error_digits, "error.product");
+    [Some(forward), (placed.error.rule != ErrorRule::None).then_some(error)].into_iter().flatten()
 }
 
 /// How many bits the results of a network's products drop, each number once: a machine's `drop` for it.
 #[must_use]
 pub fn drops(plan: &Plan) -> Vec<u32> {
     let mut drops = Vec::new();
-    for block in &plan.blocks {
-        for (row, digits, role) in rounded(block) {
-            let is_exact = block.has_exact_output() && role == "activation.product";
+    for (_, placed) in products(plan) {
+        for (row, digits, role) in rounded(&plan.blocks[placed.block], &placed) {
+            let is_exact = placed.epilogue.is_exact() && role == "activation.product";
             let dropped = u32::try_from(digits - row.format.frac_bits());
             if let Some(dropped) = dropped.ok().filter(|drop| !is_exact && !drops.contains(drop)) {
                 drops.push(dropped);
@@ -173,12 +189,12 @@ fn check_bias(machine: &Machine, block: &BlockPlan) -> Result<(), String> {
 
 fn check_row(
     machine: &Machine,
-    block: &BlockPlan,
+    (block, placed): (&BlockPlan, &Placed),
     row: Quantizer,
     digits: i32,
     role: &str,
 ) -> Result<(), String> {
-    if block.has_exact_output() && role == "activation.product" {
+    if placed.epilogue.is_exact() && role == "activation.product" {
         return if machine.exact {
             Ok(())
         } else {
@@ -240,80 +256,43 @@ fn no_format(role: &str, what: &str) -> String {
     format!("its row '{role}' asks the machine for {what}")
 }
 
-/// A chain of products.
-struct ArrayEngine {
+/// One layer's products on the array.
+struct ArrayProduct {
     array: Array,
     /// The same with the constant in place of random bits: evaluation.
     nearest: Array,
-    pixels: Vec<i32>,
-    blocks: Vec<Block>,
-    logits: Vec<i32>,
+    plan: BlockPlan,
+    placed: Placed,
+    /// `[taps, in, out]`, biases behind them.
+    weights: Vec<i32>,
     tally: Arc<Mutex<Tally>>,
     jobs: Option<Arc<Mutex<Vec<Job>>>>,
 }
 
-/// A product and what follows it.
-struct Block {
-    plan: BlockPlan,
-    /// `[taps, in, out]`, biases behind them.
-    weights: Vec<i32>,
-    /// What entered.
-    input: Vec<i32>,
-    /// Of each result of the block: where it was behind the product, and whether the ReLU let it pass.
-    passed: Vec<Option<usize>>,
-    gradient: Gradient,
-    bias_gradient: Option<Gradient>,
-}
-
-/// Bound: a payload of at most 24 bits.
-fn small(payload: i64) -> i32 {
-    i32::try_from(payload).unwrap_or_else(|_| unreachable!("a payload of a word"))
-}
-
-impl ArrayEngine {
-    fn new(machine: &ArrayMachine, plan: &Plan) -> Self {
-        let block = |plan: &BlockPlan| Block {
-            plan: plan.clone(),
-            weights: vec![],
-            input: vec![],
-            passed: vec![],
-            gradient: Gradient::I64(vec![]),
-            bias_gradient: plan.product.bias.then(|| Gradient::I64(vec![])),
-        };
-        Self {
-            array: machine.array.clone(),
-            nearest: machine.nearest.clone(),
-            pixels: plan.input.payloads().map(small).collect(),
-            blocks: plan.blocks.iter().map(block).collect(),
-            logits: vec![],
-            tally: Arc::clone(&machine.tally),
-            jobs: machine.jobs.clone(),
-        }
-    }
-
-    /// A product on the array, rounded by `row`, whose sums have so many `digits`.
+impl ArrayProduct {
+    /// A product on the array, rounded by `row`, whose sums have so many fraction bits; in evaluation without a key.
     fn run(
         &self,
-        (block, direction): (usize, Direction),
+        direction: Direction,
         operands: &Operands,
         (row, digits): (Quantizer, i32),
-        mode: Mode,
+        key: Option<StepKey>,
     ) -> Vec<i64> {
         let Operands { l, k, m, a, b } = operands;
-        let plan = &self.blocks[block].plan;
         let format = format_of(self.array.machine(), row, digits);
         let product = Product { l: *l, k: *k, m: *m, format };
         let done = |result: Result<Vec<i64>, _>| {
             result.unwrap_or_else(|error| unreachable!("`check` has let it through: {error}"))
         };
-        let Mode::Training(key) = mode else { return done(self.nearest.product(&product, a, b, &[])) };
+        let Some(key) = key else { return done(self.nearest.product(&product, a, b, &[])) };
+        let block = self.placed.block;
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         *tally.entry((block, direction, product)).or_default() += 1;
         drop(tally);
         let purpose =
             if direction == Direction::Error { Purpose::ErrorAtProduct } else { Purpose::Activation };
-        let stream = Stream::new(key.seed, purpose, plan.index, key.step);
-        let seeds: Vec<u32> = plan.columns.map_or(vec![], |columns| {
+        let stream = Stream::new(key.seed, purpose, self.plan.index, key.step);
+        let seeds: Vec<u32> = self.plan.columns.map_or(vec![], |columns| {
             (0..columns.n as u64).map(|column| columns.seed(stream, column)).collect()
         });
         if let Some(jobs) = &self.jobs {
@@ -323,145 +302,31 @@ impl ArrayEngine {
         }
         done(self.array.product(&product, a, b, &seeds))
     }
-
-    /// A block's results from what entered it.
-    fn forward_block(&mut self, i: usize, input: Vec<i32>, mode: Mode) -> Vec<i32> {
-        let block = &self.blocks[i];
-        let plan = &block.plan;
-        let operands = Operands::forward(&plan.product, &input, &block.weights, one(plan));
-        let row = (plan.activation_at_product, plan.sum_frac_bits);
-        let results = self.run((i, Direction::Forward), &operands, row, mode);
-        let block = &mut self.blocks[i];
-        block.input = input;
-        block.finish(&results)
-    }
 }
 
-impl Block {
-    /// Pooling and ReLU, and what the way back must know of them.
-    fn finish(&mut self, results: &[i64]) -> Vec<i32> {
-        let product = self.plan.product.output;
-        let n = results.len() / product.len();
-        let size = self.plan.pool.map_or(1, |pool| pool.size);
-        let stride = self.plan.pool.map_or(1, |pool| pool.stride);
-        let (h, w) = ((product.h - size) / stride + 1, (product.w - size) / stride + 1);
-        let mut out = Vec::with_capacity(n * h * w * product.c);
-        self.passed.clear();
-        for image in 0..n {
-            for (y, x, channel) in places(h, w, product.c) {
-                let at = |k: usize| {
-                    let (v, u) = (y * stride + k / size, x * stride + k % size);
-                    ((image * product.h + v) * product.w + u) * product.c + channel
-                };
-                let best = (1..size * size)
-                    .map(at)
-                    .fold(at(0), |best, next| if results[next] > results[best] { next } else { best });
-                let passes = !self.plan.relu || results[best] > 0;
-                self.passed.push(passes.then_some(best));
-                out.push(if passes { small(results[best]) } else { 0 });
-            }
-        }
-        out
+impl MachineProduct for ArrayProduct {
+    fn load(&mut self, weights: &[i32], biases: &[i32]) {
+        self.weights.clear();
+        self.weights.extend(weights.iter().chain(biases));
     }
 
-    /// Errors at the block's results become errors at its product; where windows overlap they are held in their format.
-    fn unpool(&self, error: &[i32]) -> Vec<i32> {
-        let n = self.input.len() / self.plan.product.input.len();
-        let mut out = vec![0_i64; n * self.plan.product.output.len()];
-        for (error, passed) in error.iter().zip(&self.passed) {
-            if let Some(at) = passed {
-                out[*at] += i64::from(*error);
-            }
-        }
-        let operand = self.plan.error_operand;
-        out.into_iter().map(|error| small(error.clamp(operand.min, operand.max))).collect()
-    }
-}
-
-fn places(h: usize, w: usize, c: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    (0..h).flat_map(move |y| (0..w).flat_map(move |x| (0..c).map(move |channel| (y, x, channel))))
-}
-
-impl Engine for ArrayEngine {
-    fn load(&mut self, _: Isa, parameters: &[Parameters], mode: Mode) {
-        for (block, parameters) in self.blocks.iter_mut().zip(parameters) {
-            let plan = &block.plan;
-            let read = plan.weight.read;
-            let payload = |i: usize| {
-                let stored = parameters.weight.payload(i);
-                if !read.format.is_quantized() {
-                    return small(stored);
-                }
-                let places = plan.weight.master.format.frac_bits() - read.format.frac_bits();
-                let (round, word) = match mode {
-                    Mode::Training(key) => {
-                        let stream = Stream::new(key.seed, Purpose::Weight, plan.index, key.step);
-                        (read.round, stream.word(i as u64))
-                    }
-                    Mode::Evaluation => (read.round.in_evaluation(), 0),
-                };
-                small(Quantizer { round, ..read }.payload_of_shifted(stored, places, word))
-            };
-            block.weights = (0..parameters.weight.len()).map(payload).collect();
-            if let Some(bias) = &parameters.bias {
-                block.weights.extend((0..bias.len()).map(|i| small(bias.payload(i))));
-            }
-        }
+    fn forward(&mut self, input: &[i32], key: Option<StepKey>) -> Vec<i64> {
+        let operands = Operands::forward(&self.plan.product, input, &self.weights, one(&self.plan));
+        let row = (self.placed.epilogue.at_product, self.plan.sum_frac_bits);
+        self.run(Direction::Forward, &operands, row, key)
     }
 
-    fn forward(&mut self, _: Isa, images: &[u8], mode: Mode) {
-        let mut x: Vec<i32> = images.iter().map(|pixel| self.pixels[usize::from(*pixel)]).collect();
-        for i in 0..self.blocks.len() {
-            x = self.forward_block(i, x, mode);
-        }
-        self.logits = x;
+    fn error(&mut self, error: &[i32], key: StepKey) -> Vec<i64> {
+        let operands = Operands::error(&self.plan.product, error, &self.weights);
+        let frac_bits = self.plan.error_operand.frac_bits + self.plan.weight.operand.frac_bits;
+        self.run(Direction::Error, &operands, (self.placed.error.at_input, frac_bits), Some(key))
     }
 
-    fn outcome(&self, plan: &Plan, labels: &[u16]) -> Outcome {
-        loss::evaluate(&plan.loss, |i| loss::real(&plan.loss, self.logits[i].into()), labels)
-    }
-
-    fn backward(&mut self, _: Isa, plan: &Plan, labels: &[u16], key: StepKey) {
-        let last = self.blocks.len() - 1;
-        let mut error = Vec::with_capacity(self.logits.len());
-        let layer = self.blocks[last].plan.index;
-        let logits = |i: usize| i64::from(self.logits[i]);
-        let _ = loss::error_integers(&plan.loss, logits, labels, layer, key, |e| error.push(small(e)));
-        for i in (0..=last).rev() {
-            let block = &self.blocks[i];
-            let (plan, at_product) = (&block.plan, block.unpool(&error));
-            let operands = Operands::gradient(&plan.product, &block.input, &at_product, plan.product.bias);
-            let exact = (Quantizer::EXACT, 0);
-            let mut gradient = self.run((i, Direction::Gradient), &operands, exact, Mode::Training(key));
-            if i > 0 {
-                let operands = Operands::error(&plan.product, &at_product, &block.weights);
-                let digits = plan.error_operand.frac_bits + plan.weight.operand.frac_bits;
-                let row = (plan.error_at_product, digits);
-                let results = self.run((i, Direction::Error), &operands, row, Mode::Training(key));
-                error = results.into_iter().map(small).collect();
-            }
-            let block = &mut self.blocks[i];
-            if let Some(bias) = &mut block.bias_gradient {
-                *bias = Gradient::I64(gradient.split_off(block.plan.product.n_weights()));
-            }
-            block.gradient = Gradient::I64(gradient);
-        }
-    }
-
-    fn gradient(&self, block: usize) -> BlockGradient<'_> {
-        let block = &self.blocks[block];
-        BlockGradient {
-            weight: &block.gradient,
-            weight_max: None,
-            bias: block.bias_gradient.as_ref(),
-            exponents: None,
-            moments: None,
-        }
-    }
-
-    fn watch(&mut self, _: bool) {}
-
-    fn seen(&self) -> &[Seen] {
-        &[]
+    fn gradient(&mut self, input: &[i32], error: &[i32], key: StepKey) -> (Vec<i64>, Vec<i64>) {
+        let p = &self.plan.product;
+        let operands = Operands::gradient(p, input, error, p.bias);
+        let mut gradient = self.run(Direction::Gradient, &operands, (Quantizer::EXACT, 0), Some(key));
+        let bias = gradient.split_off(p.n_weights());
+        (gradient, bias)
     }
 }

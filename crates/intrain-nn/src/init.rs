@@ -7,7 +7,7 @@ use intrain_model::Init;
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Format, Overflow, Quantizer, Real};
 
-use crate::integer_graph::initial;
+use crate::ops::norm::learned::initial;
 use crate::parameters::{Parameters, Stored};
 use crate::plan::{BlockPlan, Plan, ProductKind};
 

@@ -6,7 +6,7 @@ use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Quantizer, Real, Scale, softmax};
 use intrain_recipe::Loss;
 
-use crate::network::StepKey;
+use crate::key::StepKey;
 use crate::plan::LossPlan;
 
 /// How well a batch was answered.
@@ -61,8 +61,8 @@ fn row(plan: &LossPlan, logits: impl Fn(usize) -> f64 + Copy, i: usize) -> impl 
 
 /// A logit of an integer network as a real number, for reports and for softmax.
 #[must_use]
-pub fn real(plan: &LossPlan, payload: i64) -> f64 {
-    Real { mantissa: payload, exponent: -plan.logits_frac_bits }.to_f64()
+pub fn real(frac_bits: i32, integer: i64) -> f64 {
+    Real { mantissa: integer, exponent: -frac_bits }.to_f64()
 }
 
 fn first_largest(row: impl Iterator<Item = f64>) -> usize {
@@ -110,7 +110,7 @@ pub fn error_integers(
             quantize(&plan.quantizer, (0..labels.len() * plan.n_classes).map(error), stream, put)
         }
         Loss::SoftmaxCrossEntropy => {
-            let errors = error_floats(plan, |i| real(plan, logits(i)), labels);
+            let errors = error_floats(plan, |i| real(plan.logits_frac_bits, logits(i)), labels);
             quantize(&plan.quantizer, errors.filter_map(Real::from_f64), stream, put)
         }
         Loss::SoftmaxIExp | Loss::SoftmaxBase2 => {
@@ -194,7 +194,7 @@ mod tests {
     const KEY: StepKey = StepKey { seed: 1, step: 0 };
 
     fn evaluated(plan: &LossPlan, logits: &[i64], labels: &[u16]) -> Outcome {
-        evaluate(plan, |i| real(plan, logits[i]), labels)
+        evaluate(plan, |i| real(plan.logits_frac_bits, logits[i]), labels)
     }
 
     fn errors(plan: &LossPlan, logits: &[i64], labels: &[u16]) -> Vec<i64> {

@@ -95,3 +95,18 @@ pub enum Gradient {
     I64(Vec<i64>),
     F32(Vec<f32>),
 }
+
+/// A block's gradients after a backward pass.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockGradient<'a> {
+    /// Weights `[kernel, kernel, in, out]`.
+    pub weight: &'a Gradient,
+    /// The largest magnitude among them, where the recipe's row `gradient` divides by it.
+    pub weight_max: Option<u64>,
+    /// Biases `[out]`, in units of the error's last bit.
+    pub bias: Option<&'a Gradient>,
+    /// The powers of two that a gradient's sum of 1 is worth, weights and biases, where the errors keep theirs.
+    pub exponents: Option<[i32; 2]>,
+    /// A norm's mean and unbiased variance of the batch.
+    pub moments: Option<&'a Moments>,
+}

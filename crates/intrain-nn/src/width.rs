@@ -1,4 +1,4 @@
-//! The two widths of the integer carriers: 8-bit operands with 32-bit sums, 16-bit operands with 64-bit sums.
+//! The two widths of integer products: 8-bit operands with 32-bit sums, 16-bit operands with 64-bit sums.
 //!
 //! What is here differs between them; everything else is written once, over [`Operands`] and [`Width`].
 #![deny(clippy::float_arithmetic)]
@@ -8,28 +8,42 @@ use intrain_kernels::product;
 use intrain_kernels::{Integer, Isa, dot_i8, dot_i16, max_abs, max_pool};
 use rayon::prelude::*;
 
-use crate::integer::CHUNK;
 use crate::operands::{Operands, Target};
 use crate::parameters::{Gradient, Stored};
 use crate::plan::Operand;
+use crate::tensor::{Code, Element, Tensor};
+
+/// Elements that one thread takes at a time.
+pub(crate) const CHUNK: usize = 1 << 16;
 
 /// 8-bit operands.
 pub(crate) enum Int8 {}
 /// 16-bit operands.
 pub(crate) enum Int16 {}
 
+/// Error sums of a whole tensor, which all products use one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    i16: Vec<i16>,
+    i32: Vec<i32>,
+    i64: Vec<i64>,
+}
+
 /// What differs between the two widths beside their products.
 pub(crate) trait Width:
-    Operands<Payload: Integer + max_pool::Error, Sum: Integer, Weight: Integer>
+    Operands<Payload: Code + max_pool::Error, Sum: Integer + Element, Weight: Integer>
 {
     /// Half as wide as a sum.
     type Narrow: Integer + Send + Sync + 'static;
 
-    /// The stored payloads as they are, where the row `weight` is exact.
+    /// The stored integers as they are, where the row `weight` is exact.
     fn read_exact(stored: &Stored, weights: &mut Vec<Self::Weight>);
-    fn payload(x: i64) -> Self::Payload;
     fn weight(x: i64) -> Self::Weight;
     fn sum(x: i64) -> Self::Sum;
+    /// What enters a product, in its own type: `widened` holds it where the tensor has a narrower one.
+    fn codes<'a>(tensor: &'a Tensor, widened: &'a mut Vec<Self::Payload>) -> &'a [Self::Payload];
+    /// Half-width sums, used while they fit, and full ones.
+    fn kept(all: &mut Kept) -> (&mut Vec<Self::Narrow>, &mut Vec<Self::Sum>);
 }
 
 /// Narrows a value that its format holds.
@@ -61,11 +75,11 @@ impl Operands for Int8 {
 
     /// Exact whatever they are: no sum of bytes is cut by it.
     fn reach(_: Isa, operand: Operand, _: &[i8]) -> u64 {
-        operand.magnitude()
+        operand.max_abs()
     }
 
     fn weight_reach(_: Isa, operand: Operand, _: &[i8]) -> u64 {
-        operand.magnitude()
+        operand.max_abs()
     }
 
     fn packed(_: [u64; 2]) -> PackedI8 {
@@ -119,16 +133,20 @@ impl Width for Int8 {
         }
     }
 
-    fn payload(x: i64) -> i8 {
-        narrow!(x)
-    }
-
     fn weight(x: i64) -> i8 {
         narrow!(x)
     }
 
     fn sum(x: i64) -> i32 {
         narrow!(x)
+    }
+
+    fn codes<'a>(tensor: &'a Tensor, _: &'a mut Vec<i8>) -> &'a [i8] {
+        i8::of(tensor)
+    }
+
+    fn kept(all: &mut Kept) -> (&mut Vec<i16>, &mut Vec<i32>) {
+        (&mut all.i16, &mut all.i32)
     }
 }
 
@@ -159,7 +177,7 @@ impl Operands for Int16 {
     /// What the values are decides how many limbs B needs: formats leave room that tensors seldom use. In powers of two,
     /// so that an evaluation packs its weights once or twice, not for each batch.
     fn reach(isa: Isa, operand: Operand, values: &[i16]) -> u64 {
-        largest(isa, values).next_power_of_two().min(operand.magnitude()).max(1)
+        largest(isa, values).next_power_of_two().min(operand.max_abs()).max(1)
     }
 
     fn weight_reach(isa: Isa, _: Operand, weights: &[i32]) -> u64 {
@@ -214,16 +232,23 @@ impl Width for Int16 {
         }
     }
 
-    fn payload(x: i64) -> i16 {
-        narrow!(x)
-    }
-
     fn weight(x: i64) -> i32 {
         narrow!(x)
     }
 
     fn sum(x: i64) -> i64 {
         x
+    }
+
+    fn codes<'a>(tensor: &'a Tensor, widened: &'a mut Vec<i16>) -> &'a [i16] {
+        let Tensor::I8(codes) = tensor else { return i16::of(tensor) };
+        widened.resize(codes.len(), 0);
+        each(widened, codes, i16::from);
+        widened
+    }
+
+    fn kept(all: &mut Kept) -> (&mut Vec<i32>, &mut Vec<i64>) {
+        (&mut all.i32, &mut all.i64)
     }
 }
 

@@ -89,7 +89,7 @@ fn black_images_make_a_step() {
     let (mut model, batch_size) = networks()[0].clone();
     model.input.pixels = Pixels::Unit256;
     let plan = Plan::build(&model, &recipe("wage | input = int<8> floor saturate"), batch_size).unwrap();
-    assert_eq!(plan.blocks[0].input_operand.magnitude(), 0);
+    assert_eq!(plan.blocks[0].input_operand.max_abs(), 0);
     let expected = step(&plan, Isa::Reference, 1);
     for isa in Isa::available() {
         assert!(step(&plan, isa, 2) == expected, "{}", isa.name());

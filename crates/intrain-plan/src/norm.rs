@@ -1,13 +1,14 @@
 //! A norm of integers: its rows, and the proof that each channel's line fits 32 bits.
 
-use intrain_model::{Layer, LayerKind, Shape};
+use intrain_model::Layer;
 use intrain_num::norm::Rows;
 use intrain_num::{Quantizer, Spread, Sum};
-use intrain_recipe::Slot;
+use intrain_recipe::{Recipe, Slot};
 
-use super::{Builder, constant, refuse};
-use crate::build::operand_of;
-use crate::{BlockPlan, Operand, PlanError, ProductKind, ProductPlan, WeightPlan};
+use crate::build::constant;
+use crate::error::{PlanError, refuse};
+use crate::formats::{block, operand_of};
+use crate::plan::{BlockPlan, Operand, ProductKind, ProductPlan, WeightPlan};
 
 /// How a norm of integers computes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,106 +19,88 @@ pub struct NormPlan {
     pub gain: Quantizer,
     /// Recipe row `norm.offset`.
     pub offset: Quantizer,
-    /// Binary digits behind the point of a gain as it is read.
+    /// Fraction bits of a gain as it is read.
     pub gain_frac_bits: i32,
-    /// Binary digits behind the point of an offset as it is read.
+    /// Fraction bits of an offset as it is read.
     pub offset_frac_bits: i32,
 }
 
-impl Builder<'_> {
-    /// A row that a norm must have.
-    fn row(&self, layer: &Layer, role: &'static str, slot: &Slot) -> Result<Quantizer, PlanError> {
-        let row = slot.of_norm(&layer.name);
-        if row.format.is_quantized() {
-            return Ok(row);
-        }
-        let reason = format!(
-            "it is a norm, and the recipe '{}' has no row '{role}'; use intrain-int8, wage-l1bn or wage-rangebn, or \
-             write the rows norm.mean, norm.spread and norm.value",
-            self.recipe.name
-        );
-        Err(refuse(layer, reason))
+/// A row that a norm must have.
+fn required(recipe: &Recipe, layer: &Layer, role: &'static str, slot: &Slot) -> Result<Quantizer, PlanError> {
+    let row = slot.of_norm(&layer.name);
+    if row.format.is_quantized() {
+        return Ok(row);
     }
-
-    /// A norm's block, and what its line leaves, exactly.
-    pub(super) fn norm(
-        &self,
-        layer: &Layer,
-        [input, output]: [Shape; 2],
-        affine: bool,
-        entering: Operand,
-    ) -> Result<(BlockPlan, Operand), PlanError> {
-        let (recipe, name) = (self.recipe, layer.name.as_str());
-        let product = ProductPlan {
-            kind: if layer.kind == (LayerKind::LayerNorm { affine }) {
-                ProductKind::LayerNorm
-            } else {
-                ProductKind::BatchNorm
-            },
-            input,
-            output,
-            kernel: 1,
-            stride: 1,
-            pad: 0,
-            bias: affine,
-        };
-        let rows = Rows {
-            spread: recipe.norm,
-            frac_bits: entering.frac_bits,
-            mean: self.row(layer, "norm.mean", &recipe.norm_mean)?,
-            spread_row: self.row(layer, "norm.spread", &recipe.norm_spread)?,
-            value: constant(layer, "norm.value", self.row(layer, "norm.value", &recipe.norm_value)?)?,
-        };
-        check_rows(layer, &rows)?;
-        if product.kind == ProductKind::LayerNorm && rows.spread == Spread::Range {
-            let reason = "it normalizes the channels of each pixel, and 'norm = range' means ranges over parts of a batch; \
-                          use norm = l2 or l1";
-            return Err(refuse(layer, reason.to_owned()));
-        }
-        let master = recipe.master.of_norm(name);
-        let [gain, offset] = [&recipe.norm_gain, &recipe.norm_offset].map(|slot| slot.of_norm(name));
-        let read = |row: Quantizer| if row.format.is_quantized() { row } else { master };
-        let weight =
-            WeightPlan { master, read: gain, operand: operand_of(read(gain)), alpha_log2: 0, places: 0 };
-        if (1i64 << master.format.frac_bits()) > master.format.max() {
-            let reason = format!(
-                "its gains start at 1, which {} cannot hold; give the row 'master' an exception for '@norms', for example \
-                 'fixed<3,12>'",
-                master.format
-            );
-            return Err(refuse(layer, reason));
-        }
-        let value = rows.value.format;
-        let (gain_operand, offset_operand) = (operand_of(read(gain)), operand_of(read(offset)));
-        let frac_bits = value.frac_bits() + gain_operand.frac_bits;
-        let offset_places = frac_bits - offset_operand.frac_bits;
-        let bound = bound(affine, value.magnitude(), [gain_operand, offset_operand], offset_places);
-        // Bound: it is checked where the activation adds up.
-        let max = i64::try_from(bound).unwrap_or(i64::MAX);
-        let mut block = self.block(layer, product, weight, entering);
-        block.norm = Some(NormPlan {
-            rows,
-            gain,
-            offset,
-            gain_frac_bits: gain_operand.frac_bits,
-            offset_frac_bits: offset_operand.frac_bits,
-        });
-        Ok((block, Operand { frac_bits, min: -max, max }))
-    }
+    let reason = format!(
+        "it is a norm, and the recipe '{}' has no row '{role}'; use intrain-int8, wage-l1bn or wage-rangebn, or write the \
+         rows norm.mean, norm.spread and norm.value",
+        recipe.name
+    );
+    Err(refuse(&layer.name, reason))
 }
 
-/// Largest magnitude of `value * gain + offset`.
-fn bound(affine: bool, value: u64, [gain, offset]: [Operand; 2], offset_places: i32) -> u128 {
-    if affine {
-        u128::from(value) * u128::from(gain.magnitude())
-            + (u128::from(offset.magnitude()) << offset_places.clamp(0, 64))
+/// A norm's block, and what its affine map leaves, exactly.
+pub(crate) fn block_of(
+    recipe: &Recipe,
+    layer: &Layer,
+    (index, product): (usize, ProductPlan),
+    entering: Operand,
+) -> Result<(BlockPlan, Operand), PlanError> {
+    let name = layer.name.as_str();
+    let rows = Rows {
+        spread: recipe.norm,
+        frac_bits: entering.frac_bits,
+        mean: required(recipe, layer, "norm.mean", &recipe.norm_mean)?,
+        spread_row: required(recipe, layer, "norm.spread", &recipe.norm_spread)?,
+        value: constant(name, "norm.value", required(recipe, layer, "norm.value", &recipe.norm_value)?)?,
+    };
+    check_rows(name, &rows)?;
+    if product.kind == ProductKind::LayerNorm && rows.spread == Spread::Range {
+        let reason = "it normalizes the channels of each pixel, and 'norm = range' means ranges over parts of a batch; use \
+                      norm = l2 or l1";
+        return Err(refuse(name, reason));
+    }
+    let master = recipe.master.of_norm(name);
+    let [gain, offset] = [&recipe.norm_gain, &recipe.norm_offset].map(|slot| slot.of_norm(name));
+    let read = |row: Quantizer| if row.format.is_quantized() { row } else { master };
+    let weight = WeightPlan { master, read: gain, operand: operand_of(read(gain)), alpha_log2: 0, places: 0 };
+    if (1i64 << master.format.frac_bits()) > master.format.max() {
+        let reason = format!(
+            "its gains start at 1, which {} cannot hold; give the row 'master' an exception for '@norms', for example \
+             'fixed<3,12>'",
+            master.format
+        );
+        return Err(refuse(name, reason));
+    }
+    let value = rows.value.format;
+    let (gain_operand, offset_operand) = (operand_of(read(gain)), operand_of(read(offset)));
+    let frac_bits = value.frac_bits() + gain_operand.frac_bits;
+    let bound = bound(&product, value.magnitude(), [gain_operand, offset_operand], frac_bits);
+    // Bound: it is checked where the activation adds up.
+    let max = i64::try_from(bound).unwrap_or(i64::MAX);
+    let mut block = block(recipe, name, index, product, weight, entering);
+    block.norm = Some(NormPlan {
+        rows,
+        gain,
+        offset,
+        gain_frac_bits: gain_operand.frac_bits,
+        offset_frac_bits: offset_operand.frac_bits,
+    });
+    Ok((block, Operand { frac_bits, min: -max, max }))
+}
+
+/// Largest magnitude of `value * gain + offset` with so many fraction bits.
+fn bound(product: &ProductPlan, value: u64, [gain, offset]: [Operand; 2], frac_bits: i32) -> u128 {
+    if product.bias {
+        let shift = (frac_bits - offset.frac_bits).clamp(0, 64);
+        u128::from(value) * u128::from(gain.max_abs()) + (u128::from(offset.max_abs()) << shift)
     } else {
         u128::from(value) << gain.frac_bits.clamp(0, 64)
     }
 }
 
 /// Bound: a channel's line fits 32 bits, see [`Rows::shifts`].
-fn check_rows(layer: &Layer, rows: &Rows) -> Result<(), PlanError> {
+fn check_rows(layer: &str, rows: &Rows) -> Result<(), PlanError> {
     let finer = rows.mean.format.frac_bits() - rows.frac_bits;
     let [least, largest] = rows.shifts();
     let mean_max = rows.mean.format.magnitude() >> finer.clamp(0, 63);
@@ -141,16 +124,16 @@ fn check_rows(layer: &Layer, rows: &Rows) -> Result<(), PlanError> {
 }
 
 /// Bound: gains' gradients are sums over batch and pixels of errors by values.
-pub(super) fn prove_norm(block: &mut BlockPlan, batch_size: usize) -> Result<(), PlanError> {
+pub(crate) fn prove_norm(block: &mut BlockPlan, batch_size: usize) -> Result<(), PlanError> {
     let Some(norm) = &block.norm else { return Ok(()) };
     let pixels = (batch_size * block.product.output.h * block.product.output.w) as u64;
     if pixels >= 1 << 28 {
         let reason =
             format!("a channel has {pixels} words in a batch, and 2^28 can be added; use a smaller batch");
-        return Err(PlanError::Layer { layer: block.name.clone(), reason });
+        return Err(refuse(&block.name, reason));
     }
     if block.product.kind == ProductKind::LayerNorm {
-        let gain = u128::from(block.weight.operand.magnitude());
+        let gain = u128::from(block.weight.operand.max_abs());
         let terms = u128::from(norm.rows.value.format.magnitude()) * block.product.output.c as u128;
         if gain.saturating_mul(terms) >= 1 << 47 {
             let reason = format!(
@@ -159,7 +142,7 @@ pub(super) fn prove_norm(block: &mut BlockPlan, batch_size: usize) -> Result<(),
                 block.product.output.c,
                 norm.rows.value.format.magnitude()
             );
-            return Err(PlanError::Layer { layer: block.name.clone(), reason });
+            return Err(refuse(&block.name, reason));
         }
     }
     block.sums.gradient = Sum::of_products(pixels, 1 << 15, norm.rows.value.format.magnitude(), 0);

@@ -3,38 +3,47 @@
 use intrain_num::{Columns, Quantizer, RandomSource, Round};
 use intrain_recipe::Recipe;
 
-use crate::build::refuse_row;
-use crate::{BlockPlan, PlanError};
+use crate::error::{PlanError, refuse_row};
+use crate::node::{Node, Op};
+use crate::plan::BlockPlan;
 
-/// In networks of other kinds nothing leaves a product through an array.
-pub(super) fn refuse_columns(recipe: &Recipe, what: &str) -> Result<(), PlanError> {
+/// Float products are not rounded at all.
+pub(crate) fn refuse_columns(recipe: &Recipe) -> Result<(), PlanError> {
     if recipe.random == RandomSource::Philox {
         return Ok(());
     }
     let reason = format!(
-        "it is '{}', and an array rounds the products of a chain of integers; this is {what}; write random = \"philox\"",
+        "it is '{}', and an array rounds products of integers; this is a float network; write random = \"philox\"",
         recipe.random
     );
     Err(refuse_row("random", &reason))
 }
 
 /// Gives each block the array that rounds its products.
-pub(super) fn settle_columns(blocks: &mut [BlockPlan], recipe: &Recipe) -> Result<(), PlanError> {
+pub(crate) fn settle_columns(
+    nodes: &[Node],
+    blocks: &mut [BlockPlan],
+    recipe: &Recipe,
+) -> Result<(), PlanError> {
     let RandomSource::Columns(columns) = recipe.random else { return Ok(()) };
+    let products = || {
+        nodes.iter().filter_map(|node| if let Op::Product(product) = node.op { Some(product) } else { None })
+    };
     let is_stochastic = |row: &Quantizer| row.round.is_stochastic();
-    if !blocks.iter().any(|b| is_stochastic(&b.activation_at_product) || is_stochastic(&b.error_at_product)) {
+    if !products().any(|p| is_stochastic(&p.epilogue.at_product) || is_stochastic(&p.error.at_input)) {
         let reason = "neither 'activation.product' nor 'error.product' is stochastic, so an array would round nothing; \
                       write random = \"philox\"";
         return Err(refuse_row("random", reason));
     }
-    for block in blocks {
-        let error_digits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
+    for product in products() {
+        let block = &mut blocks[product.block];
+        let error_frac_bits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
         let rows = [
-            (block.activation_at_product, block.sum_frac_bits, "activation.product"),
-            (block.error_at_product, error_digits, "error.product"),
+            (product.epilogue.at_product, block.sum_frac_bits, "activation.product"),
+            (product.error.at_input, error_frac_bits, "error.product"),
         ];
-        for (row, digits, role) in rows.into_iter().filter(|(row, ..)| row.round.is_stochastic()) {
-            check(columns, block, row, digits - row.format.frac_bits(), role)?;
+        for (row, frac_bits, role) in rows.into_iter().filter(|(row, ..)| row.round.is_stochastic()) {
+            check(columns, block, row, frac_bits - row.format.frac_bits(), role)?;
         }
         block.columns = Some(columns);
     }

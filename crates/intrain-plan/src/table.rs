@@ -1,12 +1,11 @@
 //! The plan as a table of operations, for a reader: formats, integer or float, bound and width of each sum, memory.
 
-mod integer_graph;
-
 use intrain_num::{Format, Quantizer, Sum};
 use intrain_recipe::Loss;
 
-use crate::build::loss_is_float;
-use crate::{Arithmetic, BlockPlan, Node, Op, Plan, ProductKind};
+use crate::formats::loss_is_float;
+use crate::node::{Element, ErrorRule, Node, Op, Product, Storage};
+use crate::plan::{Arithmetic, BlockPlan, Plan, ProductKind};
 
 /// Which promise of the contract holds for an operation's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +40,10 @@ impl Plan {
     /// Every operation of a step, in order.
     #[must_use]
     pub fn operations(&self) -> Vec<Operation> {
-        let float = self.arithmetic == Arithmetic::Float32;
-        let mut rows = vec![self.row("input", "quantize", self.input.quantizer.to_string(), float, None)];
-        rows[0].bytes = self.batch_size * self.input.shape.len() * self.payload_bytes();
-        match &self.graph {
-            Some(graph) if float => rows.extend(graph.nodes.iter().flat_map(|node| self.node_rows(node))),
-            Some(graph) => rows.extend(graph.nodes.iter().flat_map(|node| self.integer_rows(node))),
-            None => self.blocks.iter().for_each(|block| self.forward_rows(block, float, &mut rows)),
-        }
+        let float = self.is_float();
+        let mut rows = vec![row("input", "quantize", self.input.quantizer.to_string(), float)];
+        rows[0].bytes = self.batch_size * self.bytes_of(&self.nodes[0]);
+        rows.extend(self.nodes.iter().flat_map(|node| self.forward_rows(node)));
         let loss_float = float || loss_is_float(self.loss.loss);
         let loss_name = match self.loss.loss {
             Loss::SquaredError => "squared error",
@@ -56,23 +51,10 @@ impl Plan {
             Loss::SoftmaxIExp => "softmax cross-entropy, i-exp",
             Loss::SoftmaxBase2 => "softmax cross-entropy, base 2",
         };
-        rows.push(self.row(
-            "loss",
-            loss_name,
-            if loss_float { "float32".to_owned() } else { "exact".to_owned() },
-            loss_float,
-            None,
-        ));
-        rows.push(self.row("loss", "quantize error", self.loss.quantizer.to_string(), float, None));
-        match &self.graph {
-            Some(graph) if float => {
-                rows.extend(graph.nodes.iter().rev().flat_map(|node| self.node_rows_back(node)));
-            }
-            Some(graph) => {
-                rows.extend(graph.nodes.iter().rev().flat_map(|node| self.integer_rows_back(graph, node)));
-            }
-            None => self.blocks.iter().rev().for_each(|block| self.backward_rows(block, float, &mut rows)),
-        }
+        let format = if loss_float { "float32" } else { "exact" };
+        rows.push(row("loss", loss_name, format.to_owned(), loss_float));
+        rows.push(row("loss", "quantize error", self.loss.quantizer.to_string(), float));
+        rows.extend(self.nodes.iter().rev().flat_map(|node| self.backward_rows(node)));
         // Whatever follows a float comes from it.
         let first_float = rows.iter().position(|row| row.float).unwrap_or(rows.len());
         for row in &mut rows[first_float..] {
@@ -87,176 +69,225 @@ impl Plan {
         self.operations().into_iter().filter(|o| o.float).collect()
     }
 
-    fn row(
-        &self,
-        layer: &str,
-        name: &'static str,
-        format: String,
-        float: bool,
-        sum: Option<Sum>,
-    ) -> Operation {
-        let sum = sum.filter(|_| !float);
-        Operation { layer: layer.to_owned(), name, format, float, promise: Promise::Exact, sum, bytes: 0 }
+    /// Bytes of one image's result, with what the backward pass must know of each element.
+    fn bytes_of(&self, node: &Node) -> usize {
+        let element = node.storage.element().map_or(0, Element::bytes);
+        let trace = match (&node.op, node.storage) {
+            (Op::Product(_) | Op::Activation(_), Storage::Codes(_)) | (Op::MaxPool(_), _) => 1,
+            (Op::Product(product), _) => usize::from(product.epilogue.pool.is_some()),
+            _ => 0,
+        };
+        node.output.len() * (element + trace)
     }
 
-    fn forward_rows(&self, block: &BlockPlan, float: bool, rows: &mut Vec<Operation>) {
-        let product = match block.product.kind {
-            ProductKind::Conv => "conv forward",
-            ProductKind::Linear => "linear forward",
-            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a chain has no norm"),
+    /// What a node computes forward; the last row holds its result.
+    fn forward_rows(&self, node: &Node) -> Vec<Operation> {
+        let float = self.is_float();
+        let row = |name, format: String| row(&node.name, name, format, float);
+        let as_it_arrives = || if float { "float32" } else { "as it arrives" }.to_owned();
+        let mut rows = match &node.op {
+            // It has its row already; a sum is a row of the activation that computes it.
+            Op::Image => return vec![],
+            Op::Add if !float => return vec![],
+            Op::Product(product) => self.product_rows(node, product),
+            Op::Norm(b) if float => vec![row(self.blocks[*b].product.kind.norm_name(), "float32".to_owned())],
+            Op::Norm(b) => self.norm_rows(*b, node),
+            Op::MaxPool(_) => vec![row("max pool", as_it_arrives())],
+            Op::MeanPool(_) | Op::GlobalMean if float => vec![row("mean pool", as_it_arrives())],
+            Op::MeanPool(_) | Op::GlobalMean => {
+                vec![row("mean pool", format!("{} fractional bits", node.operand.frac_bits))]
+            }
+            Op::Shortcut { .. } => vec![row("shortcut", as_it_arrives())],
+            Op::Concat => vec![row("concat", as_it_arrives())],
+            Op::Add => vec![row("add", as_it_arrives())],
+            Op::Activation(activation) if float => {
+                let is_relu = activation.row.format == Format::Float32;
+                let name = if is_relu { "relu" } else { "quantize activation" };
+                vec![row(name, activation.row.to_string())]
+            }
+            Op::Activation(activation) => {
+                let name = if activation.terms.len() > 1 { "residual sum" } else { "sum" };
+                let sum = Operation { sum: Some(activation.sum), ..row(name, "int<32> sum".to_owned()) };
+                vec![sum, row("quantize activation", activation.row.to_string())]
+            }
         };
-        if block.weight.read.format.is_quantized() {
-            let mut row = self.row(&block.name, "read weight", block.weight.read.to_string(), float, None);
-            row.bytes = block.product.n_weights() * self.payload_bytes();
-            rows.push(row);
-        }
-        rows.push(self.row(&block.name, product, self.sum_format(), float, Some(block.sums.forward)));
-        if block.activation_at_product.format.is_quantized() {
-            rows.push(self.row(
-                &block.name,
-                "quantize output",
-                block.activation_at_product.to_string(),
-                float,
-                None,
-            ));
-        }
-        if block.pool.is_some() {
-            rows.push(self.row(&block.name, "max pool", "as it arrives".to_owned(), float, None));
-        }
-        if block.relu {
-            rows.push(self.row(&block.name, "relu", "as it arrives".to_owned(), float, None));
-        }
-        if block.activation.format.is_quantized() {
-            rows.push(self.row(
-                &block.name,
-                "quantize activation",
-                block.activation.to_string(),
-                float,
-                None,
-            ));
-        }
         if let Some(last) = rows.last_mut() {
-            // The payload, and one byte that remembers the pooling's choice, ReLU's and the clip's mask.
-            let element_bytes =
-                if block.has_exact_output() { self.sum_bytes() } else { self.payload_bytes() };
-            last.bytes = self.batch_size * block.output.len() * (element_bytes + 1);
-        }
-    }
-
-    /// Forward through a node of a graph, whose results are floats.
-    fn node_rows(&self, node: &Node) -> Vec<Operation> {
-        let row = |name, format: String| self.row(&node.name, name, format, true, None);
-        let float = || "float32".to_owned();
-        let mut rows = Vec::new();
-        let last = match node.op {
-            // It has its row already.
-            Op::Image => return rows,
-            Op::Product(b) => {
-                let block = &self.blocks[b];
-                let read = block.weight.read;
-                if read.format.is_quantized() {
-                    let mut row = row("read weight", read.to_string());
-                    row.bytes = block.product.n_weights() * 4;
-                    rows.push(row);
-                }
-                let name =
-                    if block.product.kind == ProductKind::Conv { "conv forward" } else { "linear forward" };
-                match block.codes {
-                    Some(_) => {
-                        let sum = Some(block.sums.forward);
-                        rows.push(self.row(&node.name, name, "int<32> sum".to_owned(), false, sum));
-                        row("scale of the filter", float())
-                    }
-                    None => row(name, float()),
-                }
-            }
-            Op::Norm(b) => row(self.blocks[b].product.kind.norm_name(), float()),
-            Op::MaxPool(_) => row("max pool", float()),
-            Op::Concat => row("concat", float()),
-            Op::AvgPool(_) | Op::GlobalAvgPool => row("mean pool", float()),
-            Op::Activation(q) if q.format == Format::Float32 => row("relu", float()),
-            Op::Activation(q) => row("quantize activation", q.to_string()),
-            Op::Add => row("add", float()),
-            Op::Shortcut { .. } => row("shortcut", float()),
-        };
-        let place_bytes = usize::from(matches!(node.op, Op::MaxPool(_)));
-        rows.push(Operation { bytes: self.batch_size * node.output.len() * (4 + place_bytes), ..last });
-        rows
-    }
-
-    /// The way back: the error in front of a node, and what its block learns.
-    fn node_rows_back(&self, node: &Node) -> Vec<Operation> {
-        let row = |name, format: String, bytes| Operation {
-            bytes,
-            ..self.row(&node.name, name, format, true, None)
-        };
-        let float = || "float32".to_owned();
-        let mut rows = Vec::new();
-        if let Op::Product(b) | Op::Norm(b) = node.op {
-            let (n, master) = (self.blocks[b].product.n_weights(), self.blocks[b].weight.master);
-            if n > 0 {
-                rows.push(row("gradient", float(), n * 4));
-                rows.push(row("write weight", master.to_string(), n * stored_bytes(master)));
-            }
-        }
-        // The image learns nothing.
-        if node.sources.iter().any(|source| *source > 0) {
-            rows.push(row("error", float(), 0));
+            last.bytes = self.batch_size * self.bytes_of(node);
         }
         rows
     }
 
-    fn backward_rows(&self, block: &BlockPlan, float: bool, rows: &mut Vec<Operation>) {
-        let mut gradient =
-            self.row(&block.name, "gradient", self.sum_format(), float, Some(block.sums.gradient));
-        gradient.bytes = block.product.n_weights() * self.sum_bytes();
-        rows.push(gradient);
-        if let Some(i) = block.index.checked_sub(1) {
-            let previous = &self.blocks[i as usize];
-            let mut error = self.row(&block.name, "error", self.sum_format(), float, block.sums.error);
-            error.bytes = self.batch_size * previous.output.len() * self.sum_bytes();
-            rows.push(error);
-            for q in [block.error_at_product, previous.error_at_activation] {
-                if q.format.is_quantized() {
-                    rows.push(self.row(&previous.name, "quantize error", q.to_string(), float, None));
-                }
+    fn product_rows(&self, node: &Node, product: &Product) -> Vec<Operation> {
+        let (block, epilogue, float) = (&self.blocks[product.block], &product.epilogue, self.is_float());
+        let row = |name, format: String| row(&node.name, name, format, float);
+        let as_it_arrives = || if float { "float32" } else { "as it arrives" }.to_owned();
+        let mut rows = Vec::new();
+        if block.weight.read.format.is_quantized() {
+            let bytes = block.product.n_weights() * weight_bytes(block.arithmetic);
+            rows.push(Operation { bytes, ..row("read weight", block.weight.read.to_string()) });
+        }
+        let name = if block.product.kind == ProductKind::Conv { "conv forward" } else { "linear forward" };
+        match block.codes {
+            Some(_) => {
+                let sum = Some(block.sums.forward);
+                rows.push(Operation { sum, float: false, ..row(name, "int<32> sum".to_owned()) });
+                rows.push(row("scale of the filter", "float32".to_owned()));
+            }
+            None => {
+                let sum = Some(block.sums.forward).filter(|_| !float);
+                rows.push(Operation { sum, ..row(name, sum_format(block.arithmetic)) });
             }
         }
-        for (name, q) in [
-            ("quantize gradient", block.gradient),
-            ("quantize momentum", block.momentum),
-            ("quantize update", block.update),
-        ] {
+        if epilogue.at_product.format.is_quantized() && !float {
+            rows.push(row("quantize output", epilogue.at_product.to_string()));
+        }
+        if epilogue.pool.is_some() {
+            rows.push(row("max pool", as_it_arrives()));
+        }
+        if epilogue.relu {
+            rows.push(row("relu", as_it_arrives()));
+        }
+        if epilogue.activation.format.is_quantized() && !float {
+            rows.push(row("quantize activation", epilogue.activation.to_string()));
+        }
+        rows
+    }
+
+    fn norm_rows(&self, b: usize, node: &Node) -> Vec<Operation> {
+        let Some(norm) = &self.blocks[b].norm else { return vec![] };
+        let row = |name, format: String| row(&node.name, name, format, false);
+        let mut rows = vec![
+            row("mean", norm.rows.mean.to_string()),
+            row("spread", format!("{} of {}", norm.rows.spread_row, norm.rows.spread)),
+            row("normalized value", norm.rows.value.to_string()),
+        ];
+        for (name, q) in [("read gain", norm.gain), ("read offset", norm.offset)] {
             if q.format.is_quantized() {
-                rows.push(self.row(&block.name, name, q.to_string(), float, None));
+                rows.push(row(name, q.to_string()));
             }
         }
-        let mut master = self.row(&block.name, "write weight", block.weight.master.to_string(), float, None);
-        master.bytes = block.product.n_weights() * stored_bytes(block.weight.master);
-        rows.push(master);
+        rows
     }
 
-    const fn payload_bytes(&self) -> usize {
-        match self.arithmetic {
-            Arithmetic::Int8 => 1,
-            Arithmetic::Int16 => 2,
-            Arithmetic::Float32 => 4,
+    /// The backward pass: the gradient of a node's weights, the error in front of it, the update.
+    fn backward_rows(&self, node: &Node) -> Vec<Operation> {
+        let float = self.is_float();
+        let row = |name, format: String| row(&node.name, name, format, float);
+        let mut rows = Vec::new();
+        let block = match &node.op {
+            Op::Product(product) => &self.blocks[product.block],
+            Op::Norm(b) => &self.blocks[*b],
+            // The image learns nothing.
+            _ if float && node.sources.iter().any(|source| *source > 0) => {
+                return vec![row("error", "float32".to_owned())];
+            }
+            _ => return rows,
+        };
+        let n = block.product.n_weights();
+        let is_norm = !float && block.norm.is_some();
+        if is_norm {
+            rows.push(row("error", "int<32> sum".to_owned()));
+            // What rounds the error behind a norm is a row of the product in front of it.
+            rows.push(row("quantize error", self.product_before(node).error.at_output.to_string()));
+        }
+        if n > 0 {
+            let name = if is_norm { "gradient of gain" } else { "gradient" };
+            let (format, bytes) = if is_norm {
+                ("int<64> sum".to_owned(), 8)
+            } else {
+                (sum_format(block.arithmetic), sum_bytes(block.arithmetic))
+            };
+            let sum = Some(block.sums.gradient).filter(|_| !float);
+            rows.push(Operation { bytes: n * bytes, sum, ..row(name, format) });
+        }
+        rows.extend(self.error_rows(node, block));
+        if n > 0 {
+            for (name, q) in [
+                ("quantize gradient", block.gradient),
+                ("quantize momentum", block.momentum),
+                ("quantize update", block.update),
+            ] {
+                if q.format.is_quantized() && !float {
+                    rows.push(row(name, q.to_string()));
+                }
+            }
+            let master = block.weight.master;
+            let bytes = n * stored_bytes(master);
+            rows.push(Operation { bytes, ..row("write weight", master.to_string()) });
+        }
+        rows
+    }
+
+    /// The error in front of a product, and the row that rounds it.
+    fn error_rows(&self, node: &Node, block: &BlockPlan) -> Vec<Operation> {
+        let float = self.is_float();
+        let source = node.sources[0];
+        let elements = self.batch_size * node.input.len();
+        let Op::Product(product) = &node.op else {
+            let is_needed = float && source > 0;
+            return is_needed
+                .then(|| row(&node.name, "error", "float32".to_owned(), true))
+                .into_iter()
+                .collect();
+        };
+        let error = row(&node.name, "error", sum_format(block.arithmetic), float);
+        let error = Operation { sum: block.sums.error.filter(|_| !float), ..error };
+        let quantize = |layer: &str, q: Quantizer| {
+            q.format.is_quantized().then(|| row(layer, "quantize error", q.to_string(), false))
+        };
+        match (product.error.rule, &self.nodes[source].op) {
+            (ErrorRule::None, _) => vec![],
+            (ErrorRule::Direct, Op::Product(before)) if !float => {
+                let error = Operation { bytes: elements * sum_bytes(block.arithmetic), ..error };
+                let name = &self.nodes[source].name;
+                let rows = [quantize(name, product.error.at_input), quantize(name, before.error.at_output)];
+                std::iter::once(error).chain(rows.into_iter().flatten()).collect()
+            }
+            (ErrorRule::Wide, _) if !float => {
+                let error = Operation { bytes: 2 * elements, ..error };
+                std::iter::once(error).chain(quantize(&node.name, product.error.at_input)).collect()
+            }
+            _ => vec![Operation { bytes: 4 * elements, ..error }],
         }
     }
 
-    const fn sum_bytes(&self) -> usize {
-        match self.arithmetic {
-            Arithmetic::Int8 | Arithmetic::Float32 => 4,
-            Arithmetic::Int16 => 8,
-        }
+    /// The product whose result reaches a node of integers.
+    fn product_before(&self, node: &Node) -> &Product {
+        let before = &self.nodes[node.sources[0]];
+        if let Op::Product(product) = &before.op { product } else { self.product_before(before) }
     }
 
-    fn sum_format(&self) -> String {
-        match self.arithmetic {
-            Arithmetic::Int8 => "int<32> sum".to_owned(),
-            Arithmetic::Int16 => "int<64> sum".to_owned(),
-            Arithmetic::Float32 => "float32".to_owned(),
-        }
+    /// Whether errors and gradients are floats.
+    #[must_use]
+    pub fn is_float(&self) -> bool {
+        self.arithmetic == Arithmetic::Float32
+    }
+}
+
+fn row(layer: &str, name: &'static str, format: String, float: bool) -> Operation {
+    Operation { layer: layer.to_owned(), name, format, float, promise: Promise::Exact, sum: None, bytes: 0 }
+}
+
+/// Bytes of a weight as a product reads it.
+const fn weight_bytes(arithmetic: Arithmetic) -> usize {
+    match arithmetic {
+        Arithmetic::Int8 => 1,
+        Arithmetic::Int16 | Arithmetic::Float32 => 4,
+    }
+}
+
+const fn sum_bytes(arithmetic: Arithmetic) -> usize {
+    match arithmetic {
+        Arithmetic::Int8 | Arithmetic::Float32 => 4,
+        Arithmetic::Int16 => 8,
+    }
+}
+
+fn sum_format(arithmetic: Arithmetic) -> String {
+    match arithmetic {
+        Arithmetic::Int8 => "int<32> sum".to_owned(),
+        Arithmetic::Int16 => "int<64> sum".to_owned(),
+        Arithmetic::Float32 => "float32".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use intrain_data::Batch;
-use intrain_nn::{Context, Network, Outcome, Parameters, Plan, Seen, StepKey};
+use intrain_nn::{Context, Network, Outcome, Parameters, Plan, StepKey, TensorStats};
 
 use crate::TrainError;
 use crate::update::{Hyper, Optimizer, UpdateStats};
@@ -70,14 +70,14 @@ impl Trainer {
 
     /// Whether the next steps measure what they meet: the same bits, a little slower.
     pub fn watch(&mut self, on: bool) {
-        self.network.watch(on);
+        self.network.collect_stats(on);
         self.optimizer.watch(on);
     }
 
     /// What the last step that was watched has met on its way back.
     #[must_use]
-    pub fn seen(&self) -> &[Seen] {
-        self.network.seen()
+    pub fn seen(&self) -> &[TensorStats] {
+        self.network.stats()
     }
 
     /// Steps done.
@@ -94,7 +94,7 @@ impl Trainer {
 
     /// What it was built from.
     #[must_use]
-    pub const fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Plan {
         self.network.plan()
     }
 

@@ -5,13 +5,12 @@
 use intrain_num::random::Stream;
 use intrain_num::{Format, Quantizer, Scale};
 
-use crate::engine::Mode;
-use crate::integer::rounding;
+use crate::key::{Mode, rounding};
 use crate::parameters::Stored;
 use crate::plan::{BlockPlan, WeightPlan};
 
 /// Weights of `[.., out]` into floats.
-pub(super) fn weights(plan: &BlockPlan, stored: &Stored, mode: Mode, out: &mut Vec<f32>) {
+pub(crate) fn weights(plan: &BlockPlan, stored: &Stored, mode: Mode, out: &mut Vec<f32>) {
     let WeightPlan { master, read, .. } = plan.weight;
     match stored {
         Stored::F32(values) if !read.format.is_quantized() => out.clone_from(values),

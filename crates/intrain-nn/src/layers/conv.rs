@@ -10,7 +10,6 @@ use intrain_kernels::stage::{Band, Conv, RowsLayout, Tables, stage_rows, staged_
 use intrain_num::Scale;
 use rayon::prelude::*;
 
-use crate::block::linear_rows;
 use crate::layers::gradient::GradientProduct;
 use crate::operands::{Operands, Staged};
 use crate::parameters::Gradient;
@@ -46,7 +45,7 @@ const GROUP: usize = 128;
 impl<O: Operands> Direction<O> {
     /// For values of `left` by weights of `right`.
     fn new(tables: Tables, left: Operand, right: Operand) -> Self {
-        let reach = [left.magnitude(), right.magnitude()];
+        let reach = [left.max_abs(), right.max_abs()];
         let packed = (0..tables.n.div_ceil(GROUP)).map(|_| O::packed(reach)).collect();
         Self { tables, packed, reach: None }
     }
@@ -79,33 +78,47 @@ pub(crate) struct Scratch<O: Operands> {
     /// Rows of sums, `[rows, n]`.
     pub(crate) sums: Vec<O::Sum>,
     pub(crate) pooled: Vec<O::Sum>,
-    pub(crate) payload: Vec<O::Payload>,
     /// Sums of a bias's gradient.
     pub(crate) bias: Vec<i64>,
 }
 
+/// A thread's buffers that have room for one kind of product.
+pub(crate) trait Lend<O: Operands>: Send {
+    fn lend(&mut self) -> &mut Scratch<O>;
+}
+
 impl<O: Operands> Default for Scratch<O> {
     fn default() -> Self {
-        Self { staged: vec![], sums: vec![], pooled: vec![], payload: vec![], bias: vec![] }
+        Self { staged: vec![], sums: vec![], pooled: vec![], bias: vec![] }
     }
 }
 
 impl<O: Operands> Scratch<O> {
-    /// As [`crate::carrier::Carrier::level`].
-    pub(crate) fn level(scratches: &mut [Self]) {
-        level(scratches, |scratch| &mut scratch.staged);
-        level(scratches, |scratch| &mut scratch.sums);
-        level(scratches, |scratch| &mut scratch.pooled);
-        level(scratches, |scratch| &mut scratch.payload);
+    /// Gives the buffers of all threads the capacity of the largest.
+    pub(crate) fn equalize_capacity<S: Lend<O>>(scratches: &mut [S]) {
+        equalize(scratches, |scratch| &mut scratch.lend().staged);
+        equalize(scratches, |scratch| &mut scratch.lend().sums);
+        equalize(scratches, |scratch| &mut scratch.lend().pooled);
     }
 }
 
-/// Gives one of the buffers of all scratches the room of the largest.
-fn level<S, T>(scratches: &mut [S], buffer: impl Fn(&mut S) -> &mut Vec<T>) {
+/// Gives one of the buffers of all threads the capacity of the largest.
+pub(crate) fn equalize<S, T>(scratches: &mut [S], buffer: impl Fn(&mut S) -> &mut Vec<T>) {
     let largest = scratches.iter_mut().map(|scratch| buffer(scratch).capacity()).max().unwrap_or(0);
     for buffer in scratches.iter_mut().map(buffer) {
         // Exact: more would be the next step's largest.
         buffer.reserve_exact(largest - buffer.len());
+    }
+}
+
+/// Rows of a linear layer's batch that one thread takes at a time: about 32, and as many items as threads share evenly.
+#[must_use]
+pub fn linear_rows(batch_size: usize) -> usize {
+    const ROWS: usize = 32;
+    if batch_size < ROWS {
+        batch_size
+    } else {
+        batch_size.div_ceil(batch_size.div_ceil(ROWS).next_multiple_of(4))
     }
 }
 
@@ -120,7 +133,7 @@ impl<O: Operands> Product<O> {
     pub(crate) fn new(plan: &BlockPlan, batch_size: usize) -> Self {
         let p = &plan.product;
         let conv = match p.kind {
-            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a chain has no norm"),
+            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a norm is no product"),
             ProductKind::Linear => Conv::linear(linear_rows(batch_size), p.input.c, p.output.c),
             ProductKind::Conv => Conv {
                 h: p.input.h,
@@ -240,18 +253,18 @@ impl<O: Operands> Product<O> {
 
     /// `gradient[window][in][out] = sum over images and pixels of input * error`; and its largest magnitude, where the
     /// recipe divides by it.
-    pub(crate) fn gradient(
+    pub(crate) fn gradient<S: Lend<O>>(
         &mut self,
         isa: Isa,
         plan: &BlockPlan,
         (input, error): (&[O::Payload], &[O::Payload]),
         out: &mut Gradient,
-        scratches: &mut [Scratch<O>],
+        scratches: &mut [S],
     ) -> Option<u64> {
         let p = &plan.product;
         let (conv, n_images) = match p.kind {
             ProductKind::Conv => (self.conv, error.len() / p.output.len()),
-            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a chain has no norm"),
+            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a norm is no product"),
             ProductKind::Linear => (Conv::linear(error.len() / p.output.c, p.input.c, p.output.c), 1),
         };
         let gradient = match self.gradient.take() {
@@ -260,7 +273,7 @@ impl<O: Operands> Product<O> {
         };
         let gradient = self.gradient.insert(gradient);
         // The way forward has looked at the same input.
-        let input_reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.magnitude());
+        let input_reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.max_abs());
         let reach = [input_reach, O::reach(isa, plan.error_operand, error)];
         let has_shift = plan.gradient.scale == Scale::Shift;
         gradient.run(isa, reach, (input, error), O::target(out, p.n_weights()), has_shift, scratches)

@@ -13,7 +13,7 @@ use intrain_kernels::stage::{Band, Conv, Tables, stage_planes};
 use intrain_kernels::{Isa, max_abs};
 use rayon::prelude::*;
 
-use crate::layers::conv::{Scratch, cleared};
+use crate::layers::conv::{Lend, Scratch, cleared};
 use crate::operands::{Operands, Target};
 use crate::plan::{BlockPlan, Operand};
 use crate::threads;
@@ -71,7 +71,7 @@ impl<O: Operands> GradientProduct<O> {
         let n_groups = n_images.div_ceil(group);
         let spans = O::tasks().div_ceil(c_in.div_ceil(block)).clamp(1, n_groups);
         // Bound: one span's sum fits the kernels' sums.
-        let reach = [plan.input_operand.magnitude(), plan.error_operand.magnitude()];
+        let reach = [plan.input_operand.max_abs(), plan.error_operand.max_abs()];
         let of_image = pixels as u128 * u128::from(reach[0]) * u128::from(reach[1]);
         let images_max = usize::try_from(O::SUM_MAX / of_image.max(1)).unwrap_or(usize::MAX);
         let groups_per_span = n_groups.div_ceil(spans).min((images_max / group).max(1));
@@ -103,14 +103,14 @@ impl<O: Operands> GradientProduct<O> {
 
     /// The gradient, where input and error are no further from 0 than `reach`; and its largest magnitude, which costs
     /// little while the sums are near, where `has_shift`.
-    pub(crate) fn run(
+    pub(crate) fn run<S: Lend<O>>(
         &mut self,
         isa: Isa,
         reach: [u64; 2],
         (input, error): (&[O::Payload], &[O::Payload]),
         target: Target<'_, O::Sum>,
         has_shift: bool,
-        scratches: &mut [Scratch<O>],
+        scratches: &mut [S],
     ) -> Option<u64> {
         let mut packed = std::mem::take(&mut self.packed);
         threads::for_each(scratches, packed.iter_mut().zip(&self.groups), |_, (packed, images)| {
@@ -122,7 +122,7 @@ impl<O: Operands> GradientProduct<O> {
             Target::Sums(out) if self.is_in_order() => {
                 let parts = out.chunks_mut(self.len(&self.tasks[0])).zip(&self.tasks);
                 threads::for_each(scratches, parts, |scratch, (out, task)| {
-                    self.sum(isa, task, input, out, scratch);
+                    self.sum(isa, task, input, out, scratch.lend());
                     largest.see(|| O::largest(isa, out));
                 });
             }
@@ -132,7 +132,7 @@ impl<O: Operands> GradientProduct<O> {
                 let parts = partial.iter_mut().zip(&self.tasks);
                 threads::for_each(scratches, parts, |scratch, (partial, task)| {
                     partial.resize(self.len(task), O::Sum::default());
-                    self.sum(isa, task, input, partial, scratch);
+                    self.sum(isa, task, input, partial, scratch.lend());
                 });
                 match target {
                     Target::Sums(out) => {

@@ -1,45 +1,41 @@
-//! Max pooling of a block's products, and its way back.
+//! Max pooling of one image, and its backward pass.
 
 use intrain_kernels::Isa;
 use intrain_kernels::max_pool::{self, BackwardArgs, ForwardArgs, Image};
 use intrain_model::Shape;
 
-use crate::plan::{BlockPlan, Pool};
+use crate::plan::Pool;
 
-/// Max pooling of one image of a block's products; the choice goes to the low bits of the trace.
+/// Max pooling of an image of shape `from`; which element each maximum was goes to the low bits of `index`.
 pub(crate) fn pool<T: max_pool::Element>(
     isa: Isa,
-    plan: &BlockPlan,
+    (from, pool): (Shape, Pool),
     input: &[T],
     out: &mut [T],
-    trace: &mut [u8],
+    index: &mut [u8],
 ) {
-    let Some(pool) = plan.pool else { return };
-    max_pool::forward(isa, ForwardArgs { input, image: image(plan), pool: windows(pool), out, index: trace });
+    max_pool::forward(isa, ForwardArgs { input, image: image(from), pool: windows(pool), out, index });
 }
 
-/// The way back of [`pool`]: each error goes to the pixel that was chosen; overlapping windows add and are held.
+/// The backward pass of [`pool`]: each error goes to the pixel that was chosen; overlapping windows add, and the sums are
+/// held between the limits.
 pub(crate) fn unpool<T: max_pool::Error>(
     isa: Isa,
-    plan: &BlockPlan,
-    error: &[T],
-    trace: &[u8],
+    (from, pool): (Shape, Pool),
+    (error, index): (&[T], &[u8]),
     out: &mut [T],
     (min, max): (T, T),
 ) {
-    let Some(pool) = plan.pool else { return };
-    max_pool::backward(
-        isa,
-        BackwardArgs { error, index: trace, image: image(plan), pool: windows(pool), out, min, max },
-    );
+    let image = image(from);
+    max_pool::backward(isa, BackwardArgs { error, index, image, pool: windows(pool), out, min, max });
 }
 
 /// The windows as the kernels take them.
-pub(crate) const fn windows(pool: Pool) -> max_pool::Pool {
+const fn windows(pool: Pool) -> max_pool::Pool {
     max_pool::Pool { size: pool.size, stride: pool.stride, pad: pool.pad }
 }
 
-const fn image(plan: &BlockPlan) -> Image {
-    let Shape { h, w, c } = plan.product.output;
+const fn image(shape: Shape) -> Image {
+    let Shape { h, w, c } = shape;
     Image { h, w, c, pixel_stride: c }
 }

@@ -6,11 +6,10 @@ use intrain_kernels::{Isa, activation, norm};
 use intrain_num::Quantizer;
 use rayon::prelude::*;
 
-use crate::engine::Mode;
-use crate::float::Float;
-use crate::layers::conv::Scratch;
+use crate::key::Mode;
 use crate::parameters::{Gradient, Moments, Parameters, Stored};
 use crate::plan::BlockPlan;
+use crate::scratch::{Rounded, Scratch};
 use crate::threads;
 
 /// What is added to a variance before its root: that of both PyTorch and Caffe.
@@ -46,7 +45,7 @@ impl Statistics {
 
 /// One normalization's state between its passes.
 #[derive(Default)]
-pub(super) struct Norm {
+pub(crate) struct Norm {
     /// Of each channel; empty where none are learned.
     gain: Vec<f32>,
     offset: Vec<f32>,
@@ -67,7 +66,7 @@ pub(super) struct Norm {
 }
 
 impl Norm {
-    pub(super) fn load(&mut self, parameters: &Parameters) {
+    pub(crate) fn load(&mut self, parameters: &Parameters) {
         let read = |stored: &Stored, to: &mut Vec<f32>| match stored {
             Stored::F32(values) => to.clone_from(values),
             Stored::I8(_) | Stored::I16(_) | Stored::I32(_) => {
@@ -87,11 +86,11 @@ impl Norm {
     }
 
     /// Mean and unbiased variance of the last batch; none before there was one.
-    pub(super) const fn moments(&self) -> Option<&Moments> {
+    pub(crate) const fn moments(&self) -> Option<&Moments> {
         self.batch.as_ref()
     }
 
-    pub(super) fn forward(
+    pub(crate) fn forward(
         &mut self,
         isa: Isa,
         (plan, activation): (&BlockPlan, Option<Quantizer>),
@@ -160,13 +159,13 @@ impl Norm {
 
     /// The error behind the norm, or behind its activation, becomes that in front of it; the gradients of gain and
     /// offset on the way. `x` is what had entered.
-    pub(super) fn back(
+    pub(crate) fn back(
         &mut self,
         isa: Isa,
         (plan, activation): (&BlockPlan, Option<Quantizer>),
         (x, dy): (&[f32], &mut [f32]),
         gradients: (&mut Gradient, Option<&mut Gradient>),
-        scratches: &mut [Scratch<Float>],
+        scratches: &mut [Scratch],
     ) {
         let c = plan.product.output.c;
         let (part, chunk) = (part(plan.product.output.len()), chunk(c));
@@ -177,7 +176,7 @@ impl Norm {
             for (x, dy) in x.chunks(chunk).zip(dy.chunks_mut(chunk)) {
                 if let Some(quantizer) = &activation {
                     // What entered the activation, once more: cheaper than to keep it.
-                    let y = &mut scratch.payload;
+                    let y = f32::of_scratch(scratch);
                     y.resize(x.len(), 0.0);
                     norm::apply(isa, x, line, y);
                     activation::back(isa, quantizer, y, dy);
@@ -186,7 +185,7 @@ impl Norm {
             }
         });
         self.add_parts(c);
-        self.learn(x.len() / c, gradients);
+        self.weight_gradient(x.len() / c, gradients);
         let [p, q, r] = &self.back;
         dy.par_chunks_mut(chunk)
             .zip(x.par_chunks(chunk))
@@ -199,7 +198,7 @@ impl Norm {
         clippy::cast_precision_loss,
         reason = "sums are rounded to f32"
     )]
-    fn learn(&mut self, n: usize, (gain, offset): (&mut Gradient, Option<&mut Gradient>)) {
+    fn weight_gradient(&mut self, n: usize, (gain, offset): (&mut Gradient, Option<&mut Gradient>)) {
         let c = self.mean.len();
         let (errors, products) = self.sums.split_at(c);
         if let (Gradient::F32(gain), Some(Gradient::F32(offset))) = (gain, offset) {

@@ -1,12 +1,13 @@
 //! The forward product of codes by signs, in integers: the sum first, then the step of the codes and the filter's scale.
 //!
-//! HWGQ, arXiv 1702.00953 section 3.3; section 9 of `docs/arithmetic.md`. The way back is one of floats: errors are.
+//! HWGQ, arXiv 1702.00953 section 3.3; section 9 of `docs/arithmetic.md`. The backward pass is one of floats: errors are.
 
 use intrain_kernels::{Isa, activation};
 use rayon::prelude::*;
 
-use crate::layers::conv::{Product, Scratch};
+use crate::layers::conv::{Lend, Product};
 use crate::plan::{BlockPlan, Codes};
+use crate::scratch::Scratch;
 use crate::threads;
 use crate::width::Int8;
 
@@ -20,11 +21,18 @@ pub(super) struct CodeProduct {
     /// What a sum of 1 is worth, for each filter.
     scales: Vec<f32>,
     entered: Vec<i8>,
+    zeros: Vec<f32>,
 }
 
 impl CodeProduct {
     pub(super) fn new(plan: &BlockPlan, codes: Codes, batch_size: usize) -> Self {
-        Self { codes, product: Product::new(plan, batch_size), scales: vec![], entered: vec![] }
+        Self {
+            codes,
+            product: Product::new(plan, batch_size),
+            scales: vec![],
+            entered: vec![],
+            zeros: vec![],
+        }
     }
 
     /// From the weights as they are read: signs, times a magnitude that all of a filter share.
@@ -43,9 +51,9 @@ impl CodeProduct {
         (plan, images): (&BlockPlan, usize),
         (input, bias): (&[f32], &[f32]),
         out: &mut [f32],
-        scratches: &mut [Scratch<Int8>],
+        scratches: &mut [Scratch],
     ) {
-        let Self { codes, product, scales, entered } = self;
+        let Self { codes, product, scales, entered, zeros } = self;
         entered.resize(input.len(), 0);
         entered
             .par_chunks_mut(CHUNK)
@@ -53,14 +61,14 @@ impl CodeProduct {
             .for_each(|(codes_out, x)| activation::codes(isa, &codes.quantizer, x, codes_out));
         product.prepare_forward(isa, plan, entered);
         let (p, product) = (&plan.product, &*product);
-        let zeros = if bias.is_empty() { vec![0.0; p.output.c] } else { vec![] };
-        let offsets = if bias.is_empty() { &zeros } else { bias };
+        zeros.resize(p.output.c, 0.0);
+        let offsets = if bias.is_empty() { zeros } else { bias };
         let items = entered.chunks(images * p.input.len()).zip(out.chunks_mut(images * p.output.len()));
         threads::for_each(scratches, items, |scratch, (input, out)| {
-            let Scratch { staged, sums, .. } = scratch;
-            sums.resize(out.len(), 0);
-            product.forward_into(isa, plan, input, staged, sums);
-            activation::values(isa, sums, [scales, offsets], out);
+            let scratch: &mut crate::layers::conv::Scratch<Int8> = scratch.lend();
+            scratch.sums.resize(out.len(), 0);
+            product.forward_into(isa, plan, input, &mut scratch.staged, &mut scratch.sums);
+            activation::values(isa, &scratch.sums, [scales, offsets], out);
         });
     }
 }

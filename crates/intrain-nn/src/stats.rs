@@ -1,4 +1,4 @@
-//! What of a tensor's format is in use: zeros, limits, effective bits. Measured on a step that is watched.
+//! What of a tensor's format is in use: zeros, limits, effective bits. Measured on a step that collects statistics.
 //!
 //! Nothing here changes a result; sums are counts, so that they are the same for any number of threads.
 
@@ -8,7 +8,7 @@ use crate::plan::Operand;
 
 /// A tensor of a step, measured.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct TensorStats {
     /// The layer.
     pub layer: String,
     /// The role, in short: `activation` or `error`.

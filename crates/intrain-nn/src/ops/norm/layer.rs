@@ -6,22 +6,23 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::fixed_norm::Store;
-use intrain_kernels::{Isa, max_abs};
-use intrain_num::Spread;
+use intrain_kernels::max_abs;
 use intrain_num::norm::{Back, ErrorSums, Line, LineBack, Moments as Sums};
+use intrain_num::{Quantizer, Spread};
 use rayon::prelude::*;
 
-use super::Room;
-use super::errors::{Cut, Station, Words};
-use super::norm::{Learned, chunk, mean_places};
-use crate::network::StepKey;
+use super::learned::{Learned, chunk, mean_shift};
+use crate::key::StepKey;
+use crate::ops::product::Workspace;
 use crate::parameters::Parameters;
 use crate::plan::{BlockPlan, NormPlan};
+use crate::requantize::ErrorQuantizer;
+use crate::scratch::Scratch;
+use crate::tensor::{Code, Element, Error};
 use crate::threads;
-use crate::width::Width;
 
 /// One layer normalization.
-pub(super) struct LayerNorm {
+pub(crate) struct LayerNorm {
     plan: NormPlan,
     learned: Learned,
     /// Gain and offset in the sum's last bit.
@@ -35,17 +36,17 @@ struct Pixel {
 }
 
 impl LayerNorm {
-    pub(super) fn new(plan: NormPlan) -> Self {
+    pub(crate) fn new(plan: NormPlan) -> Self {
         Self { plan, learned: Learned::default(), scaled: [vec![], vec![]] }
     }
 
-    pub(super) fn load(&mut self, block: &BlockPlan, parameters: &Parameters) {
+    pub(crate) fn load(&mut self, block: &BlockPlan, parameters: &Parameters) {
         self.learned.load(&self.plan, block, parameters);
     }
 
-    /// The results are to be moved by `places`.
-    pub(super) fn prepare(&mut self, places: u32) {
-        self.scaled = self.learned.scaled(&self.plan, places);
+    /// The results are to be moved by `shift`.
+    pub(crate) fn prepare(&mut self, shift: u32) {
+        self.scaled = self.learned.scaled(&self.plan, shift);
     }
 
     fn pixel(&self, x: &[i16]) -> Pixel {
@@ -64,11 +65,11 @@ impl LayerNorm {
 
     /// From the mean, in its last bit.
     fn distance(&self, x: i16, mean: i64) -> i64 {
-        (i64::from(x) << mean_places(&self.plan.rows)) - mean
+        (i64::from(x) << mean_shift(&self.plan.rows)) - mean
     }
 
     /// `value * gain + offset` of whole pixels.
-    pub(super) fn apply(&self, x: &[i16], out: &mut [i32], store: Store) {
+    pub(crate) fn apply(&self, x: &[i16], out: &mut [i32], store: Store) {
         let [gain, offset] = &self.scaled;
         let (c, rows) = (gain.len(), self.plan.rows);
         for (x, out) in x.chunks_exact(c).zip(out.chunks_exact_mut(c)) {
@@ -86,7 +87,7 @@ impl LayerNorm {
     }
 
     /// Adds each channel's errors, and errors times values, of whole pixels.
-    pub(super) fn add_products(&self, x: &[i16], error: &[i16], [errors, products]: &mut [Vec<i64>; 2]) {
+    pub(crate) fn add_products(&self, x: &[i16], error: &[i16], [errors, products]: &mut [Vec<i64>; 2]) {
         let (c, rows) = (errors.len(), self.plan.rows);
         for (x, error) in x.chunks_exact(c).zip(error.chunks_exact(c)) {
             let line = self.pixel(x).line;
@@ -110,17 +111,18 @@ impl LayerNorm {
     }
 
     /// The lines back of all pixels, and what 1 of their unit is worth.
-    fn lines_back(&self, x: &[i16], error: &Words) -> (Vec<(Pixel, LineBack)>, i32) {
+    fn lines_back(&self, x: &[i16], error: &Error) -> (Vec<(Pixel, LineBack)>, i32) {
         let (rows, c) = (self.plan.rows, self.learned.gain.len());
         let of_pixel = |(x, error): (&[i16], &[i16])| self.sums(x, error);
-        let sums: Vec<_> = x.par_chunks_exact(c).zip(error.words.par_chunks_exact(c)).map(of_pixel).collect();
+        let sums: Vec<_> =
+            x.par_chunks_exact(c).zip(i16::of(&error.tensor).par_chunks_exact(c)).map(of_pixel).collect();
         // Places with which no coefficient of an error is above 2^14.
         let bits = |(pixel, _): &(Pixel, ErrorSums)| {
             (64 - pixel.line.multiplier.leading_zeros()).cast_signed() - pixel.line.power.cast_signed()
         };
         let mut places = 14 - sums.iter().map(bits).max().unwrap_or(0);
         let largest_gain = self.learned.gain.iter().map(|gain| gain.unsigned_abs()).max().unwrap_or(0);
-        let (largest, value_max) = (error.largest * largest_gain, rows.value.format.magnitude());
+        let (largest, value_max) = (error.max_abs * largest_gain, rows.value.format.magnitude());
         let lines = loop {
             let back = Back { rows, n: c as u64, places };
             let lines: Vec<_> = sums.iter().map(|(pixel, sums)| back.line(1, pixel.line, *sums)).collect();
@@ -135,37 +137,39 @@ impl LayerNorm {
         (pixels, error.exponent + digits - places)
     }
 
-    /// The error behind the norm becomes that at the output of the product before it, whose plan is `product`.
-    pub(super) fn back<W: Width>(
+    /// The error behind the norm becomes that at the output of the product in front, block `layer`, whose row is
+    /// `quantizer`.
+    pub(crate) fn back<P: Code>(
         &self,
-        isa: Isa,
-        product: &BlockPlan,
-        (x, error): (&[i16], &Words),
-        rooms: &mut [Room],
+        (quantizer, layer): (Quantizer, u32),
+        (x, error): (&[i16], &Error),
+        space: &mut Workspace,
         key: StepKey,
-    ) -> Cut<W> {
+    ) -> Error {
         let (lines, unit) = self.lines_back(x, error);
-        let chunk = chunk(self.learned.gain.len());
-        let run = |room: &mut Room, i: usize, x: &[i16], error: &[i16]| {
-            room.wide.resize(x.len().max(room.wide.len()), 0);
-            self.run_back(&lines[i * chunk / self.learned.gain.len()..], x, error, &mut room.wide[..x.len()]);
+        let (isa, c) = (space.isa, self.learned.gain.len());
+        let chunk = chunk(c);
+        let run = |scratch: &mut Scratch, i: usize, x: &[i16], error: &[i16]| {
+            scratch.wide.resize(x.len().max(scratch.wide.len()), 0);
+            self.run_back(&lines[i * chunk / c..], x, error, &mut scratch.wide[..x.len()]);
         };
+        let error = i16::of(&error.tensor);
         let largest = AtomicU64::new(0);
-        let chunks = x.chunks(chunk).zip(error.words.chunks(chunk)).enumerate();
-        threads::for_each(rooms, chunks, |room, (i, (x, error))| {
-            run(room, i, x, error);
-            largest.fetch_max(max_abs::run(isa, &room.wide[..x.len()]), Ordering::Relaxed);
+        let chunks = x.chunks(chunk).zip(error.chunks(chunk)).enumerate();
+        threads::for_each(&mut space.scratches, chunks, |scratch, (i, (x, error))| {
+            run(scratch, i, x, error);
+            largest.fetch_max(max_abs::run(isa, &scratch.wide[..x.len()]), Ordering::Relaxed);
         });
-        let station = Station::new(product, largest.into_inner(), unit, key);
-        let mut payloads = vec![W::Payload::default(); x.len()];
+        let quantizer = ErrorQuantizer::new(quantizer, layer, largest.into_inner(), unit, key);
+        let mut codes: Vec<P> = space.free.take(x.len());
         let largest = AtomicU64::new(0);
-        let chunks = x.chunks(chunk).zip(error.words.chunks(chunk)).zip(payloads.chunks_mut(chunk));
-        threads::for_each(rooms, chunks.enumerate(), |room, (i, ((x, error), out))| {
-            run(room, i, x, error);
-            let of_chunk = station.cut(isa, &room.wide[..x.len()], (i * chunk) as u64, out);
+        let chunks = x.chunks(chunk).zip(error.chunks(chunk)).zip(codes.chunks_mut(chunk));
+        threads::for_each(&mut space.scratches, chunks.enumerate(), |scratch, (i, ((x, error), out))| {
+            run(scratch, i, x, error);
+            let of_chunk = quantizer.run(isa, &scratch.wide[..x.len()], (i * chunk) as u64, out);
             largest.fetch_max(of_chunk, Ordering::Relaxed);
         });
-        Cut { payloads, exponent: station.exponent, largest: largest.into_inner() }
+        Error { tensor: P::tensor(codes), exponent: quantizer.exponent, max_abs: largest.into_inner() }
     }
 
     /// The lines back of whole pixels.

@@ -5,13 +5,13 @@
 
 use rayon::prelude::*;
 
-use super::norm::{Statistics, part};
+use super::batch_floats::{Statistics, part};
 use crate::parameters::{Gradient, Parameters, Stored};
 use crate::plan::BlockPlan;
 
 /// Gain and offset of each channel, as read.
 #[derive(Default)]
-pub(super) struct LayerNorm {
+pub(crate) struct LayerNorm {
     gain: Vec<f32>,
     offset: Vec<f32>,
 }
@@ -29,7 +29,7 @@ fn statistics(x: &[f32]) -> [f32; 2] {
 }
 
 impl LayerNorm {
-    pub(super) fn load(&mut self, plan: &BlockPlan, parameters: &Parameters) {
+    pub(crate) fn load(&mut self, plan: &BlockPlan, parameters: &Parameters) {
         let c = plan.product.output.c;
         (self.gain, self.offset) = match (&parameters.weight, &parameters.bias) {
             (Stored::F32(gain), Some(Stored::F32(offset))) => (gain.clone(), offset.clone()),
@@ -37,7 +37,7 @@ impl LayerNorm {
         };
     }
 
-    pub(super) fn forward(&self, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn forward(&self, x: &[f32], out: &mut [f32]) {
         let c = self.gain.len();
         out.par_chunks_exact_mut(c).zip(x.par_chunks_exact(c)).for_each(|(out, x)| {
             let [mean, inverse] = statistics(x);
@@ -55,7 +55,7 @@ impl LayerNorm {
         clippy::cast_precision_loss,
         reason = "sums are rounded to f32"
     )]
-    pub(super) fn back(
+    pub(crate) fn back(
         &self,
         plan: &BlockPlan,
         (x, dy): (&[f32], &mut [f32]),

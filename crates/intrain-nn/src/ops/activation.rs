@@ -1,0 +1,136 @@
+//! An activation that is a node of its own: in integers it adds up its terms, norms included, and rounds once.
+//!
+//! Section 7.4 of `docs/arithmetic.md`. Norms and residual sums are never stored: each norm is an affine map of the wide
+//! integers that a product left.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use intrain_kernels::fixed_norm::{self, Store};
+use intrain_kernels::requantize::{self, Relu, Trace};
+use intrain_kernels::{Isa, activation};
+use intrain_num::Quantizer;
+use rayon::prelude::*;
+
+use super::norm::Norm;
+use super::norm::batch::clear;
+use super::norm::learned::chunk;
+use super::product::{Workspace, mask};
+use crate::block::Block;
+use crate::key::Mode;
+use crate::plan;
+use crate::tensor::{self, Code, Element, Error, for_integers};
+use crate::threads;
+
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 14;
+
+/// What a node's terms are: results by node, norms by block.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) activation: &'a plan::Activation,
+    pub(crate) results: &'a [tensor::Activation],
+    pub(crate) blocks: &'a [Block],
+}
+
+/// Settles the affine map of each norm among the terms, from the batch or from all batches.
+pub(crate) fn prepare(
+    activation: &plan::Activation,
+    results: &[tensor::Activation],
+    blocks: &mut [Block],
+    mode: Mode,
+    space: &mut Workspace,
+) {
+    for term in &activation.terms {
+        let Some(block) = term.norm else { continue };
+        match blocks[block].norm_mut() {
+            Norm::Batch(norm) => {
+                let x = i16::of(&results[term.source].tensor);
+                norm.prepare(space.isa, x, term.shift, mode, &mut space.scratches);
+            }
+            Norm::Layer(norm) => norm.prepare(term.shift),
+            Norm::BatchFloats(_) | Norm::LayerFloats(_) => {}
+        }
+    }
+}
+
+/// The sum of all terms of integers, rounded to codes of type `P`, `c` channels a pixel.
+pub(crate) fn forward<P: Code>(
+    terms: Terms<'_>,
+    c: usize,
+    out: &mut tensor::Activation,
+    space: &mut Workspace,
+) {
+    let Terms { activation: plan::Activation { row, terms, frac_bits, .. }, results, blocks } = terms;
+    let len = results[terms[0].source].tensor.len();
+    let isa = space.isa;
+    let codes = P::of_mut(&mut out.tensor);
+    codes.resize(len, P::default());
+    out.trace.resize(len, 0);
+    out.frac_bits = row.format.frac_bits();
+    let chunk = chunk(c);
+    let (shift, round) = (frac_bits - row.format.frac_bits(), row.round);
+    let (min, max) = (row.format.min(), row.format.max());
+    let chunks = codes.chunks_mut(chunk).zip(out.trace.chunks_mut(chunk)).enumerate();
+    threads::for_each(&mut space.scratches, chunks, |scratch, (k, (out, trace))| {
+        let lanes = scratch.lanes(out.len());
+        let span = k * chunk..k * chunk + out.len();
+        for (t, term) in terms.iter().enumerate() {
+            let store = if t == 0 { Store::Set } else { Store::Add };
+            let x = &results[term.source].tensor;
+            let wide = || &i16::of(x)[span.clone()];
+            match term.norm.map(|block| blocks[block].norm()) {
+                Some(Norm::Batch(norm)) => fixed_norm::apply(isa, wide(), &norm.lines, lanes, store),
+                Some(Norm::Layer(norm)) => norm.apply(wide(), lanes, store),
+                _ => for_integers!(x, x => {
+                    fixed_norm::add_shifted(isa, &x[span.clone()], term.shift, lanes, store);
+                }),
+            }
+        }
+        let (sums, first_element, words) = (&*lanes, span.start as u64, None);
+        let trace = Trace::Write { trace, relu: Relu::Yes };
+        let args = requantize::Args { sums, out, shift, round, min, max, words, first_element, trace };
+        requantize::run(isa, args);
+    });
+}
+
+/// Masks the wide error behind an activation by what it recorded, and sums it up for each norm among the terms, in the
+/// threads' channel sums.
+pub(crate) fn mask_error(terms: Terms<'_>, c: usize, trace: &[u8], error: &mut Error, space: &mut Workspace) {
+    let Terms { activation, results, blocks } = terms;
+    (0..2).for_each(|pair| clear(&mut space.scratches, pair, c));
+    let (isa, mask, chunk) = (space.isa, mask(activation.row), chunk(c));
+    let largest = AtomicU64::new(0);
+    let chunks = i16::of_mut(&mut error.tensor).chunks_mut(chunk).zip(trace.chunks(chunk)).enumerate();
+    threads::for_each(&mut space.scratches, chunks, |scratch, (k, (error, trace))| {
+        largest.fetch_max(fixed_norm::gate(isa, trace, mask, error), Ordering::Relaxed);
+        for (term, sums) in activation.terms.iter().zip(&mut scratch.channel_sums) {
+            let x = || &i16::of(&results[term.source].tensor)[k * chunk..k * chunk + error.len()];
+            match term.norm.map(|block| blocks[block].norm()) {
+                Some(Norm::Batch(norm)) => fixed_norm::add_products(isa, [x(), error], &norm.lines, sums),
+                Some(Norm::Layer(norm)) => norm.add_products(x(), error, sums),
+                _ => {}
+            }
+        }
+    });
+    error.max_abs = largest.into_inner();
+}
+
+/// Masks a wide error by a trace; its largest magnitude is known afterwards.
+pub(crate) fn gate(isa: Isa, trace: &[u8], mask: u8, error: &mut Error) {
+    let wide = i16::of_mut(&mut error.tensor);
+    let chunks = wide.par_chunks_mut(CHUNK).zip(trace.par_chunks(CHUNK));
+    error.max_abs = chunks.map(|(error, trace)| fixed_norm::gate(isa, trace, mask, error)).max().unwrap_or(0);
+}
+
+/// Between floats, in place.
+pub(crate) fn floats(isa: Isa, quantizer: &Quantizer, x: &mut [f32]) {
+    x.par_chunks_mut(CHUNK).for_each(|x| activation::forward(isa, quantizer, x));
+}
+
+/// The error behind an activation between floats becomes that in front of it, where `x` had entered.
+pub(crate) fn floats_back(isa: Isa, quantizer: &Quantizer, x: &[f32], error: &mut [f32]) {
+    error
+        .par_chunks_mut(CHUNK)
+        .zip(x.par_chunks(CHUNK))
+        .for_each(|(error, x)| activation::back(isa, quantizer, x, error));
+}

@@ -1,0 +1,376 @@
+//! Builds a plan: one walk over the model's layers makes nodes in topological order, then errors, arithmetic and sums are
+//! settled.
+
+use intrain_model::{Layer, LayerKind, Model, Shape};
+use intrain_num::{Quantizer, Round, Scale, Sum};
+use intrain_recipe::Recipe;
+
+use crate::error::{PlanError, refuse};
+use crate::formats::{NOTHING, activation_operand, block, product_plan};
+use crate::fuse::{Fused, Fusion};
+use crate::names::{Layout, check_patterns, ends};
+use crate::node::{Activation, Element, ErrorRule, Node, Op, Storage, Term};
+use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand, Plan, Pool};
+use crate::{errors, floats, norm, prove, source};
+
+const BATCH_SIZE_MAX: usize = 1 << 16;
+
+impl Plan {
+    /// Plans `model` under `recipe` (settled by [`Recipe::at_epoch`]) for steps of `batch_size` images.
+    ///
+    /// # Errors
+    /// Everything that could go wrong in a step: see [`PlanError`].
+    pub fn build(model: &Model, recipe: &Recipe, batch_size: usize) -> Result<Self, PlanError> {
+        let warnings = recipe.check()?;
+        let n_classes = model.n_classes()?;
+        if !(1..=BATCH_SIZE_MAX).contains(&batch_size) {
+            return Err(PlanError::BatchSize { batch_size, max: BATCH_SIZE_MAX });
+        }
+        let layout = Layout::of(model, recipe);
+        let recipe = &recipe.with_ends(|role| ends(model, role, layout));
+        check_patterns(recipe, model, layout)?;
+        let products = || model.layers.iter().filter(|layer| layer.kind.is_product());
+        let [first, last] = [products().next(), products().next_back()].map(|l| l.map_or("", |l| &l.name));
+        let input = InputPlan::new(model, recipe, first)?;
+        let mut builder = Builder::new(model, recipe, layout)?;
+        builder.walk(&input)?;
+        let Builder { mut blocks, mut nodes, .. } = builder;
+        end_in_logits(&nodes)?;
+        if recipe.is_float() {
+            source::refuse_columns(recipe)?;
+            floats::settle_codes(&nodes, &mut blocks);
+            floats::fuse_activations(&mut nodes, &blocks);
+            errors::settle_floats(&mut nodes);
+        } else {
+            errors::settle(&mut nodes, &mut blocks, recipe, layout)?;
+            errors::check_readers(&nodes)?;
+        }
+        source::settle_columns(&nodes, &mut blocks, recipe)?;
+        prove::settle(&mut nodes, &mut blocks, batch_size)?;
+        let arithmetic = prove::widest(&blocks);
+        let quantizer =
+            if recipe.is_float() { Quantizer::FLOAT } else { recipe.error_at_loss.of_layer(last) };
+        let logits_frac_bits = nodes.last().map_or(0, |node| node.operand.frac_bits);
+        let is_wide = |node: &Node| matches!(&node.op, Op::Product(p) if p.error.rule == ErrorRule::Wide);
+        Ok(Self {
+            batch_size,
+            arithmetic,
+            input,
+            blocks,
+            keeps_exponents: layout == Layout::IntegerGraph
+                || (!recipe.is_float() && nodes.iter().any(is_wide)),
+            nodes,
+            loss: LossPlan { loss: recipe.loss, n_classes, logits_frac_bits, quantizer },
+            init: model.init,
+            learning_rate: recipe.learning_rate,
+            error_feedback: recipe.error_feedback,
+            warnings,
+        })
+    }
+}
+
+/// The loss needs logits: the sums of a product, some of which are negative.
+fn end_in_logits(nodes: &[Node]) -> Result<(), PlanError> {
+    match nodes.last() {
+        Some(Node { op: Op::Product(product), .. }) if !product.epilogue.relu => Ok(()),
+        Some(Node { name, op: Op::Product(_), .. }) => Err(refuse(
+            name,
+            "the last product has a ReLU behind it: no logit could be negative; remove the ReLU",
+        )),
+        Some(Node {
+            op: Op::MeanPool(_) | Op::GlobalMean | Op::MaxPool(_) | Op::Concat | Op::Add | Op::Shortcut { .. },
+            storage: Storage::Floats,
+            ..
+        }) => Ok(()),
+        last => Err(refuse(
+            last.map_or("", |node| &node.name),
+            "the network ends in it, and the loss needs logits; end with a linear layer",
+        )),
+    }
+}
+
+/// Makes nodes in topological order.
+pub(crate) struct Builder<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) layout: Layout,
+    fusion: Fusion,
+    shapes: Vec<Shape>,
+    pub(crate) blocks: Vec<BlockPlan>,
+    pub(crate) nodes: Vec<Node>,
+    /// The node that has the output of each place of the model, the image first: flattening moves nothing.
+    node_of: Vec<usize>,
+}
+
+/// What a layer becomes: its operation, what its integers are worth, and how they are kept.
+pub(crate) type Made = (Op, Operand, Storage);
+
+impl<'a> Builder<'a> {
+    fn new(model: &'a Model, recipe: &'a Recipe, layout: Layout) -> Result<Self, PlanError> {
+        let (fusion, shapes) = (Fusion::of(model, recipe, layout)?, model.shapes()?);
+        Ok(Self { model, recipe, layout, fusion, shapes, blocks: vec![], nodes: vec![], node_of: vec![] })
+    }
+
+    fn walk(&mut self, input: &InputPlan) -> Result<(), PlanError> {
+        let sources = self.model.sources()?;
+        let shape = self.model.input.shape;
+        let operand = if self.recipe.is_float() { NOTHING } else { input.operand() };
+        self.nodes.push(Node {
+            name: intrain_model::INPUT.to_owned(),
+            op: Op::Image,
+            sources: vec![],
+            input: shape,
+            output: shape,
+            operand,
+            storage: self.stored(operand),
+            reported_as: None,
+        });
+        self.node_of.push(0);
+        for (i, layer) in self.model.layers.iter().enumerate() {
+            let entering = self.node_of[sources[i][0]];
+            if layer.kind == LayerKind::Flatten || self.fusion.is_fused[i] {
+                self.node_of.push(entering);
+                continue;
+            }
+            let from = sources[i].iter().map(|&source| self.node_of[source]).collect();
+            let node = self.layer(i, from, self.shapes[sources[i][0]])?;
+            self.nodes.push(node);
+            self.node_of.push(self.nodes.len() - 1);
+        }
+        Ok(())
+    }
+
+    /// Codes in the narrowest type, or floats.
+    pub(crate) fn stored(&self, operand: Operand) -> Storage {
+        if self.recipe.is_float() { Storage::Floats } else { Storage::Codes(Element::of_codes(operand)) }
+    }
+
+    /// The node of layer `i`.
+    fn layer(&mut self, i: usize, from: Vec<usize>, input: Shape) -> Result<Node, PlanError> {
+        let layer = &self.model.layers[i];
+        let fused = self.fusion.behind[i];
+        let shapes = [input, self.shapes[i + 1]];
+        let mut node = Node {
+            name: layer.name.clone(),
+            op: Op::Add,
+            sources: from,
+            input,
+            output: self.shapes[fused.last.unwrap_or(i) + 1],
+            operand: NOTHING,
+            storage: Storage::Fused,
+            reported_as: None,
+        };
+        let is_last = self.fusion_ends_at(i, fused);
+        let first = node.sources[0];
+        (node.op, node.operand, node.storage) = match layer.kind {
+            LayerKind::Conv { .. } | LayerKind::Linear { .. } => {
+                node.reported_as = self.reported_as(i, fused);
+                self.product(layer, shapes, first, (fused, is_last))?
+            }
+            LayerKind::BatchNorm { .. } | LayerKind::LayerNorm { .. } => {
+                self.norm_node(layer, shapes, first)?
+            }
+            LayerKind::Relu => {
+                node.reported_as = Some(layer.name.clone());
+                self.activation(layer, first)?
+            }
+            LayerKind::Add if self.recipe.is_float() => (Op::Add, NOTHING, Storage::Floats),
+            LayerKind::Add => (Op::Add, NOTHING, Storage::Fused),
+            LayerKind::MaxPool { size, stride, pad } => {
+                self.expect(layer, first, true)?;
+                let Node { operand, storage, .. } = self.nodes[first];
+                (Op::MaxPool(Pool { size, stride, pad }), operand, storage)
+            }
+            _ => self.between_codes(layer, &node.sources)?,
+        };
+        Ok(node)
+    }
+
+    /// Whether nothing follows a layer and what is fused behind it.
+    fn fusion_ends_at(&self, i: usize, fused: Fused) -> bool {
+        let behind = &self.model.layers[fused.last.unwrap_or(i) + 1..];
+        behind.iter().all(|layer| layer.kind == LayerKind::Flatten)
+    }
+
+    /// In a chain diagnostics name the product, elsewhere the ReLU.
+    fn reported_as(&self, i: usize, fused: Fused) -> Option<String> {
+        match (self.layout, fused.relu) {
+            (Layout::Chain, _) => Some(self.model.layers[i].name.clone()),
+            (_, relu) => relu.map(|relu| self.model.layers[relu].name.clone()),
+        }
+    }
+
+    /// Refuses a layer unless what enters it is kept in a form that it can read.
+    pub(crate) fn expect(&self, layer: &Layer, from: usize, may_be_wide: bool) -> Result<(), PlanError> {
+        let Node { name, storage, .. } = &self.nodes[from];
+        let reason = match storage {
+            Storage::Codes(_) | Storage::Floats => return Ok(()),
+            Storage::Wide if may_be_wide => return Ok(()),
+            Storage::Fused => format!(
+                "'{name}' enters it, and in integers the result of a norm or an addition is rounded in a ReLU; put one \
+                 between them"
+            ),
+            Storage::Wide | Storage::Accumulators(_) => format!(
+                "'{name}' enters it, whose result has 16 bits; put a ReLU between them, which rounds it for the next \
+                 product"
+            ),
+        };
+        Err(refuse(&layer.name, reason))
+    }
+
+    fn norm_node(&mut self, layer: &Layer, shapes: [Shape; 2], first: usize) -> Result<Made, PlanError> {
+        let product = product_plan(layer.kind, shapes, self.recipe.bias)
+            .unwrap_or_else(|| unreachable!("the caller has seen that it is a norm"));
+        let index = self.blocks.len();
+        if self.recipe.is_float() {
+            self.blocks.push(block(self.recipe, &layer.name, index, product, floats::WEIGHT, NOTHING));
+            return Ok((Op::Norm(index), NOTHING, Storage::Floats));
+        }
+        if self.nodes[first].storage != Storage::Wide {
+            self.expect(layer, first, false)?;
+            let name = &self.nodes[first].name;
+            let reason = format!(
+                "'{name}' enters it, whose result is rounded already; in integers a norm lies behind a product"
+            );
+            return Err(refuse(&layer.name, reason));
+        }
+        let entering = self.nodes[first].operand;
+        let (block, operand) = norm::block_of(self.recipe, layer, (index, product), entering)?;
+        self.blocks.push(block);
+        Ok((Op::Norm(index), operand, Storage::Fused))
+    }
+
+    /// A ReLU that is a node of its own, with what it adds up.
+    fn activation(&self, layer: &Layer, first: usize) -> Result<Made, PlanError> {
+        let row = self.recipe.activation.of_layer(&layer.name);
+        if self.recipe.is_float() {
+            let terms = vec![Term { source: first, norm: None, shift: 0 }];
+            let activation = Activation { row, terms, frac_bits: 0, sum: Sum { bound: 0 }, in_place: false };
+            return Ok((Op::Activation(activation), NOTHING, Storage::Floats));
+        }
+        let row = constant(&layer.name, "activation", self.row_between(layer))?;
+        let (terms, frac_bits, sum) = self.terms(layer, first)?;
+        let operand = activation_operand(row, true);
+        let activation = Activation { row, terms, frac_bits, sum, in_place: false };
+        Ok((Op::Activation(activation), operand, self.stored(operand)))
+    }
+
+    /// The row that rounds between products: `activation`, or `activation.product` to the nearest where that is exact.
+    fn row_between(&self, layer: &Layer) -> Quantizer {
+        let row = self.recipe.activation.of_layer(&layer.name);
+        let at_product = self.recipe.activation_at_product.of_layer(&layer.name);
+        if row.format.is_quantized() || at_product.scale != Scale::One {
+            return row;
+        }
+        Quantizer { round: at_product.round.in_evaluation(), ..at_product }
+    }
+
+    /// What a ReLU behind the node `from` adds up, the sum's fraction bits and its bound.
+    fn terms(&self, layer: &Layer, from: usize) -> Result<(Vec<Term>, i32, Sum), PlanError> {
+        let sources =
+            if self.nodes[from].op == Op::Add { self.nodes[from].sources.clone() } else { vec![from] };
+        let mut operands = Vec::new();
+        let mut terms = Vec::new();
+        for source in sources {
+            let node = &self.nodes[source];
+            let (source, norm) = match node.op {
+                Op::Norm(block) => (node.sources[0], Some(block)),
+                Op::Add => {
+                    let reason = format!("'{}' adds up sums; put a ReLU between additions", node.name);
+                    return Err(refuse(&layer.name, reason));
+                }
+                _ => (source, None),
+            };
+            operands.push(node.operand);
+            terms.push(Term { source, norm, shift: 0 });
+        }
+        let frac_bits = operands.iter().map(|operand| operand.frac_bits).max().unwrap_or(0);
+        let mut bound = 0;
+        for (term, operand) in terms.iter_mut().zip(&operands) {
+            term.shift = (frac_bits - operand.frac_bits).unsigned_abs();
+            bound += u128::from(operand.max_abs()) << term.shift.min(64);
+        }
+        let sum = Sum { bound };
+        if !sum.fits(32) {
+            let reason = format!(
+                "the sum that it rounds can reach {bound} and needs {} bits, and there are 32; give norm.value, norm.gain or \
+                 norm.offset fewer bits",
+                sum.width_bits()
+            );
+            return Err(refuse(&layer.name, reason));
+        }
+        Ok((terms, frac_bits, sum))
+    }
+
+    /// A layer from codes to codes, or from floats to floats.
+    fn between_codes(&self, layer: &Layer, from: &[usize]) -> Result<Made, PlanError> {
+        from.iter().try_for_each(|from| self.expect(layer, *from, false))?;
+        let is_float = self.recipe.is_float();
+        let Node { operand: entering, storage, .. } = self.nodes[from[0]];
+        Ok(match layer.kind {
+            LayerKind::AvgPool { size, stride } => {
+                if !is_float && stride < size {
+                    let reason = format!(
+                        "its windows of {size} overlap at a stride of {stride}, and errors would be shared; set stride to \
+                         {size}"
+                    );
+                    return Err(refuse(&layer.name, reason));
+                }
+                let operand = self.mean(layer, entering)?;
+                (Op::MeanPool(Pool { size, stride, pad: 0 }), operand, self.stored(operand))
+            }
+            LayerKind::GlobalAvgPool => {
+                let operand = self.mean(layer, entering)?;
+                (Op::GlobalMean, operand, self.stored(operand))
+            }
+            LayerKind::Shortcut { stride, .. } => (Op::Shortcut { stride }, entering, storage),
+            LayerKind::Concat => {
+                let operand = self.joined(layer, from)?;
+                (Op::Concat, operand, self.stored(operand))
+            }
+            _ => unreachable!("it is none that the caller knows"),
+        })
+    }
+
+    /// What several tensors of codes hold together.
+    fn joined(&self, layer: &Layer, from: &[usize]) -> Result<Operand, PlanError> {
+        let first = &self.nodes[from[0]];
+        let mut operand = first.operand;
+        for node in from.iter().map(|&from| &self.nodes[from]) {
+            if node.operand.frac_bits != operand.frac_bits {
+                let reason = format!(
+                    "'{}' and '{}' have other units; give both the same row 'activation'",
+                    first.name, node.name
+                );
+                return Err(refuse(&layer.name, reason));
+            }
+            operand.min = operand.min.min(node.operand.min);
+            operand.max = operand.max.max(node.operand.max);
+        }
+        Ok(operand)
+    }
+
+    /// What a mean over pixels leaves: it rounds as an activation does.
+    fn mean(&self, layer: &Layer, entering: Operand) -> Result<Operand, PlanError> {
+        if self.recipe.is_float() {
+            return Ok(NOTHING);
+        }
+        let row = constant(&layer.name, "activation", self.row_between(layer))?;
+        Ok(activation_operand(row, entering.min >= 0))
+    }
+}
+
+/// Rows between products round without random bits.
+pub(crate) fn constant(layer: &str, role: &'static str, row: Quantizer) -> Result<Quantizer, PlanError> {
+    let is_affine = role == "norm.value";
+    let fits = match row.round {
+        Round::NearestDown | Round::Floor => true,
+        Round::Stochastic { .. } | Round::StochasticMagnitude { .. } => false,
+        _ => !is_affine,
+    };
+    if row.format.is_quantized() && fits {
+        return Ok(row);
+    }
+    let remedy = if is_affine { "nearest-down or floor" } else { "a format with a nearest rounding" };
+    Err(refuse(layer, format!("its row '{role}' is '{row}'; write {remedy}")))
+}

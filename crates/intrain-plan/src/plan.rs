@@ -1,0 +1,315 @@
+//! What a plan holds: the input, the layers with parameters and their formats, the loss.
+
+use intrain_model::{Init, Model, Pixels, Shape};
+use intrain_num::{Columns, Quantizer, Sum};
+use intrain_recipe::{Feedback, LearningRate, Loss, Recipe, Warning};
+
+use crate::error::PlanError;
+use crate::node::Node;
+use crate::norm::NormPlan;
+
+/// Windows of `size * size` pixels, `stride` pixels apart; the first begins `pad` pixels before the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// Side of a window, 1 to 8 (a mean's: to 64).
+    pub size: usize,
+    /// Step from window to window, at least 1.
+    pub stride: usize,
+    /// Rows and columns around the image that windows may reach into, below `size`.
+    pub pad: usize,
+}
+
+/// In what a product is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// Operands of at most 8 bits, 32-bit sums.
+    Int8,
+    /// Operands of at most 16 bits (weights 24), 64-bit sums.
+    Int16,
+    /// binary32 throughout.
+    Float32,
+}
+
+/// A network, planned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Images in a training step.
+    pub batch_size: usize,
+    /// The widest arithmetic of its products.
+    pub arithmetic: Arithmetic,
+    /// What enters.
+    pub input: InputPlan,
+    /// The layers with parameters, in the order of the forward pass.
+    pub blocks: Vec<BlockPlan>,
+    /// What is computed, in topological order: the image first, the logits last.
+    pub nodes: Vec<Node>,
+    /// Whether each gradient carries the power of two of the errors that made it, which a step finds out.
+    pub keeps_exponents: bool,
+    /// The loss behind the last block.
+    pub loss: LossPlan,
+    /// How weights start.
+    pub init: Init,
+    /// How the learning rate is represented.
+    pub learning_rate: LearningRate,
+    /// What becomes of the error that rounding makes in a stored weight.
+    pub error_feedback: Feedback,
+    /// What is allowed but doubtful.
+    pub warnings: Vec<Warning>,
+}
+
+/// What enters the first block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputPlan {
+    /// Shape of one image.
+    pub shape: Shape,
+    /// What a pixel is worth.
+    pub pixels: Pixels,
+    /// How it becomes a payload.
+    pub quantizer: Quantizer,
+}
+
+impl InputPlan {
+    /// How the image becomes payloads in front of the first product, `layer`.
+    pub(crate) fn new(model: &Model, recipe: &Recipe, layer: &str) -> Result<Self, PlanError> {
+        let quantizer = recipe.input.of_layer(layer);
+        if quantizer.round.is_stochastic() {
+            let reason = "the image is quantized once, not per step; use a nearest rounding";
+            return Err(crate::error::refuse_row("input", reason));
+        }
+        Ok(Self { shape: model.input.shape, pixels: model.input.pixels, quantizer })
+    }
+
+    /// The payload of each pixel value, 0 to 255.
+    pub fn payloads(&self) -> impl Iterator<Item = i64> + '_ {
+        let q = &self.quantizer;
+        (0..=255).map(move |pixel| {
+            let (numerator, denominator) = self.pixels.fraction(pixel);
+            let rounded = q.round.ratio(numerator << q.format.frac_bits(), denominator);
+            q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits())
+        })
+    }
+
+    /// Pixels as an operand: what its 256 values are, not what its format could hold.
+    pub(crate) fn operand(&self) -> Operand {
+        let range = |(min, max): (i64, i64), payload: i64| (min.min(payload), max.max(payload));
+        let (min, max) =
+            if self.quantizer.format.is_quantized() { self.payloads().fold((0, 0), range) } else { (0, 0) };
+        Operand { frac_bits: self.quantizer.format.frac_bits(), min, max }
+    }
+}
+
+/// An operand of a product: what one unit of its payload is worth, and which payloads there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operand {
+    /// `value = payload * 2^-frac_bits`.
+    pub frac_bits: i32,
+    /// Smallest payload.
+    pub min: i64,
+    /// Largest payload.
+    pub max: i64,
+}
+
+impl Operand {
+    /// Largest magnitude of a code.
+    #[must_use]
+    pub const fn max_abs(self) -> u64 {
+        let (min, max) = (self.min.unsigned_abs(), self.max.unsigned_abs());
+        if min > max { min } else { max }
+    }
+
+    /// Whether every code fits 8 bits.
+    #[must_use]
+    pub const fn fits_i8(self) -> bool {
+        -128 <= self.min && self.max <= 127
+    }
+}
+
+/// A layer with parameters: its shape, how its weights are stored and read, and its proven sums.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockPlan {
+    /// Name of its layer.
+    pub name: String,
+    /// Number of the block: the `layer` of its random streams.
+    pub index: u32,
+    /// The product's shape.
+    pub product: ProductPlan,
+    /// In what its products are computed; of a norm, that of its neighbours.
+    pub arithmetic: Arithmetic,
+    /// The activation that enters.
+    pub input_operand: Operand,
+    /// The stored weights and how they are read.
+    pub weight: WeightPlan,
+    /// Fraction bits of the product's sum, the layer's alpha included.
+    pub sum_frac_bits: i32,
+    /// The error as an operand of this block's two backward products.
+    pub error_operand: Operand,
+    /// Recipe row `gradient`.
+    pub gradient: Quantizer,
+    /// Recipe row `momentum`.
+    pub momentum: Quantizer,
+    /// Recipe row `update`.
+    pub update: Quantizer,
+    /// Largest magnitude of the three products' sums.
+    pub sums: Sums,
+    /// Width of the accumulator that the recipe states.
+    pub accumulator_bits: u32,
+    /// The array whose registers give the products' random bits; otherwise each element has its own.
+    pub columns: Option<Columns>,
+    /// How a norm of integers computes.
+    pub norm: Option<NormPlan>,
+    /// Between floats: the codes that enter, where all of them meet binary weights. The forward product is then one of
+    /// integers.
+    pub codes: Option<Codes>,
+}
+
+impl BlockPlan {
+    /// Bits by which a stored bias is moved to the sum's last bit; below 0 it would not fit there.
+    #[must_use]
+    pub const fn bias_shift(&self) -> i32 {
+        self.input_operand.frac_bits + self.weight.operand.frac_bits - self.weight.master_frac_bits()
+    }
+}
+
+/// Payloads that leave an activation between floats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Codes {
+    /// The activation.
+    pub quantizer: Quantizer,
+    /// What a payload of 1 is worth.
+    pub step: f32,
+}
+
+/// Largest magnitudes of a block's sums, from the operands' formats and the depths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    /// Forward, the bias included.
+    pub forward: Sum,
+    /// Error; `None` for the first block, whose error goes nowhere.
+    pub error: Option<Sum>,
+    /// Gradient of the weights, over the whole batch.
+    pub gradient: Sum,
+}
+
+/// Shape of a product on one image. A linear layer is a 1 x 1 convolution whose image is the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProductPlan {
+    /// Whether it came from a linear layer.
+    pub kind: ProductKind,
+    /// What enters, for one image.
+    pub input: Shape,
+    /// What leaves, for one image.
+    pub output: Shape,
+    /// Side of the square kernel.
+    pub kernel: usize,
+    /// Step in pixels.
+    pub stride: usize,
+    /// Zeros around the image.
+    pub pad: usize,
+    /// Whether it has a bias; a norm: whether it has gains and offsets.
+    pub bias: bool,
+}
+
+/// What the parameters of a block are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum ProductKind {
+    Conv,
+    Linear,
+    /// Gains and offsets of a normalization over the batch, where it has any.
+    BatchNorm,
+    /// The same of one over the channels of each pixel.
+    LayerNorm,
+}
+
+impl ProductKind {
+    /// Whether it is no product at all.
+    #[must_use]
+    pub const fn is_norm(self) -> bool {
+        matches!(self, Self::BatchNorm | Self::LayerNorm)
+    }
+
+    /// What a norm is called in tables.
+    pub(crate) const fn norm_name(self) -> &'static str {
+        match self {
+            Self::LayerNorm => "layer norm",
+            Self::BatchNorm | Self::Conv | Self::Linear => "batch norm",
+        }
+    }
+}
+
+impl ProductPlan {
+    /// Weights: `kernel * kernel * in * out`, in that order of dimensions; a gain for each channel of a norm.
+    #[must_use]
+    pub const fn n_weights(&self) -> usize {
+        match self.kind {
+            ProductKind::BatchNorm | ProductKind::LayerNorm if !self.bias => 0,
+            ProductKind::BatchNorm | ProductKind::LayerNorm => self.output.c,
+            ProductKind::Conv | ProductKind::Linear => self.fan_in() * self.output.c,
+        }
+    }
+
+    /// Products that are summed for one output element.
+    #[must_use]
+    pub const fn fan_in(&self) -> usize {
+        match self.kind {
+            ProductKind::BatchNorm | ProductKind::LayerNorm => 1,
+            ProductKind::Conv | ProductKind::Linear => self.kernel * self.kernel * self.input.c,
+        }
+    }
+
+    /// Dimensions of the weight tensor: `[kernel, kernel, in, out]`, `[in, out]` or `[channels]`.
+    #[must_use]
+    pub fn weight_shape(&self) -> Vec<usize> {
+        match self.kind {
+            ProductKind::BatchNorm | ProductKind::LayerNorm => vec![self.n_weights()],
+            ProductKind::Conv => vec![self.kernel, self.kernel, self.input.c, self.output.c],
+            ProductKind::Linear => vec![self.input.c, self.output.c],
+        }
+    }
+}
+
+/// How a weight is stored and how it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightPlan {
+    /// Recipe row `master`.
+    pub master: Quantizer,
+    /// Recipe row `weight`; exact reads the stored payload as it is.
+    pub read: Quantizer,
+    /// The weight as an operand.
+    pub operand: Operand,
+    /// `log2` of the layer's alpha, by which the product is divided; 0 without one.
+    pub alpha_log2: i32,
+    /// Binary digits that a stored weight has beyond those of its format, by its fan-in (`@fan`).
+    pub places: i32,
+}
+
+impl WeightPlan {
+    /// Binary digits behind the point of a stored weight.
+    #[must_use]
+    pub const fn master_frac_bits(&self) -> i32 {
+        self.master.format.frac_bits() + self.places
+    }
+}
+
+/// The loss and what it sees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossPlan {
+    /// Which loss.
+    pub loss: Loss,
+    /// Classes.
+    pub n_classes: usize,
+    /// Binary digits behind the point of the logits; where activations are `@dynamic`, a step finds others.
+    pub logits_frac_bits: i32,
+    /// Recipe row `error.loss`.
+    pub quantizer: Quantizer,
+}
+
+impl Plan {
+    /// Weights and biases of all blocks.
+    #[must_use]
+    pub fn n_parameters(&self) -> usize {
+        let of_block =
+            |b: &BlockPlan| b.product.n_weights() + if b.product.bias { b.product.output.c } else { 0 };
+        self.blocks.iter().map(of_block).sum()
+    }
+}
