@@ -18,6 +18,22 @@ pub enum TrainError {
         /// What stands in the way, and what to do.
         reason: String,
     },
+    /// The loss or a stored weight is not finite any more; nothing of it was written.
+    #[error(
+        "diverged at step {step} (epoch {epoch}): {what}; {}; lower the learning rate (now {rate}) in a new run", kept(.checkpoint)
+    )]
+    Diverged {
+        /// Steps done, the last one included.
+        step: u64,
+        /// Its epoch, counted from 1 as in the metrics.
+        epoch: u64,
+        /// What is not finite, and its value.
+        what: String,
+        /// The checkpoint of an earlier step.
+        checkpoint: Option<PathBuf>,
+        /// Learning rate of the step.
+        rate: f64,
+    },
     /// The recipe.
     #[error(transparent)]
     Recipe(#[from] intrain_recipe::RecipeError),
@@ -109,6 +125,14 @@ impl ArtefactError {
             _ => Self::Io { path: path.to_owned(), action, source },
         }
     }
+}
+
+/// What a run that diverged leaves.
+fn kept(checkpoint: &Option<PathBuf>) -> String {
+    checkpoint.as_ref().map_or_else(
+        || "there is no checkpoint yet".to_owned(),
+        |path| format!("the last good checkpoint is {}", path.display()),
+    )
 }
 
 /// What else there is to go on from.

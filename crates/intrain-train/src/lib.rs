@@ -8,6 +8,7 @@
 mod atomic;
 pub mod checkpoint;
 pub mod config;
+mod divergence;
 mod error;
 pub mod metrics;
 mod microscope;

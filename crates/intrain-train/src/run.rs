@@ -1,9 +1,9 @@
-//! A run: epochs over the data, with everything that it leaves behind. The only place that knows a run folder.
-//!
-//! A run folder holds `config.toml`, `metrics.csv`, TensorBoard events, `checkpoints/{last,best}.ckpt`,
-//! `model.safetensors` and `report.html`. A crash at any moment leaves the last good checkpoint intact.
+//! A run: epochs over the data, with everything that it leaves behind. A crash at any moment leaves the last good checkpoint
+//! intact, and so does a network whose numbers stop being finite.
 
-use std::fs::{File, TryLockError};
+mod dir;
+
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use intrain_data::{Dataset, Loader, Part, TrainBatches, evaluation};
 use intrain_nn::{Context, Outcome, Plan};
 
 use crate::config::Config;
+use crate::divergence;
 use crate::metrics::{MetricsFile, Row};
 use crate::microscope::Microscope;
 use crate::saved;
@@ -20,105 +21,12 @@ use crate::signs::Signs;
 use crate::step::Trainer;
 use crate::telemetry::{self, Events};
 use crate::update::{self, UpdateStats};
-use crate::{ArtefactError, TrainError, atomic_write};
+use crate::{TrainError, atomic_write};
+
+pub use dir::RunDir;
 
 /// Images that are evaluated at a time.
 const EVALUATION_BATCH: usize = 250;
-
-/// The files of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunDir(pub PathBuf);
-
-impl RunDir {
-    /// The resolved run.
-    #[must_use]
-    pub fn config(&self) -> PathBuf {
-        self.0.join("config.toml")
-    }
-
-    /// A row per epoch.
-    #[must_use]
-    pub fn metrics(&self) -> PathBuf {
-        self.0.join("metrics.csv")
-    }
-
-    /// Where the run goes on.
-    #[must_use]
-    pub fn last(&self) -> PathBuf {
-        self.0.join("checkpoints/last.ckpt")
-    }
-
-    /// The checkpoint with the lowest test error.
-    #[must_use]
-    pub fn best(&self) -> PathBuf {
-        self.0.join("checkpoints/best.ckpt")
-    }
-
-    /// The trained integers.
-    #[must_use]
-    pub fn model(&self) -> PathBuf {
-        self.0.join("model.safetensors")
-    }
-
-    /// The page for a reader.
-    #[must_use]
-    pub fn report(&self) -> PathBuf {
-        self.0.join("report.html")
-    }
-
-    /// Makes a new run folder that must not hold a run yet.
-    ///
-    /// # Errors
-    /// A run is there already, or the system refuses.
-    pub fn create(path: &Path) -> Result<Self, TrainError> {
-        let dir = Self(path.to_owned());
-        let files = [dir.config(), dir.metrics(), dir.last(), dir.best(), dir.model(), dir.report()];
-        if let Some(file) = files.into_iter().find(|file| file.exists()) {
-            let reason = format!(
-                "{}: there is a run already; go on with --resume {}, or choose another folder with --out",
-                file.display(),
-                path.display()
-            );
-            return Err(TrainError::Setting(reason));
-        }
-        let checkpoints = path.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(|e| {
-            TrainError::Setting(format!(
-                "{}: cannot create: {e}; choose a folder that you may write to with --out",
-                checkpoints.display()
-            ))
-        })?;
-        Ok(dir)
-    }
-
-    /// Keeps other processes out for as long as the file is open.
-    fn lock(&self) -> Result<File, TrainError> {
-        let path = self.0.join(".lock");
-        let file = File::create(&path).map_err(ArtefactError::io(&path, "create"))?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(TrainError::Setting(format!(
-                "{}: another process trains in this folder; wait for its end, or choose another folder",
-                self.0.display()
-            ))),
-            // A file system without locks has nothing to say.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
-        }
-    }
-
-    /// A run without checkpoints begins again only where nothing else would be lost.
-    fn check_unstarted(&self) -> Result<(), TrainError> {
-        let rows = if self.metrics().exists() { crate::metrics::read(&self.metrics())?.len() } else { 0 };
-        if rows == 0 && !self.model().exists() {
-            return Ok(());
-        }
-        Err(TrainError::Setting(format!(
-            "{}: no such file, though the run has {rows} rows of metrics; put a checkpoint back, or train anew in \
-             another folder with: intrain train {} --out DIR",
-            self.last().display(),
-            self.config().display()
-        )))
-    }
-}
 
 /// Where a run is, after a step.
 #[derive(Debug, Clone, Copy)]
@@ -314,7 +222,8 @@ impl Run {
     /// Trains to the end, or until the observer breaks.
     ///
     /// # Errors
-    /// What the system refuses while files are written; the last good checkpoint stays.
+    /// What the system refuses while files are written, and [`TrainError::Diverged`] at the step where the loss, or before
+    /// the checkpoint where a stored weight, is not finite; the last good checkpoint stays.
     pub fn train(mut self, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
         let settings = self.config.settings.clone();
         let batches =
@@ -343,11 +252,15 @@ impl Run {
                 updates: self.sums.updates.and(updates),
             };
             loader.recycle(batch);
+            if !outcome.loss.is_finite() {
+                return Err(self.diverged(format!("the loss is {}", outcome.loss)));
+            }
             let step = self.trainer.steps();
             interrupted = observer.step(&self.progress(n_steps, epoch)).is_break();
             if step.is_multiple_of(per_epoch) || step == n_steps {
                 self.end_epoch(epoch, rate, observer)?;
             } else if step.is_multiple_of(settings.checkpoint_every) || interrupted {
+                self.check_weights()?;
                 self.checkpoint(&self.dir.last())?;
             }
         }
@@ -382,6 +295,7 @@ impl Run {
 
     #[allow(clippy::cast_precision_loss, reason = "counts of images and weights are far below 2^53")]
     fn end_epoch(&mut self, epoch: u32, rate: f64, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        self.check_weights()?;
         let batches = evaluation(&self.dataset, Part::Test, EVALUATION_BATCH)?;
         let test = self.trainer.evaluate(batches);
         let progress = self.progress(self.trainer.steps(), epoch);
@@ -421,6 +335,27 @@ impl Run {
         self.checkpoint(&self.dir.last())?;
         observer.epoch(&row);
         Ok(())
+    }
+
+    /// What is not finite never reaches a checkpoint, the metrics or a model.
+    fn check_weights(&self) -> Result<(), TrainError> {
+        match divergence::not_finite(self.trainer.plan(), self.trainer.parameters()) {
+            Some(what) => Err(self.diverged(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// The last step left the numbers.
+    fn diverged(&self, what: String) -> TrainError {
+        let (step, per_epoch) = (self.trainer.steps(), self.per_epoch());
+        let last = step.saturating_sub(1);
+        TrainError::Diverged {
+            step,
+            epoch: last / per_epoch + 1,
+            what,
+            checkpoint: Some(self.dir.last()).filter(|path| path.exists()),
+            rate: self.config.settings.learning_rate_of_step(last, per_epoch),
+        }
     }
 
     fn checkpoint(&self, path: &Path) -> Result<(), TrainError> {

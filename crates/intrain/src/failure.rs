@@ -40,15 +40,16 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Whether other words or files would have made it work: all typed errors of the libraries, except for a full disk
-/// and a server that does not deliver.
+/// Whether other words or files would have made it work: all typed errors of the libraries, except for a full disk,
+/// a server that does not deliver and a run that diverged.
 fn is_input(error: &anyhow::Error) -> bool {
     let is_full = |e: &(dyn Error + 'static)| {
         e.downcast_ref::<std::io::Error>()
             .is_some_and(|e| matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
     };
     let is_network = matches!(error.downcast_ref(), Some(DataError::Download { .. }));
-    !is_network && !error.chain().any(is_full) && error.chain().any(is_typed)
+    let is_divergence = matches!(error.downcast_ref(), Some(TrainError::Diverged { .. }));
+    !is_network && !is_divergence && !error.chain().any(is_full) && error.chain().any(is_typed)
 }
 
 fn is_typed(e: &(dyn Error + 'static)) -> bool {

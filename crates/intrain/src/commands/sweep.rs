@@ -8,9 +8,9 @@ use std::sync::Arc;
 use intrain::data::Dataset;
 use intrain::nn::Context;
 use intrain::sweep::{self, Entry, Row, Sweep};
-use intrain::train::atomic_write;
 use intrain::train::config::Config;
 use intrain::train::run::{Run, RunDir, Summary};
+use intrain::train::{TrainError, atomic_write};
 use serde_json::json;
 
 use crate::args::SweepArgs;
@@ -132,12 +132,19 @@ pub(super) fn run_all(
         say(&format!("run {} of {n}: {}", i + 1, entry.folder()));
         watcher.begin(config.settings.epochs);
         let run = start_or_resume(config, dataset, context.clone(), folder.run(entry))?;
-        let summary = run.train(&mut watcher)?;
-        if summary.interrupted {
-            say("stopped; the same command goes on from here");
-            return Ok(None);
+        match run.train(&mut watcher) {
+            Ok(summary) if summary.interrupted => {
+                say("stopped; the same command goes on from here");
+                return Ok(None);
+            }
+            Ok(summary) => rows.push(row(entry, &summary)),
+            // The other runs of a night are worth having; this one has no error, and its mean is a dash.
+            Err(error @ TrainError::Diverged { .. }) => {
+                say(&format!("warning: {}: {error}", entry.folder()));
+                rows.push(diverged(entry));
+            }
+            Err(error) => return Err(error.into()),
         }
-        rows.push(row(entry, &summary));
         folder.write(sweep, &rows)?;
     }
     folder.write(sweep, &rows)?;
@@ -200,6 +207,17 @@ fn start_or_resume(
         std::fs::remove_dir_all(&dir.0).map_err(cannot)?;
     }
     Ok(Run::start(config, dataset, context, RunDir::create(&dir.0)?)?)
+}
+
+/// What is known of a run that diverged.
+fn diverged(entry: &Entry) -> Row {
+    Row {
+        entry: entry.clone(),
+        test_error: f64::NAN,
+        best_test_error: f64::NAN,
+        train_loss: f64::NAN,
+        weights_sha256: String::new(),
+    }
 }
 
 fn row(entry: &Entry, summary: &Summary) -> Row {
