@@ -20,6 +20,18 @@ pub enum ModelError {
     /// The text is not TOML, or not a model's.
     #[error("the model is not readable: {0}")]
     Text(String),
+    /// A key that the table does not have.
+    #[error("{place}: '{key}' is not a key here; did you mean '{nearest}'? The keys are {known}")]
+    Key {
+        /// The table, as its reader knows it.
+        place: String,
+        /// What stands there.
+        key: String,
+        /// The key that is spelled most like it.
+        nearest: String,
+        /// All keys.
+        known: String,
+    },
     /// No such preset.
     #[error(
         "no model is named '{name}'; did you mean '{nearest}'? Models are {all}, or a path to a TOML file"

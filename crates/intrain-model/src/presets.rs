@@ -142,10 +142,9 @@ const WIDTHS: std::ops::RangeInclusive<usize> = 1..=1024;
 pub fn preset(spec: &str) -> Result<Model, ModelError> {
     let (name, width) = spec.split_once(':').map_or((spec, None), |(name, width)| (name, Some(width)));
     let Some(preset) = PRESETS.iter().find(|p| p.name == name) else {
-        let nearest = PRESETS.iter().map(|p| p.name).min_by_key(|p| strsim::damerau_levenshtein(name, p));
         return Err(ModelError::UnknownPreset {
             name: name.to_owned(),
-            nearest: nearest.unwrap_or_default().to_owned(),
+            nearest: nearest(name, PRESETS.iter().map(|p| p.name)).to_owned(),
             all: PRESETS.iter().map(|p| p.name).collect::<Vec<_>>().join(", "),
         });
     };
@@ -167,6 +166,11 @@ pub fn preset(spec: &str) -> Result<Model, ModelError> {
             reason: format!("{name} has no widths; write {name} alone, or a model file"),
         }),
     }
+}
+
+/// The candidate that is spelled most like `name`.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> &'a str {
+    candidates.min_by_key(|candidate| strsim::damerau_levenshtein(name, candidate)).unwrap_or_default()
 }
 
 /// Collects layers and names them by kind and number: `conv1`, `pool1`, `relu1`, `fc1`.

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ModelError;
 use crate::layer::{Input, Layer, LayerKind, Model, Shape};
+use crate::presets::nearest;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,12 +38,76 @@ fn exact() -> String {
     "exact".to_owned()
 }
 
+const KEYS: [&str; 6] = ["name", "source", "input", "init", "logits", "layer"];
+const INPUT_KEYS: [&str; 4] = ["h", "w", "c", "pixels"];
+/// The kinds of layers, each with its own keys.
+const KINDS: [(&str, &[&str]); 12] = [
+    ("conv", &["out", "kernel", "stride", "pad", "bias"]),
+    ("linear", &["out", "bias"]),
+    ("max-pool", &["size", "stride", "pad"]),
+    ("avg-pool", &["size", "stride"]),
+    ("global-avg-pool", &[]),
+    ("batch-norm", &["affine"]),
+    ("layer-norm", &["affine"]),
+    ("add", &[]),
+    ("concat", &[]),
+    ("shortcut", &["out", "stride"]),
+    ("relu", &[]),
+    ("flatten", &[]),
+];
+
+/// Refuses keys that a model does not have; those of layers are looked at with each layer.
+fn check_all_keys(text: &str) -> Result<(), ModelError> {
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| ModelError::Text(error.to_string()))?;
+    check_keys("the model", &table, &KEYS)?;
+    match table.get("input").and_then(toml::Value::as_table) {
+        Some(input) => check_keys("'input' of the model", input, &INPUT_KEYS),
+        None => Ok(()),
+    }
+}
+
+/// Checks that all keys of `table`, which stands at `place`, are among the known ones.
+fn check_keys(place: &str, table: &toml::Table, known: &[&str]) -> Result<(), ModelError> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(ModelError::Key {
+            place: place.to_owned(),
+            key: key.clone(),
+            nearest: nearest(key, known.iter().copied()).to_owned(),
+            known: known.join(", "),
+        }),
+    }
+}
+
+/// Checks the keys of a layer. Those of its kind alone do not do: kinds without keys would take any.
+fn check_layer(name: &str, table: &toml::Table) -> Result<(), ModelError> {
+    let refuse = |reason: String| Err(ModelError::Layer { layer: name.to_owned(), reason });
+    let kinds = || KINDS.iter().map(|(kind, _)| *kind);
+    let all = || kinds().collect::<Vec<_>>().join(", ");
+    let kind = match table.get("kind") {
+        Some(toml::Value::String(kind)) => kind,
+        Some(other) => return refuse(format!("kind = {other} is not a text; the kinds are {}", all())),
+        None => return refuse(format!("it has no kind; the kinds are {}", all())),
+    };
+    let Some((_, keys)) = KINDS.iter().find(|(known, _)| known == kind) else {
+        let nearest = nearest(kind, kinds());
+        return refuse(format!("'{kind}' is not a kind; did you mean '{nearest}'? The kinds are {}", all()));
+    };
+    check_keys(
+        &format!("layer '{name}' of kind '{kind}'"),
+        table,
+        &[&["name", "kind", "from"], *keys].concat(),
+    )
+}
+
 impl Model {
     /// Reads a model from TOML and checks its shapes.
     ///
     /// # Errors
     /// What is wrong, with its layer: see [`ModelError`].
     pub fn from_toml(text: &str) -> Result<Self, ModelError> {
+        check_all_keys(text)?;
         let file: File = toml::from_str(text).map_err(|error| ModelError::Text(error.to_string()))?;
         let key = |name: &'static str| move |reason: String| ModelError::Text(format!("{name}: {reason}"));
         let FileInput { h, w, c, pixels } = file.input;
@@ -84,6 +149,7 @@ fn read_layer(mut table: toml::Table) -> Result<Layer, ModelError> {
     let Some(toml::Value::String(name)) = table.remove("name") else {
         return Err(ModelError::Text("each [[layer]] needs a name, for example name = \"conv1\"".to_owned()));
     };
+    check_layer(&name, &table)?;
     let from = match table.remove("from").map(toml::Value::try_into::<Vec<String>>) {
         None => Vec::new(),
         Some(Ok(from)) => from,
@@ -94,7 +160,7 @@ fn read_layer(mut table: toml::Table) -> Result<Layer, ModelError> {
     };
     match toml::Value::Table(table).try_into::<LayerKind>() {
         Ok(kind) => Ok(Layer { name, kind, from }),
-        Err(error) => Err(ModelError::Layer { layer: name, reason: error.to_string().trim_end().to_owned() }),
+        Err(error) => Err(ModelError::Layer { layer: name, reason: error.message().trim_end().to_owned() }),
     }
 }
 
@@ -119,6 +185,46 @@ mod tests {
         for p in PRESETS {
             let model = preset(p.name).unwrap();
             assert_eq!(Model::from_toml(&model.to_toml()), Ok(model));
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_in_every_kind_of_layer() {
+        for (kind, keys) in KINDS {
+            let text = |key: &str| {
+                format!(
+                    "name = 'x'\ninput = {{ h = 8, w = 8, c = 1, pixels = 'x/256' }}\n\
+                     [[layer]]\nname = 'one'\nkind = '{kind}'\n{key} = 1\n"
+                )
+            };
+            let message = Model::from_toml(&text("froom")).unwrap_err().to_string();
+            let expected =
+                format!("layer 'one' of kind '{kind}': 'froom' is not a key here; did you mean 'from'?");
+            assert!(message.contains(&expected), "{message}");
+            // What is listed is what is read: each key of it is a known one, whatever else is missing.
+            for key in keys {
+                let message = Model::from_toml(&text(key)).unwrap_err().to_string();
+                assert!(
+                    !message.contains("not a key here") && !message.contains("unknown field"),
+                    "{message}"
+                );
+            }
+        }
+        let good = preset("lenet5").unwrap().to_toml();
+        for (from, to, part) in [
+            ("logits =", "logit =", "the model: 'logit' is not a key here; did you mean 'logits'?"),
+            ("pixels", "pixel", "'input' of the model: 'pixel' is not a key here; did you mean 'pixels'?"),
+            ("kind = \"relu\"", "kind = \"relu\"\nsize = 2", "The keys are name, kind, from"),
+            (
+                "kind = \"relu\"",
+                "kind = \"rleu\"",
+                "'rleu' is not a kind; did you mean 'relu'? The kinds are conv, ",
+            ),
+            ("kind = \"relu\"", "", "it has no kind"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let message = Model::from_toml(&good.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(message.contains(part), "{from} -> {to}: {message}");
         }
     }
 

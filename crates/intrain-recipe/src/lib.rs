@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod keys;
 pub mod lloyd;
 mod presets;
 mod role;
 mod text;
 
 pub use check::Warning;
+pub use keys::{UnknownKey, check_keys};
 pub use presets::{PRESETS, Preset, preset};
 pub use role::{Bias, Exception, Feedback, LearningRate, Loss, Pattern, Recipe, Role, Slot};
 pub use text::{Difference, diff};
@@ -24,6 +26,9 @@ pub enum RecipeError {
     /// The text is not TOML, or not a recipe's.
     #[error("the recipe is not readable: {0}")]
     Text(String),
+    /// A key that a recipe does not have.
+    #[error(transparent)]
+    Key(#[from] UnknownKey),
     /// No such preset.
     #[error("no recipe is named '{name}'; did you mean '{nearest}'? `intrain recipe list` shows all")]
     UnknownPreset {

@@ -7,6 +7,7 @@ mod normed;
 use intrain_num::{Columns, Format, Quantizer, RandomSource, Round, Spread};
 
 use crate::RecipeError;
+use crate::keys::nearest;
 use crate::role::{Bias, Feedback, LearningRate, Loss, Recipe};
 
 /// A preset's line in `intrain recipe list`.
@@ -117,11 +118,6 @@ pub fn preset(spec: &str) -> Result<Recipe, RecipeError> {
             nearest: nearest(name, PRESETS.iter().map(|p| p.name)).to_owned(),
         }),
     }
-}
-
-/// The candidate that is spelled most like `name`.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> &'a str {
-    candidates.min_by_key(|candidate| strsim::damerau_levenshtein(name, candidate)).unwrap_or_default()
 }
 
 fn refuse(spec: &str, reason: &str) -> RecipeError {

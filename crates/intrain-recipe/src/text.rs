@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::RecipeError;
-use crate::presets::nearest;
+use crate::keys::{check_keys, nearest};
 use crate::role::{Exception, Feedback, Pattern, Recipe, Role, Slot};
 
 #[derive(Deserialize)]
@@ -41,12 +41,39 @@ struct FileException {
     quantizer: String,
 }
 
+const KEYS: [&str; 10] = [
+    "name",
+    "source",
+    "loss",
+    "bias",
+    "random",
+    "learning_rate",
+    "error_feedback",
+    "norm",
+    "roles",
+    "except",
+];
+const EXCEPTION_KEYS: [&str; 4] = ["role", "layers", "from_epoch", "quantizer"];
+
+/// Refuses keys that a recipe does not have.
+fn check_all_keys(text: &str) -> Result<(), RecipeError> {
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| RecipeError::Text(error.to_string()))?;
+    check_keys("the recipe", &table, &KEYS)?;
+    let exceptions = table.get("except").and_then(toml::Value::as_array).into_iter().flatten();
+    for (i, exception) in exceptions.filter_map(toml::Value::as_table).enumerate() {
+        check_keys(&format!("[[except]] number {} of the recipe", i + 1), exception, &EXCEPTION_KEYS)?;
+    }
+    Ok(())
+}
+
 impl Recipe {
     /// Reads a recipe from TOML and checks it.
     ///
     /// # Errors
     /// What is wrong, with its row: see [`RecipeError`].
     pub fn from_toml(text: &str) -> Result<Self, RecipeError> {
+        check_all_keys(text)?;
         let file: File = toml::from_str(text).map_err(|error| RecipeError::Text(error.to_string()))?;
         let mut slots: [Option<Slot>; Role::ALL.len()] = std::array::from_fn(|_| None);
         for (name, value) in &file.roles {
@@ -303,7 +330,13 @@ mod tests {
             ("unit<2>@alpha", "unit<2>@beta", "not a scale"),
             ("unit<2>@alpha nearest-even", "unit<2>@alpha", "not a rounding"),
             ("squared-error", "hinge", "squared-error"),
-            ("learning_rate", "lerning_rate", "lerning_rate"),
+            (
+                "learning_rate",
+                "lerning_rate",
+                "the recipe: 'lerning_rate' is not a key here; did you mean 'learning_rate'?",
+            ),
+            ("[roles]", "[role]", "'role' is not a key here; did you mean 'roles'?"),
+            ("[roles]", "epochs = 3\n[roles]", "The keys are name, source, loss,"),
             (
                 "unit<8>@shift stochastic-magnitude<16> saturate",
                 "unit<2>@shift stochastic saturate",
@@ -312,6 +345,22 @@ mod tests {
         ] {
             let message = Recipe::from_toml(&good.replacen(from, to, 1)).unwrap_err().to_string();
             assert!(message.contains(part), "{from} -> {to}: {message}");
+        }
+        let except = "\n[[except]]\nrole = 'weight'\nquantizer = 'unit<4>@alpha nearest-even saturate'\n";
+        assert!(Recipe::from_toml(&format!("{good}{except}")).is_ok());
+        for (key, part) in [
+            (
+                "layer = 'fc1'",
+                "[[except]] number 2 of the recipe: 'layer' is not a key here; did you mean 'layers'?",
+            ),
+            (
+                "from_epochs = 3",
+                "did you mean 'from_epoch'? The keys are role, layers, from_epoch, quantizer",
+            ),
+        ] {
+            let message =
+                Recipe::from_toml(&format!("{good}{except}{except}{key}\n")).unwrap_err().to_string();
+            assert!(message.contains(part), "{key}: {message}");
         }
         let without = good.lines().filter(|l| !l.contains("\"update\"")).collect::<Vec<_>>().join("\n");
         assert_eq!(Recipe::from_toml(&without), Err(RecipeError::MissingRole { role: "update" }));

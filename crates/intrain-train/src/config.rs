@@ -3,6 +3,7 @@
 //! The order of precedence: defaults for (recipe, model, data), then a file, then flags, then `--set key=value`.
 
 mod defaults;
+mod keys;
 
 use std::path::Path;
 
@@ -10,6 +11,10 @@ use intrain_data::{Augment, ImageShape};
 use intrain_model::{LayerKind, Model, Shape};
 use intrain_recipe::{LearningRate, Recipe};
 use serde::{Deserialize, Serialize};
+
+use keys::{number, parse_table, set};
+
+pub use keys::check_keys;
 
 use crate::TrainError;
 use crate::rate;
@@ -63,26 +68,6 @@ pub struct Settings {
     /// Steps between two checkpoints, besides those at the end of each epoch.
     pub checkpoint_every: u64,
 }
-
-const KEYS: [&str; 17] = [
-    "data",
-    "recipe",
-    "model",
-    "seed",
-    "epochs",
-    "max_steps",
-    "batch_size",
-    "learning_rate",
-    "schedule",
-    "decay",
-    "poly",
-    "optimizer",
-    "momentum",
-    "weight_decay",
-    "pad",
-    "flip",
-    "checkpoint_every",
-];
 
 impl Config {
     /// The data set that a table of keys means, before it is loaded: without a name, the one with images of the model's shape.
@@ -153,14 +138,7 @@ impl Config {
     }
 
     fn from_keys(mut keys: toml::Table) -> Result<Self, TrainError> {
-        for key in keys.keys() {
-            if !KEYS.contains(&key.as_str()) {
-                let meant =
-                    nearest_key(key).map_or_else(|| ".".to_owned(), |key| format!("; did you mean '{key}'?"));
-                let reason = format!("'{key}' is not a setting{meant} Settings are {}", KEYS.join(", "));
-                return Err(TrainError::Setting(reason));
-            }
-        }
+        check_keys(&keys)?;
         let table = |keys: &mut toml::Table, key: &str| match keys.remove(key) {
             Some(toml::Value::Table(table)) => Ok(table.to_string()),
             _ => Err(TrainError::Setting(format!("'{key}' must be a table in a resolved run"))),
@@ -314,24 +292,6 @@ impl Settings {
     }
 }
 
-/// The setting that a wrong key is close to, in its spelling or in its meaning.
-fn nearest_key(key: &str) -> Option<&'static str> {
-    if key == "lr" {
-        return Some("learning_rate");
-    }
-    let distance = |known: &&&str| strsim::damerau_levenshtein(known, key);
-    KEYS.iter().min_by_key(distance).filter(|known| distance(known) <= key.len().max(3) / 3).copied()
-}
-
-fn number(value: &toml::Value) -> Option<f64> {
-    #[allow(clippy::cast_precision_loss, reason = "a setting beyond 2^53 is refused later")]
-    value.as_float().or_else(|| value.as_integer().map(|i| i as f64))
-}
-
-fn parse_table(text: &str) -> Result<toml::Table, TrainError> {
-    text.parse().map_err(|e: toml::de::Error| TrainError::Setting(e.to_string()))
-}
-
 fn read(path: &str) -> Result<String, TrainError> {
     std::fs::read_to_string(Path::new(path)).map_err(|e| {
         TrainError::Setting(format!("{path}: cannot read: {e}; name a preset or a TOML file that exists"))
@@ -429,42 +389,6 @@ fn with_outputs_of(spec: &str, model: &Model) -> String {
     let at = 1 + parts.iter().skip(1).position(|part| !is_rounding(part)).unwrap_or(0);
     parts.insert(at + 1, outputs);
     parts.join(":")
-}
-
-/// `a.b.c=value`, where the value is TOML, or a string as it stands.
-fn set(keys: &mut toml::Table, assignment: &str) -> Result<(), TrainError> {
-    let refuse = |reason: &str| TrainError::Setting(format!("--set {assignment}: {reason}"));
-    let (path, text) =
-        assignment.split_once('=').ok_or_else(|| refuse("write key=value, for example seed=3"))?;
-    let value = format!("v = {text}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
-    let value = value.unwrap_or_else(|| text.into());
-    let (first, rest) = path.trim().split_once('.').unwrap_or((path.trim(), ""));
-    if rest.is_empty() {
-        keys.insert(first.to_owned(), value);
-        return Ok(());
-    }
-    let mut table = keys
-        .get_mut(first)
-        .and_then(toml::Value::as_table_mut)
-        .ok_or_else(|| refuse("there is no such table"))?;
-    let mut rest = rest;
-    loop {
-        // A row's own name may hold a dot: `recipe.roles.error.loss`.
-        if table.contains_key(rest) || !rest.contains('.') {
-            table.insert(rest.to_owned(), value);
-            return Ok(());
-        }
-        let (head, tail) = rest.split_once('.').unwrap_or((rest, ""));
-        if !table.contains_key(head) {
-            table.insert(rest.to_owned(), value);
-            return Ok(());
-        }
-        table = table
-            .get_mut(head)
-            .and_then(toml::Value::as_table_mut)
-            .ok_or_else(|| refuse("there is no such table"))?;
-        rest = tail;
-    }
 }
 
 #[cfg(test)]

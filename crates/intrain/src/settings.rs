@@ -8,7 +8,7 @@ use std::sync::Arc;
 use intrain::data::{self, DataFolders, Dataset, ImageShape};
 use intrain::kernels::Isa;
 use intrain::nn::Context;
-use intrain::train::config::Config;
+use intrain::train::config::{Config, check_keys};
 use intrain::train::run::RunDir;
 use intrain::train::saved::{self, SavedModel};
 use rayon::ThreadPoolBuilder;
@@ -117,7 +117,9 @@ fn read_table(path: &Path) -> anyhow::Result<Table> {
     let name = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a TOML file that exists")))?;
-    Ok(text.parse().map_err(|e| Usage(format!("{name}: {e}")))?)
+    let table: Table = text.parse().map_err(|e| Usage(format!("{name}: {e}")))?;
+    check_keys(&table).map_err(|e| Usage(format!("{name}: {e}")))?;
+    Ok(table)
 }
 
 /// Threads and kernels.

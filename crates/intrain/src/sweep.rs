@@ -8,6 +8,8 @@ pub mod array;
 use std::collections::BTreeSet;
 
 use intrain_lab::picture::{self, Curve, PictureError};
+use intrain_recipe::check_keys;
+use intrain_train::config;
 use serde::Deserialize;
 
 /// What is wrong with a sweep. Each message names the value and the remedy.
@@ -59,13 +61,34 @@ fn one_seed() -> Vec<u64> {
     vec![1]
 }
 
+const KEYS: [&str; 6] = ["name", "recipes", "models", "data", "seeds", "settings"];
+
+/// The tables of `text`, which must have no other keys than the known ones.
+fn keys_of(text: &str, place: &str, known: &[&str]) -> Result<toml::Table, SweepError> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| SweepError(e.to_string()))?;
+    check_keys(place, &table, known).map_err(|error| SweepError(error.to_string()))?;
+    Ok(table)
+}
+
+/// Refuses settings that no run has, before the first run is planned.
+fn check_settings(table: &toml::Table) -> Result<(), SweepError> {
+    match table.get("settings").and_then(toml::Value::as_table) {
+        None => Ok(()),
+        Some(settings) => {
+            config::check_keys(settings).map_err(|error| SweepError(format!("[settings]: {error}")))
+        }
+    }
+}
+
 impl Sweep {
     /// Reads a sweep's file; `stem` is its name where it gives none.
     ///
     /// # Errors
     /// A text that is no sweep, an empty list, a name twice in one, or a setting that a list names too.
     pub fn parse(text: &str, stem: &str) -> Result<Self, SweepError> {
+        let table = keys_of(text, "the sweep", &KEYS)?;
         let file: File = toml::from_str(text).map_err(|error| SweepError(error.to_string()))?;
+        check_settings(&table)?;
         for (list, key) in [("recipes", "recipe"), ("models", "model"), ("data", "data"), ("seeds", "seed")] {
             if file.settings.contains_key(key) {
                 return Err(SweepError(format!(
@@ -401,7 +424,14 @@ mod tests {
             ("recipes = ['wage', 'wage']\n", "'wage' stands twice in 'recipes'"),
             ("recipes = ['wage']\nseeds = [1, 1]\n", "'1' stands twice in 'seeds'"),
             ("recipes = []\n", "a sweep of nothing"),
-            ("recipes = ['wage']\nseed = [1]\n", "unknown field `seed`"),
+            (
+                "recipes = ['wage']\nseed = [1]\n",
+                "the sweep: 'seed' is not a key here; did you mean 'seeds'?",
+            ),
+            (
+                "recipes = ['wage']\n[settings]\nepoch = 1\n",
+                "[settings]: 'epoch' is not a setting; did you mean 'epochs'?",
+            ),
         ] {
             let message = Sweep::parse(text, "x").unwrap_err().to_string();
             assert!(message.contains(part), "{text}: {message}");

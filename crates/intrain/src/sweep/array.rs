@@ -12,10 +12,10 @@ use intrain_accel::area::{Area, Synthesis};
 use intrain_accel::picture::Built;
 use intrain_accel::{Machine, Rounding};
 use intrain_num::{Quantizer, RandomSource, Round};
-use intrain_recipe::{Recipe, preset};
+use intrain_recipe::{Recipe, UnknownKey, check_keys, preset};
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Group, Sweep, SweepError, percent};
+use super::{Entry, Group, Sweep, SweepError, check_settings, keys_of, percent};
 
 /// The file: what is varied, and what is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,12 +74,55 @@ pub struct Point {
     pub random_bits: u32,
 }
 
+const KEYS: [&str; 9] =
+    ["n", "word", "random_bits", "seeds", "integer_bits", "model", "data", "machine", "settings"];
+
+/// Refuses keys that a machine does not have, those of its register included.
+///
+/// # Errors
+/// The key, the one that is spelled most like it, and all there are.
+pub fn check_machine(place: &str, table: &toml::Table) -> Result<(), UnknownKey> {
+    check_keys(place, table, &MACHINE_KEYS)?;
+    match table.get("lfsr").and_then(toml::Value::as_table) {
+        None => Ok(()),
+        Some(register) => check_keys(&format!("'lfsr' of {place}"), register, &["bits", "taps"]),
+    }
+}
+
+/// As the fields of [`Machine`].
+const MACHINE_KEYS: [&str; 15] = [
+    "n",
+    "word",
+    "accumulator",
+    "overflow",
+    "panel",
+    "depth",
+    "rounding",
+    "lfsr",
+    "random_bits",
+    "drop",
+    "exact",
+    "round_unit",
+    "megahertz",
+    "gigabytes_per_second",
+    "device",
+];
+
 impl ArraySweep {
     /// Reads the file.
     ///
     /// # Errors
     /// A text that is no such sweep, an empty list, a value twice in one, or a word that has no bit beside its integer bits.
     pub fn parse(text: &str) -> Result<Self, SweepError> {
+        let table = keys_of(text, "the sweep", &KEYS)?;
+        if let Some(bits) = table.get("integer_bits").and_then(toml::Value::as_table) {
+            let known = ["parameters", "outputs", "errors"];
+            check_keys("'integer_bits' of the sweep", bits, &known).map_err(|e| SweepError(e.to_string()))?;
+        }
+        if let Some(machine) = table.get("machine").and_then(toml::Value::as_table) {
+            check_machine("[machine]", machine).map_err(|e| SweepError(e.to_string()))?;
+        }
+        check_settings(&table)?;
         let sweep: Self = toml::from_str(text).map_err(|error| SweepError(error.to_string()))?;
         let texts = |values: &[u32]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
         let n: Vec<String> = sweep.n.iter().map(ToString::to_string).collect();
@@ -366,12 +409,41 @@ mod tests {
             ("n = [4, 8]", "n = []", "'n' is empty"),
             ("word = [8, 16]", "word = [8, 8]", "'8' stands twice in 'word'"),
             ("word = [8, 16]", "word = [3]", "integer_bits.outputs = 6: a word of 3 bits has 1 to 3"),
-            ("seeds = [1, 2]", "seed = 1", "unknown field `seed`"),
+            ("seeds = [1, 2]", "seed = 1", "the sweep: 'seed' is not a key here; did you mean 'seeds'?"),
+            (
+                "data = 'mnist'",
+                "data = 'mnist'\n[machine]\ndept = 3",
+                "[machine]: 'dept' is not a key here; did you mean 'depth'?",
+            ),
+            (
+                "data = 'mnist'",
+                "data = 'mnist'\n[machine.lfsr]\nbit = 3",
+                "'lfsr' of [machine]: 'bit' is not a key here",
+            ),
+            (
+                "data = 'mnist'",
+                "data = 'mnist'\ninteger_bits = { error = 3 }",
+                "did you mean 'errors'? The keys are parameters,",
+            ),
+            (
+                "data = 'mnist'",
+                "data = 'mnist'\n[settings]\nlr = 3",
+                "[settings]: 'lr' is not a setting; did you mean 'learning_rate'",
+            ),
             ("data = 'mnist'", "data = 'mnist'\n[settings]\nseed = 3", "settings.seed clashes"),
         ] {
             let message = ArraySweep::parse(&TEXT.replace(from, to)).unwrap_err().to_string();
             assert!(message.contains(part), "{to}: {message}");
         }
+    }
+
+    #[test]
+    fn the_keys_of_a_machine_are_its_fields() {
+        let machine = Machine { random_bits: Some(3), ..Machine::default() };
+        let table = toml::Table::try_from(machine).unwrap();
+        let keys: BTreeSet<&str> = table.keys().map(String::as_str).collect();
+        assert_eq!(keys, BTreeSet::from(MACHINE_KEYS));
+        assert_eq!(check_machine("x", &table), Ok(()));
     }
 
     #[test]

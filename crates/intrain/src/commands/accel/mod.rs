@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use intrain::accel::{Machine, Rounding};
 use intrain::nn::Plan;
 use intrain::num::RandomSource;
+use intrain::sweep::array::check_machine;
 use intrain::train::config::Config;
 
 use crate::args::{AccelArgs, AccelCommand, MachineArgs, TrainArgs};
@@ -33,6 +34,8 @@ fn machine(args: &MachineArgs) -> anyhow::Result<Machine> {
             let name = path.display();
             let text = std::fs::read_to_string(path)
                 .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a machine's TOML file")))?;
+            let table: toml::Table = text.parse().map_err(|e| Usage(format!("{name}: {e}")))?;
+            check_machine("the machine", &table).map_err(|e| Usage(format!("{name}: {e}")))?;
             toml::from_str(&text).map_err(|e| Usage(format!("{name}: {e}")))?
         }
         None => Machine::default(),
