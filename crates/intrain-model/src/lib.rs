@@ -12,6 +12,7 @@ mod text;
 
 pub use layer::{INPUT, Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
 pub use presets::{PRESETS, Preset, preset};
+pub use text::ModelFile;
 
 /// What is wrong with a model. Each message names the layer, the value and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,10 @@
 //! The networks of the papers, and the one for the embedded digits.
 
+mod defaults;
+
 use crate::layer::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
 use crate::residual::Block;
-use crate::{ModelError, imagenet, residual};
+use crate::{ModelError, ModelFile, imagenet, residual};
 
 /// A preset's line.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +14,8 @@ pub struct Preset {
     /// What it is.
     pub summary: &'static str,
     build: Build,
+    /// What runs of it have where nobody says otherwise, as TOML.
+    defaults: &'static str,
 }
 
 /// How a preset is made.
@@ -29,77 +33,97 @@ pub const PRESETS: &[Preset] = &[
         name: "digits-cnn",
         summary: "32C3-64C3-MP2-128FC-10 for the embedded 8x8 digits",
         build: Build::Fixed(digits_cnn),
+        defaults: defaults::DIGITS_CNN,
     },
-    Preset { name: "mlp", summary: "784-1000-1000-10 (Gupta 2015, MNIST)", build: Build::Fixed(mlp) },
+    Preset {
+        name: "mlp",
+        summary: "784-1000-1000-10 (Gupta 2015, MNIST)",
+        build: Build::Fixed(mlp),
+        defaults: defaults::MLP,
+    },
     Preset {
         name: "mlp-norm",
         summary: "mlp with a layer norm in front of each ReLU",
         build: Build::Fixed(mlp_norm),
+        defaults: defaults::NORMED,
     },
     Preset {
         name: "gupta-cnn",
         summary: "8C5-MP2-16C5-MP2-128FC-10 (Gupta 2015, MNIST)",
         build: Build::Fixed(gupta_cnn),
+        defaults: defaults::GUPTA_CNN,
     },
     Preset {
         name: "gupta-cifar",
         summary: "3 x [64C5-MP3/2]-10 (Gupta 2015, CIFAR-10)",
         build: Build::Fixed(gupta_cifar),
+        defaults: defaults::GUPTA_CIFAR,
     },
     Preset {
         name: "lenet5",
         summary: "32C5-MP2-64C5-MP2-512FC-10 (WAGE, MNIST)",
         build: Build::Fixed(lenet5),
+        defaults: defaults::CHAIN,
     },
     Preset {
         name: "vgg7",
         summary: "2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-1024FC-10 (WAGE, CIFAR-10)",
         build: Build::Wide { width: 128, build: vgg7 },
+        defaults: defaults::VGG7,
     },
     Preset {
         name: "vgg7-norm",
         summary: "vgg7 with a norm behind each convolution and behind the first linear layer",
         build: Build::Wide { width: 128, build: vgg7_norm },
+        defaults: defaults::VGG7_NORM,
     },
     Preset {
         name: "vgg9",
         summary: "2x64C3-MP2-2x128C3-MP2-3x256C3-MP2-256FC-10, norms behind all but the last (Li 2017, CIFAR-10)",
         build: Build::Wide { width: 64, build: vgg9 },
+        defaults: defaults::NORMED,
     },
     Preset {
         name: "vgg-bc",
         summary: "2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-2x1024FC-10, norm (BinaryConnect, CIFAR-10)",
         build: Build::Wide { width: 128, build: vgg_bc },
+        defaults: defaults::NORMED,
     },
     Preset {
         name: "vgg-small",
         summary: "2x128C3-MP2-2x256C3-MP2-2x512C3-MP2-10, pool before norm (HWGQ 2017, CIFAR-10)",
         build: Build::Wide { width: 128, build: vgg_small },
+        defaults: defaults::VGG_SMALL,
     },
     Preset {
         name: "resnet20",
         summary: "3 x 3 residual blocks of 16, 32 and 64 channels (He 2016, CIFAR-10)",
         build: Build::Wide { width: 16, build: |width| residual::cifar("resnet20", 3, width) },
+        defaults: defaults::RESIDUAL,
     },
     Preset {
         name: "resnet56",
         summary: "3 x 9 residual blocks of 16, 32 and 64 channels (He 2016, CIFAR-10)",
         build: Build::Wide { width: 16, build: |width| residual::cifar("resnet56", 9, width) },
+        defaults: defaults::RESIDUAL,
     },
     Preset {
         name: "wrn-56-2",
         summary: "resnet56 with twice the channels (Li 2017, CIFAR-10)",
         build: Build::Wide { width: 32, build: |width| residual::cifar("wrn-56-2", 9, width) },
+        defaults: defaults::RESIDUAL,
     },
     Preset {
         name: "alexnet",
         summary: "5 convolutions and 3 linear layers, pool before norm (HWGQ 2017, ImageNet, 227 x 227)",
         build: Build::Fixed(imagenet::alexnet),
+        defaults: defaults::ALEXNET,
     },
     Preset {
         name: "vgg-variant",
         summary: "96C7/2, 3 x 3 convolutions of 256, 512 and 512, 2x4096FC (HWGQ 2017, ImageNet)",
         build: Build::Fixed(imagenet::vgg_variant),
+        defaults: defaults::VGG_VARIANT,
     },
     Preset {
         name: "resnet18",
@@ -108,6 +132,7 @@ pub const PRESETS: &[Preset] = &[
             width: 64,
             build: |width| residual::imagenet("resnet18", Block::Basic, [2, 2, 2, 2], width),
         },
+        defaults: defaults::LARGE_RESIDUAL,
     },
     Preset {
         name: "resnet34",
@@ -116,6 +141,7 @@ pub const PRESETS: &[Preset] = &[
             width: 64,
             build: |width| residual::imagenet("resnet34", Block::Basic, [3, 4, 6, 3], width),
         },
+        defaults: defaults::LARGE_RESIDUAL,
     },
     Preset {
         name: "resnet50",
@@ -124,11 +150,13 @@ pub const PRESETS: &[Preset] = &[
             width: 64,
             build: |width| residual::imagenet("resnet50", Block::Bottleneck, [3, 4, 6, 3], width),
         },
+        defaults: defaults::RESNET50,
     },
     Preset {
         name: "googlenet",
         summary: "9 inceptions, norm behind each convolution (Szegedy 2015, ImageNet)",
         build: Build::Fixed(imagenet::googlenet),
+        defaults: defaults::LARGE_RESIDUAL,
     },
 ];
 
@@ -165,6 +193,31 @@ pub fn preset(spec: &str) -> Result<Model, ModelError> {
             spec: spec.to_owned(),
             reason: format!("{name} has no widths; write {name} alone, or a model file"),
         }),
+    }
+}
+
+impl Preset {
+    /// How it is written, with a width where it has one.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        match self.build {
+            Build::Fixed(_) => self.name.to_owned(),
+            Build::Wide { .. } => format!("{}[:WIDTH]", self.name),
+        }
+    }
+}
+
+impl ModelFile {
+    /// As [`preset`], with what its runs have where nobody says otherwise.
+    ///
+    /// # Errors
+    /// As [`preset`].
+    pub fn preset(spec: &str) -> Result<Self, ModelError> {
+        let model = preset(spec)?;
+        let name = spec.split(':').next().unwrap_or_default();
+        let text = PRESETS.iter().find(|p| p.name == name).map_or("", |p| p.defaults);
+        let defaults = text.parse().unwrap_or_else(|error| unreachable!("the defaults of '{name}': {error}"));
+        Ok(Self { model, defaults })
     }
 }
 

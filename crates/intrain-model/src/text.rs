@@ -19,6 +19,8 @@ struct File {
     #[serde(default = "exact")]
     logits: String,
     layer: Vec<toml::Table>,
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    defaults: toml::Table,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,7 +40,7 @@ fn exact() -> String {
     "exact".to_owned()
 }
 
-const KEYS: [&str; 6] = ["name", "source", "input", "init", "logits", "layer"];
+const KEYS: [&str; 7] = ["name", "source", "input", "init", "logits", "layer", "defaults"];
 const INPUT_KEYS: [&str; 4] = ["h", "w", "c", "pixels"];
 /// The kinds of layers, each with its own keys.
 const KINDS: [(&str, &[&str]); 12] = [
@@ -101,7 +103,16 @@ fn check_layer(name: &str, table: &toml::Table) -> Result<(), ModelError> {
     )
 }
 
-impl Model {
+/// A model as a file has it: the network, and what a run of it has where nobody says otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelFile {
+    /// The network.
+    pub model: Model,
+    /// Settings by their names. They are read by whoever runs; nothing here knows them.
+    pub defaults: toml::Table,
+}
+
+impl ModelFile {
     /// Reads a model from TOML and checks its shapes.
     ///
     /// # Errors
@@ -111,7 +122,7 @@ impl Model {
         let file: File = toml::from_str(text).map_err(|error| ModelError::Text(error.to_string()))?;
         let key = |name: &'static str| move |reason: String| ModelError::Text(format!("{name}: {reason}"));
         let FileInput { h, w, c, pixels } = file.input;
-        let model = Self {
+        let model = Model {
             name: file.name,
             source: file.source,
             input: Input { shape: Shape { h, w, c }, pixels: pixels.parse().map_err(key("input.pixels"))? },
@@ -120,22 +131,40 @@ impl Model {
             layers: file.layer.into_iter().map(read_layer).collect::<Result<_, _>>()?,
         };
         model.n_classes()?;
-        Ok(model)
+        Ok(Self { model, defaults: file.defaults })
     }
 
-    /// The model as TOML that [`Model::from_toml`] reads back to the same model.
+    /// The model as TOML that [`ModelFile::from_toml`] reads back to the same.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let Shape { h, w, c } = self.input.shape;
+        let model = &self.model;
+        let Shape { h, w, c } = model.input.shape;
         let file = File {
-            name: self.name.clone(),
-            source: self.source.clone(),
-            input: FileInput { h, w, c, pixels: self.input.pixels.to_string() },
-            init: self.init.to_string(),
-            logits: self.logits.to_string(),
-            layer: self.layers.iter().map(write_layer).collect(),
+            name: model.name.clone(),
+            source: model.source.clone(),
+            input: FileInput { h, w, c, pixels: model.input.pixels.to_string() },
+            init: model.init.to_string(),
+            logits: model.logits.to_string(),
+            layer: model.layers.iter().map(write_layer).collect(),
+            defaults: self.defaults.clone(),
         };
         toml::to_string(&file).unwrap_or_else(|error| unreachable!("a model is strings and numbers: {error}"))
+    }
+}
+
+impl Model {
+    /// The network of a model file, without the defaults of its runs.
+    ///
+    /// # Errors
+    /// As [`ModelFile::from_toml`].
+    pub fn from_toml(text: &str) -> Result<Self, ModelError> {
+        Ok(ModelFile::from_toml(text)?.model)
+    }
+
+    /// The network as TOML that [`Model::from_toml`] reads back to the same model.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        ModelFile { model: self.clone(), defaults: toml::Table::new() }.to_toml()
     }
 
     /// SHA-256 of [`Model::to_toml`] in hexadecimal.
@@ -185,6 +214,9 @@ mod tests {
         for p in PRESETS {
             let model = preset(p.name).unwrap();
             assert_eq!(Model::from_toml(&model.to_toml()), Ok(model));
+            let file = ModelFile::preset(p.name).unwrap();
+            assert!(!file.defaults.is_empty(), "{}", p.name);
+            assert_eq!(ModelFile::from_toml(&file.to_toml()), Ok(file));
         }
     }
 

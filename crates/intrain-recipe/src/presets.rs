@@ -128,6 +128,11 @@ fn line(text: &str) -> Quantizer {
     text.parse().unwrap_or_else(|error| unreachable!("a preset's own row '{text}' is {error}"))
 }
 
+/// Settings of a preset's own.
+fn defaults(text: &str) -> toml::Table {
+    text.parse().unwrap_or_else(|error| unreachable!("a preset's own defaults '{text}': {error}"))
+}
+
 fn float32() -> Recipe {
     all(Quantizer::FLOAT)
 }
@@ -162,6 +167,7 @@ fn all(quantizer: Quantizer) -> Recipe {
         error_feedback: Feedback::None,
         update: row(),
         master: row(),
+        defaults: toml::Table::new(),
     }
 }
 

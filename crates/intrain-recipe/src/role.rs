@@ -8,7 +8,7 @@ use std::str::FromStr;
 use intrain_num::{Format, Quantizer, RandomSource, Scale, Spread};
 
 /// A recipe. The fields stand in the order in which a step meets them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
     /// Short name, as on the command line.
     pub name: String,
@@ -62,6 +62,8 @@ pub struct Recipe {
     pub update: Slot,
     /// The stored weight, when it is written.
     pub master: Slot,
+    /// Settings of a run that says nothing else, by their names. They are read by whoever runs; nothing here knows them.
+    pub defaults: toml::Table,
 }
 
 /// A role that holds a quantizer. There is one spelling of each, in text and in code.

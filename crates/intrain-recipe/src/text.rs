@@ -28,6 +28,8 @@ struct File {
     roles: toml::Table,
     #[serde(default)]
     except: Vec<FileException>,
+    #[serde(default)]
+    defaults: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +43,7 @@ struct FileException {
     quantizer: String,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "source",
     "loss",
@@ -52,6 +54,7 @@ const KEYS: [&str; 10] = [
     "norm",
     "roles",
     "except",
+    "defaults",
 ];
 const EXCEPTION_KEYS: [&str; 4] = ["role", "layers", "from_epoch", "quantizer"];
 
@@ -134,6 +137,7 @@ impl Recipe {
             },
             update: take(Role::Update)?,
             master: take(Role::Master)?,
+            defaults: file.defaults,
         };
         recipe.check()?;
         Ok(recipe)
@@ -182,6 +186,12 @@ impl Recipe {
                     quoted(&exception.quantizer.to_string())
                 );
             }
+        }
+        if !self.defaults.is_empty() {
+            text.push_str("\n[defaults]\n");
+        }
+        for (key, value) in &self.defaults {
+            let _ = writeln!(text, "{key:<20} = {value}");
         }
         text
     }
@@ -305,7 +315,7 @@ mod tests {
 
     #[test]
     fn toml_round_trips() {
-        for spec in ["wage", "gupta:nearest", "gupta:array", "float32"] {
+        for spec in ["wage", "gupta:nearest", "gupta:array", "float32", "li-sr", "niti", "wageubn"] {
             let mut recipe = preset(spec).unwrap();
             let quantizer = recipe.master.base;
             recipe.master.except.push(Exception { layers: Pattern("fc*".into()), from_epoch: 3, quantizer });

@@ -8,12 +8,13 @@ mod keys;
 use std::path::Path;
 
 use intrain_data::{Augment, ImageShape};
-use intrain_model::{LayerKind, Model, Shape};
+use intrain_model::{LayerKind, Model, ModelFile, Shape};
 use intrain_recipe::{LearningRate, Recipe};
 use serde::{Deserialize, Serialize};
 
 use keys::{number, parse_table, set};
 
+pub use defaults::{check_model_defaults, check_recipe_defaults, default_recipe};
 pub use keys::check_keys;
 
 use crate::TrainError;
@@ -29,6 +30,8 @@ pub struct Config {
     pub recipe: Recipe,
     /// The network.
     pub model: Model,
+    /// What its file says of runs that say nothing; kept with the run, so that a copy of the model trains alike.
+    pub model_defaults: toml::Table,
     /// The numbers.
     pub settings: Settings,
 }
@@ -81,7 +84,7 @@ impl Config {
                 Err(TrainError::Setting(format!("data = {other} must be a name or a PATH in quotes")))
             }
             None => {
-                let shape = read_model(keys.get("model"))?.map(|model| model.input.shape);
+                let shape = read_model(keys.get("model"))?.map(|file| file.model.input.shape);
                 Ok(match shape.map(|Shape { h, w, c }| (h, w, c)) {
                     Some((28, 28, 1)) => "mnist",
                     Some((32, 32, 3)) => "cifar-10",
@@ -104,9 +107,9 @@ impl Config {
     ) -> Result<Self, TrainError> {
         let data = Self::data_name(&keys)?;
         keys.insert("data".to_owned(), data.clone().into());
-        let model = take_model(&mut keys, &data, shape, n_classes)?;
-        let recipe = take_recipe(&mut keys, &model)?;
-        keys.insert("model".to_owned(), parse_table(&model.to_toml())?.into());
+        let file = take_model(&mut keys, &data, shape, n_classes)?;
+        let recipe = take_recipe(&mut keys, &file)?;
+        keys.insert("model".to_owned(), parse_table(&file.to_toml())?.into());
         keys.insert("recipe".to_owned(), parse_table(&recipe.to_toml())?.into());
         for assignment in sets {
             set(&mut keys, assignment)?;
@@ -133,7 +136,8 @@ impl Config {
             toml::Table::try_from(&self.settings).map_err(|e| TrainError::Setting(e.to_string()))?;
         keys.insert("data".to_owned(), self.data.clone().into());
         keys.insert("recipe".to_owned(), parse_table(&self.recipe.to_toml())?.into());
-        keys.insert("model".to_owned(), parse_table(&self.model.to_toml())?.into());
+        let file = ModelFile { model: self.model.clone(), defaults: self.model_defaults.clone() };
+        keys.insert("model".to_owned(), parse_table(&file.to_toml())?.into());
         Ok(keys.to_string())
     }
 
@@ -143,15 +147,17 @@ impl Config {
             Some(toml::Value::Table(table)) => Ok(table.to_string()),
             _ => Err(TrainError::Setting(format!("'{key}' must be a table in a resolved run"))),
         };
-        let model = Model::from_toml(&table(&mut keys, "model")?)?;
+        let ModelFile { model, defaults: model_defaults } =
+            ModelFile::from_toml(&table(&mut keys, "model")?)?;
         let recipe = Recipe::from_toml(&table(&mut keys, "recipe")?)?;
         let Some(toml::Value::String(data)) = keys.remove("data") else {
             return Err(TrainError::Setting("'data' must be a name or PATH in quotes".to_owned()));
         };
         let epochs = keys.get("epochs").and_then(toml::Value::as_integer);
         let rate = keys.get("learning_rate").and_then(number);
-        let mut all = toml::Table::try_from(Settings::default_for(&recipe, &model, &data, epochs, rate))
-            .map_err(|e| TrainError::Setting(e.to_string()))?;
+        let mut all =
+            toml::Table::try_from(Settings::default_for(&recipe, &model_defaults, &data, epochs, rate)?)
+                .map_err(|e| TrainError::Setting(e.to_string()))?;
         for (key, value) in keys {
             // A whole number is a number.
             let is_float = all.get(&key).is_some_and(toml::Value::is_float);
@@ -163,7 +169,7 @@ impl Config {
         }
         let settings =
             all.try_into().map_err(|e: toml::de::Error| TrainError::Setting(e.message().to_owned()))?;
-        let config = Self { data, recipe, model, settings };
+        let config = Self { data, recipe, model, model_defaults, settings };
         config.check_settings()?;
         Ok(config)
     }
@@ -303,14 +309,16 @@ fn in_file(path: &str, error: impl std::fmt::Display) -> TrainError {
 }
 
 /// A model as the key `model` says it: a name, a file, a table.
-fn read_model(value: Option<&toml::Value>) -> Result<Option<Model>, TrainError> {
+fn read_model(value: Option<&toml::Value>) -> Result<Option<ModelFile>, TrainError> {
     Ok(Some(match value {
         None => return Ok(None),
-        Some(toml::Value::Table(table)) => Model::from_toml(&table.to_string())?,
+        Some(toml::Value::Table(table)) => ModelFile::from_toml(&table.to_string())?,
         Some(toml::Value::String(path)) if path.ends_with(".toml") => {
-            Model::from_toml(&read(path)?).map_err(|e| in_file(path, e))?
+            let file = ModelFile::from_toml(&read(path)?).map_err(|e| in_file(path, e))?;
+            check_model_defaults(&file.defaults).map_err(|e| in_file(path, e))?;
+            file
         }
-        Some(toml::Value::String(name)) => intrain_model::preset(name)?,
+        Some(toml::Value::String(name)) => ModelFile::preset(name)?,
         Some(other) => {
             let message = format!("model = {other} must be a name, a TOML file or a table");
             return Err(TrainError::Setting(message));
@@ -323,12 +331,12 @@ fn take_model(
     data: &str,
     shape: ImageShape,
     n_classes: usize,
-) -> Result<Model, TrainError> {
+) -> Result<ModelFile, TrainError> {
     let value = keys.remove("model");
     let is_preset = matches!(&value, Some(toml::Value::String(name)) if !name.ends_with(".toml"));
     match read_model(value.as_ref())? {
-        Some(model) if is_preset => fit(model, data, shape, n_classes),
-        Some(model) => Ok(model),
+        Some(file) if is_preset => fit(file, data, shape, n_classes),
+        Some(file) => Ok(file),
         None => {
             let name = match (data, shape.height.min(shape.width)) {
                 ("cifar-10", _) => "vgg7",
@@ -336,13 +344,19 @@ fn take_model(
                 (_, 14..=28) => "lenet5",
                 _ => "vgg7",
             };
-            fit(intrain_model::preset(name)?, data, shape, n_classes)
+            fit(ModelFile::preset(name)?, data, shape, n_classes)
         }
     }
 }
 
 /// A preset takes the data's shape and number of classes; a model of the user's own must fit as it is.
-fn fit(mut model: Model, data: &str, shape: ImageShape, n_classes: usize) -> Result<Model, TrainError> {
+fn fit(
+    mut file: ModelFile,
+    data: &str,
+    shape: ImageShape,
+    n_classes: usize,
+) -> Result<ModelFile, TrainError> {
+    let model = &mut file.model;
     model.input.shape = Shape { h: shape.height, w: shape.width, c: shape.channels };
     if let Some(LayerKind::Linear { out, .. }) = model.layers.last_mut().map(|layer| &mut layer.kind) {
         *out = n_classes.max(2);
@@ -353,30 +367,28 @@ fn fit(mut model: Model, data: &str, shape: ImageShape, n_classes: usize) -> Res
             "model '{name}' on data '{data}': {e}; choose another model with --model"
         ))
     })?;
-    Ok(model)
+    Ok(file)
 }
 
-fn take_recipe(keys: &mut toml::Table, model: &Model) -> Result<Recipe, TrainError> {
+fn take_recipe(keys: &mut toml::Table, file: &ModelFile) -> Result<Recipe, TrainError> {
     match keys.remove("recipe") {
         Some(toml::Value::Table(table)) => Ok(Recipe::from_toml(&table.to_string())?),
         Some(toml::Value::String(path)) if path.ends_with(".toml") => {
-            Recipe::from_toml(&read(&path)?).map_err(|e| in_file(&path, e))
+            let recipe = Recipe::from_toml(&read(&path)?).map_err(|e| in_file(&path, e))?;
+            check_recipe_defaults(&recipe.defaults).map_err(|e| in_file(&path, e))?;
+            Ok(recipe)
         }
-        Some(toml::Value::String(name)) => Ok(intrain_recipe::preset(&with_outputs_of(&name, model))?),
-        None => Ok(intrain_recipe::preset("wage")?),
+        Some(toml::Value::String(name)) => Ok(intrain_recipe::preset(&with_outputs_of(&name, file))?),
+        None => Ok(intrain_recipe::preset(default_recipe(file))?),
         Some(other) => {
             Err(TrainError::Setting(format!("recipe = {other} must be a name, a TOML file or a table")))
         }
     }
 }
 
-/// Gupta's networks have output formats of their own (sections 4.1 and 4.2), where the user names none.
-fn with_outputs_of(spec: &str, model: &Model) -> String {
-    let outputs = match model.name.as_str() {
-        "gupta-cnn" => "Q6.10",
-        "gupta-cifar" => "Q4.12",
-        _ => return spec.to_owned(),
-    };
+/// `gupta` with the format of outputs that the network asks of it, where the user names none.
+fn with_outputs_of(spec: &str, file: &ModelFile) -> String {
+    let Some(outputs) = defaults::gupta_outputs(file) else { return spec.to_owned() };
     let mut parts: Vec<&str> = spec.split(':').collect();
     let is_rounding = |part: &&str| matches!(*part, "nearest" | "stochastic");
     let n_formats = parts.iter().skip(1).filter(|part| !is_rounding(part)).count();

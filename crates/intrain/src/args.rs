@@ -137,7 +137,7 @@ pub(crate) struct TrainArgs {
     /// Network: digits-cnn, mlp, mlp-norm, gupta-cnn, gupta-cifar, lenet5, vgg7, vgg7-norm, vgg9, vgg-bc, vgg-small, resnet20, resnet56, wrn-56-2, alexnet, vgg-variant, resnet18, resnet34, resnet50, googlenet (vgg7 to wrn-56-2 and resnet18 to resnet50 also with a width, as in vgg9:16), or a TOML file [default: one that fits the data]
     #[arg(long, value_name = "M")]
     pub(crate) model: Option<String>,
-    /// Recipe with its parameters, or a TOML file; see `intrain recipe list` [default: wage]
+    /// Recipe with its parameters, or a TOML file; see `intrain recipe list` [default: the model's own, wage for digits-cnn]
     #[arg(long, value_name = "R")]
     pub(crate) recipe: Option<String>,
     /// Data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, svhn, npz:PATH or folder:PATH; see `intrain data list` [default: what the model was made for, else digits]

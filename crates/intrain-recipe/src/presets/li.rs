@@ -6,12 +6,25 @@
 
 use intrain_num::{Format, Grid, Quantizer};
 
-use super::{float32, line, refuse};
+use super::{defaults, float32, line, refuse};
 use crate::RecipeError;
 use crate::role::{Exception, Feedback, Pattern, Recipe, Role};
 
 const USAGE: &str = "write for example li-sr, li-sr:all (linear layers too) or li-sr:0.5 (weights on a grid of this step \
                      between -1 and +1 in place of -1 and +1 alone)";
+
+/// Section 7: Adam, no weight decay, a tenth of the rate from 82 of 160 epochs on, and again from 122.
+const DEFAULTS: &str = "
+epochs = 160
+batch_size = 128
+optimizer = 'adam'
+learning_rate = 0.01
+momentum = 0.0
+weight_decay = 0.0
+decay = 1.0
+poly = 0.0
+schedule = [['82/160', 10.0], ['122/160', 100.0]]
+";
 
 /// `li-r`, `li-sr`, `li-big-sr`, `li-bc` or `li-ef`, with parameters.
 pub(super) fn li(spec: &str, name: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
@@ -34,6 +47,10 @@ pub(super) fn li(spec: &str, name: &str, parameters: &[&str]) -> Result<Recipe, 
         }
         _ => "Li et al. 2017, arXiv 1706.02379, section 3".to_owned(),
     };
+    recipe.defaults = defaults(DEFAULTS);
+    if name == "li-big-sr" {
+        recipe.defaults.insert("batch_size".to_owned(), 1024.into());
+    }
     recipe.error_feedback = if name == "li-ef" { Feedback::Momentum } else { Feedback::None };
     let mut except = |role: Role, quantizer: Quantizer| {
         let exception = Exception { layers: Pattern(layers.to_owned()), from_epoch: 0, quantizer };

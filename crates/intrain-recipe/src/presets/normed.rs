@@ -4,7 +4,7 @@
 
 use intrain_num::{Quantizer, RandomSource, Spread};
 
-use super::line;
+use super::{defaults, line};
 use crate::role::{Bias, Exception, Feedback, LearningRate, Loss, Pattern, Recipe, Slot};
 
 /// The recipe of that name.
@@ -53,6 +53,7 @@ fn int8(name: &str) -> Recipe {
         error_feedback: Feedback::None,
         update: Quantizer::EXACT.into(),
         master: with("fixed<1,15> stochastic saturate", Pattern::NORMS, "fixed<3,12> stochastic saturate"),
+        defaults: toml::Table::new(),
     }
 }
 
@@ -74,6 +75,8 @@ fn niti(name: &str) -> Recipe {
         error_at_activation: line("unit<8>@shift nearest-away saturate").into(),
         gradient: line("unit<8>@shift stochastic-magnitude<16> saturate").into(),
         master: line("unit<8>@fan nearest-even saturate").into(),
+        // The code's: the largest gradient moves a weight by 2^4 to 2^5 steps.
+        defaults: defaults("epochs = 200\nbatch_size = 256\nlearning_rate = 16.0"),
         ..plain
     }
 }
@@ -101,6 +104,10 @@ fn wageubn(name: &str) -> Recipe {
         gradient: line("unit<8>@shift stochastic saturate").into(),
         momentum: norms("fixed<1,23> nearest-even saturate", "fixed<3,20> nearest-even saturate"),
         master: norms("fixed<1,23> nearest-even saturate", "fixed<3,20> nearest-even saturate"),
+        // The code's: rate 0.05 of gradients in steps of 2^-14 below 128, momentum 1/4, decay 1e-4 at that rate.
+        defaults: defaults(
+            "epochs = 100\nbatch_size = 64\nlearning_rate = 0.000390625\ndecay = 1.0\nmomentum = 0.25\nweight_decay = 0.0128",
+        ),
         ..int8
     }
 }

@@ -1,122 +1,220 @@
-//! The settings that a run has where nobody says otherwise: the papers' where there are some, else what works.
+//! The settings that a run has where nobody says otherwise: what its network and its recipe say of themselves, else what works.
+//!
+//! No name decides anything here. Tables named `defaults` do, of the model and of the recipe, so a copy under another name
+//! trains as the original. The later of these wins, key by key: what works, the model, the recipe, the model's table for
+//! updates that are relative to the largest gradient, the model's table for any recipe.
 
-use intrain_model::Model;
-use intrain_recipe::{LearningRate, Recipe};
+use intrain_model::ModelFile;
+use intrain_recipe::{LearningRate, Recipe, check_keys};
+use serde::Deserialize;
+use toml::{Table, Value};
 
 use super::Settings;
+use crate::TrainError;
 use crate::update::Method;
 
-/// What decides the defaults.
-#[derive(Clone, Copy)]
-struct Run<'a> {
-    /// Whether updates are relative to the largest gradient (WAGE).
-    is_relative: bool,
-    /// Whether the recipe is one of Li's.
-    is_li: bool,
-    /// The model's name, without a width.
-    network: &'a str,
+/// Keys of a recipe's table: settings by their names, and a schedule in shares.
+const KEYS: [&str; 11] = [
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "decay",
+    "poly",
+    "optimizer",
+    "momentum",
+    "weight_decay",
+    "pad",
+    "flip",
+];
+/// Keys that a model's table has besides.
+const MODEL_KEYS: [&str; 4] = ["recipe", "gupta_outputs", "power_of_two", "any_recipe"];
+
+/// What works, with updates relative to the largest gradient. Wu 2018: 8, then 1 from two thirds, 1/8 from five sixths.
+const RELATIVE: &str = "epochs = 30\nbatch_size = 128\nlearning_rate = 8.0\ndecay = 1.0\npoly = 0.0\noptimizer = 'sgd'\n\
+                        momentum = 0.0\nweight_decay = 0.0\nschedule = [['2/3', 8.0], ['5/6', 64.0]]";
+/// What works with all other updates.
+const PLAIN: &str = "epochs = 30\nbatch_size = 128\nlearning_rate = 0.02\ndecay = 1.0\npoly = 0.0\noptimizer = 'sgd'\n\
+                     momentum = 0.9\nweight_decay = 5e-4\nschedule = [['2/3', 10.0], ['5/6', 100.0]]";
+
+/// The tables, one over the other.
+#[derive(Debug, Deserialize)]
+struct Defaults {
+    epochs: u32,
+    batch_size: usize,
+    learning_rate: f64,
+    schedule: Vec<(At, f64)>,
+    decay: f64,
+    poly: f64,
+    optimizer: Method,
+    momentum: f64,
+    weight_decay: f64,
+    pad: Option<usize>,
+    flip: Option<bool>,
 }
 
-/// Epochs, batch size, learning rate, its decay, momentum, weight decay.
-type Numbers = (u32, usize, f64, f64, f64, f64);
+/// Where the learning rate falls: at a share of the epochs such as `"2/3"`, or at an epoch counted from 0.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum At {
+    Epoch(u32),
+    Share(String),
+}
 
-impl Run<'_> {
-    fn numbers(self, recipe: &Recipe) -> Numbers {
-        match (self.is_relative, self.network) {
-            // Wu 2018: 8, then 1 from two thirds, 1/8 from five sixths of the epochs.
-            (true, "vgg7" | "vgg7-norm") => (300, 128, 8.0, 1.0, 0.0, 0.0),
-            (true, "digits-cnn") => (30, 32, 8.0, 1.0, 0.0, 0.0),
-            // Wang 2020, code: the largest gradient moves a weight by 2^4 to 2^5 steps.
-            (true, _) if recipe.name == "niti" => (200, 256, 16.0, 1.0, 0.0, 0.0),
-            (true, _) => (30, 128, 8.0, 1.0, 0.0, 0.0),
-            // Yang 2019, code: rate 0.05 of gradients in steps of 2^-14 below 128, momentum 1/4, decay 1e-4 at that rate.
-            (false, _) if recipe.name == "wageubn" => (100, 64, 0.05 / 128.0, 1.0, 0.25, 1e-4 * 128.0),
-            // Li 2017, section 7: no weight decay, rate / 10 from 82 and 122 of 160 epochs.
-            (false, "digits-cnn") if self.is_li => (30, 32, 0.01, 1.0, 0.0, 0.0),
-            (false, _) if recipe.name.starts_with("li-big-sr") => (160, 1024, 0.01, 1.0, 0.0, 0.0),
-            (false, _) if self.is_li => (160, 128, 0.01, 1.0, 0.0, 0.0),
-            // Gupta 2015, section 4.1; the MLP's rate and epochs are not stated there.
-            (false, "mlp") => (15, 100, 0.1, 1.0, 0.0, 0.0),
-            (false, "gupta-cnn") => (20, 100, 0.1, 0.95, 0.9, 5e-4),
-            // Section 4.2; momentum is not stated there.
-            (false, "gupta-cifar") => (120, 100, 0.01, 1.0, 0.9, 0.0),
-            (false, "digits-cnn") => (30, 32, 0.02, 1.0, 0.9, 0.0),
-            // zhaoweicai/hwgq@ebc706b: 100,000 steps.
-            (false, "vgg-small") => (200, 100, 0.01, 1.0, 0.9, 5e-4),
-            // He 2016, section 4.2: 64,000 steps.
-            (false, "resnet20" | "resnet56" | "wrn-56-2") => (164, 128, 0.1, 1.0, 0.9, 1e-4),
-            // zhaoweicai/hwgq@ebc706b: steps of their batches over ImageNet, in epochs.
-            (false, "alexnet") => (64, 256, 0.02, 1.0, 0.9, 5e-4),
-            (false, "vgg-variant") => (64, 128, 0.01, 1.0, 0.9, 5e-4),
-            (false, "resnet18" | "resnet34" | "googlenet") => (64, 256, 0.1, 1.0, 0.9, 5e-5),
-            (false, "resnet50") => (64, 128, 0.1, 1.0, 0.9, 5e-5),
-            (false, _) => (30, 128, 0.02, 1.0, 0.9, 5e-4),
+impl At {
+    /// The epoch, in a run of so many: in a run of one epoch no rate falls before it.
+    fn epoch(&self, epochs: u32) -> Result<u32, String> {
+        let text = match self {
+            Self::Epoch(epoch) => return Ok(*epoch),
+            Self::Share(text) => text,
+        };
+        let share = text.split_once('/').and_then(|(part, of)| {
+            let (part, of) = (part.trim().parse::<u32>().ok()?, of.trim().parse::<u32>().ok()?);
+            (of > 0 && part < of).then_some((u64::from(part), u64::from(of)))
+        });
+        let (part, of) = share.ok_or_else(|| {
+            format!("schedule: '{text}' is not a share of the epochs; write for example \"2/3\", or an epoch as 20")
+        })?;
+        // Bound: 2^32 by 2^32, and a share is below 1.
+        Ok(u32::try_from((u64::from(epochs) * part).div_ceil(of)).unwrap_or(u32::MAX))
+    }
+}
+
+/// Checks the keys and values of a recipe's table `defaults`.
+///
+/// # Errors
+/// A key that is not known, or a value of another kind.
+pub fn check_recipe_defaults(table: &Table) -> Result<(), TrainError> {
+    check("[defaults] of the recipe", table, &[])
+}
+
+/// Checks the keys and values of a model's table `defaults`.
+///
+/// # Errors
+/// A key that is not known, or a value of another kind.
+pub fn check_model_defaults(table: &Table) -> Result<(), TrainError> {
+    check("[defaults] of the model", table, &MODEL_KEYS)?;
+    for key in ["recipe", "gupta_outputs"] {
+        text_of(table, key)?;
+    }
+    for name in ["power_of_two", "any_recipe"] {
+        check(&format!("[defaults.{name}] of the model"), &sub_table(table, name)?, &[])?;
+    }
+    Ok(())
+}
+
+fn check(place: &str, table: &Table, more: &[&str]) -> Result<(), TrainError> {
+    let refuse = |reason: &dyn std::fmt::Display| TrainError::Setting(format!("{place}: {reason}"));
+    let known = [&KEYS[..], more].concat();
+    check_keys(place, table, &known).map_err(|error| TrainError::Setting(error.to_string()))?;
+    for (key, value) in table.iter().filter(|(key, _)| KEYS.contains(&key.as_str())) {
+        let mut all = parsed(PLAIN);
+        all.insert(key.clone(), value.clone());
+        let defaults: Defaults = all
+            .try_into()
+            .map_err(|e: toml::de::Error| refuse(&format!("{key} = {value}: {}", e.message())))?;
+        defaults.falls(1).map_err(|reason| refuse(&reason))?;
+    }
+    Ok(())
+}
+
+/// A text of a model's table.
+fn text_of<'a>(table: &'a Table, key: &str) -> Result<Option<&'a str>, TrainError> {
+    match table.get(key) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(TrainError::Setting(format!(
+            "[defaults] of the model: {key} = {other} must be a text in quotes"
+        ))),
+    }
+}
+
+fn sub_table(table: &Table, name: &str) -> Result<Table, TrainError> {
+    match table.get(name) {
+        None => Ok(Table::new()),
+        Some(Value::Table(table)) => Ok(table.clone()),
+        Some(other) => {
+            let reason = format!("[defaults] of the model: {name} = {other} must be a table of settings");
+            Err(TrainError::Setting(reason))
         }
     }
-
-    /// From which epoch which learning rate holds.
-    fn schedule(self, epochs: u32, rate: f64) -> Vec<(u32, f64)> {
-        // In a run of one epoch no rate falls before it.
-        let at = |part: u32, of: u32| epochs.saturating_mul(part).div_ceil(of);
-        let mut schedule = match (self.is_relative, self.network) {
-            (true, _) => vec![(at(4, 6), rate / 8.0), (at(5, 6), rate / 64.0)],
-            (false, _) if self.is_li => vec![(at(82, 160), rate / 10.0), (at(122, 160), rate / 100.0)],
-            (false, "mlp" | "gupta-cnn") => vec![],
-            (false, network) if is_polynomial(network) => vec![],
-            (false, "resnet20" | "resnet56" | "wrn-56-2") => {
-                vec![(at(1, 2), rate / 10.0), (at(3, 4), rate / 100.0)]
-            }
-            (false, "gupta-cifar") => [(50, 2.0), (75, 4.0), (100, 8.0)].map(|(e, d)| (e, rate / d)).to_vec(),
-            (false, _) => vec![(at(4, 6), rate / 10.0), (at(5, 6), rate / 100.0)],
-        };
-        // In a short run two of these fall on one epoch; the later one holds.
-        schedule.reverse();
-        schedule.dedup_by_key(|(epoch, _)| *epoch);
-        schedule.reverse();
-        schedule
-    }
 }
 
-/// Whether the rate falls in a line: Cai 2017.
-fn is_polynomial(network: &str) -> bool {
-    ["vgg-small", "alexnet", "vgg-variant", "resnet18", "resnet34", "resnet50", "googlenet"]
-        .contains(&network)
+fn parsed(text: &str) -> Table {
+    text.parse().unwrap_or_else(|error| unreachable!("a table of this file: {error}"))
+}
+
+/// The recipe of a run that names none: the model's own, else `wage` for a chain and `intrain-int8` for a network that has norms,
+/// sums or branches.
+#[must_use]
+pub fn default_recipe(file: &ModelFile) -> &str {
+    let named = file.defaults.get("recipe").and_then(Value::as_str);
+    let fallback = if file.model.beyond_a_chain().is_none() { "wage" } else { "intrain-int8" };
+    named.unwrap_or(fallback)
+}
+
+/// The format of outputs that a network asks of `gupta`, where the user names none (Gupta 2015, sections 4.1 and 4.2).
+pub(super) fn gupta_outputs(file: &ModelFile) -> Option<&str> {
+    file.defaults.get("gupta_outputs").and_then(Value::as_str)
+}
+
+impl Defaults {
+    fn of(recipe: &Recipe, model: &Table) -> Result<Self, TrainError> {
+        check_recipe_defaults(&recipe.defaults)?;
+        check_model_defaults(model)?;
+        let is_relative = recipe.learning_rate == LearningRate::PowerOfTwo;
+        let mut all = parsed(if is_relative { RELATIVE } else { PLAIN });
+        if !is_relative {
+            all.extend(model.clone());
+        }
+        all.extend(recipe.defaults.clone());
+        if is_relative {
+            all.extend(sub_table(model, "power_of_two")?);
+        }
+        all.extend(sub_table(model, "any_recipe")?);
+        all.try_into().map_err(|e: toml::de::Error| TrainError::Setting(e.message().to_owned()))
+    }
+
+    /// From which epoch by what the learning rate is divided.
+    fn falls(&self, epochs: u32) -> Result<Vec<(u32, f64)>, String> {
+        self.schedule.iter().map(|(at, divisor)| Ok((at.epoch(epochs)?, *divisor))).collect()
+    }
 }
 
 impl Settings {
     pub(super) fn default_for(
         recipe: &Recipe,
-        model: &Model,
+        model: &Table,
         data: &str,
         epochs: Option<i64>,
         rate: Option<f64>,
-    ) -> Self {
-        let network = model.name.split(':').next().unwrap_or_default();
-        let run = Run {
-            is_relative: recipe.learning_rate == LearningRate::PowerOfTwo,
-            is_li: recipe.name.starts_with("li-"),
-            network,
-        };
-        let (default_epochs, batch_size, default_rate, decay, momentum, weight_decay) = run.numbers(recipe);
-        let epochs = epochs.and_then(|e| u32::try_from(e).ok()).unwrap_or(default_epochs);
-        let learning_rate = rate.unwrap_or(default_rate);
-        let is_augmented = ["cifar-10", "cifar-100"].contains(&data) && network != "gupta-cifar";
+    ) -> Result<Self, TrainError> {
+        let defaults = Defaults::of(recipe, model)?;
+        let epochs = epochs.and_then(|e| u32::try_from(e).ok()).unwrap_or(defaults.epochs);
+        let learning_rate = rate.unwrap_or(defaults.learning_rate);
+        let falls = defaults.falls(epochs).map_err(TrainError::Setting)?;
+        let mut schedule: Vec<_> = falls.into_iter().map(|(epoch, by)| (epoch, learning_rate / by)).collect();
+        // In a short run two of these fall on one epoch; the later one holds.
+        schedule.reverse();
+        schedule.dedup_by_key(|(epoch, _)| *epoch);
+        schedule.reverse();
+        let is_augmented = ["cifar-10", "cifar-100"].contains(&data);
         let is_cropped = data.starts_with("folder:") && data.contains(",crop=");
-        Self {
+        Ok(Self {
             seed: 1,
             epochs,
             max_steps: 0,
-            batch_size,
+            batch_size: defaults.batch_size,
             learning_rate,
-            schedule: run.schedule(epochs, learning_rate),
-            decay,
-            poly: if is_polynomial(network) && !run.is_li { 1.0 } else { 0.0 },
-            optimizer: if run.is_li { Method::Adam } else { Method::Sgd },
-            momentum,
-            weight_decay,
-            pad: if is_augmented { 4 } else { 0 },
-            flip: is_augmented || is_cropped,
+            schedule,
+            decay: defaults.decay,
+            poly: defaults.poly,
+            optimizer: defaults.optimizer,
+            momentum: defaults.momentum,
+            weight_decay: defaults.weight_decay,
+            pad: defaults.pad.unwrap_or(if is_augmented { 4 } else { 0 }),
+            flip: defaults.flip.unwrap_or(is_augmented || is_cropped),
             checkpoint_every: 500,
-        }
+        })
     }
 }

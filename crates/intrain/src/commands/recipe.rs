@@ -7,6 +7,7 @@ use intrain::array::Array;
 use intrain::num::Quantizer;
 use intrain::recipe::lloyd::{self, Density, HalfNormal, Histogram};
 use intrain::recipe::{self, Recipe};
+use intrain::train::config::check_recipe_defaults;
 use serde_json::json;
 
 use crate::args::{RecipeAction, RecipeArgs};
@@ -144,5 +145,7 @@ fn load(name: &str) -> anyhow::Result<Recipe> {
 fn read(file: &Path) -> anyhow::Result<Recipe> {
     let text = std::fs::read_to_string(file)
         .map_err(|e| Usage(format!("{}: cannot read: {e}; name a TOML file that exists", file.display())))?;
-    Ok(Recipe::from_toml(&text).map_err(|e| Usage(format!("{}: {e}", file.display())))?)
+    let recipe = Recipe::from_toml(&text).map_err(|e| Usage(format!("{}: {e}", file.display())))?;
+    check_recipe_defaults(&recipe.defaults).map_err(|e| Usage(format!("{}: {e}", file.display())))?;
+    Ok(recipe)
 }
