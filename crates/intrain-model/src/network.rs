@@ -110,6 +110,14 @@ impl Model {
     /// # Errors
     /// As [`Model::shapes`].
     pub fn n_parameters(&self) -> Result<usize, ModelError> {
+        Ok(self.parameters_of_layers()?.into_iter().sum())
+    }
+
+    /// Weights and biases of each layer.
+    ///
+    /// # Errors
+    /// As [`Model::shapes`].
+    pub fn parameters_of_layers(&self) -> Result<Vec<usize>, ModelError> {
         let (shapes, sources) = (self.shapes()?, self.sources()?);
         let of_layer = |(layer, sources): (&Layer, &Vec<usize>)| {
             let weights = layer.kind.weights(shapes[sources[0]]);
@@ -122,7 +130,7 @@ impl Model {
             };
             if weights.is_empty() { 0 } else { weights.iter().product::<usize>() + bias }
         };
-        Ok(self.layers.iter().zip(&sources).map(of_layer).sum())
+        Ok(self.layers.iter().zip(&sources).map(of_layer).collect())
     }
 }
 

@@ -61,6 +61,8 @@ Takes the flags of `intrain train` and needs no data on disk for data sets with 
     Plan(PlanArgs),
     /// List, show, compare and check recipes: which quantizer each role of a tensor has
     Recipe(RecipeArgs),
+    /// List and show networks: layers, shapes, parameters, the recipe of a run that names none
+    Model(ModelArgs),
     /// Quantize an array and measure the error: bias, mean square, saturation
     #[command(after_help = "Examples:
   intrain quantize x.npy --as Q4.12 --round stochastic --seed 3
@@ -134,7 +136,7 @@ pub(crate) struct TrainArgs {
     /// Settings as TOML; the config.toml of a run folder repeats that run
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: Option<PathBuf>,
-    /// Network: digits-cnn, mlp, mlp-norm, gupta-cnn, gupta-cifar, lenet5, vgg7, vgg7-norm, vgg9, vgg-bc, vgg-small, resnet20, resnet56, wrn-56-2, alexnet, vgg-variant, resnet18, resnet34, resnet50, googlenet (vgg7 to wrn-56-2 and resnet18 to resnet50 also with a width, as in vgg9:16), or a TOML file [default: one that fits the data]
+    /// Network, perhaps with a width as in vgg9:16, or a TOML file; see `intrain model list` [default: one that fits the data]
     #[arg(long, value_name = "M")]
     pub(crate) model: Option<String>,
     /// Recipe with its parameters, or a TOML file; see `intrain recipe list` [default: the model's own, wage for digits-cnn]
@@ -245,6 +247,34 @@ pub(crate) enum RecipeAction {
         /// TOML file, as `intrain recipe show R --toml` prints it
         #[arg(value_name = "FILE")]
         file: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelArgs {
+    #[command(subcommand)]
+    pub(crate) action: ModelAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelAction {
+    /// List the presets: input, parameters, recipe
+    List,
+    /// Print a network as a table: layers, shapes, parameters
+    #[command(after_help = "Examples:
+  intrain model show resnet20
+  intrain model show vgg9:16
+  intrain model show lenet5 --toml > mine.toml      a network of your own to start from
+  intrain model show mine.toml
+
+The keys of each kind of layer, and residual networks, are in docs/models.md.")]
+    Show {
+        /// Preset, perhaps with a width, or a TOML file
+        #[arg(value_name = "MODEL|FILE.toml")]
+        model: String,
+        /// Print TOML that --model reads back
+        #[arg(long)]
+        toml: bool,
     },
 }
 

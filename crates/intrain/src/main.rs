@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => commands::eval::run(&args, &output),
         Command::Plan(args) => commands::plan::run(&args, &output),
         Command::Recipe(args) => commands::recipe::run(&args, &output),
+        Command::Model(args) => commands::model::run(&args, &output),
         Command::Quantize(args) => commands::quantize::run(&args, &output),
         Command::Data(args) => commands::data::run(&args, &output),
         Command::Inspect(args) => commands::inspect::run(&args, &output),

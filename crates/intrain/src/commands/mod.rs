@@ -6,6 +6,7 @@ pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod inspect;
 pub(crate) mod lab;
+pub(crate) mod model;
 pub(crate) mod plan;
 pub(crate) mod quantize;
 pub(crate) mod recipe;

@@ -2,6 +2,7 @@
 
 mod divergence;
 mod keys;
+mod models;
 mod sweeps;
 
 use std::path::{Path, PathBuf};
@@ -70,6 +71,8 @@ fn help_teaches() {
         ("plan", &["plan", "--help"]),
         ("recipe", &["recipe", "--help"]),
         ("recipe_show", &["recipe", "show", "--help"]),
+        ("model", &["model", "--help"]),
+        ("model_show", &["model", "show", "--help"]),
         ("quantize", &["quantize", "--help"]),
         ("data", &["data", "--help"]),
         ("inspect", &["inspect", "--help"]),
@@ -163,6 +166,9 @@ fn mistakes_are_refused_with_the_remedy() {
         ],
         &["train", "--recipe", "wage", "--set", "optimizer=adam"],
         &["plan", "--model", "vgg9:0"],
+        &["model", "show", "vgg"],
+        &["model", "show", "lenet5:3"],
+        &["model", "show", "nowhere.toml"],
         &["accel", "sim", "--n", "0"],
         &["accel", "rtl", "--n", "29", "--out", "never"],
         &["accel", "rtl", "--n", "4", "--product", "4x4", "--out", "never"],

@@ -1,0 +1,165 @@
+//! `intrain model`: networks at rest, listed and shown: layers, shapes, parameters, and the recipe that each has by default.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use intrain::model::{self, LayerKind, Model, ModelFile, Shape};
+use intrain::train::config::{Config, check_model_defaults, default_recipe};
+use serde_json::{Value, json};
+
+use crate::args::{ModelAction, ModelArgs};
+use crate::failure::Usage;
+use crate::output::{Output, facts, grouped, table};
+
+pub(crate) fn run(args: &ModelArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        ModelAction::List => list(output)?,
+        ModelAction::Show { model, toml } => show(&load(model)?, *toml, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(output: &Output) -> anyhow::Result<()> {
+    let (mut rows, mut objects) = (Vec::new(), Vec::new());
+    for preset in model::PRESETS {
+        let file = ModelFile::preset(preset.name)?;
+        let parameters = file.model.n_parameters()?;
+        let (input, recipe) = (file.model.input.shape, default_recipe(&file));
+        let cells =
+            [&preset.usage(), &input.to_string(), &grouped(parameters as u64), recipe, preset.summary];
+        rows.push(cells.map(ToString::to_string));
+        objects.push(json!({
+            "name": preset.name, "usage": preset.usage(), "input": sides(input), "parameters": parameters,
+            "recipe": recipe, "summary": preset.summary,
+        }));
+    }
+    let text = table(["write", "input", "parameters", "recipe", "what it is"], &rows);
+    Ok(output.finish(&text, &json!({ "models": objects }))?)
+}
+
+/// One layer, as a reader of the table needs it.
+struct Row {
+    name: String,
+    kind: String,
+    from: Vec<String>,
+    output: Shape,
+    parameters: usize,
+}
+
+fn rows(model: &Model) -> anyhow::Result<Vec<Row>> {
+    let (shapes, parameters) = (model.shapes()?, model.parameters_of_layers()?);
+    let row = |(i, layer): (usize, &model::Layer)| Row {
+        name: layer.name.clone(),
+        kind: kind(layer.kind),
+        from: layer.from.clone(),
+        output: shapes[i + 1],
+        parameters: parameters[i],
+    };
+    Ok(model.layers.iter().enumerate().map(row).collect())
+}
+
+/// The kind with what makes it this one: `conv 3x3, stride 2, pad 1`; how much comes out is in the shapes.
+fn kind(kind: LayerKind) -> String {
+    let windows = |name: &str, size: usize, stride: usize, pad: usize| {
+        let mut text = format!("{name} {size}x{size}");
+        if stride != 1 {
+            text.push_str(&format!(", stride {stride}"));
+        }
+        if pad != 0 {
+            text.push_str(&format!(", pad {pad}"));
+        }
+        text
+    };
+    let with = |text: String, what: &str, is_so: bool| if is_so { format!("{text}, {what}") } else { text };
+    match kind {
+        LayerKind::Conv { kernel, stride, pad, bias, .. } => {
+            with(windows("conv", kernel, stride, pad), "bias", bias)
+        }
+        LayerKind::Linear { bias, .. } => with("linear".to_owned(), "bias", bias),
+        LayerKind::MaxPool { size, stride, pad } => windows("max-pool", size, stride, pad),
+        LayerKind::AvgPool { size, stride } => windows("avg-pool", size, stride, 0),
+        LayerKind::GlobalAvgPool => "global-avg-pool".to_owned(),
+        LayerKind::BatchNorm { affine } => with("batch-norm".to_owned(), "nothing learned", !affine),
+        LayerKind::LayerNorm { affine } => with("layer-norm".to_owned(), "nothing learned", !affine),
+        LayerKind::Add => "add".to_owned(),
+        LayerKind::Concat => "concat".to_owned(),
+        LayerKind::Shortcut { stride, .. } => {
+            with("shortcut".to_owned(), &format!("stride {stride}"), stride != 1)
+        }
+        LayerKind::Relu => "relu".to_owned(),
+        LayerKind::Flatten => "flatten".to_owned(),
+    }
+}
+
+fn show(file: &ModelFile, as_toml: bool, output: &Output) -> anyhow::Result<()> {
+    let model = &file.model;
+    let (rows, total) = (rows(model)?, model.n_parameters()?);
+    let recipe = default_recipe(file);
+    let data = data(file)?;
+    let text = if as_toml {
+        file.to_toml()
+    } else {
+        let cells = |row: &Row| {
+            let parameters = if row.parameters == 0 { String::new() } else { grouped(row.parameters as u64) };
+            [row.name.clone(), row.kind.clone(), row.from.join(", "), row.output.to_string(), parameters]
+        };
+        let layers: Vec<_> = rows.iter().map(cells).collect();
+        let head = facts(&[
+            ("model", model.name.clone()),
+            ("source", model.source.clone()),
+            ("input", format!("{}, pixels as {}", model.input.shape, model.input.pixels)),
+            ("weights start", model.init.to_string()),
+            ("logits", model.logits.to_string()),
+            ("classes", model.n_classes()?.to_string()),
+            ("parameters", grouped(total as u64)),
+            ("recipe", format!("{recipe}, where --recipe names none")),
+            (
+                "data",
+                data.as_ref().map_or_else(
+                    || "none of the named sets has images of this size; name yours with --data".to_owned(),
+                    |data| format!("{data}, where --data names none"),
+                ),
+            ),
+        ]);
+        format!("{head}\n{}", table(["layer", "kind", "from", "output", "parameters"], &layers))
+    };
+    let layers: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({"name": row.name, "kind": row.kind, "from": row.from, "output": sides(row.output),
+                   "parameters": row.parameters})
+        })
+        .collect();
+    let object = json!({
+        "name": model.name, "source": model.source, "input": sides(model.input.shape),
+        "pixels": model.input.pixels.to_string(), "init": model.init.to_string(),
+        "logits": model.logits.to_string(), "classes": model.n_classes()?, "parameters": total,
+        "recipe": recipe, "data": data, "layers": layers, "sha256": model.sha256(), "toml": file.to_toml(),
+    });
+    Ok(output.finish(&text, &object)?)
+}
+
+/// The data set that a run has where it names none, if its images are the network's.
+fn data(file: &ModelFile) -> anyhow::Result<Option<String>> {
+    let keys = toml::Table::from_iter([("model".to_owned(), file.to_toml().parse::<toml::Table>()?.into())]);
+    let name = Config::data_name(&keys)?;
+    // What fits nothing falls back on the embedded digits.
+    let is_fallback = name == "digits" && sides(file.model.input.shape) != [8, 8, 1];
+    Ok(Some(name).filter(|_| !is_fallback))
+}
+
+fn sides(shape: Shape) -> [usize; 3] {
+    [shape.h, shape.w, shape.c]
+}
+
+/// A preset, perhaps with a width, or a file.
+fn load(name: &str) -> anyhow::Result<ModelFile> {
+    if !name.ends_with(".toml") {
+        return Ok(ModelFile::preset(name)?);
+    }
+    let text = std::fs::read_to_string(Path::new(name))
+        .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a preset or a TOML file that exists")))?;
+    let file = ModelFile::from_toml(&text).map_err(|e| Usage(format!("{name}: {e}")))?;
+    check_model_defaults(&file.defaults).map_err(|e| Usage(format!("{name}: {e}")))?;
+    Ok(file)
+}
