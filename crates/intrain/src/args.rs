@@ -243,6 +243,13 @@ pub(crate) enum RecipeAction {
         of: Option<PathBuf>,
     },
     /// Check a recipe file; says what is wrong and exits with 2
+    #[command(after_help = "Examples:
+  intrain recipe check mine.toml
+  intrain plan --recipe mine.toml --model lenet5    whether it fits a network, and which sums it needs
+
+Checked are keys, rows and what rows say about each other. Whether the patterns of [[except]] match
+layers is known with a network alone: `intrain plan` names the layers where one matches none. Rows,
+exceptions and the patterns @first, @last and @norms are explained in docs/recipes.md.")]
     Check {
         /// TOML file, as `intrain recipe show R --toml` prints it
         #[arg(value_name = "FILE")]

@@ -71,6 +71,7 @@ fn help_teaches() {
         ("plan", &["plan", "--help"]),
         ("recipe", &["recipe", "--help"]),
         ("recipe_show", &["recipe", "show", "--help"]),
+        ("recipe_check", &["recipe", "check", "--help"]),
         ("model", &["model", "--help"]),
         ("model_show", &["model", "show", "--help"]),
         ("quantize", &["quantize", "--help"]),
@@ -106,6 +107,15 @@ fn recipes_are_shown_compared_and_checked() {
     insta::assert_snapshot!("recipe_check", place.stdout(&["recipe", "check", "mine.toml"]));
     std::fs::write(&file, toml.replace("\"momentum\"", "\"momentun\"")).unwrap();
     insta::assert_snapshot!("recipe_check_wrong", place.refusal(&["recipe", "check", "mine.toml"]));
+    std::fs::write(
+        &file,
+        format!(
+            "{toml}\n[[except]]\nrole = \"master\"\nlayers = \"dense*\"\nquantizer = \"fixed<4,16> floor\"\n"
+        ),
+    )
+    .unwrap();
+    let message = place.refusal(&["plan", "--recipe", "mine.toml"]);
+    assert!(message.contains("dense*") && message.contains("conv1, conv2, fc1, fc2"), "{message}");
 
     let rows = place.json(&["recipe", "show", "wage"])["rows"].as_array().unwrap().len();
     assert!(rows >= 14, "{rows}");
