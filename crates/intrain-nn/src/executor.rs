@@ -10,6 +10,7 @@ mod forward;
 use std::sync::Arc;
 
 use intrain_kernels::Isa;
+use intrain_num::Real;
 use rayon::prelude::*;
 
 use crate::block::{Block, Part};
@@ -37,6 +38,8 @@ pub(crate) struct Executor {
     /// Errors at products, as their backward products read them.
     codes: Vec<Option<Error>>,
     space: Workspace,
+    /// Errors at the logits, in front of their rounding.
+    loss_errors: Vec<Real>,
     /// Of the last backward pass whose tensors were measured.
     stats: Vec<TensorStats>,
     collects_stats: bool,
@@ -70,6 +73,7 @@ impl Executor {
                 kept: Kept::default(),
                 words: vec![],
             },
+            loss_errors: vec![],
             stats: vec![],
             collects_stats: false,
         }

@@ -89,13 +89,14 @@ impl Softmax {
 }
 
 /// The error at the logits of an integer network, element after element: payloads of the recipe's row `error.loss`.
-/// A payload of 1 is worth 2 to the power that is given back, where the row keeps its power of two.
+/// A code of 1 is worth 2 to the power that is given back, where the row keeps its power of two. `reals` is a buffer.
 pub fn error_integers(
     plan: &LossPlan,
     logits: impl Fn(usize) -> i64 + Copy,
     labels: &[u16],
     layer: u32,
     key: StepKey,
+    reals: &mut Vec<Real>,
     put: impl FnMut(i64),
 ) -> i32 {
     let stream = Stream::new(key.seed, Purpose::ErrorAtLoss, layer, key.step);
@@ -114,16 +115,21 @@ pub fn error_integers(
             quantize(&plan.quantizer, errors.filter_map(Real::from_f64), stream, put)
         }
         Loss::SoftmaxIExp | Loss::SoftmaxBase2 => {
-            let errors = softmax_integers(plan, logits, labels);
-            quantize(&plan.quantizer, errors.into_iter(), stream, put)
+            softmax_integers(plan, logits, labels, reals);
+            quantize(&plan.quantizer, reals.iter().copied(), stream, put)
         }
     }
 }
 
 /// Probabilities less targets by the integer softmax of the plan.
-fn softmax_integers(plan: &LossPlan, logits: impl Fn(usize) -> i64 + Copy, labels: &[u16]) -> Vec<Real> {
+fn softmax_integers(
+    plan: &LossPlan,
+    logits: impl Fn(usize) -> i64 + Copy,
+    labels: &[u16],
+    errors: &mut Vec<Real>,
+) {
     let (n, digits) = (plan.n_classes, plan.logits_frac_bits);
-    let mut errors = Vec::with_capacity(labels.len() * n);
+    errors.clear();
     for (i, label) in labels.iter().enumerate() {
         let (row, label) = ((i * n..(i + 1) * n).map(logits), usize::from(*label));
         let put = |exponent: i32| move |mantissa| Real { mantissa, exponent };
@@ -138,7 +144,6 @@ fn softmax_integers(plan: &LossPlan, logits: impl Fn(usize) -> i64 + Copy, label
             }
         }
     }
-    errors
 }
 
 fn quantize(
@@ -199,7 +204,7 @@ mod tests {
 
     fn errors(plan: &LossPlan, logits: &[i64], labels: &[u16]) -> Vec<i64> {
         let mut errors = vec![];
-        error_integers(plan, |i| logits[i], labels, 0, KEY, |e| errors.push(e));
+        error_integers(plan, |i| logits[i], labels, 0, KEY, &mut vec![], |e| errors.push(e));
         errors
     }
 

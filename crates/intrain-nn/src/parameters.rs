@@ -67,6 +67,32 @@ impl Stored {
     }
 }
 
+impl Stored {
+    /// Becomes equal to `other`, in memory that is there already where both have one type.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::I8(to), Self::I8(from)) => to.clone_from(from),
+            (Self::I16(to), Self::I16(from)) => to.clone_from(from),
+            (Self::I32(to), Self::I32(from)) => to.clone_from(from),
+            (Self::F32(to), Self::F32(from)) => to.clone_from(from),
+            (to, from) => *to = from.clone(),
+        }
+    }
+}
+
+impl Moments {
+    /// Becomes equal to `other`, in memory that is there already.
+    pub(crate) fn copy_to(other: Option<&Self>, to: &mut Option<Self>) {
+        match (other, to) {
+            (Some(from), Some(to)) => {
+                to.mean.copy_from(&from.mean);
+                to.spread.copy_from(&from.spread);
+            }
+            (from, to) => *to = from.cloned(),
+        }
+    }
+}
+
 /// What a block has learned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {

@@ -56,6 +56,9 @@ pub fn base_2_error(
     /// The code's `log2(e)`, in parts of `2^-15`.
     const LOG2_E: i128 = 47_274;
     let is_small = digits >= 7 && logits.clone().all(|s| s.unsigned_abs() < 128);
+    // Bound: sums of 128 bits. Beyond 50 digits the logits decide no more than on which side of the mean each lies, and that
+    // does not change.
+    let small_digits = digits.min(50);
     let power = |s: i64| -> i128 {
         let t = i128::from(s) * LOG2_E / (1 << 15);
         if digits >= 0 { t / (1 << digits.min(100)) } else { t << (-digits).min(20) }
@@ -64,7 +67,7 @@ pub fn base_2_error(
     let exp = logits.map(|s| {
         if is_small {
             let s = i128::from(s);
-            (2 << (2 * digits)) + (s << (1 + digits)) + s * s
+            (2 << (2 * small_digits)) + (s << (1 + small_digits)) + s * s
         } else {
             (1 << (power(s) - max + 10).max(0)) - 1
         }
@@ -88,6 +91,19 @@ fn put_errors(p: impl Iterator<Item = i64> + Clone, label: usize, put: &mut impl
 mod tests {
     use super::*;
     use std::vec::Vec;
+
+    /// A network whose logits are all but 0 has ever more fraction bits; nothing overflows.
+    #[test]
+    fn tiny_logits_have_errors_too() {
+        let errors = |digits: i32| {
+            let mut errors = Vec::new();
+            base_2_error([3, -127, 0, 127].into_iter(), digits, 1, |error| errors.push(error));
+            errors
+        };
+        assert_eq!(errors(50), errors(51));
+        assert_eq!(errors(50), errors(200));
+        assert_eq!(errors(200).iter().sum::<i64>(), 0);
+    }
 
     fn base_2(logits: &[i64], digits: i32, label: usize) -> Vec<i64> {
         let mut errors = Vec::new();

@@ -26,7 +26,7 @@ use check::check_rows;
 use each::Each;
 use floats::Floats;
 use moments::blend;
-use terms::Terms;
+use terms::{Rounded, Terms};
 
 /// How a gradient becomes an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -98,8 +98,8 @@ pub struct Optimizer {
     momentum: Vec<OfParts>,
     /// Adam's second moment.
     variance: Vec<OfParts>,
-    /// Rounded updates of one tensor after the other.
-    updates: Vec<i32>,
+    /// Rounded gradients and updates of one tensor after the other.
+    updates: Rounded,
     /// Whether steps keep numbers of each block.
     is_watched: bool,
     /// Of each block's weights, on the last step that was watched.
@@ -129,7 +129,14 @@ impl Optimizer {
         };
         let is_adam = hyper.method == Method::Adam;
         let (momentum, variance) = (zeros(is_adam || hyper.momentum > 0.0), zeros(is_adam));
-        Ok(Self { hyper, momentum, variance, updates: vec![], is_watched: false, of_blocks: vec![] })
+        Ok(Self {
+            hyper,
+            momentum,
+            variance,
+            updates: Rounded::default(),
+            is_watched: false,
+            of_blocks: vec![],
+        })
     }
 
     /// Tensors that last from step to step, by name: `[weight, bias]` of each block.
@@ -299,17 +306,23 @@ impl Station<'_> {
         moments: [Option<&mut Stored>; 2],
         mut part: Part,
         key: StepKey,
-        updates: &mut Vec<i32>,
+        updates: &mut Rounded,
     ) -> UpdateStats {
         match (gradient, master) {
             (Gradient::F32(g), master) => self.float(g, master, moments, &part, key),
             (gradient, master) if self.hyper.has_terms() => {
                 let [momentum, _] = moments;
                 if self.block.gradient.format.is_quantized() {
-                    let rounded = self.rounded(gradient, &mut part, key);
-                    return self.with_terms(&rounded, master, momentum, &mut part, key, updates);
+                    let rounded =
+                        self.rounded(gradient, &mut part, key, std::mem::take(&mut updates.gradient));
+                    let stats =
+                        self.with_terms(&rounded, master, momentum, &mut part, key, &mut updates.updates);
+                    if let Gradient::I32(codes) = rounded {
+                        updates.gradient = codes;
+                    }
+                    return stats;
                 }
-                self.with_terms(gradient, master, momentum, &mut part, key, updates)
+                self.with_terms(gradient, master, momentum, &mut part, key, &mut updates.updates)
             }
             (gradient, master) => self.fused(gradient, master, &part, key),
         }
@@ -407,34 +420,6 @@ impl Station<'_> {
                 unreachable!("integer gradients belong to integer weights")
             }
         }
-    }
-
-    /// The row `gradient` in front of a momentum: payloads, which then are the gradient.
-    fn rounded(&self, gradient: &Gradient, part: &mut Part, key: StepKey) -> Gradient {
-        let row = self.block.gradient;
-        let digits = row.format.frac_bits();
-        let shift = match row.scale {
-            Scale::Shift => {
-                let largest = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
-                round_log2(largest).unwrap_or(0) - digits
-            }
-            _ => part.gradient_frac_bits - digits,
-        };
-        let stream = Stream::new(key.seed, Purpose::Gradient, self.block.index, key.step);
-        let stream = row.round.is_stochastic().then_some(stream);
-        *part = Part {
-            gradient_frac_bits: digits,
-            gradient_max: None,
-            kept_bits: None,
-            first_element: part.first_element,
-            is_bias: part.is_bias,
-        };
-        let rounding = terms::Rounding { isa: self.isa, row, shift, stream, is_short: true };
-        Gradient::I32(match gradient {
-            Gradient::I32(sums) => rounding.payloads(sums, part.first_element),
-            Gradient::I64(sums) => rounding.payloads(sums, part.first_element),
-            Gradient::F32(_) => unreachable!("floats are not rounded here"),
-        })
     }
 
     /// `v = round(mu * v + rate * (G / batch + decay * W))`, exact before the one rounding; `W = W - v`.

@@ -1,4 +1,4 @@
-//! A training step of an integer network takes no memory after the first steps, with any number of threads.
+//! A training step takes no memory after the first steps, with any number of threads: chains and graphs, integers and floats.
 //!
 //! The counter is the whole process's, so this file holds one test. Only the reference kernels are left out: the
 //! plainest loops take memory as they go.
@@ -65,6 +65,15 @@ fn steps_take_no_memory() {
         ("lenet5", "wage", 20, plain, 8.0),
         ("mlp", "gupta:Q2.14", 50, plain, 64.0),
         ("gupta-cnn", "gupta:Q2.14", 20, with_terms, 64.0),
+        ("lenet5", "niti", 20, plain, 1.0),
+        ("resnet20:4", "intrain-int8", 8, with_terms, 0.01),
+        ("resnet20:4", "wageubn", 8, with_terms, 0.01),
+        ("vgg7-norm:8", "wage-l1bn", 8, plain, 8.0),
+        ("vgg7-norm:8", "wage-rangebn", 8, plain, 8.0),
+        ("lenet5", "float32", 20, with_terms, 0.01),
+        ("resnet20:4", "float32", 8, with_terms, 0.01),
+        ("resnet20:4", "hwgq", 8, with_terms, 0.01),
+        ("resnet20:4", "li-bc", 8, with_terms, 0.01),
     ] {
         let (model_of, recipe_of) = (intrain_model::preset(model), intrain_recipe::preset(recipe));
         let plan = Plan::build(&model_of.unwrap(), &recipe_of.unwrap(), batch_size).unwrap();

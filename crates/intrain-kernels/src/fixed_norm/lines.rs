@@ -106,10 +106,21 @@ impl Means {
     /// When there are no channels.
     #[must_use]
     pub fn new(mean: &[i64], places: u32) -> Self {
+        let mut means = Self::default();
+        means.set(mean, places);
+        means
+    }
+
+    /// The same in memory that is there already.
+    ///
+    /// # Panics
+    /// When there are no channels.
+    pub fn set(&mut self, mean: &[i64], places: u32) {
         let channels = mean.len();
         assert!(channels > 0, "fixed_norm: no channels");
-        let rows = (0..self::rows(channels)).map(|k| row(k, channels, |i| mean[i])).collect();
-        Self { rows, places, channels }
+        self.rows.clear();
+        self.rows.extend((0..rows(channels)).map(|k| row(k, channels, |i| mean[i])));
+        (self.places, self.channels) = (places, channels);
     }
 
     /// How many there are.
@@ -187,6 +198,11 @@ impl Lines {
         self.means = means;
         let lane = |x: i64| i32::try_from(x).unwrap_or(0);
         self.limits = (lane(limits.0), lane(limits.1));
+    }
+
+    /// The means, whose memory can hold those of the next batch.
+    pub fn take_means(&mut self) -> Means {
+        std::mem::take(&mut self.means)
     }
 
     /// Channels of a pixel.

@@ -233,14 +233,14 @@ impl Operation for Gate<'_> {
 }
 
 /// Where each channel of the pixels `pixels` has its first largest and its first smallest word: `[largest, smallest]` by
-/// their numbers in `x`; nothing without pixels.
-#[must_use]
-pub fn ends(x: &[i16], channels: usize, pixels: Range<usize>) -> Vec<[usize; 2]> {
+/// their numbers in `x`, into `ends`; nothing without pixels.
+pub fn ends(x: &[i16], channels: usize, pixels: Range<usize>, ends: &mut Vec<[usize; 2]>) {
+    ends.clear();
     let mut pixels = pixels.map(|pixel| pixel * channels);
-    let Some(first) = pixels.next() else { return vec![] };
-    let mut ends: Vec<[usize; 2]> = (first..first + channels).map(|i| [i, i]).collect();
+    let Some(first) = pixels.next() else { return };
+    ends.extend((first..first + channels).map(|i| [i, i]));
     for start in pixels {
-        for (i, [largest, smallest]) in (start..start + channels).zip(&mut ends) {
+        for (i, [largest, smallest]) in (start..start + channels).zip(&mut *ends) {
             if x[i] > x[*largest] {
                 *largest = i;
             }
@@ -249,5 +249,4 @@ pub fn ends(x: &[i16], channels: usize, pixels: Range<usize>) -> Vec<[usize; 2]>
             }
         }
     }
-    ends
 }

@@ -48,19 +48,24 @@ pub fn add_products(isa: Isa, [x, error]: [&[i16]; 2], lines: &Lines, sums: &mut
 pub fn add_ranges(x: &[i16], pixels: Range<usize>, sums: &mut Sums) {
     check(x.len(), sums, 1);
     let c = sums[0].len();
-    let Some(first) = x.get(pixels.start * c..).and_then(|x| x.get(..c)).filter(|_| !pixels.is_empty())
-    else {
+    /// Channels whose ends are found together, on the stack.
+    const CHANNELS: usize = 64;
+    if pixels.is_empty() {
         return;
-    };
-    let (mut largest, mut smallest) = (first.to_vec(), first.to_vec());
-    for pixel in x[pixels.start * c..pixels.end * c].chunks_exact(c) {
-        for ((x, largest), smallest) in pixel.iter().zip(&mut largest).zip(&mut smallest) {
-            *largest = (*largest).max(*x);
-            *smallest = (*smallest).min(*x);
-        }
     }
-    for ((sum, largest), smallest) in sums[0].iter_mut().zip(largest).zip(smallest) {
-        *sum += i64::from(largest) - i64::from(smallest);
+    for (block, sums) in sums[0].chunks_mut(CHANNELS).enumerate() {
+        let first = block * CHANNELS;
+        let (mut largest, mut smallest) = ([i16::MIN; CHANNELS], [i16::MAX; CHANNELS]);
+        for pixel in x[pixels.start * c..pixels.end * c].chunks_exact(c) {
+            let pixel = &pixel[first..first + sums.len()];
+            for ((x, largest), smallest) in pixel.iter().zip(&mut largest).zip(&mut smallest) {
+                *largest = (*largest).max(*x);
+                *smallest = (*smallest).min(*x);
+            }
+        }
+        for ((sum, largest), smallest) in sums.iter_mut().zip(largest).zip(smallest) {
+            *sum += i64::from(largest) - i64::from(smallest);
+        }
     }
 }
 

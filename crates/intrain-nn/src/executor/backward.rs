@@ -11,7 +11,7 @@ use crate::block::{Block, Part};
 use crate::key::StepKey;
 use crate::loss::{error_floats, error_integers};
 use crate::ops::activation::{self, Terms};
-use crate::ops::norm::{Norm, batch, learned};
+use crate::ops::norm::{Norm, learned};
 use crate::ops::pool::{self, Windows};
 use crate::ops::product::{Before, Place, mask};
 use crate::ops::route;
@@ -52,10 +52,12 @@ impl Executor {
 
     fn code_error<P: Code>(&mut self, block: usize, labels: &[u16], key: StepKey) -> Error {
         let mut out: Vec<P> = self.space.free.take(0);
+        let mut reals = std::mem::take(&mut self.loss_errors);
         let (logits, loss) = self.logits();
         let put = |error| out.push(P::from_i64(error));
         let layer = self.blocks[block].plan.index;
-        let exponent = error_integers(&loss, |i| logits.integer(i), labels, layer, key, put);
+        let exponent = error_integers(&loss, |i| logits.integer(i), labels, layer, key, &mut reals, put);
+        self.loss_errors = reals;
         let last = self.plan.nodes.len() - 1;
         if let Op::Product(product) = &self.plan.nodes[last].op
             && product.epilogue.activation.surrogate == Surrogate::Clipped
@@ -329,17 +331,22 @@ impl Executor {
         error: &Error,
         key: StepKey,
     ) -> Error {
-        let sums = batch::sums(&self.space.scratches, pair);
         let place = (row, self.blocks[product].plan.index);
         let is_int8 = self.blocks[product].plan.arithmetic == Arithmetic::Int8;
         let Block { plan, part, gradients } = &mut self.blocks[norm];
         let frac_bits = plan.norm.map_or(0, |norm| norm.rows.value.format.frac_bits());
         gradients.exponents = [error.exponent - frac_bits, error.exponent];
-        learned::gradients_of(&sums, (&mut gradients.weight, gradients.bias.as_mut()));
+        let scratches = &self.space.scratches;
+        let sums = match part {
+            Part::Norm(Norm::Batch(norm)) => norm.error_sums(scratches, pair),
+            Part::Norm(Norm::Layer(norm)) => norm.error_sums(scratches, pair),
+            _ => unreachable!("the plan says that it is a norm of integers"),
+        };
+        learned::gradients_of(sums, (&mut gradients.weight, gradients.bias.as_mut()));
         let (x, space) = (i16::of(&self.results[source].tensor), &mut self.space);
         match part {
-            Part::Norm(Norm::Batch(norm)) if is_int8 => norm.back::<i8>(place, (x, error), &sums, space, key),
-            Part::Norm(Norm::Batch(norm)) => norm.back::<i16>(place, (x, error), &sums, space, key),
+            Part::Norm(Norm::Batch(norm)) if is_int8 => norm.back::<i8>(place, (x, error), space, key),
+            Part::Norm(Norm::Batch(norm)) => norm.back::<i16>(place, (x, error), space, key),
             Part::Norm(Norm::Layer(norm)) if is_int8 => norm.back::<i8>(place, (x, error), space, key),
             Part::Norm(Norm::Layer(norm)) => norm.back::<i16>(place, (x, error), space, key),
             _ => unreachable!("the plan says that it is a norm of integers"),

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::requantize::{self, Args, Trace};
 use intrain_kernels::{Integer, Isa};
-use intrain_nn::{BlockPlan, Gradient, Stored};
-use intrain_num::Quantizer;
-use intrain_num::random::{Stream, Words};
+use intrain_nn::{BlockPlan, Gradient, StepKey, Stored};
+use intrain_num::random::{Purpose, Stream, Words};
+use intrain_num::scale::round_log2;
+use intrain_num::{Quantizer, Scale};
 use rayon::prelude::*;
 
-use super::{Hyper, Part, rounding_row};
+use super::{Hyper, Part, Station, largest, rounding_row};
 use crate::rate::Rate;
 
 /// The exact sum in front of the one rounding: rate * G, decay * W, momentum * v, aligned.
@@ -134,18 +135,17 @@ pub(super) struct Rounding {
 }
 
 impl Rounding {
-    /// Sums as payloads of the row, held in its range; the first is the element of that number.
-    pub(super) fn payloads<S: Integer + Sync>(&self, sums: &[S], first_element: u64) -> Vec<i32> {
+    /// Sums as codes of the row, held in its range, into `out`; the first is the element of that number.
+    pub(super) fn codes<S: Integer + Sync>(&self, sums: &[S], first_element: u64, out: &mut Vec<i32>) {
         let Self { isa, row, shift, stream, .. } = *self;
         let (min, max, round) = (row.format.min(), row.format.max(), row.round);
-        let mut out = vec![0; sums.len()];
+        out.resize(sums.len(), 0);
         out.par_chunks_mut(CHUNK).zip(sums.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (out, sums))| {
             let first_element = first_element + (chunk * CHUNK) as u64;
             let trace = Trace::None;
             let words = stream.map(Words::Stream);
             requantize::run(isa, Args { sums, out, shift, round, min, max, words, first_element, trace });
         });
-        out
     }
 
     fn short(&self, sums: &[i64], first_element: u64, updates: &mut [i32]) -> u64 {
@@ -217,4 +217,48 @@ pub(super) fn store(stored: &mut Stored, f: impl Fn(usize, i64) -> (i64, bool) +
 /// Bits of a magnitude.
 pub(super) const fn bits_of(x: i64) -> u32 {
     64 - x.unsigned_abs().leading_zeros()
+}
+
+/// Codes of one tensor, which the next one uses again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rounded {
+    pub(super) gradient: Vec<i32>,
+    pub(super) updates: Vec<i32>,
+}
+
+impl Station<'_> {
+    /// The row `gradient` in front of a momentum: codes, which then are the gradient.
+    pub(super) fn rounded(
+        &self,
+        gradient: &Gradient,
+        part: &mut Part,
+        key: StepKey,
+        mut codes: Vec<i32>,
+    ) -> Gradient {
+        let row = self.block.gradient;
+        let digits = row.format.frac_bits();
+        let shift = match row.scale {
+            Scale::Shift => {
+                let largest = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
+                round_log2(largest).unwrap_or(0) - digits
+            }
+            _ => part.gradient_frac_bits - digits,
+        };
+        let stream = Stream::new(key.seed, Purpose::Gradient, self.block.index, key.step);
+        let stream = row.round.is_stochastic().then_some(stream);
+        *part = Part {
+            gradient_frac_bits: digits,
+            gradient_max: None,
+            kept_bits: None,
+            first_element: part.first_element,
+            is_bias: part.is_bias,
+        };
+        let rounding = Rounding { isa: self.isa, row, shift, stream, is_short: true };
+        match gradient {
+            Gradient::I32(sums) => rounding.codes(sums, part.first_element, &mut codes),
+            Gradient::I64(sums) => rounding.codes(sums, part.first_element, &mut codes),
+            Gradient::F32(_) => unreachable!("floats are not rounded here"),
+        }
+        Gradient::I32(codes)
+    }
 }

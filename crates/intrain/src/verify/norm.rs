@@ -86,8 +86,10 @@ fn norm(c: &golden::IntegerNorm, isa: Option<Isa>, found: &mut Differences) {
         Some(isa) => kernels(c, isa, &rows, (mean, line, back)),
     };
     if rows.spread == Spread::Range {
+        let mut ends = vec![];
         for part in 0..range_parts(c.words.len()) {
-            for [largest, smallest] in fixed_norm::ends(&c.words, 1, range_part(part, c.words.len())) {
+            fixed_norm::ends(&c.words, 1, range_part(part, c.words.len()), &mut ends);
+            for [largest, smallest] in ends.iter().copied() {
                 dx[largest] -= back.point;
                 dx[smallest] += back.point;
             }

@@ -21,7 +21,7 @@ use crate::scratch::Scratch;
 use crate::tensor::{Code, Element, Error};
 use crate::threads;
 
-/// One normalization's state between its passes.
+/// One normalization's state between its passes. All of it lasts from step to step, so that no step takes memory.
 pub(crate) struct Norm {
     plan: NormPlan,
     learned: Learned,
@@ -30,11 +30,21 @@ pub(crate) struct Norm {
     /// Mean and spread of this batch; none before there was one.
     batch: Option<Moments>,
     mean: Vec<i64>,
+    spread: Vec<i64>,
     line: Vec<Line>,
+    /// Two sums of each channel over the batch.
+    sums: [Vec<i64>; 2],
     /// Sums of the signs of this batch, for a mean distance.
     signs: Vec<i64>,
+    /// Gains and offsets in the sum's last bit.
+    scaled: [Vec<i64>; 2],
+    /// The affine map of each channel.
     pub(crate) lines: Lines,
+    line_back: Vec<LineBack>,
     back: LinesBack,
+    /// What is added to which error, where the spread is a range.
+    points: Vec<(usize, i32)>,
+    ends: Vec<[usize; 2]>,
 }
 
 impl Norm {
@@ -45,16 +55,22 @@ impl Norm {
             running: None,
             batch: None,
             mean: vec![],
+            spread: vec![],
             line: vec![],
+            sums: [vec![], vec![]],
             signs: vec![],
+            scaled: [vec![], vec![]],
             lines: Lines::default(),
+            line_back: vec![],
             back: LinesBack::default(),
+            points: vec![],
+            ends: vec![],
         }
     }
 
     pub(crate) fn load(&mut self, block: &BlockPlan, parameters: &Parameters) {
         self.learned.load(&self.plan, block, parameters);
-        self.running.clone_from(&parameters.moments);
+        Moments::copy_to(parameters.moments.as_ref(), &mut self.running);
     }
 
     /// Mean and spread of the last batch; none before there was one.
@@ -65,65 +81,63 @@ impl Norm {
     /// The affine map of each channel of `x`, whose results are to be moved by `shift`.
     pub(crate) fn prepare(&mut self, isa: Isa, x: &[i16], shift: u32, mode: Mode, scratches: &mut [Scratch]) {
         let rows = self.plan.rows;
-        let spread = match (mode, &self.running) {
+        let mut means = self.lines.take_means();
+        match (mode, &self.running) {
             (Mode::Evaluation, Some(Moments { mean, spread })) => {
                 let c = self.learned.gain.len();
-                self.mean = (0..c).map(|i| of_running(mean.payload(i))).collect();
-                (0..c).map(|i| of_running(spread.payload(i)).max(1)).collect()
+                fill(&mut self.mean, (0..c).map(|i| of_running(mean.payload(i))));
+                fill(&mut self.spread, (0..c).map(|i| of_running(spread.payload(i)).max(1)));
             }
             _ => {
-                let spread = self.measure(isa, x, scratches);
-                let stored = |payloads: &[i64]| {
-                    Stored::I32(payloads.iter().map(|x| i32::try_from(*x).unwrap_or(i32::MAX)).collect())
-                };
-                self.batch = Some(Moments { mean: stored(&self.mean), spread: stored(&spread) });
-                spread
+                self.measure(isa, x, &mut means, scratches);
+                let empty = || Moments { mean: Stored::I32(vec![]), spread: Stored::I32(vec![]) };
+                let batch = self.batch.get_or_insert_with(empty);
+                store(&mut batch.mean, &self.mean);
+                store(&mut batch.spread, &self.spread);
             }
-        };
-        self.line = self.mean.iter().zip(&spread).map(|(mean, spread)| rows.line(*mean, *spread)).collect();
-        let [gain, offset] = self.learned.scaled(&self.plan, shift);
-        let format = rows.value.format;
-        self.lines.set(
-            &self.line,
-            Means::new(&self.mean, mean_shift(&rows)),
-            [&gain, &offset],
-            rows.value.round,
-            (format.min(), format.max()),
-        );
+        }
+        let lines = self.mean.iter().zip(&self.spread).map(|(mean, spread)| rows.line(*mean, *spread));
+        fill(&mut self.line, lines);
+        self.learned.scale(&self.plan, shift, &mut self.scaled);
+        means.set(&self.mean, mean_shift(&rows));
+        let (format, [gain, offset]) = (rows.value.format, &self.scaled);
+        let limits = (format.min(), format.max());
+        self.lines.set(&self.line, means, [gain, offset], rows.value.round, limits);
     }
 
-    /// Mean and spread of each channel of the batch; the means stay here.
-    fn measure(&mut self, isa: Isa, x: &[i16], scratches: &mut [Scratch]) -> Vec<i64> {
+    /// Mean and spread of each channel of the batch.
+    fn measure(&mut self, isa: Isa, x: &[i16], means: &mut Means, scratches: &mut [Scratch]) {
         let (rows, c) = (self.plan.rows, self.learned.gain.len());
         let n = (x.len() / c) as u64;
         let chunks = || x.chunks(chunk(c));
-        let mut sums = total(scratches, c, chunks(), |sums, x| fixed_norm::add_moments(isa, x, sums));
-        let of = |sum: &i64, other: &i64| Sums { n, sum: *sum, other: *other };
-        self.mean = sums[0].iter().zip(&sums[1]).map(|(sum, other)| rows.mean(of(sum, other))).collect();
+        let of = |(sum, other): (&i64, &i64)| Sums { n, sum: *sum, other: *other };
+        total(scratches, c, chunks(), |sums, x| fixed_norm::add_moments(isa, x, sums));
+        add_up(scratches, 0, &mut self.sums);
+        let [sum, squares] = &self.sums;
+        fill(&mut self.mean, sum.iter().zip(squares).map(of).map(|sums| rows.mean(sums)));
         match rows.spread {
             Spread::L2 => {}
             Spread::L1 => {
-                let means = Means::new(&self.mean, mean_shift(&rows));
-                let [distances, signs] = total(scratches, c, chunks(), |sums, x| {
-                    fixed_norm::add_distances(isa, x, &means, sums);
-                });
-                (sums[1], self.signs) = (distances, signs);
+                means.set(&self.mean, mean_shift(&rows));
+                total(scratches, c, chunks(), |sums, x| fixed_norm::add_distances(isa, x, means, sums));
+                add_channel_sums(scratches, 0, 0, &mut self.sums[1]);
+                add_channel_sums(scratches, 0, 1, &mut self.signs);
             }
             Spread::Range => {
                 let parts = (0..range_parts(x.len() / c)).map(|part| range_part(part, x.len() / c));
-                let [ranges, _] = total(scratches, c, parts, |sums, pixels| {
-                    fixed_norm::add_ranges(x, pixels, sums);
-                });
-                sums[1] = ranges;
+                total(scratches, c, parts, |sums, pixels| fixed_norm::add_ranges(x, pixels, sums));
+                add_channel_sums(scratches, 0, 0, &mut self.sums[1]);
             }
         }
-        sums[0].iter().zip(&sums[1]).map(|(sum, other)| rows.spread(of(sum, other))).collect()
+        let [sum, other] = &self.sums;
+        fill(&mut self.spread, sum.iter().zip(other).map(of).map(|sums| rows.spread(sums)));
     }
 
-    /// From the sums of the errors behind it, `[errors, products]`: the lines back, and what 1 of their unit is worth.
-    fn lines_back(&self, error: &Error, sums: &[Vec<i64>; 2]) -> (Vec<LineBack>, i32) {
+    /// From the threads' sums of the errors behind it: the affine maps of the backward pass, and what 1 of their unit is
+    /// worth.
+    fn lines_back(&mut self, error: &Error) -> i32 {
         let (rows, n) = (self.plan.rows, error.tensor.len() / self.learned.gain.len());
-        // Places with which no coefficient of an error is above 2^14.
+        // Bits with which no coefficient of an error is above 2^14.
         let bits = |(gain, line): (&i64, &Line)| {
             let factor = (gain * line.multiplier).unsigned_abs();
             (factor > 0).then(|| (64 - factor.leading_zeros()).cast_signed() - line.power.cast_signed())
@@ -135,36 +149,42 @@ impl Norm {
             let back = Back { rows, n: n as u64, places };
             let of = |i: usize| {
                 let signs = self.signs.get(i).copied().unwrap_or(0);
-                let sums = ErrorSums { errors: sums[0][i], products: sums[1][i], signs };
+                let sums = ErrorSums { errors: self.sums[0][i], products: self.sums[1][i], signs };
                 back.line(self.learned.gain[i], self.line[i], sums)
             };
-            let lines: Vec<LineBack> = (0..self.learned.gain.len()).map(of).collect();
-            // Bound: what the lines add up fits 32 bits.
-            if lines.iter().all(|line| line.bound(error.max_abs, value_max) < 1 << 31) {
-                let digits = rows.spread_row.format.frac_bits() - self.plan.gain_frac_bits;
-                return (lines, error.exponent + digits - places);
+            fill(&mut self.line_back, (0..self.learned.gain.len()).map(of));
+            // Bound: what the affine maps add up fits 32 bits.
+            if self.line_back.iter().all(|line| line.bound(error.max_abs, value_max) < 1 << 31) {
+                let finer = rows.spread_row.format.frac_bits() - self.plan.gain_frac_bits;
+                return error.exponent + finer - places;
             }
             places -= 1;
         }
     }
 
-    /// The error behind the norm becomes that at the output of the product in front, block `layer`, whose row is
-    /// `quantizer`.
+    /// The sums of a pair of all threads: each channel's errors, and its errors times values.
+    pub(crate) fn error_sums(&mut self, scratches: &[Scratch], pair: usize) -> &[Vec<i64>; 2] {
+        add_up(scratches, pair, &mut self.sums);
+        &self.sums
+    }
+
+    /// The error behind the norm, whose sums have been taken, becomes that at the output of the product in front, block
+    /// `layer`, whose row is `quantizer`.
     pub(crate) fn back<P: Code>(
         &mut self,
         (quantizer, layer): (Quantizer, u32),
         (x, error): (&[i16], &Error),
-        sums: &[Vec<i64>; 2],
         space: &mut Workspace,
         key: StepKey,
     ) -> Error {
         let spread = self.plan.rows.spread;
-        let (lines_back, unit) = self.lines_back(error, sums);
-        self.back.set(&lines_back);
-        let c = self.learned.gain.len();
-        let points = if spread == Spread::Range { points(x, &lines_back) } else { vec![] };
-        let chunk = chunk(c);
-        let isa = space.isa;
+        let unit = self.lines_back(error);
+        self.back.set(&self.line_back);
+        self.points.clear();
+        if spread == Spread::Range {
+            self.find_points(x);
+        }
+        let (chunk, isa, points) = (chunk(self.learned.gain.len()), space.isa, &self.points);
         let run = |scratch: &mut Scratch, first: usize, x: &[i16], error: &[i16]| {
             let lanes = scratch.lanes(x.len());
             fixed_norm::back(isa, spread, [x, error], (&self.lines, &self.back), lanes);
@@ -191,18 +211,45 @@ impl Norm {
         });
         Error { tensor: P::tensor(codes), exponent: quantizer.exponent, max_abs: largest.into_inner() }
     }
+
+    /// What is added to which error, beside its affine map: at the ends of each part of the batch, in the order of their
+    /// places.
+    fn find_points(&mut self, x: &[i16]) {
+        let c = self.line_back.len();
+        for part in 0..range_parts(x.len() / c) {
+            fixed_norm::ends(x, c, range_part(part, x.len() / c), &mut self.ends);
+            for (line, [largest, smallest]) in self.line_back.iter().zip(&self.ends) {
+                // Bound: it is in the map's bound.
+                let point = i32::try_from(line.point).unwrap_or(i32::MAX);
+                self.points.extend([(*largest, -point), (*smallest, point)]);
+            }
+        }
+        self.points.sort_unstable();
+    }
 }
 
-/// The two sums of each channel over all items, whoever adds them up.
+/// Replaces what is in a buffer.
+fn fill<T>(buffer: &mut Vec<T>, values: impl Iterator<Item = T>) {
+    buffer.clear();
+    buffer.extend(values);
+}
+
+/// Integers as moments are stored.
+fn store(stored: &mut Stored, integers: &[i64]) {
+    if let Stored::I32(to) = stored {
+        fill(to, integers.iter().map(|x| i32::try_from(*x).unwrap_or(i32::MAX)));
+    }
+}
+
+/// Adds each item to the first pair of sums of whichever thread takes it.
 fn total<I: Iterator + Send>(
     scratches: &mut [Scratch],
     c: usize,
     items: I,
     add: impl Fn(&mut [Vec<i64>], I::Item) + Sync,
-) -> [Vec<i64>; 2] {
+) {
     clear(scratches, 0, c);
     threads::for_each(scratches, items, |scratch, item| add(&mut scratch.channel_sums[0], item));
-    sums(scratches, 0)
 }
 
 /// Empties one pair of sums of all threads.
@@ -214,29 +261,14 @@ pub(crate) fn clear(scratches: &mut [Scratch], pair: usize, c: usize) {
 }
 
 /// One pair of sums, all threads together.
-pub(crate) fn sums(scratches: &[Scratch], pair: usize) -> [Vec<i64>; 2] {
-    [0, 1].map(|k| {
-        let mut total = scratches[0].channel_sums[pair][k].clone();
-        for scratch in &scratches[1..] {
-            total.iter_mut().zip(&scratch.channel_sums[pair][k]).for_each(|(total, sum)| *total += sum);
-        }
-        total
-    })
+pub(crate) fn add_up(scratches: &[Scratch], pair: usize, sums: &mut [Vec<i64>; 2]) {
+    sums.iter_mut().enumerate().for_each(|(k, sums)| add_channel_sums(scratches, pair, k, sums));
 }
 
-/// What is added to which error, beside its line: at the ends of each part of the batch, in the order of their places.
-fn points(x: &[i16], lines: &[LineBack]) -> Vec<(usize, i32)> {
-    let c = lines.len();
-    let mut points = Vec::new();
-    for part in 0..range_parts(x.len() / c) {
-        for (line, [largest, smallest]) in
-            lines.iter().zip(fixed_norm::ends(x, c, range_part(part, x.len() / c)))
-        {
-            // Bound: it is in the line's bound.
-            let point = i32::try_from(line.point).unwrap_or(i32::MAX);
-            points.extend([(largest, -point), (smallest, point)]);
-        }
+/// One of the sums of a pair, all threads together.
+fn add_channel_sums(scratches: &[Scratch], pair: usize, k: usize, total: &mut Vec<i64>) {
+    total.clone_from(&scratches[0].channel_sums[pair][k]);
+    for scratch in &scratches[1..] {
+        total.iter_mut().zip(&scratch.channel_sums[pair][k]).for_each(|(total, sum)| *total += sum);
     }
-    points.sort_unstable();
-    points
 }

@@ -110,15 +110,18 @@ impl Norm {
             _ => {
                 let image = plan.product.output.len();
                 self.sum(isa, x, image);
-                let mut unbiased = Vec::with_capacity(c);
-                for i in 0..c {
-                    let Statistics { mean, inverse, variance } =
-                        Statistics::new(self.sums[i], self.sums[c + i], x.len() / c);
-                    (self.mean[i], self.inverse[i]) = (mean, inverse);
-                    unbiased.push(variance);
+                let empty = || Moments { mean: Stored::F32(vec![]), spread: Stored::F32(vec![]) };
+                let batch = self.batch.get_or_insert_with(empty);
+                if let Moments { mean: Stored::F32(means), spread: Stored::F32(variances) } = batch {
+                    variances.clear();
+                    for i in 0..c {
+                        let Statistics { mean, inverse, variance } =
+                            Statistics::new(self.sums[i], self.sums[c + i], x.len() / c);
+                        (self.mean[i], self.inverse[i]) = (mean, inverse);
+                        variances.push(variance);
+                    }
+                    means.clone_from(&self.mean);
                 }
-                let mean = Stored::F32(self.mean.clone());
-                self.batch = Some(Moments { mean, spread: Stored::F32(unbiased) });
             }
         }
         self.line.iter_mut().for_each(Vec::clear);

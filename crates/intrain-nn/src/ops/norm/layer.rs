@@ -11,6 +11,7 @@ use intrain_num::norm::{Back, ErrorSums, Line, LineBack, Moments as Sums};
 use intrain_num::{Quantizer, Spread};
 use rayon::prelude::*;
 
+use super::batch::add_up;
 use super::learned::{Learned, chunk, mean_shift};
 use crate::key::StepKey;
 use crate::ops::product::Workspace;
@@ -27,6 +28,11 @@ pub(crate) struct LayerNorm {
     learned: Learned,
     /// Gain and offset in the sum's last bit.
     scaled: [Vec<i64>; 2],
+    /// Two sums of each channel over the batch.
+    sums: [Vec<i64>; 2],
+    /// Each pixel with its sums of errors.
+    pixels: Vec<(Pixel, ErrorSums)>,
+    line_back: Vec<LineBack>,
 }
 
 /// What a pixel is normalized by.
@@ -37,7 +43,14 @@ struct Pixel {
 
 impl LayerNorm {
     pub(crate) fn new(plan: NormPlan) -> Self {
-        Self { plan, learned: Learned::default(), scaled: [vec![], vec![]] }
+        Self {
+            plan,
+            learned: Learned::default(),
+            scaled: [vec![], vec![]],
+            sums: [vec![], vec![]],
+            pixels: vec![],
+            line_back: vec![],
+        }
     }
 
     pub(crate) fn load(&mut self, block: &BlockPlan, parameters: &Parameters) {
@@ -46,7 +59,7 @@ impl LayerNorm {
 
     /// The results are to be moved by `shift`.
     pub(crate) fn prepare(&mut self, shift: u32) {
-        self.scaled = self.learned.scaled(&self.plan, shift);
+        self.learned.scale(&self.plan, shift, &mut self.scaled);
     }
 
     fn pixel(&self, x: &[i16]) -> Pixel {
@@ -110,48 +123,57 @@ impl LayerNorm {
         (pixel, sums)
     }
 
-    /// The lines back of all pixels, and what 1 of their unit is worth.
-    fn lines_back(&self, x: &[i16], error: &Error) -> (Vec<(Pixel, LineBack)>, i32) {
+    /// The sums of a pair of all threads: each channel's errors, and its errors times values.
+    pub(crate) fn error_sums(&mut self, scratches: &[Scratch], pair: usize) -> &[Vec<i64>; 2] {
+        add_up(scratches, pair, &mut self.sums);
+        &self.sums
+    }
+
+    /// The affine maps of the backward pass of all pixels; what 1 of their unit is worth.
+    fn lines_back(&mut self, x: &[i16], error: &Error) -> i32 {
         let (rows, c) = (self.plan.rows, self.learned.gain.len());
-        let of_pixel = |(x, error): (&[i16], &[i16])| self.sums(x, error);
-        let sums: Vec<_> =
-            x.par_chunks_exact(c).zip(i16::of(&error.tensor).par_chunks_exact(c)).map(of_pixel).collect();
-        // Places with which no coefficient of an error is above 2^14.
+        let mut pixels = std::mem::take(&mut self.pixels);
+        x.par_chunks_exact(c)
+            .zip(i16::of(&error.tensor).par_chunks_exact(c))
+            .map(|(x, error)| self.sums(x, error))
+            .collect_into_vec(&mut pixels);
+        // Bits with which no coefficient of an error is above 2^14.
         let bits = |(pixel, _): &(Pixel, ErrorSums)| {
             (64 - pixel.line.multiplier.leading_zeros()).cast_signed() - pixel.line.power.cast_signed()
         };
-        let mut places = 14 - sums.iter().map(bits).max().unwrap_or(0);
+        let mut places = 14 - pixels.iter().map(bits).max().unwrap_or(0);
         let largest_gain = self.learned.gain.iter().map(|gain| gain.unsigned_abs()).max().unwrap_or(0);
         let (largest, value_max) = (error.max_abs * largest_gain, rows.value.format.magnitude());
-        let lines = loop {
+        loop {
             let back = Back { rows, n: c as u64, places };
-            let lines: Vec<_> = sums.iter().map(|(pixel, sums)| back.line(1, pixel.line, *sums)).collect();
-            // Bound: what the lines add up fits 63 bits.
-            if lines.iter().all(|line| line.bound(largest, value_max) < 1 << 62) {
-                break lines;
+            self.line_back.clear();
+            self.line_back.extend(pixels.iter().map(|(pixel, sums)| back.line(1, pixel.line, *sums)));
+            // Bound: what the affine maps add up fits 63 bits.
+            if self.line_back.iter().all(|line| line.bound(largest, value_max) < 1 << 62) {
+                break;
             }
             places -= 1;
-        };
-        let digits = rows.spread_row.format.frac_bits() - self.plan.gain_frac_bits;
-        let pixels = sums.into_iter().map(|(pixel, _)| pixel).zip(lines).collect();
-        (pixels, error.exponent + digits - places)
+        }
+        self.pixels = pixels;
+        let finer = rows.spread_row.format.frac_bits() - self.plan.gain_frac_bits;
+        error.exponent + finer - places
     }
 
     /// The error behind the norm becomes that at the output of the product in front, block `layer`, whose row is
     /// `quantizer`.
     pub(crate) fn back<P: Code>(
-        &self,
+        &mut self,
         (quantizer, layer): (Quantizer, u32),
         (x, error): (&[i16], &Error),
         space: &mut Workspace,
         key: StepKey,
     ) -> Error {
-        let (lines, unit) = self.lines_back(x, error);
-        let (isa, c) = (space.isa, self.learned.gain.len());
+        let unit = self.lines_back(x, error);
+        let (isa, c, this) = (space.isa, self.learned.gain.len(), &*self);
         let chunk = chunk(c);
         let run = |scratch: &mut Scratch, i: usize, x: &[i16], error: &[i16]| {
             scratch.wide.resize(x.len().max(scratch.wide.len()), 0);
-            self.run_back(&lines[i * chunk / c..], x, error, &mut scratch.wide[..x.len()]);
+            this.run_back(i * chunk / c, x, error, &mut scratch.wide[..x.len()]);
         };
         let error = i16::of(&error.tensor);
         let largest = AtomicU64::new(0);
@@ -172,11 +194,12 @@ impl LayerNorm {
         Error { tensor: P::tensor(codes), exponent: quantizer.exponent, max_abs: largest.into_inner() }
     }
 
-    /// The lines back of whole pixels.
-    fn run_back(&self, lines: &[(Pixel, LineBack)], x: &[i16], error: &[i16], out: &mut [i64]) {
+    /// The affine maps of whole pixels, the first of which has that number.
+    fn run_back(&self, first: usize, x: &[i16], error: &[i16], out: &mut [i64]) {
         let (c, rows) = (self.learned.gain.len(), self.plan.rows);
         let pixels = x.chunks_exact(c).zip(error.chunks_exact(c)).zip(out.chunks_exact_mut(c));
-        for (((x, error), out), (pixel, line)) in pixels.zip(lines) {
+        let lines = self.pixels[first..].iter().zip(&self.line_back[first..]);
+        for (((x, error), out), ((pixel, _), line)) in pixels.zip(lines) {
             for (i, ((x, error), out)) in x.iter().zip(error).zip(out).enumerate() {
                 let w = match rows.spread {
                     Spread::L1 => self.distance(*x, pixel.mean).signum(),

@@ -14,6 +14,9 @@ use crate::plan::BlockPlan;
 pub(crate) struct LayerNorm {
     gain: Vec<f32>,
     offset: Vec<f32>,
+    /// Sums of each part of the batch, `[part, 2 * channels]`, and of all.
+    partial: Vec<f64>,
+    total: Vec<f64>,
 }
 
 /// Mean and `1 / sqrt(variance + epsilon)` of a pixel.
@@ -31,10 +34,15 @@ fn statistics(x: &[f32]) -> [f32; 2] {
 impl LayerNorm {
     pub(crate) fn load(&mut self, plan: &BlockPlan, parameters: &Parameters) {
         let c = plan.product.output.c;
-        (self.gain, self.offset) = match (&parameters.weight, &parameters.bias) {
-            (Stored::F32(gain), Some(Stored::F32(offset))) => (gain.clone(), offset.clone()),
-            _ => (vec![1.0; c], vec![0.0; c]),
-        };
+        if let (Stored::F32(gain), Some(Stored::F32(offset))) = (&parameters.weight, &parameters.bias) {
+            self.gain.clone_from(gain);
+            self.offset.clone_from(offset);
+        } else {
+            self.gain.clear();
+            self.gain.resize(c, 1.0);
+            self.offset.clear();
+            self.offset.resize(c, 0.0);
+        }
     }
 
     pub(crate) fn forward(&self, x: &[f32], out: &mut [f32]) {
@@ -56,15 +64,17 @@ impl LayerNorm {
         reason = "sums are rounded to f32"
     )]
     pub(crate) fn back(
-        &self,
+        &mut self,
         plan: &BlockPlan,
         (x, dy): (&[f32], &mut [f32]),
         (gain, offset): (&mut Gradient, Option<&mut Gradient>),
     ) {
         let c = self.gain.len();
         let part = part(plan.product.output.len());
-        let of_part = |(x, dy): (&[f32], &mut [f32])| {
-            let mut sums = vec![0.0_f64; 2 * c];
+        let mut partial = std::mem::take(&mut self.partial);
+        partial.clear();
+        partial.resize(x.len().div_ceil(part) * 2 * c, 0.0);
+        let of_part = |(sums, (x, dy)): (&mut [f64], (&[f32], &mut [f32]))| {
             for (x, dy) in x.chunks_exact(c).zip(dy.chunks_exact_mut(c)) {
                 let [mean, inverse] = statistics(x);
                 let value = |i: usize| (x[i] - mean) * inverse;
@@ -81,11 +91,16 @@ impl LayerNorm {
                     *dy = inverse * (*dy * self.gain[i] - errors - value(i) * products);
                 }
             }
-            sums
         };
-        let parts: Vec<Vec<f64>> = x.par_chunks(part).zip(dy.par_chunks_mut(part)).map(of_part).collect();
-        let mut total = vec![0.0_f64; 2 * c];
-        parts.iter().for_each(|sums| total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum));
+        let parts = x.par_chunks(part).zip(dy.par_chunks_mut(part));
+        partial.par_chunks_mut(2 * c).zip(parts).for_each(of_part);
+        self.total.clear();
+        self.total.resize(2 * c, 0.0);
+        for sums in partial.chunks_exact(2 * c) {
+            self.total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        }
+        self.partial = partial;
+        let total = &self.total;
         if let (Gradient::F32(gain), Some(Gradient::F32(offset))) = (gain, offset) {
             gain.clear();
             gain.extend(total[..c].iter().map(|sum| *sum as f32));

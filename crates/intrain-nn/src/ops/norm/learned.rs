@@ -41,35 +41,40 @@ impl Learned {
     pub(super) fn load(&mut self, plan: &NormPlan, block: &BlockPlan, parameters: &Parameters) {
         let c = block.product.output.c;
         let master = block.weight.master.format.frac_bits();
-        let read = |stored: &Stored, row: Quantizer| -> Vec<i64> {
+        let read = |stored: &Stored, row: Quantizer, to: &mut Vec<i64>| {
             let of = |i: usize| {
-                let payload = stored.payload(i);
+                let code = stored.payload(i);
                 if !row.format.is_quantized() {
-                    return payload;
+                    return code;
                 }
                 let row = Quantizer { round: row.round.in_evaluation(), ..row };
-                row.payload_of_shifted(payload, master - row.format.frac_bits(), 0)
+                row.payload_of_shifted(code, master - row.format.frac_bits(), 0)
             };
-            (0..c).map(of).collect()
+            to.clear();
+            to.extend((0..c).map(of));
         };
         match &parameters.bias {
             Some(offset) => {
-                self.gain = read(&parameters.weight, plan.gain);
-                self.offset = read(offset, plan.offset);
+                read(&parameters.weight, plan.gain, &mut self.gain);
+                read(offset, plan.offset, &mut self.offset);
             }
             None => {
-                self.gain = vec![1 << plan.gain_frac_bits; c];
-                self.offset = vec![0; c];
+                self.gain.clear();
+                self.gain.resize(c, 1 << plan.gain_frac_bits);
+                self.offset.clear();
+                self.offset.resize(c, 0);
             }
         }
     }
 
-    /// Gains moved by `shift`, and offsets in the last bit of a value times such a gain.
-    pub(super) fn scaled(&self, plan: &NormPlan, shift: u32) -> [Vec<i64>; 2] {
+    /// Gains moved by `shift`, and offsets in the last bit of a value times such a gain, into `scaled`.
+    pub(super) fn scale(&self, plan: &NormPlan, shift: u32, scaled: &mut [Vec<i64>; 2]) {
         let frac_bits = plan.rows.value.format.frac_bits() + plan.gain_frac_bits;
         let down = plan.offset_frac_bits - frac_bits;
         let offset = |offset: &i64| intrain_num::Round::NearestEven.shift_right(*offset, down, 0) << shift;
-        [self.gain.iter().map(|gain| gain << shift).collect(), self.offset.iter().map(offset).collect()]
+        scaled.iter_mut().for_each(Vec::clear);
+        scaled[0].extend(self.gain.iter().map(|gain| gain << shift));
+        scaled[1].extend(self.offset.iter().map(offset));
     }
 }
 

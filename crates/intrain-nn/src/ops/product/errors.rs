@@ -189,7 +189,7 @@ where
         let weight_frac_bits = plan.weight.operand.frac_bits;
         let (shift, exponent) = if row.scale == Scale::Bound {
             if self.max_weight_sum == 0 {
-                self.max_weight_sum = max_weight_sum::<W>(plan, &self.product.weights);
+                self.max_weight_sum = max_weight_sum::<W>(plan, &self.product.weights, &mut self.weight_sums);
             }
             let bound = u128::from(error.max_abs) * u128::from(self.max_weight_sum);
             let narrower = 16_u32.saturating_sub(row.format.bits());
@@ -260,9 +260,10 @@ fn direct<'a>(
 
 /// The largest sum of magnitudes of the weights that one input channel meets: no error sum is larger than that times the
 /// largest error.
-fn max_weight_sum<W: Width>(plan: &BlockPlan, weights: &[W::Weight]) -> u64 {
+fn max_weight_sum<W: Width>(plan: &BlockPlan, weights: &[W::Weight], sums: &mut Vec<u64>) -> u64 {
     let p = &plan.product;
-    let mut sums = vec![0_u64; p.input.c];
+    sums.clear();
+    sums.resize(p.input.c, 0);
     for (row, weights) in weights.chunks_exact(p.output.c).enumerate() {
         let magnitude = |w: &W::Weight| -> u64 {
             let w: i64 = (*w).into();
@@ -270,5 +271,5 @@ fn max_weight_sum<W: Width>(plan: &BlockPlan, weights: &[W::Weight]) -> u64 {
         };
         sums[row % p.input.c] += weights.iter().map(magnitude).sum::<u64>();
     }
-    sums.into_iter().max().unwrap_or(0)
+    sums.iter().copied().max().unwrap_or(0)
 }

@@ -20,6 +20,7 @@ use crate::threads;
 pub(crate) struct Floats {
     product: Product<Float>,
     codes: Option<Box<CodeProduct>>,
+    magnitudes: read::Magnitudes,
     images: usize,
 }
 
@@ -28,13 +29,14 @@ impl Floats {
         Self {
             product: Product::new(plan, batch_size),
             codes: plan.codes.map(|codes| Box::new(CodeProduct::new(plan, codes, batch_size))),
+            magnitudes: read::Magnitudes::default(),
             images: images_at_a_time(plan, batch_size),
         }
     }
 
     pub(super) fn load(&mut self, isa: Isa, plan: &BlockPlan, parameters: &Parameters, mode: Mode) {
         let product = &mut self.product;
-        read::weights(plan, &parameters.weight, mode, &mut product.weights);
+        read::weights(plan, &parameters.weight, mode, &mut product.weights, &mut self.magnitudes);
         product.bias.clear();
         if let Some(Stored::F32(bias)) = &parameters.bias {
             product.bias.extend_from_slice(bias);

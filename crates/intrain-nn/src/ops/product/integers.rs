@@ -29,6 +29,8 @@ pub(crate) struct Integers<W: Width> {
     pub(super) images: usize,
     /// The largest sum of weights' magnitudes that one input channel meets.
     pub(super) max_weight_sum: u64,
+    /// Those sums of all channels.
+    pub(super) weight_sums: Vec<u64>,
     /// What enters, where its tensor has a narrower type.
     widened: Vec<W::Payload>,
     /// Sums of a whole batch, where the largest decides how they are rounded.
@@ -46,6 +48,7 @@ where
             product: Product::new(plan, batch_size),
             images: images_at_a_time(plan, batch_size),
             max_weight_sum: 0,
+            weight_sums: vec![],
             widened: vec![],
             kept: vec![],
             is_wide: false,
