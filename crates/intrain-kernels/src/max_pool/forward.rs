@@ -49,7 +49,7 @@ impl<T: Element> Operation for ForwardArgs<'_, T> {
 #[inline(always)]
 fn challenge<T: Element>(input: &[T], place: u8, out: &mut [T], index: &mut [u8]) {
     for ((m, i), &x) in out.iter_mut().zip(index).zip(input) {
-        let is_above = x > *m;
+        let is_above = x.is_above(*m);
         *m = if is_above { x } else { *m };
         *i = if is_above { place } else { *i };
     }
@@ -62,7 +62,7 @@ fn window_of_four<T: Element>(pixels: [&[T]; 4], out: &mut [T], index: &mut [u8]
     for ((m, i), ((&a, &b), (&c, &d))) in out.iter_mut().zip(index).zip(rows) {
         let (mut best, mut place) = (a, 0);
         for (x, p) in [(b, 1), (c, 2), (d, 3)] {
-            let is_above = x > best;
+            let is_above = x.is_above(best);
             best = if is_above { x } else { best };
             place = if is_above { p } else { place };
         }

@@ -57,10 +57,28 @@ pub struct Image {
 }
 
 /// What can be pooled: `i8`, `i16`, `i32`, `i64` and `f32`.
-pub trait Element: Copy + Default + PartialOrd {}
+pub trait Element: Copy + Default + PartialOrd {
+    /// Whether it takes the place of the largest so far. The first NaN of a window stays: a network that has diverged must
+    /// not look as if it had not.
+    fn is_above(self, largest: Self) -> bool;
+}
 
-impl<T: Integer> Element for T {}
-impl Element for f32 {}
+impl<T: Integer> Element for T {
+    #[inline(always)]
+    fn is_above(self, largest: Self) -> bool {
+        self > largest
+    }
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn is_above(self, largest: Self) -> bool {
+        // Comparisons with NaN are false: one that comes in is above, one that is there is not passed.
+        #[allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN is above")]
+        let is_above = !(self <= largest);
+        is_above && !largest.is_nan()
+    }
+}
 
 /// What can go back: payloads of errors, `i8`, `i16`, `i32` and `f32`.
 pub trait Error: Element + Accumulator<Self> {
@@ -115,7 +133,7 @@ pub struct BackwardArgs<'a, T> {
     pub max: T,
 }
 
-/// Pools one image. In `f32`, a NaN wins only from the first place of a window.
+/// Pools one image. In `f32`, the first NaN of a window wins.
 ///
 /// # Panics
 /// When this CPU lacks `isa`, or sizes don't fit each other.

@@ -19,7 +19,7 @@ pub(super) fn forward<T: Element>(args: ForwardArgs<'_, T>) {
                 if is_inside {
                     let pixel = (y - pool.pad) * image.w + x - pool.pad;
                     let value = input[pixel * image.pixel_stride + c];
-                    if is_first || value > out[o] {
+                    if is_first || value.is_above(out[o]) {
                         (out[o], index[o]) = (value, place);
                     }
                     is_first = false;

@@ -124,3 +124,24 @@ fn refuses_sizes_that_do_not_fit() {
     let (mut out, mut index) = ([0i8; 3], [0u8; 3]);
     forward(Isa::Reference, ForwardArgs { input: &[0; 16], image, pool, out: &mut out, index: &mut index });
 }
+
+/// NaN reaches the result from every place of a window, with every kernel.
+#[test]
+fn the_first_nan_of_a_window_wins() {
+    for isa in Isa::available() {
+        for (size, pad) in [(2, 0), (3, 0), (3, 1)] {
+            let pool = Pool { size, stride: size, pad };
+            for place in 0..size * size {
+                let image = Image { h: size, w: size, c: 1, pixel_stride: 1 };
+                let mut input = vec![1.0_f32; size * size];
+                input[size * size - 1] = f32::NAN;
+                input[place] = f32::NAN;
+                let n = pool.outputs(size) * pool.outputs(size);
+                let (mut out, mut index) = (vec![0.0; n], vec![0; n]);
+                forward(isa, ForwardArgs { input: &input, image, pool, out: &mut out, index: &mut index });
+                assert!(pad > 0 || out[0].is_nan(), "{isa:?}, {size} x {size}: {place}");
+                assert!(pad > 0 || usize::from(index[0]) == place, "{isa:?}, {size} x {size}: {place}");
+            }
+        }
+    }
+}
