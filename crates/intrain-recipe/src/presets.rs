@@ -289,9 +289,22 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         error_feedback: Feedback::None,
         update: Quantizer::plain(parameter, round).into(),
         master: Quantizer::plain(parameter, Round::NearestDown).into(),
-        // No norms.
+        // The paper has no norms. Theirs hold what outputs hold, with four more bits for sums over a batch.
+        norm_mean: Quantizer::plain(finer(output, 4), Round::NearestDown).into(),
+        norm_spread: Quantizer::plain(finer(output, 4), Round::Floor).into(),
+        norm_value: Quantizer::plain(output, Round::NearestDown).into(),
+        norm_gain: line("fixed<2,10> nearest-even saturate").into(),
+        error_at_norm: Quantizer::plain(error, round).into(),
         ..all(Quantizer::EXACT)
     })
+}
+
+/// The format with so many more fraction bits.
+fn finer(format: Format, bits: u32) -> Format {
+    match format {
+        Format::Fixed { int_bits, frac_bits } => Format::Fixed { int_bits, frac_bits: frac_bits + bits },
+        other => other,
+    }
 }
 
 fn q_name(format: Format) -> String {
