@@ -1,0 +1,69 @@
+//! Networks with norms, sums and means: sections 7.4 and 7.5 of the contract.
+
+use intrain_model::{Layer, LayerKind, Model};
+
+use super::Case;
+use super::network::integer_residual;
+
+fn compare(model: &Model, spec: &str, n: usize, seed: u64, is_black: bool) {
+    Case { model: model.clone(), recipe: spec.to_owned(), n, seed }.compare(is_black);
+}
+
+const SPECS: [&str; 7] = [
+    "intrain-int8",
+    "wageubn",
+    "wage-l1bn",
+    "wage-rangebn",
+    "intrain-int8 | error.norm = unit<8>@dynamic stochastic | error.product = int<16>@bound stochastic",
+    "intrain-int8 | norm.gain = fixed<2,6> nearest-even | norm.offset = fixed<2,6> nearest-even | norm.value = fixed<3,5> floor",
+    "intrain-int8 | error.norm = unit<12>@dynamic nearest-even | error.activation = unit<12>@dynamic nearest-even",
+];
+
+/// Layer norms instead: of pixels, and of vectors.
+fn layer_norms() -> Model {
+    let mut model = integer_residual();
+    for layer in &mut model.layers {
+        if let LayerKind::BatchNorm { affine } = layer.kind {
+            layer.kind = LayerKind::LayerNorm { affine };
+        }
+    }
+    let at = model.layers.len() - 1;
+    let linear = LayerKind::Linear { out: 24, bias: false };
+    let added =
+        [("fc1", linear), ("norm9", LayerKind::LayerNorm { affine: true }), ("relu9", LayerKind::Relu)];
+    model.layers.splice(at..at, added.map(|(name, kind)| Layer::new(name, kind)));
+    model
+}
+
+#[test]
+fn layer_norms_equal_the_contract() {
+    let model = layer_norms();
+    for spec in SPECS.into_iter().filter(|spec| *spec != "wage-rangebn") {
+        for (n, seed) in [(5, 1), (2, 2), (8, 4), (7, 9)] {
+            compare(&model, spec, n, seed, false);
+        }
+        compare(&model, spec, 1, 5, false);
+        compare(&model, spec, 3, 7, true);
+    }
+}
+
+#[test]
+fn a_step_equals_the_contract() {
+    let model = integer_residual();
+    for spec in SPECS {
+        for (n, seed) in [(5, 1), (2, 2), (3, 3), (8, 4), (4, 6), (7, 9)] {
+            compare(&model, spec, n, seed, false);
+        }
+    }
+}
+
+/// Channels that are constant, a batch of one, and nothing to learn from: defined, and the same as the contract.
+#[test]
+fn nothing_is_divided_by_zero() {
+    let model = integer_residual();
+    for spec in SPECS {
+        compare(&model, spec, 1, 5, false);
+        compare(&model, spec, 3, 7, true);
+        compare(&model, spec, 1, 8, true);
+    }
+}

@@ -1,0 +1,164 @@
+//! The way back: gradients of every product and norm, and the errors in front of them.
+
+use std::collections::BTreeMap;
+
+use intrain_model::LayerKind;
+use intrain_num::Round;
+use intrain_num::random::Purpose;
+
+use super::{Step, Tensor};
+
+/// By layer: gradients of weights and biases, and what 1 of each is worth.
+pub(crate) type Gradients = BTreeMap<String, (Vec<i64>, Option<Vec<i64>>, [i32; 2])>;
+
+impl Step<'_> {
+    pub(crate) fn backward(&self, labels: &[u16]) -> Gradients {
+        let mut gradients = Gradients::new();
+        let mut errors: Vec<Option<Tensor>> = vec![None; self.results.len()];
+        let mut error = self.error_at_loss(labels);
+        // Quantized logits: the mask acts behind the quantizer of the loss.
+        error.mask(&self.traces.last().unwrap().inside);
+        *errors.last_mut().unwrap() = Some(error);
+        for i in (0..self.model.layers.len()).rev() {
+            let Some(error) = errors[i + 1].take() else { continue };
+            // In front of the first product nothing learns.
+            let to = self.back(i, &error, &mut gradients);
+            for (place, error) in to.into_iter().filter(|(place, _)| self.product_before(*place).is_some()) {
+                let met = errors[place].take();
+                errors[place] = Some(met.map_or_else(|| error.clone(), |met| add(met, error.clone())));
+            }
+        }
+        gradients
+    }
+
+    /// The errors in front of a layer.
+    fn back(&self, i: usize, error: &Tensor, gradients: &mut Gradients) -> Vec<(usize, Tensor)> {
+        let (kind, trace, source) = (self.model.layers[i].kind, &self.traces[i], self.sources[i][0]);
+        let e = &error.x;
+        let mut out = vec![0; self.results[source].x.len()];
+        let before = match kind {
+            LayerKind::Conv { .. } | LayerKind::Linear { .. } => self.product_back(i, error, gradients),
+            LayerKind::BatchNorm { affine } | LayerKind::LayerNorm { affine } => {
+                self.norm_back(i, affine, error, gradients)
+            }
+            LayerKind::Relu => {
+                let mut gated = error.clone();
+                gated.mask(&trace.passes);
+                gated.mask(&trace.inside);
+                return self.to_terms(source, gated);
+            }
+            LayerKind::MaxPool { .. } => {
+                trace.from.iter().zip(e).for_each(|(from, e)| out[*from] += e);
+                // Section 6.4: where windows overlap, the sum is held in the error's format.
+                let [min, max] = error.limits;
+                error.like(out.into_iter().map(|e| e.clamp(min, max)).collect())
+            }
+            LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool => {
+                let pixels = self.means(i, |_, _| {});
+                let m = pixels.ilog2();
+                let share = |e: i128| Round::NearestDown.ratio_wide(e << m, pixels as i128).into();
+                self.means(i, |from, to| out[from] = share(e[to]));
+                Tensor::wide(out, error.digits + m as i32)
+            }
+            LayerKind::Shortcut { .. } => {
+                self.kept(i, |from, to| out[from] = e[to]);
+                error.like(out)
+            }
+            LayerKind::Concat => {
+                let zeros = |source: usize| vec![0; self.results[source].x.len()];
+                let mut outs: Vec<_> =
+                    self.sources[i].iter().map(|source| (*source, zeros(*source))).collect();
+                self.joined(i, |source, from, to| {
+                    let (_, out) = outs.iter_mut().find(|(s, _)| *s == source).unwrap();
+                    out[from] = e[to];
+                });
+                return outs.into_iter().map(|(source, x)| (source, error.like(x))).collect();
+            }
+            LayerKind::Flatten => error.clone(),
+            LayerKind::Add => unreachable!("errors pass it with the ReLU behind it"),
+        };
+        vec![(source, before)]
+    }
+
+    /// A gated error to what a ReLU has added up: in section 7.4 cut in front of a product, as it is for the rest.
+    fn to_terms(&self, place: usize, error: Tensor) -> Vec<(usize, Tensor)> {
+        let i = place - 1;
+        let row = &self.recipe.error_at_activation;
+        match self.model.layers[i].kind {
+            LayerKind::Add => {
+                self.sources[i].iter().flat_map(|source| self.to_terms(*source, error.clone())).collect()
+            }
+            LayerKind::Conv { .. } if self.is_wide => {
+                vec![(place, self.quantize(row.base, &error, Purpose::ErrorAtActivation, self.block(i)))]
+            }
+            _ => vec![(place, error)],
+        }
+    }
+
+    fn product_back(&self, i: usize, error: &Tensor, gradients: &mut Gradients) -> Tensor {
+        let (x, c) = (&self.results[self.sources[i][0]], self.shapes[i + 1].c);
+        let weights = &self.traces[i].weights;
+        let mut gradient = vec![0; weights.x.len()];
+        self.products(i, |xi, wi, ei| gradient[wi] += (x.x[xi] * error.x[ei]) as i64);
+        let of_channel = |o: usize| error.x.iter().skip(o).step_by(c).map(|e| *e as i64).sum();
+        let bias = self.has_bias(i).then(|| (0..c).map(of_channel).collect());
+        let worth = [-error.digits - x.digits, -error.digits];
+        gradients.insert(self.model.layers[i].name.clone(), (gradient, bias, worth));
+        let mut sums = vec![0; x.x.len()];
+        self.products(i, |xi, wi, ei| sums[xi] += error.x[ei] * weights.x[wi]);
+        let sums = Tensor::exact(sums, error.digits + weights.digits);
+        if self.is_wide { self.bounded(i, error, sums) } else { self.direct(i, sums) }
+    }
+
+    /// Section 7.4: error sums cut to words by what they could reach at most.
+    fn bounded(&self, i: usize, error: &Tensor, sums: Tensor) -> Tensor {
+        let weights = &self.traces[i].weights.x;
+        let (c_in, c_out) = (self.shapes[self.sources[i][0]].c, self.shapes[i + 1].c);
+        let mut reach = vec![0_u128; c_in];
+        weights.iter().enumerate().for_each(|(k, w)| reach[k / c_out % c_in] += w.unsigned_abs());
+        let bound = error.largest() * reach.into_iter().max().unwrap();
+        let shift = (128 - bound.leading_zeros() as i32 - 15).max(0);
+        let round = self.recipe.error_at_product.base.round;
+        let stream = self.stream(Purpose::ErrorAtProduct, self.block(i));
+        let word =
+            |(k, sum): (usize, &i128)| i128::from(round.shift_right_wide(*sum, shift, stream.word(k as u64)));
+        Tensor::wide(sums.x.iter().enumerate().map(word).collect(), sums.digits - shift)
+    }
+
+    /// Steps 4 and 5 of section 7.3; step 6 is that of the ReLU in front.
+    fn direct(&self, i: usize, mut sums: Tensor) -> Tensor {
+        let source = self.sources[i][0];
+        let Some(before) = self.product_before(source) else { return sums };
+        let mut end = source;
+        while self.model.layers[end - 1].kind == LayerKind::Flatten {
+            end = self.sources[end - 1][0];
+        }
+        sums.mask(&self.traces[end - 1].inside);
+        let name = |i: usize| &self.model.layers[i].name;
+        let at_activation = self.recipe.error_at_activation.of_layer(name(before));
+        if at_activation.format.is_quantized() {
+            return self.quantize(at_activation, &sums, Purpose::ErrorAtActivation, self.block(before));
+        }
+        let at_product = self.recipe.error_at_product.of_layer(name(i));
+        let columns = self.shapes[source].c;
+        self.quantize_product(at_product, &sums, (Purpose::ErrorAtProduct, self.block(i)), columns)
+    }
+}
+
+/// Two errors behind one place.
+fn add(a: Tensor, b: Tensor) -> Tensor {
+    let (high, low) = if a.digits <= b.digits { (a, b) } else { (b, a) };
+    let apart = low.digits - high.digits;
+    let [largest_high, largest_low] = [&high, &low].map(Tensor::largest);
+    if largest_low == 0 || (apart > 30 && largest_high > 0) {
+        return Tensor::wide(high.x, high.digits);
+    }
+    if largest_high == 0 {
+        return Tensor::wide(low.x, low.digits);
+    }
+    let bound = (largest_high << apart) + largest_low;
+    let shift = (128 - bound.leading_zeros() as i32 - 15).max(0);
+    let sum =
+        |(h, l): (&i128, &i128)| i128::from(Round::NearestDown.shift_right_wide((h << apart) + l, shift, 0));
+    Tensor::wide(high.x.iter().zip(&low.x).map(sum).collect(), low.digits - shift)
+}
