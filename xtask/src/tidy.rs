@@ -2,7 +2,9 @@
 //!
 //! Invariant: every rule has a test below it that shows a sample which breaks it.
 
+mod imports;
 mod rust;
+mod single;
 mod source;
 mod workspace;
 
@@ -17,14 +19,22 @@ use self::workspace::Manifest;
 /// Everything that breaks a rule, one per line.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let mut failures = Vec::new();
-    let mut manifests = Vec::new();
+    let (mut manifests, mut files) = (Vec::new(), Vec::new());
     for folder in packages(root)? {
         let name = path_in(root, &folder);
         manifests.push(Manifest::parse(&name, &read(&folder.join("Cargo.toml"))?)?);
+        let mut sources = Vec::new();
         for file in rust_files(&folder)? {
-            failures.extend(source::check(&path_in(root, &file), &read(&file)?));
+            let (path, text) = (path_in(root, &file), read(&file)?);
+            failures.extend(source::check(&path, &text));
+            sources.extend(
+                path.strip_prefix(&format!("{name}/src/")).map(|path| (path.to_owned(), text.clone())),
+            );
+            files.push((path, text));
         }
+        failures.extend(imports::check(&name, &sources));
     }
+    failures.extend(single::check(&files));
     failures.extend(workspace::check_edges(&manifests));
     failures.extend(workspace::check_lints(&manifests));
     let table = Manifest::parse("Cargo.toml", &read(&root.join("Cargo.toml"))?)?;
