@@ -114,7 +114,8 @@ pub(crate) fn unknown(name: &str) -> DataError {
     let similarity = |entry: &Entry| strsim::jaro_winkler(&name.to_lowercase(), entry.name);
     let nearest = ENTRIES.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
     let nearest = nearest.filter(|entry| similarity(entry) > 0.7).map(|entry| entry.name);
-    DataError::UnknownName { name: name.to_owned(), nearest }
+    let known = ENTRIES.iter().map(|entry| entry.name).collect();
+    DataError::UnknownName { name: name.to_owned(), nearest, known }
 }
 
 fn load_mnist(name: &str, folder: &Path) -> Result<Dataset, DataError> {

@@ -10,13 +10,15 @@ pub enum DataError {
     #[error(
         "unknown data set `{name}`{}; known are {}, npz:PATH and folder:PATH",
         .nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default(),
-        crate::catalog::ENTRIES.map(|e| e.name).join(", ")
+        .known.join(", ")
     )]
     UnknownName {
         /// What was asked for.
         name: String,
         /// The known name that is spelled most like it, if one comes close.
         nearest: Option<&'static str>,
+        /// All that are known.
+        known: Vec<&'static str>,
     },
     /// None of the places where the files may lie has them.
     #[error("data set `{name}` not found: looked at {}; run `intrain data fetch {name}`", list(.looked_at))]

@@ -8,6 +8,7 @@ mod layer;
 mod network;
 mod presets;
 mod residual;
+mod spelling;
 mod text;
 
 pub use layer::{INPUT, Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};

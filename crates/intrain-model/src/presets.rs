@@ -4,6 +4,7 @@ mod defaults;
 
 use crate::layer::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
 use crate::residual::Block;
+use crate::spelling::nearest;
 use crate::{ModelError, ModelFile, imagenet, residual};
 
 /// A preset's line.
@@ -219,11 +220,6 @@ impl ModelFile {
         let defaults = text.parse().unwrap_or_else(|error| unreachable!("the defaults of '{name}': {error}"));
         Ok(Self { model, defaults })
     }
-}
-
-/// The candidate that is spelled most like `name`.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> &'a str {
-    candidates.min_by_key(|candidate| strsim::damerau_levenshtein(name, candidate)).unwrap_or_default()
 }
 
 /// Collects layers and names them by kind and number: `conv1`, `pool1`, `relu1`, `fc1`.

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ModelError;
 use crate::layer::{Input, Layer, LayerKind, Model, Shape};
-use crate::presets::nearest;
+use crate::spelling::nearest;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,15 +2,16 @@
 //! settled.
 
 use intrain_model::{Layer, LayerKind, Model, Shape};
-use intrain_num::{Quantizer, Round, Scale, Sum};
+use intrain_num::{Quantizer, Scale, Sum};
 use intrain_recipe::Recipe;
 
+use crate::block::{BlockPlan, Operand, Pool};
 use crate::error::{PlanError, refuse};
-use crate::formats::{NOTHING, activation_operand, block, product_plan};
+use crate::formats::{NOTHING, activation_operand, block, constant, product_plan};
 use crate::fuse::{Fused, Fusion};
 use crate::names::{Layout, check_patterns, ends};
 use crate::node::{Activation, Element, ErrorRule, Node, Op, Storage, Term};
-use crate::plan::{BlockPlan, InputPlan, LossPlan, Operand, Plan, Pool};
+use crate::plan::{InputPlan, LossPlan, Plan};
 use crate::{errors, floats, norm, prove, source};
 
 const BATCH_SIZE_MAX: usize = 1 << 16;
@@ -358,19 +359,4 @@ impl<'a> Builder<'a> {
         let row = constant(&layer.name, "activation", self.row_between(layer))?;
         Ok(activation_operand(row, entering.min >= 0))
     }
-}
-
-/// Rows between products round without random bits.
-pub(crate) fn constant(layer: &str, role: &'static str, row: Quantizer) -> Result<Quantizer, PlanError> {
-    let is_affine = role == "norm.value";
-    let fits = match row.round {
-        Round::NearestDown | Round::Floor => true,
-        Round::Stochastic { .. } | Round::StochasticMagnitude { .. } => false,
-        _ => !is_affine,
-    };
-    if row.format.is_quantized() && fits {
-        return Ok(row);
-    }
-    let remedy = if is_affine { "nearest-down or floor" } else { "a format with a nearest rounding" };
-    Err(refuse(layer, format!("its row '{role}' is '{row}'; write {remedy}")))
 }

@@ -3,11 +3,11 @@
 use intrain_num::{Quantizer, Scale};
 use intrain_recipe::Recipe;
 
+use crate::block::{BlockPlan, Operand};
 use crate::error::{PlanError, refuse, refuse_row};
 use crate::formats::operand_of;
 use crate::names::Layout;
 use crate::node::{ErrorRule, Node, Op, Product, Storage};
-use crate::plan::{BlockPlan, Operand};
 
 /// Wide errors as the codes of a product: the fraction bits are those of the step.
 const AS_IT_ARRIVES: Operand = Operand { frac_bits: 0, min: -(1 << 15), max: (1 << 15) - 1 };

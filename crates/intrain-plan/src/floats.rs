@@ -3,10 +3,10 @@
 use intrain_num::{Format, Quantizer, Sum};
 use intrain_recipe::Recipe;
 
+use crate::block::{BlockPlan, Codes, Operand, ProductKind, WeightPlan};
 use crate::error::{PlanError, refuse};
 use crate::formats::NOTHING;
 use crate::node::{Node, Op, Product, Storage};
-use crate::plan::{BlockPlan, Codes, Operand, ProductKind, WeightPlan};
 
 /// How a norm's gains and offsets are stored between floats.
 pub(crate) const WEIGHT: WeightPlan = WeightPlan {

@@ -2,10 +2,11 @@
 
 use intrain_model::{LayerKind, Shape};
 use intrain_num::scale::fan_log2;
-use intrain_num::{Quantizer, Scale, Sum};
+use intrain_num::{Quantizer, Round, Scale, Sum};
 use intrain_recipe::{Bias, Loss, Recipe, Slot};
 
-use crate::plan::{Arithmetic, BlockPlan, Operand, ProductKind, ProductPlan, Sums, WeightPlan};
+use crate::block::{Arithmetic, BlockPlan, Operand, ProductKind, ProductPlan, Sums, WeightPlan};
+use crate::error::{PlanError, refuse};
 
 /// Floats are no integers of any operand.
 pub(crate) const NOTHING: Operand = Operand { frac_bits: 0, min: 0, max: 0 };
@@ -97,6 +98,21 @@ pub(crate) fn alpha_log2(fan_in: usize, weight_bits: u32) -> i32 {
 /// The loss is the only float operation that an integer recipe may name.
 pub(crate) const fn loss_is_float(loss: Loss) -> bool {
     matches!(loss, Loss::SoftmaxCrossEntropy)
+}
+
+/// Rows between products round without random bits.
+pub(crate) fn constant(layer: &str, role: &'static str, row: Quantizer) -> Result<Quantizer, PlanError> {
+    let is_affine = role == "norm.value";
+    let fits = match row.round {
+        Round::NearestDown | Round::Floor => true,
+        Round::Stochastic { .. } | Round::StochasticMagnitude { .. } => false,
+        _ => !is_affine,
+    };
+    if row.format.is_quantized() && fits {
+        return Ok(row);
+    }
+    let remedy = if is_affine { "nearest-down or floor" } else { "a format with a nearest rounding" };
+    Err(refuse(layer, format!("its row '{role}' is '{row}'; write {remedy}")))
 }
 
 #[cfg(test)]

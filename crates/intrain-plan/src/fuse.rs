@@ -7,9 +7,9 @@ use intrain_model::{LayerKind, Model};
 use intrain_num::Quantizer;
 use intrain_recipe::Recipe;
 
-use crate::PlanError;
+use crate::block::Pool;
+use crate::error::PlanError;
 use crate::names::Layout;
-use crate::plan::Pool;
 
 /// What a product computes behind its sums.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,8 +102,8 @@ impl Rows<'_> {
         }
     }
 
-    /// A pooling alone, of integers that the product has rounded, is left to the norm or sum that reads it.
+    /// In a graph of integers a pooling alone is left to the norm or sum that reads it.
     fn allow(&self, fused: &Fused) -> bool {
-        self.layout != Layout::IntegerGraph || !self.round_at_product() || fused.relu.is_some()
+        self.layout != Layout::IntegerGraph || fused.relu.is_some()
     }
 }

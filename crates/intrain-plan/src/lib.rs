@@ -6,6 +6,7 @@
 //! register. The crate knows neither threads nor kernels, and holds no tensor in memory.
 #![forbid(unsafe_code)]
 
+mod block;
 mod build;
 mod error;
 mod errors;
@@ -21,11 +22,10 @@ mod prove;
 mod source;
 mod table;
 
+pub use block::{
+    Arithmetic, BlockPlan, Codes, NormPlan, Operand, Pool, ProductKind, ProductPlan, Sums, WeightPlan,
+};
 pub use error::PlanError;
 pub use node::{Activation, Element, Epilogue, ErrorPath, ErrorRule, Node, Op, Product, Storage, Term};
-pub use norm::NormPlan;
-pub use plan::{
-    Arithmetic, BlockPlan, Codes, InputPlan, LossPlan, Operand, Plan, Pool, ProductKind, ProductPlan, Sums,
-    WeightPlan,
-};
+pub use plan::{InputPlan, LossPlan, Plan};
 pub use table::{Operation, Promise};

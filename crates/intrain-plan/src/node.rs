@@ -3,7 +3,7 @@
 use intrain_model::Shape;
 use intrain_num::{Format, Quantizer, Sum};
 
-use crate::plan::{Operand, Pool};
+use crate::block::{Operand, Pool};
 
 /// One operation over the whole batch.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,25 +5,9 @@ use intrain_num::norm::Rows;
 use intrain_num::{Quantizer, Spread, Sum};
 use intrain_recipe::{Recipe, Slot};
 
-use crate::build::constant;
+use crate::block::{BlockPlan, NormPlan, Operand, ProductKind, ProductPlan, WeightPlan};
 use crate::error::{PlanError, refuse};
-use crate::formats::{block, operand_of};
-use crate::plan::{BlockPlan, Operand, ProductKind, ProductPlan, WeightPlan};
-
-/// How a norm of integers computes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct NormPlan {
-    /// Mean, spread and value.
-    pub rows: Rows,
-    /// Recipe row `norm.gain`.
-    pub gain: Quantizer,
-    /// Recipe row `norm.offset`.
-    pub offset: Quantizer,
-    /// Fraction bits of a gain as it is read.
-    pub gain_frac_bits: i32,
-    /// Fraction bits of an offset as it is read.
-    pub offset_frac_bits: i32,
-}
+use crate::formats::{block, constant, operand_of};
 
 /// A row that a norm must have.
 fn required(recipe: &Recipe, layer: &Layer, role: &'static str, slot: &Slot) -> Result<Quantizer, PlanError> {

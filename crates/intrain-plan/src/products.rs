@@ -3,6 +3,7 @@
 use intrain_model::{Layer, LayerKind, Logits, Shape};
 use intrain_num::{Quantizer, Scale, Surrogate};
 
+use crate::block::{BlockPlan, Operand};
 use crate::build::{Builder, Made};
 use crate::error::{PlanError, refuse, refuse_row};
 use crate::floats;
@@ -10,7 +11,6 @@ use crate::formats::{NOTHING, activation_operand, block, operand_of, product_pla
 use crate::fuse::Fused;
 use crate::names::Layout;
 use crate::node::{Element, Epilogue, ErrorPath, ErrorRule, Op, Product, Storage};
-use crate::plan::{BlockPlan, Operand};
 
 impl Builder<'_> {
     /// The node of a product, and its block.

@@ -2,10 +2,10 @@
 
 use intrain_num::{Format, Sum};
 
+use crate::block::{Arithmetic, BlockPlan, ProductKind, Sums};
 use crate::error::{PlanError, refuse};
 use crate::node::{Element, Node, Op, Storage};
 use crate::norm::prove_norm;
-use crate::plan::{Arithmetic, BlockPlan, ProductKind, Sums};
 
 /// Settles each block's arithmetic and proves its sums; the logits are stored as wide as they were summed.
 pub(crate) fn settle(

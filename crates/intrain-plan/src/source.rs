@@ -3,9 +3,9 @@
 use intrain_num::{Columns, Quantizer, RandomSource, Round};
 use intrain_recipe::Recipe;
 
+use crate::block::BlockPlan;
 use crate::error::{PlanError, refuse_row};
 use crate::node::{Node, Op};
-use crate::plan::BlockPlan;
 
 /// Float products are not rounded at all.
 pub(crate) fn refuse_columns(recipe: &Recipe) -> Result<(), PlanError> {

@@ -3,9 +3,10 @@
 use intrain_num::{Format, Quantizer, Sum};
 use intrain_recipe::Loss;
 
+use crate::block::{Arithmetic, BlockPlan, ProductKind};
 use crate::formats::loss_is_float;
 use crate::node::{Element, ErrorRule, Node, Op, Product, Storage};
-use crate::plan::{Arithmetic, BlockPlan, Plan, ProductKind};
+use crate::plan::Plan;
 
 /// Which promise of the contract holds for an operation's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,6 @@ use super::rust::{code_of, line_of, test_lines, words};
 
 /// Most files in a circle of imports.
 const CIRCLE_FILES_MAX: usize = 3;
-/// Crates that have a larger circle from before this rule, and how many files it may have: a number here only falls.
-const LARGER: [(&str, usize); 3] =
-    [("crates/intrain-data", 13), ("crates/intrain-model", 4), ("crates/intrain-plan", 10)];
-
 /// A module's name as the idents behind `crate`.
 type Module = Vec<String>;
 /// What a file says: the paths of its code, each from `crate`, and the names that it takes from elsewhere.
@@ -42,16 +38,14 @@ pub(crate) fn check(package: &str, files: &[(String, String)]) -> Vec<String> {
     let names = |circle: &BTreeSet<&Module>| -> Vec<&str> {
         circle.iter().map(|module| modules[*module].0.as_str()).collect()
     };
-    let larger = LARGER.iter().find(|(name, _)| *name == package);
-    let max = larger.map_or(CIRCLE_FILES_MAX, |(_, max)| *max);
     circles(&edges)
         .iter()
-        .filter(|circle| circle.len() > max)
+        .filter(|circle| circle.len() > CIRCLE_FILES_MAX)
         .map(|circle| {
             let n = circle.len();
             let names = names(circle).join(", ");
             format!(
-                "{package}/src: {n} files import each other in a circle, at most {max}: {names}; move what they \
+                "{package}/src: {n} files import each other in a circle, at most {CIRCLE_FILES_MAX}: {names}; move what they \
                  share into a file that imports none of them"
             )
         })
