@@ -1,7 +1,7 @@
 //! NPY arrays: a header that is a Python dictionary, then the values. Source: NEP 1, `numpy.lib.format`.
 //!
-//! A pure function over bytes. The header is parsed here, not by a library, because the sizes come from outside:
-//! their product is checked before anything is multiplied or allocated, and no nesting is followed.
+//! Pure functions over bytes: [`parse`] reads, [`to_bytes`] writes. The header is parsed here, not by a library, because the
+//! sizes come from outside: their product is checked before anything is multiplied or allocated, and no nesting is followed.
 
 use std::path::Path;
 
@@ -45,6 +45,36 @@ pub enum ByteOrder {
     Big,
 }
 
+/// Which dimension is contiguous.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The last.
+    C,
+    /// The first.
+    Fortran,
+}
+
+/// What can be written as a value.
+pub trait Element: Copy {
+    /// The type in the header.
+    const DESCR: &'static str;
+    /// Appends its little-endian bytes.
+    fn append(self, bytes: &mut Vec<u8>);
+}
+
+macro_rules! elements {
+    ($($type:ty = $descr:literal),+) => {$(
+        impl Element for $type {
+            const DESCR: &'static str = $descr;
+            fn append(self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_le_bytes());
+            }
+        }
+    )+};
+}
+
+elements!(f32 = "<f4", f64 = "<f8", i32 = "<i4", i64 = "<i8");
+
 /// Longest header that is read; numpy writes 118 bytes.
 const MAX_HEADER: usize = 4096;
 
@@ -75,6 +105,48 @@ pub fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<Npy<'a>, DataError> {
         return Err(DataError::file(path, problem, AGAIN));
     }
     Ok(Npy { kind, item_bytes, order, shape, bytes: values })
+}
+
+/// The bytes of an NPY file of version 1.0: `values` in the order in which they lie in an array of that shape and order.
+///
+/// # Errors
+/// More dimensions than a header can name.
+///
+/// ```
+/// use intrain_data::npy;
+///
+/// let bytes = npy::to_bytes(&[2, 3], npy::Order::C, (0..6).map(i64::from))?;
+/// let array = npy::parse(&bytes, "x.npy".as_ref())?;
+/// assert_eq!((array.shape.as_slice(), array.type_name().as_str()), (&[2, 3][..], "int64"));
+/// # Ok::<(), intrain_data::DataError>(())
+/// ```
+pub fn to_bytes<T: Element>(
+    shape: &[usize],
+    order: Order,
+    values: impl ExactSizeIterator<Item = T>,
+) -> Result<Vec<u8>, DataError> {
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let tuple = match &sizes[..] {
+        [one] => format!("({one},)"),
+        many => format!("({})", many.join(", ")),
+    };
+    let fortran = if order == Order::Fortran { "True" } else { "False" };
+    let mut header = format!("{{'descr': '{}', 'fortran_order': {fortran}, 'shape': {tuple}, }}", T::DESCR);
+    // Magic, version, length and header together are a multiple of 64, and end in a line feed.
+    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    header.push_str(&" ".repeat(padded - 1 - header.len()));
+    header.push('\n');
+    let length = u16::try_from(header.len()).map_err(|_| DataError::Setting {
+        setting: "the number of an array's dimensions",
+        value: sizes.len().to_string(),
+        limit: "small enough for a header of 65535 bytes; reshape the array".to_owned(),
+    })?;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.reserve(values.len() * size_of::<T>());
+    values.for_each(|value| value.append(&mut bytes));
+    Ok(bytes)
 }
 
 impl Npy<'_> {
@@ -250,6 +322,29 @@ mod tests {
         assert_eq!(array.floats().unwrap().collect::<Vec<_>>(), [0.1]);
         let bytes = file(&header("<f2", "(0,)"), &[]);
         assert!(parse(&bytes, Path::new("f")).unwrap().floats().is_none());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let integers = [i64::MIN, -1, 0, 1, 77, i64::MAX];
+        for shape in [&[6][..], &[2, 3], &[1, 6, 1]] {
+            let bytes = to_bytes(shape, Order::C, integers.iter().copied()).unwrap();
+            assert_eq!((bytes.len() - 8 * integers.len()) % 64, 0);
+            let array = parse(&bytes, Path::new("f")).unwrap();
+            assert_eq!((array.shape.as_slice(), array.type_name().as_str()), (shape, "int64"));
+            assert!(array.integers().unwrap().eq(integers.map(i128::from)));
+        }
+        let floats = [0.1_f32, -0.0, f32::INFINITY];
+        let bytes = to_bytes(&[3], Order::C, floats.into_iter()).unwrap();
+        let array = parse(&bytes, Path::new("f")).unwrap();
+        let back: Vec<u64> = array.floats().unwrap().map(f64::to_bits).collect();
+        assert_eq!(back, floats.map(|x| f64::from(x).to_bits()));
+        let bytes = to_bytes(&[0, 5], Order::C, std::iter::empty::<i32>()).unwrap();
+        assert_eq!(parse(&bytes, Path::new("f")).unwrap().shape, [0, 5]);
+        let bytes = to_bytes(&[1, 1], Order::Fortran, [0.5_f64].into_iter()).unwrap();
+        assert!(parse(&bytes, Path::new("f")).unwrap_err().to_string().contains("Fortran order"));
+        let message = to_bytes(&[1; 30_000], Order::C, [0_i32].into_iter()).unwrap_err().to_string();
+        assert!(message.contains("dimensions is 30000") && message.contains("reshape"), "{message}");
     }
 
     #[test]

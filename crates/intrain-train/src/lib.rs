@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod config;
 mod divergence;
 mod error;
+pub mod logits;
 pub mod metrics;
 mod microscope;
 pub mod rate;

@@ -48,7 +48,12 @@ Ctrl-C finishes the step and writes a checkpoint; --resume goes on from there.")
     /// Measure a trained network's error on a data set
     #[command(after_help = "Examples:
   intrain eval runs/mnist-wage-1
-  intrain eval model.safetensors --data fashion-mnist --split train")]
+  intrain eval model.safetensors --data fashion-mnist --split train
+  intrain eval runs/mnist-wage-1 --logits logits.npy
+
+FILE.npy holds a row for each image, in the order of the data set. Integer networks answer in int64,
+each worth 2^-F, with the fraction bits F printed and in --json as frac_bits. Float networks answer
+in float32. A file that is there is replaced.")]
     Eval(EvalArgs),
     /// Show what will run: formats, integer or float, accumulator bounds, memory
     #[command(after_help = "Examples:
@@ -190,6 +195,9 @@ pub(crate) struct EvalArgs {
     /// Which images
     #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"])]
     pub(crate) split: String,
+    /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) logits: Option<PathBuf>,
     /// Threads [default: one per CPU]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

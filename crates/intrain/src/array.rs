@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use intrain_data::npy::{self, Kind, Npy};
+pub use intrain_data::npy::{Element, Order};
 use intrain_num::Real;
 use intrain_train::{ArtefactError, atomic_write};
 
@@ -37,15 +38,6 @@ pub struct Layout {
     pub shape: Vec<usize>,
     /// Which dimension is contiguous.
     pub order: Order,
-}
-
-/// Which dimension is contiguous.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// The last.
-    C,
-    /// The first.
-    Fortran,
 }
 
 impl Array {
@@ -142,27 +134,6 @@ fn values(npy: &Npy<'_>, path: &Path) -> Result<Values, MeasureError> {
     integers.enumerate().map(narrow).collect::<Result<_, _>>().map(Values::Integers)
 }
 
-/// What can be written as an element.
-pub trait Element: Copy {
-    /// The type in the header.
-    const DESCR: &'static str;
-    /// Appends its little-endian bytes.
-    fn append(self, bytes: &mut Vec<u8>);
-}
-
-macro_rules! elements {
-    ($($type:ty = $descr:literal),+) => {$(
-        impl Element for $type {
-            const DESCR: &'static str = $descr;
-            fn append(self, bytes: &mut Vec<u8>) {
-                bytes.extend_from_slice(&self.to_le_bytes());
-            }
-        }
-    )+};
-}
-
-elements!(f32 = "<f4", f64 = "<f8", i32 = "<i4", i64 = "<i8");
-
 /// Writes an NPY file of version 1.0, in place of what was there.
 ///
 /// # Errors
@@ -172,26 +143,8 @@ pub fn write<T: Element>(
     layout: &Layout,
     values: impl ExactSizeIterator<Item = T>,
 ) -> Result<(), ArtefactError> {
-    let sizes: Vec<String> = layout.shape.iter().map(usize::to_string).collect();
-    let shape = match &sizes[..] {
-        [one] => format!("({one},)"),
-        many => format!("({})", many.join(", ")),
-    };
-    let fortran = if layout.order == Order::Fortran { "True" } else { "False" };
-    let mut header = format!("{{'descr': '{}', 'fortran_order': {fortran}, 'shape': {shape}, }}", T::DESCR);
-    // Magic, version, length and header together are a multiple of 64, and end in a line feed.
-    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    header.push_str(&" ".repeat(padded - 1 - header.len()));
-    header.push('\n');
-    let length = u16::try_from(header.len()).map_err(|_| ArtefactError::Tensor {
-        path: path.to_owned(),
-        problem: format!("{} dimensions are too many for a header; reshape the array", sizes.len()),
-    })?;
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(header.as_bytes());
-    bytes.reserve(values.len() * size_of::<T>());
-    values.for_each(|value| value.append(&mut bytes));
+    let bytes = npy::to_bytes(&layout.shape, layout.order, values)
+        .map_err(|e| ArtefactError::Tensor { path: path.to_owned(), problem: e.to_string() })?;
     atomic_write(path, &bytes)
 }
 

@@ -2,6 +2,7 @@
 
 mod divergence;
 mod keys;
+mod logits;
 mod models;
 mod sweeps;
 
