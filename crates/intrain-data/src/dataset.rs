@@ -1,7 +1,8 @@
 //! A data set in memory: bytes of pixels, channels last, and labels. What every reader makes and every batch is cut of.
 //!
-//! Invariant (by [`Dataset::new`]): in both splits the pixels are `len * height * width * channels` bytes, there is
-//! at least one image, and every label is below `n_classes`.
+//! Invariant (by [`Dataset::new`] and [`Dataset::from_images`]): in both splits the pixels are `len * height * width *
+//! channels` bytes and every label is below `n_classes`; there is at least one image to learn from, and to test in every
+//! data set from files.
 
 use std::path::Path;
 
@@ -137,7 +138,7 @@ pub struct Dataset {
     pub class_names: Vec<String>,
     /// Images to learn from.
     pub train: Split,
-    /// Images to be measured on.
+    /// Images to be measured on; none where a program gave none.
     pub test: Split,
     /// Why each image is missing that could not be read, where the source was asked to go on.
     pub left_out: Vec<String>,

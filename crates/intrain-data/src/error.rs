@@ -59,6 +59,14 @@ pub enum DataError {
         /// Images in the data set.
         n_images: usize,
     },
+    /// An array in memory whose sizes or labels don't fit.
+    #[error("an array of images: {problem}; {remedy}")]
+    Array {
+        /// What was found, and what the limit is.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A setting out of its range.
     #[error("{setting} is {value}, but must be {limit}")]
     Setting {
