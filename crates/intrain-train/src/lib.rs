@@ -1,7 +1,7 @@
 //! The one place where weights change and where step and epoch exist.
 //!
-//! Start at `step.rs`: one training step on one page. [`run`] repeats it over epochs and keeps the run folder. What a
-//! run writes lies in [`metrics`], [`tensorboard`], [`checkpoint`] and [`report`]; these four take plain data and know
+//! Start at `step.rs`: one training step on one page. A [`session`] repeats it over epochs, in memory; a [`run`] is a
+//! session with its folder. What a run writes lies in [`metrics`], [`tensorboard`], [`checkpoint`] and [`report`]; these four take plain data and know
 //! no network, layer or recipe. This crate knows no command line.
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ pub mod rate;
 pub mod report;
 pub mod run;
 pub mod saved;
+pub mod session;
 mod signs;
 pub mod step;
 pub mod telemetry;
@@ -28,4 +29,5 @@ pub use config::{Config, Settings};
 pub use error::{ArtefactError, TrainError};
 pub use run::{Observer, Progress, Run, RunDir, Summary};
 pub use saved::SavedModel;
+pub use session::{Listener, Session};
 pub use step::Trainer;

@@ -12,7 +12,7 @@ use intrain_recipe::Recipe;
 
 use crate::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use crate::config::Config;
-use crate::run::{Clock, EpochSums};
+use crate::session::{Clock, EpochSums};
 use crate::step::Trainer;
 use crate::update::{UpdateStats, bias_master, is_float};
 use crate::{ArtefactError, TrainError};

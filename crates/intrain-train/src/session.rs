@@ -1,0 +1,399 @@
+//! A session: a run in memory. Epochs over a data set, with the recipe and the learning rate of each step, an evaluation after
+//! each epoch, what the microscope saw, and warnings.
+//!
+//! It knows no folder and prints nothing: a [`Listener`] hears of every step and every epoch, and may end it. The run folder
+//! (`run.rs`) is one; a program that trains without files needs none and passes `&mut ()`.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use intrain_data::{Batch, Dataset, Loader, Part, TrainBatches, evaluation};
+use intrain_nn::{Context, Outcome, Plan};
+
+use crate::TrainError;
+use crate::config::Config;
+use crate::divergence;
+use crate::metrics::{Details, Row};
+use crate::microscope::Microscope;
+use crate::saved;
+use crate::signs::Signs;
+use crate::step::Trainer;
+use crate::telemetry;
+use crate::update::{self, UpdateStats};
+
+/// Images that are evaluated at a time.
+const EVALUATION_BATCH: usize = 250;
+
+/// Where a session is, after a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Steps done, over the whole run.
+    pub step: u64,
+    /// Steps there will be.
+    pub n_steps: u64,
+    /// Epoch, counted from 0.
+    pub epoch: u32,
+    /// Mean loss of an image over this epoch so far.
+    pub loss: f64,
+    /// Share of mistakes over this epoch so far.
+    pub error: f64,
+    /// Over the whole run, evaluation left out.
+    pub images_per_second: f64,
+}
+
+/// What an epoch came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Epoch<'a> {
+    /// Its numbers.
+    pub row: &'a Row,
+    /// What the microscope saw on its last step.
+    pub details: &'a Details,
+    /// Whether the share of mistakes on the test images is lower than after every epoch before.
+    pub is_best: bool,
+}
+
+/// Who hears of a session. Every part may be left out; `()` hears nothing.
+pub trait Listener {
+    /// After each step; `Break` ends the session behind it.
+    ///
+    /// # Errors
+    /// Whatever stands in the listener's way ends the session.
+    fn step(&mut self, session: &Session, progress: &Progress) -> Result<ControlFlow<()>, TrainError> {
+        let _ = (session, progress);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// After each epoch's evaluation, and after that of the last step.
+    ///
+    /// # Errors
+    /// Whatever stands in the listener's way ends the session.
+    fn epoch(&mut self, session: &Session, epoch: &Epoch<'_>) -> Result<(), TrainError> {
+        let _ = (session, epoch);
+        Ok(())
+    }
+
+    /// Something that a person should know.
+    fn warn(&mut self, message: &str) {
+        let _ = message;
+    }
+}
+
+impl Listener for () {}
+
+/// What an epoch has come to so far; part of a checkpoint, so that a resumed epoch reports the same numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct EpochSums {
+    pub(crate) outcome: Outcome,
+    pub(crate) updates: UpdateStats,
+}
+
+/// Time of training proper: loading and evaluation left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Clock {
+    pub(crate) seconds: f64,
+    pub(crate) images: u64,
+}
+
+/// A run in memory: model, recipe, settings and data, and the network that learns from them.
+pub struct Session {
+    config: Config,
+    dataset: Arc<Dataset>,
+    context: Context,
+    trainer: Trainer,
+    /// Epoch whose recipe is in force.
+    epoch: u32,
+    sums: EpochSums,
+    best_test_error: f64,
+    /// The signs that weights started with; looked up at the end of the first epoch.
+    signs: Option<Signs>,
+    microscope: Microscope,
+    /// Seconds and images of training proper, those before a restart included.
+    clock: Clock,
+}
+
+impl Session {
+    /// A session before its first step, with initial weights drawn from the seed of the settings.
+    ///
+    /// # Errors
+    /// Everything that could go wrong later: shapes, widths, rows, data, and every learning rate of every epoch, proven against
+    /// the largest gradient that there can be.
+    pub fn new(config: Config, dataset: Arc<Dataset>, context: Context) -> Result<Self, TrainError> {
+        config.check(dataset.shape, dataset.n_classes)?;
+        let session = Self::at_epoch(config, dataset, context, 0)?;
+        session.batches()?;
+        Ok(session)
+    }
+
+    /// The session that a checkpoint's state is of, before its tensors are restored.
+    pub(crate) fn at_state(
+        config: Config,
+        dataset: Arc<Dataset>,
+        context: Context,
+        state: &saved::State,
+    ) -> Result<Self, TrainError> {
+        let session = Self::at_epoch(config, dataset, context, state.epoch)?;
+        let saved::State { sums, best_test_error, clock, .. } = *state;
+        Ok(Self { sums, best_test_error, clock, ..session })
+    }
+
+    fn at_epoch(
+        config: Config,
+        dataset: Arc<Dataset>,
+        context: Context,
+        epoch: u32,
+    ) -> Result<Self, TrainError> {
+        let trainer = trainer_at(&config, epoch, context.clone())?;
+        Ok(Self {
+            config,
+            dataset,
+            context,
+            trainer,
+            epoch,
+            sums: EpochSums::default(),
+            best_test_error: f64::INFINITY,
+            signs: None,
+            microscope: Microscope::default(),
+            clock: Clock::default(),
+        })
+    }
+
+    /// Where it is, besides its tensors.
+    pub(crate) fn state(&self) -> saved::State {
+        saved::State {
+            epoch: self.epoch,
+            step: self.trainer.steps(),
+            sums: self.sums,
+            best_test_error: self.best_test_error,
+            clock: self.clock,
+        }
+    }
+
+    /// What it was built from.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The network that learns.
+    #[must_use]
+    pub const fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    pub(crate) const fn trainer_mut(&mut self) -> &mut Trainer {
+        &mut self.trainer
+    }
+
+    /// The plan in force.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        self.trainer.plan()
+    }
+
+    /// Epoch whose recipe is in force, counted from 0.
+    #[must_use]
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Steps of an epoch.
+    #[must_use]
+    pub fn steps_per_epoch(&self) -> u64 {
+        (self.dataset.train.len() / self.config.settings.batch_size).max(1) as u64
+    }
+
+    /// Steps at the end.
+    #[must_use]
+    pub fn n_steps(&self) -> u64 {
+        let settings = &self.config.settings;
+        let whole = self.steps_per_epoch() * u64::from(settings.epochs);
+        if settings.max_steps == 0 { whole } else { whole.min(settings.max_steps) }
+    }
+
+    /// The lowest share of mistakes on the test images after an epoch; infinite before the first.
+    #[must_use]
+    pub const fn best_test_error(&self) -> f64 {
+        self.best_test_error
+    }
+
+    /// Where it is. The epoch is that of the last step.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "counts of images and steps are far below 2^53")]
+    pub fn progress(&self) -> Progress {
+        let Outcome { loss, n_wrong, n } = self.sums.outcome;
+        let step = self.trainer.steps();
+        Progress {
+            step,
+            n_steps: self.n_steps(),
+            epoch: u32::try_from(step.saturating_sub(1) / self.steps_per_epoch()).unwrap_or(u32::MAX),
+            loss: loss / n.max(1) as f64,
+            error: n_wrong as f64 / n.max(1) as f64,
+            images_per_second: self.clock.images as f64 / self.clock.seconds.max(1e-9),
+        }
+    }
+
+    /// Whether an evaluation belongs behind the last step.
+    #[must_use]
+    pub fn is_at_evaluation(&self) -> bool {
+        let step = self.trainer.steps();
+        step.is_multiple_of(self.steps_per_epoch()) || step == self.n_steps()
+    }
+
+    /// Trains to the end, or until the listener breaks; says whether the listener ended it. The next call goes on from there.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] at the step where the loss, or at the evaluation where a stored weight, is not finite; and
+    /// what the listener says.
+    pub fn fit(&mut self, listener: &mut dyn Listener) -> Result<bool, TrainError> {
+        let batches = self.batches()?;
+        let start = batches.position_of_step(self.trainer.steps());
+        let mut loader = Loader::start(batches, start);
+        let mut flow = ControlFlow::Continue(());
+        while self.trainer.steps() < self.n_steps() && flow.is_continue() {
+            let Some(batch) = loader.next() else { break };
+            let rate = self.step(&batch)?;
+            loader.recycle(batch);
+            flow = listener.step(self, &self.progress())?;
+            if self.is_at_evaluation() {
+                self.end_epoch(rate, listener)?;
+            }
+        }
+        Ok(flow.is_break())
+    }
+
+    /// One step; gives its learning rate.
+    fn step(&mut self, batch: &Batch) -> Result<f64, TrainError> {
+        let (step, per_epoch) = (self.trainer.steps(), self.steps_per_epoch());
+        if step.is_multiple_of(per_epoch) {
+            self.enter_epoch(u32::try_from(step / per_epoch).unwrap_or(u32::MAX))?;
+        }
+        let end = ((step / per_epoch + 1) * per_epoch).min(self.n_steps());
+        self.microscope.before_step(&mut self.trainer, end - 1);
+        let rate = self.config.settings.learning_rate_of_step(step, per_epoch);
+        let began = Instant::now();
+        let (outcome, updates) = self.trainer.step(batch, rate);
+        self.clock.seconds += began.elapsed().as_secs_f64();
+        self.clock.images += batch.len() as u64;
+        self.sums =
+            EpochSums { outcome: self.sums.outcome.and(outcome), updates: self.sums.updates.and(updates) };
+        if !outcome.loss.is_finite() {
+            return Err(self.diverged(format!("the loss is {}", outcome.loss)));
+        }
+        Ok(rate)
+    }
+
+    /// A recipe may switch formats at an epoch: the network is planned anew and the stored weights move, exactly
+    /// where the new step is finer.
+    fn enter_epoch(&mut self, epoch: u32) -> Result<(), TrainError> {
+        self.epoch = epoch;
+        if epoch == 0 || self.config.recipe.at_epoch(epoch) == self.config.recipe.at_epoch(epoch - 1) {
+            return Ok(());
+        }
+        let mut next = trainer_at(&self.config, epoch, self.context.clone())?;
+        saved::move_parameters(&self.trainer, &mut next);
+        self.trainer = next;
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, rate: f64, listener: &mut dyn Listener) -> Result<(), TrainError> {
+        self.check_weights()?;
+        let test = self.evaluate(Part::Test)?;
+        let (plan, seed) = (self.trainer.plan(), self.config.settings.seed);
+        let signs = self.signs.get_or_insert_with(|| Signs::at_start(plan, seed));
+        let changed = signs.changed(plan, self.trainer.parameters());
+        let row = self.row(rate, test, changed.all);
+        let details = self.microscope.details(&self.trainer, &changed);
+        if let Some(warning) = telemetry::warning(self.trainer.plan(), &row, &details) {
+            listener.warn(&warning);
+        }
+        if row.step.is_multiple_of(self.steps_per_epoch()) {
+            self.sums = EpochSums::default();
+        }
+        let is_best = row.test_error.is_some_and(|error| error < self.best_test_error);
+        if is_best {
+            self.best_test_error = row.test_error.unwrap_or(self.best_test_error);
+        }
+        listener.epoch(self, &Epoch { row: &row, details: &details, is_best })
+    }
+
+    /// The numbers of an epoch that ends.
+    #[allow(clippy::cast_precision_loss, reason = "counts of images and weights are far below 2^53")]
+    fn row(&self, rate: f64, test: Outcome, changed_signs: f64) -> Row {
+        let (progress, updates) = (self.progress(), self.sums.updates);
+        let of_test = |sum: f64| (test.n > 0).then(|| sum / test.n as f64);
+        let of_updates = |count: u64| count as f64 / updates.n.max(1) as f64;
+        Row {
+            step: progress.step,
+            epoch: u32::try_from(progress.step / self.steps_per_epoch()).unwrap_or(u32::MAX),
+            learning_rate: rate,
+            train_loss: progress.loss,
+            train_error: progress.error,
+            test_loss: of_test(test.loss),
+            test_error: of_test(test.n_wrong as f64),
+            dead_updates: of_updates(updates.n_dead),
+            saturated_weights: of_updates(updates.n_saturated),
+            changed_signs,
+            images_per_second: progress.images_per_second,
+            seconds: self.clock.seconds,
+        }
+    }
+
+    /// Loss and mistakes over a part of the data, with every rounding as the deployed model has it.
+    ///
+    /// # Errors
+    /// None for data that a session holds.
+    pub fn evaluate(&mut self, part: Part) -> Result<Outcome, TrainError> {
+        let batches = evaluation(&self.dataset, part, EVALUATION_BATCH)?;
+        Ok(self.trainer.evaluate(batches))
+    }
+
+    /// What is not finite never reaches a checkpoint, the metrics or a model.
+    pub(crate) fn check_weights(&self) -> Result<(), TrainError> {
+        match divergence::not_finite(self.trainer.plan(), self.trainer.parameters()) {
+            Some(what) => Err(self.diverged(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// The last step left the numbers.
+    fn diverged(&self, what: String) -> TrainError {
+        let (step, per_epoch) = (self.trainer.steps(), self.steps_per_epoch());
+        let last = step.saturating_sub(1);
+        let rate = self.config.settings.learning_rate_of_step(last, per_epoch);
+        TrainError::Diverged { step, epoch: last / per_epoch + 1, what, checkpoint: None, rate }
+    }
+
+    fn batches(&self) -> Result<TrainBatches, TrainError> {
+        let settings = &self.config.settings;
+        let (dataset, augment) = (Arc::clone(&self.dataset), settings.augment());
+        Ok(TrainBatches::new(dataset, settings.batch_size, settings.seed, augment)?)
+    }
+}
+
+/// A trainer for the recipe as it holds in `epoch`.
+///
+/// # Errors
+/// As [`Plan::build`] and [`Trainer::new`].
+fn trainer_at(config: &Config, epoch: u32, context: Context) -> Result<Trainer, TrainError> {
+    let settings = &config.settings;
+    let hyper = settings.hyper();
+    let plan = Plan::build(&config.model, &config.recipe.at_epoch(epoch), settings.batch_size)?;
+    // Every format that the run will switch to, and every rate, is proven before its first step.
+    let mut in_force = (config.recipe.at_epoch(epoch), plan.clone());
+    for (later, rate) in (0..settings.epochs).zip(settings.learning_rates()).skip(epoch as usize) {
+        let recipe = config.recipe.at_epoch(later);
+        if recipe != in_force.0 {
+            let plan = Plan::build(&config.model, &recipe, settings.batch_size)?;
+            in_force = (recipe, plan);
+        }
+        update::check(&in_force.1, hyper, rate)?;
+    }
+    Trainer::new(plan, hyper, settings.seed, context)
+}

@@ -1,0 +1,145 @@
+//! The promises of a session: a run in memory that leaves nothing, and learns what the run with a folder learns.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, LazyLock};
+
+use intrain_data::{Dataset, Part, Split};
+use intrain_kernels::Isa;
+use intrain_nn::Context;
+use intrain_train::metrics::{self, Row};
+use intrain_train::session::Epoch;
+use intrain_train::{
+    Config, Listener, Observer, Progress, Run, RunDir, Session, TrainError, saved::weights_sha256,
+};
+
+static DIGITS: LazyLock<Arc<Dataset>> = LazyLock::new(|| Arc::new(intrain_data::digits::load().unwrap()));
+
+/// Steps of an epoch: 1438 images in batches of 65.
+const EPOCH: u64 = 22;
+
+fn config(recipe: &str, sets: &[&str]) -> Config {
+    let keys = format!("model = 'digits-cnn'\nrecipe = '{recipe}'\nbatch_size = 65\nepochs = 2");
+    let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+    Config::resolve(keys.parse().unwrap(), &sets, DIGITS.shape, DIGITS.n_classes).unwrap()
+}
+
+fn context() -> Context {
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    Context { isa: Isa::best(), threads: Arc::new(threads), machine: None }
+}
+
+fn session(config: Config) -> Session {
+    Session::new(config, DIGITS.clone(), context()).unwrap()
+}
+
+/// Everything that a session tells; ends it behind a step.
+#[derive(Default)]
+struct Heard {
+    steps: Vec<u64>,
+    rows: Vec<Row>,
+    n_best: usize,
+    warnings: Vec<String>,
+    stop_at: Option<u64>,
+}
+
+impl Listener for Heard {
+    fn step(&mut self, session: &Session, progress: &Progress) -> Result<ControlFlow<()>, TrainError> {
+        assert_eq!((session.trainer().steps(), session.n_steps()), (progress.step, progress.n_steps));
+        self.steps.push(progress.step);
+        let flow = self.stop_at == Some(progress.step);
+        Ok(if flow { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn epoch(&mut self, session: &Session, epoch: &Epoch<'_>) -> Result<(), TrainError> {
+        assert!(session.is_at_evaluation() && !epoch.details.is_empty());
+        self.rows.push(Row { images_per_second: 0.0, seconds: 0.0, ..*epoch.row });
+        self.n_best += usize::from(epoch.is_best);
+        Ok(())
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.warnings.push(message.to_owned());
+    }
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl Observer for Deaf {
+    fn step(&mut self, _: &Progress) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn epoch(&mut self, _: &Row) {}
+
+    fn warn(&mut self, _: &str) {}
+}
+
+#[test]
+fn a_session_learns_what_a_run_learns_however_often_it_is_stopped() {
+    for recipe in ["wage", "float32"] {
+        let config = config(recipe, &["max_steps=30"]);
+        let folder = tempfile::tempdir().unwrap();
+        let dir = RunDir::create(&folder.path().join("run")).unwrap();
+        let run = Run::start(config.clone(), DIGITS.clone(), context(), dir).unwrap();
+        let summary = run.train(&mut Deaf).unwrap();
+        let rows = metrics::read(&RunDir(folder.path().join("run")).metrics()).unwrap();
+        let rows: Vec<Row> =
+            rows.into_iter().map(|row| Row { images_per_second: 0.0, seconds: 0.0, ..row }).collect();
+
+        let mut whole = session(config.clone());
+        let mut heard = Heard::default();
+        assert!(!whole.fit(&mut heard).unwrap());
+        assert_eq!(weights_sha256(whole.trainer().parameters()), summary.weights_sha256, "{recipe}");
+        assert_eq!(heard.rows, rows, "{recipe}");
+        assert!(heard.steps.iter().copied().eq(1..=30) && heard.n_best >= 1);
+        assert_eq!(whole.best_test_error(), summary.best_test_error);
+
+        let mut parts = session(config);
+        let mut heard = Heard::default();
+        for stop in [1, EPOCH, EPOCH + 1] {
+            heard.stop_at = Some(stop);
+            assert!(parts.fit(&mut heard).unwrap());
+            assert_eq!(parts.progress().step, stop);
+        }
+        heard.stop_at = None;
+        assert!(!parts.fit(&mut heard).unwrap());
+        assert_eq!(weights_sha256(parts.trainer().parameters()), summary.weights_sha256, "{recipe}");
+        assert_eq!(heard.rows, rows, "{recipe}");
+        // At its end there is nothing left to do.
+        assert!(!parts.fit(&mut heard).unwrap());
+        assert_eq!(heard.rows.len(), rows.len());
+    }
+}
+
+#[test]
+fn without_a_test_part_nothing_is_measured_on_it() {
+    let mut alone = (**DIGITS).clone();
+    alone.test = Split::default();
+    let mut session = Session::new(config("wage", &[]), Arc::new(alone), context()).unwrap();
+    let mut heard = Heard::default();
+    session.fit(&mut heard).unwrap();
+    assert_eq!((heard.rows.len(), heard.n_best), (2, 0));
+    assert!(heard.rows.iter().all(|row| row.test_loss.is_none() && row.test_error.is_none()));
+    assert!(session.best_test_error().is_infinite());
+    assert_eq!(session.evaluate(Part::Test).unwrap().n, 0);
+    assert_eq!(session.evaluate(Part::Train).unwrap().n, DIGITS.train.len());
+}
+
+#[test]
+fn a_session_that_diverges_says_where() {
+    let mut session = session(config("float32", &["learning_rate=1e5"]));
+    let error = session.fit(&mut ()).unwrap_err();
+    let TrainError::Diverged { step, checkpoint, .. } = &error else { panic!("{error}") };
+    assert!(*step == session.trainer().steps() && checkpoint.is_none(), "{error}");
+    assert!(error.to_string().contains("there is no checkpoint yet"), "{error}");
+}
+
+#[test]
+fn rates_are_proven_before_the_first_step() {
+    // Set behind the checks of the text, as a program may.
+    let mut wrong = config("gupta", &[]);
+    wrong.settings.schedule = vec![(1, 1e-40)];
+    let error = Session::new(wrong, DIGITS.clone(), context()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("learning rate") && error.contains("bits, and there are"), "{error}");
+}
