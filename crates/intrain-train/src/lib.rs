@@ -19,6 +19,7 @@ pub mod run;
 pub mod saved;
 pub mod session;
 mod signs;
+mod silence;
 pub mod step;
 pub mod telemetry;
 pub mod tensorboard;

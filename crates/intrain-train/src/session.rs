@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use intrain_data::{Batch, Dataset, Loader, Part, TrainBatches, evaluation};
-use intrain_nn::{Context, Outcome, Plan};
+use intrain_nn::{Context, Network, Outcome, Plan};
 
 use crate::TrainError;
 use crate::config::Config;
@@ -18,6 +18,7 @@ use crate::metrics::{Details, Row};
 use crate::microscope::Microscope;
 use crate::saved;
 use crate::signs::Signs;
+use crate::silence::{Answers, Silence};
 use crate::step::Trainer;
 use crate::telemetry;
 use crate::update::{self, UpdateStats};
@@ -108,6 +109,7 @@ pub struct Session {
     /// The signs that weights started with; looked up at the end of the first epoch.
     signs: Option<Signs>,
     microscope: Microscope,
+    silence: Silence,
     /// Seconds and images of training proper, those before a restart included.
     clock: Clock,
 }
@@ -154,6 +156,7 @@ impl Session {
             best_test_error: f64::INFINITY,
             signs: None,
             microscope: Microscope::default(),
+            silence: Silence::default(),
             clock: Clock::default(),
         })
     }
@@ -286,6 +289,8 @@ impl Session {
         if !outcome.loss.is_finite() {
             return Err(self.diverged(format!("the loss is {}", outcome.loss)));
         }
+        let n_classes = self.plan().loss.n_classes;
+        self.silence.after_step(self.trainer.steps(), &self.trainer.last_logits(), n_classes);
         Ok(rate)
     }
 
@@ -304,13 +309,16 @@ impl Session {
 
     fn end_epoch(&mut self, rate: f64, listener: &mut dyn Listener) -> Result<(), TrainError> {
         self.check_weights()?;
-        let test = self.evaluate(Part::Test)?;
+        let (test, answers) = self.answers(Part::Test)?;
         let (plan, seed) = (self.trainer.plan(), self.config.settings.seed);
         let signs = self.signs.get_or_insert_with(|| Signs::at_start(plan, seed));
         let changed = signs.changed(plan, self.trainer.parameters());
         let row = self.row(rate, test, changed.all);
         let details = self.microscope.details(&self.trainer, &changed);
         if let Some(warning) = telemetry::warning(self.trainer.plan(), &row, &details) {
+            listener.warn(&warning);
+        }
+        if let Some(warning) = self.silence.warning(row.step, self.steps_per_epoch(), &answers) {
             listener.warn(&warning);
         }
         if row.step.is_multiple_of(self.steps_per_epoch()) {
@@ -350,8 +358,14 @@ impl Session {
     /// # Errors
     /// None for data that a session holds.
     pub fn evaluate(&mut self, part: Part) -> Result<Outcome, TrainError> {
+        Ok(self.answers(part)?.0)
+    }
+
+    fn answers(&mut self, part: Part) -> Result<(Outcome, Answers), TrainError> {
+        let (mut answers, n_classes) = (Answers::default(), self.plan().loss.n_classes);
         let batches = evaluation(&self.dataset, part, EVALUATION_BATCH)?;
-        Ok(self.trainer.evaluate(batches))
+        let see = |network: &Network| answers.see(&network.logits(), n_classes);
+        Ok((self.trainer.evaluate_with(batches, see), answers))
     }
 
     /// What is not finite never reaches a checkpoint, the metrics or a model.

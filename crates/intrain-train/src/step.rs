@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use intrain_data::Batch;
-use intrain_nn::{Context, Network, Outcome, Parameters, Plan, StepKey, TensorStats};
+use intrain_nn::{Context, Logits, Network, Outcome, Parameters, Plan, StepKey, TensorStats};
 
 use crate::TrainError;
 use crate::update::{Hyper, Optimizer, UpdateStats};
@@ -61,11 +61,27 @@ impl Trainer {
 
     /// Loss and mistakes over `batches`, with every rounding as the deployed model has it: nothing random.
     pub fn evaluate(&mut self, batches: impl Iterator<Item = Batch>) -> Outcome {
+        self.evaluate_with(batches, |_| ())
+    }
+
+    /// The same; `see` looks at the network behind each batch.
+    pub fn evaluate_with(
+        &mut self,
+        batches: impl Iterator<Item = Batch>,
+        mut see: impl FnMut(&Network),
+    ) -> Outcome {
         self.network.load(&self.parameters, None);
         batches.fold(Outcome::default(), |total, batch| {
             self.network.forward(&batch.images, None);
+            see(&self.network);
             total.and(self.network.outcome(&batch.labels))
         })
+    }
+
+    /// What the network answered to the images that it met last, in a step or in an evaluation.
+    #[must_use]
+    pub fn last_logits(&self) -> Logits {
+        self.network.logits()
     }
 
     /// Whether the next steps measure what they meet: the same bits, a little slower.
