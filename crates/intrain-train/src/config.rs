@@ -7,7 +7,7 @@ mod keys;
 
 use std::path::Path;
 
-use intrain_data::{Augment, ImageShape};
+use intrain_data::{Augment, Dataset, ImageShape};
 use intrain_model::{LayerKind, Model, ModelFile, Shape};
 use intrain_recipe::{LearningRate, Recipe};
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,28 @@ impl Config {
                 .to_owned())
             }
         }
+    }
+
+    /// The run of a network and a recipe on a data set in memory: each the name of a preset, or the text of a TOML file. `sets`
+    /// are settings as `--set` of the command line takes them, such as `epochs=3`; the rest are the defaults of recipe and
+    /// network.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn for_data(
+        network: &str,
+        recipe: &str,
+        dataset: &Dataset,
+        sets: &[&str],
+    ) -> Result<Self, TrainError> {
+        let value = |text: &str| match text.contains('\n') {
+            true => parse_table(text).map(toml::Value::from),
+            false => Ok(text.into()),
+        };
+        let data = ("data".to_owned(), dataset.name.as_str().into());
+        let keys = [("model".to_owned(), value(network)?), ("recipe".to_owned(), value(recipe)?), data];
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        Self::resolve(keys.into_iter().collect(), &sets, dataset.shape, dataset.n_classes)
     }
 
     /// Resolves a table of keys (file and flags merged) and `--set` assignments for images of `shape` in `n_classes`.

@@ -30,5 +30,5 @@ pub use config::{Config, Settings};
 pub use error::{ArtefactError, TrainError};
 pub use run::{Observer, Progress, Run, RunDir, Summary};
 pub use saved::SavedModel;
-pub use session::{Listener, Session};
+pub use session::{Listener, Session, this_machine};
 pub use step::Trainer;

@@ -201,7 +201,7 @@ fn finish(
     observer: &mut dyn Observer,
 ) -> Result<Summary, TrainError> {
     let (config, trainer, progress) = (session.config(), session.trainer(), session.progress());
-    saved::write_model(&dir.model(), config, session.epoch(), trainer.plan(), trainer.parameters())?;
+    session.save(&dir.model())?;
     let rows = crate::metrics::read(&dir.metrics())?;
     // A row of an earlier step would tell of other weights.
     let last = rows.last().filter(|row| row.step == trainer.steps());

@@ -5,11 +5,15 @@
 //! (`run.rs`) is one; a program that trains without files needs none and passes `&mut ()`.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use intrain_data::{Batch, Dataset, Loader, Part, TrainBatches, evaluation};
-use intrain_nn::{Context, Network, Outcome, Plan};
+use intrain_kernels::Isa;
+use intrain_model::Shape;
+use intrain_nn::{Context, Logits, Network, Outcome, Plan};
+use rayon::ThreadPoolBuilder;
 
 use crate::TrainError;
 use crate::config::Config;
@@ -368,6 +372,33 @@ impl Session {
         Ok((self.trainer.evaluate_with(batches, see), answers))
     }
 
+    /// What the network answers to images of its size, `[n, height, width, channels]`, class by class and image by image, with
+    /// every rounding as the deployed model has it.
+    ///
+    /// # Errors
+    /// No image, or a number of bytes that is no whole number of images.
+    pub fn logits(&mut self, images: &[u8]) -> Result<Logits, TrainError> {
+        let Shape { h, w, c } = self.config.model.input.shape;
+        let size = h * w * c;
+        if images.is_empty() || !images.len().is_multiple_of(size) {
+            return Err(TrainError::Setting(format!(
+                "{} bytes are no whole number of images of {h}x{w}x{c}; give {size} bytes for each, and at least one image",
+                images.len()
+            )));
+        }
+        self.trainer.logits(images.chunks(size * EVALUATION_BATCH))
+    }
+
+    /// Writes the network as a run does its `model.safetensors`, in place of what was there; `intrain eval` and
+    /// [`saved::read_model`] read it.
+    ///
+    /// # Errors
+    /// A stored weight that is not finite, and what the system refuses.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        self.check_weights()?;
+        saved::write_model(path, &self.config, self.epoch, self.plan(), self.trainer.parameters())
+    }
+
     /// What is not finite never reaches a checkpoint, the metrics or a model.
     pub(crate) fn check_weights(&self) -> Result<(), TrainError> {
         match divergence::not_finite(self.trainer.plan(), self.trainer.parameters()) {
@@ -389,6 +420,17 @@ impl Session {
         let (dataset, augment) = (Arc::clone(&self.dataset), settings.augment());
         Ok(TrainBatches::new(dataset, settings.batch_size, settings.seed, augment)?)
     }
+}
+
+/// The best kernels that this CPU has, on so many threads; 0 is one for each CPU.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn this_machine(threads: usize) -> Result<Context, TrainError> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool =
+        pool.map_err(|e| TrainError::Setting(format!("{threads} threads: {e}; ask for fewer, at least 1")))?;
+    Ok(Context { isa: Isa::best(), threads: Arc::new(pool), machine: None })
 }
 
 /// A trainer for the recipe as it holds in `epoch`.

@@ -9,6 +9,7 @@ use intrain_data::Batch;
 use intrain_nn::{Context, Logits, Network, Outcome, Parameters, Plan, StepKey, TensorStats};
 
 use crate::TrainError;
+use crate::logits;
 use crate::update::{Hyper, Optimizer, UpdateStats};
 
 /// A network that learns: the only owner of stored weights, momentum and the count of steps.
@@ -76,6 +77,20 @@ impl Trainer {
             see(&self.network);
             total.and(self.network.outcome(&batch.labels))
         })
+    }
+
+    /// What the network answers to all images of `batches`, in order, with every rounding as the deployed model has it.
+    ///
+    /// # Errors
+    /// No image at all; integers that do not fit 64 bits with the fraction bits of other batches.
+    pub fn logits<'a>(&mut self, batches: impl Iterator<Item = &'a [u8]>) -> Result<Logits, TrainError> {
+        self.network.load(&self.parameters, None);
+        let mut all = None;
+        for images in batches {
+            self.network.forward(images, None);
+            logits::append(&mut all, self.network.logits())?;
+        }
+        all.ok_or_else(|| TrainError::Setting("0 images have no logits; give at least one".to_owned()))
     }
 
     /// What the network answered to the images that it met last, in a step or in an evaluation.

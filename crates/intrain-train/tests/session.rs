@@ -5,11 +5,12 @@ use std::sync::{Arc, LazyLock};
 
 use intrain_data::{Dataset, Part, Split};
 use intrain_kernels::Isa;
-use intrain_nn::Context;
+use intrain_model::ModelFile;
+use intrain_nn::{Context, Logits};
 use intrain_train::metrics::{self, Row};
 use intrain_train::session::Epoch;
 use intrain_train::{
-    Config, Listener, Observer, Progress, Run, RunDir, Session, TrainError, saved::weights_sha256,
+    Config, Listener, Observer, Progress, Run, RunDir, Session, TrainError, saved, saved::weights_sha256,
 };
 
 static DIGITS: LazyLock<Arc<Dataset>> = LazyLock::new(|| Arc::new(intrain_data::digits::load().unwrap()));
@@ -142,4 +143,38 @@ fn rates_are_proven_before_the_first_step() {
     wrong.settings.schedule = vec![(1, 1e-40)];
     let error = Session::new(wrong, DIGITS.clone(), context()).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("learning rate") && error.contains("bits, and there are"), "{error}");
+}
+
+#[test]
+fn what_a_session_answers_and_saves_is_the_networks() {
+    let config = Config::for_data("digits-cnn", "wage", &DIGITS, &["max_steps=30"]).unwrap();
+    assert_eq!((config.settings.max_steps, config.data.as_str()), (30, "digits"));
+    let mut session = session(config.clone());
+    session.fit(&mut ()).unwrap();
+    let logits = session.logits(&DIGITS.test.images).unwrap();
+    let Logits::Integers { values, .. } = &logits else { panic!("wage answers in integers") };
+    let first_largest = |row: &[i64]| (0..10).fold(0, |best, c| if row[c] > row[best] { c } else { best });
+    let answers = values.chunks(10).map(first_largest);
+    let n_wrong = answers.zip(&DIGITS.test.labels).filter(|(a, label)| *a != usize::from(**label)).count();
+    let test = session.evaluate(Part::Test).unwrap();
+    assert_eq!((n_wrong, values.len() / 10), (test.n_wrong, test.n));
+    for images in [&[][..], &[0; 65]] {
+        let message = session.logits(images).unwrap_err().to_string();
+        assert!(message.contains("images of 8x8x1; give 64 bytes"), "{message}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    session.save(&path).unwrap();
+    let saved = saved::read_model(&path).unwrap();
+    assert_eq!((&saved.model, saved.data.as_str()), (&config.model, "digits"));
+    assert_eq!(saved.parameters, session.trainer().parameters());
+
+    // A text is a network or a recipe as well as a name is.
+    let (model, recipe) = (ModelFile::preset("digits-cnn").unwrap(), intrain_recipe::preset("wage").unwrap());
+    let of_texts = Config::for_data(&model.to_toml(), &recipe.to_toml(), &DIGITS, &["max_steps=30"]).unwrap();
+    assert_eq!((&of_texts.model, &of_texts.recipe), (&config.model, &config.recipe));
+    assert_eq!(of_texts.settings, config.settings);
+    let message = Config::for_data("digits-cnn", "wage", &DIGITS, &["epoch=3"]).unwrap_err().to_string();
+    assert!(message.contains("epochs"), "{message}");
 }

@@ -11,7 +11,7 @@ use intrain::nn::Context;
 use intrain::train::config::{Config, check_keys};
 use intrain::train::run::RunDir;
 use intrain::train::saved::{self, SavedModel};
-use rayon::ThreadPoolBuilder;
+use intrain::train::this_machine;
 use toml::{Table, Value};
 
 use crate::args::TrainArgs;
@@ -134,8 +134,7 @@ pub(crate) fn context(threads: Option<u16>, kernel: Option<&str>) -> anyhow::Res
             Usage(format!("--kernel {name}: this CPU lacks it; it has {}", available.join(", ")))
         })?,
     };
-    let pool = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0).into()).build()?;
-    Ok(Context { isa, threads: Arc::new(pool), machine: None })
+    Ok(Context { isa, ..this_machine(threads.unwrap_or(0).into())? })
 }
 
 /// The network that a run folder or a `model.safetensors` holds.
