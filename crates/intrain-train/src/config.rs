@@ -219,7 +219,8 @@ impl Config {
         Ok(())
     }
 
-    fn check_settings(&self) -> Result<(), TrainError> {
+    /// Checks the numbers by themselves, and the learning rates against the recipe.
+    pub(crate) fn check_settings(&self) -> Result<(), TrainError> {
         let s = &self.settings;
         let refuse = |reason: String| Err(TrainError::Setting(reason));
         if !(1..=100_000).contains(&s.epochs) {

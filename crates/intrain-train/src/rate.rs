@@ -53,6 +53,14 @@ pub fn check(row: LearningRate, rate: f64) -> Result<(), TrainError> {
     Ok(())
 }
 
+/// A rate between half of `rate` and twice it whose mantissa has all 15 bits, and whose exponent is that of the finest rate of
+/// at least `rate`: no rate between the two needs more bits.
+pub(crate) fn longest(rate: f64) -> f64 {
+    let Rate { mantissa, exponent } = Rate::new(rate);
+    let top = 63 - mantissa.max(1).leading_zeros().cast_signed() + exponent;
+    f64::from(top).exp2() * (1.0 + f64::from(-14).exp2())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +73,20 @@ mod tests {
         assert_eq!(rate(0.001), Rate { mantissa: 16_777, exponent: -24 });
         assert_eq!(rate(0.9), Rate { mantissa: 29_491, exponent: -15 });
         assert_eq!(rate(0.0), Rate { mantissa: 0, exponent: 0 });
+    }
+
+    #[test]
+    fn the_longest_rate_has_the_exponent_of_the_finest() {
+        for rate in [1.0, 0.1, 0.75, 3e-9, 1e-40] {
+            let Rate { mantissa, exponent } = Rate::new(longest(rate));
+            assert_eq!(63 - mantissa.leading_zeros(), 14, "{rate}");
+            assert!(
+                exponent <= Rate::new(rate).exponent
+                    && longest(rate) > 0.5 * rate
+                    && longest(rate) < 2.0 * rate
+            );
+            assert!(Rate::new(rate * 1.3).exponent >= exponent, "{rate}");
+        }
     }
 
     #[test]

@@ -16,10 +16,11 @@ use intrain_nn::{Context, Logits, Network, Outcome, Plan};
 use rayon::ThreadPoolBuilder;
 
 use crate::TrainError;
-use crate::config::Config;
+use crate::config::{Config, polynomial};
 use crate::divergence;
 use crate::metrics::{Details, Row};
 use crate::microscope::Microscope;
+use crate::rate;
 use crate::saved;
 use crate::signs::Signs;
 use crate::silence::{Answers, Silence};
@@ -125,6 +126,7 @@ impl Session {
     /// Everything that could go wrong later: shapes, widths, rows, data, and every learning rate of every epoch, proven against
     /// the largest gradient that there can be.
     pub fn new(config: Config, dataset: Arc<Dataset>, context: Context) -> Result<Self, TrainError> {
+        config.check_settings()?;
         config.check(dataset.shape, dataset.n_classes)?;
         let session = Self::at_epoch(config, dataset, context, 0)?;
         session.batches()?;
@@ -149,6 +151,8 @@ impl Session {
         context: Context,
         epoch: u32,
     ) -> Result<Self, TrainError> {
+        let per_epoch = (dataset.train.len() / config.settings.batch_size.max(1)).max(1) as u64;
+        prove(&config, epoch, per_epoch)?;
         let trainer = trainer_at(&config, epoch, context.clone())?;
         Ok(Self {
             config,
@@ -439,17 +443,31 @@ pub fn this_machine(threads: usize) -> Result<Context, TrainError> {
 /// As [`Plan::build`] and [`Trainer::new`].
 fn trainer_at(config: &Config, epoch: u32, context: Context) -> Result<Trainer, TrainError> {
     let settings = &config.settings;
-    let hyper = settings.hyper();
     let plan = Plan::build(&config.model, &config.recipe.at_epoch(epoch), settings.batch_size)?;
-    // Every format that the run will switch to, and every rate, is proven before its first step.
-    let mut in_force = (config.recipe.at_epoch(epoch), plan.clone());
+    Trainer::new(plan, settings.hyper(), settings.seed, context)
+}
+
+/// Proves every format that a session will switch to from `epoch` on, and that the sums of updates fit at every rate.
+///
+/// # Errors
+/// As [`Plan::build`], [`Trainer::new`] and [`Trainer::check_rate`].
+fn prove(config: &Config, epoch: u32, per_epoch: u64) -> Result<(), TrainError> {
+    let (settings, hyper) = (&config.settings, config.settings.hyper());
+    let mut in_force = None;
     for (later, rate) in (0..settings.epochs).zip(settings.learning_rates()).skip(epoch as usize) {
         let recipe = config.recipe.at_epoch(later);
-        if recipe != in_force.0 {
-            let plan = Plan::build(&config.model, &recipe, settings.batch_size)?;
-            in_force = (recipe, plan);
+        let plan = match in_force.take() {
+            Some((before, plan)) if before == recipe => plan,
+            _ => Plan::build(&config.model, &recipe, settings.batch_size)?,
+        };
+        update::check(&plan, hyper, rate)?;
+        if settings.poly != 0.0 {
+            // The rates of an epoch's steps fall to that of its last one.
+            let last = (u64::from(later) + 1) * per_epoch - 1;
+            let left = polynomial(settings.poly, last, per_epoch * u64::from(settings.epochs));
+            update::check(&plan, hyper, rate::longest(rate * left))?;
         }
-        update::check(&in_force.1, hyper, rate)?;
+        in_force = Some((recipe, plan));
     }
-    Trainer::new(plan, hyper, settings.seed, context)
+    Ok(())
 }

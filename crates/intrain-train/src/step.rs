@@ -10,7 +10,7 @@ use intrain_nn::{Context, Logits, Network, Outcome, Parameters, Plan, StepKey, T
 
 use crate::TrainError;
 use crate::logits;
-use crate::update::{Hyper, Optimizer, UpdateStats};
+use crate::update::{self, Hyper, Optimizer, UpdateStats};
 
 /// A network that learns: the only owner of stored weights, momentum and the count of steps.
 pub struct Trainer {
@@ -32,7 +32,18 @@ impl Trainer {
         Ok(Self { network: Network::new(plan, context), parameters, optimizer, seed, step: 0 })
     }
 
-    /// Learns from one batch with the learning rate `rate`.
+    /// Proves that the exact sums of updates with the learning rate `rate` fit their registers, whatever the gradients will be.
+    ///
+    /// A [`crate::Session`] has done so for all its rates before its first step.
+    ///
+    /// # Errors
+    /// The layer whose sums would not fit, and what to change.
+    pub fn check_rate(&self, rate: f64) -> Result<(), TrainError> {
+        update::check(self.plan(), self.optimizer.hyper(), rate)
+    }
+
+    /// Learns from one batch with the learning rate `rate`, which [`Trainer::check_rate`] has proven: with another one the
+    /// sums of integer updates may overflow.
     ///
     /// An integer network takes no memory after its first steps. All of a step is one call into the pool of threads;
     /// it is free where the caller is one of them, else the pool takes memory for its queue now and then.

@@ -139,6 +139,12 @@ impl Optimizer {
         })
     }
 
+    /// How updates are made.
+    #[must_use]
+    pub const fn hyper(&self) -> Hyper {
+        self.hyper
+    }
+
     /// Tensors that last from step to step, by name: `[weight, bias]` of each block.
     #[must_use]
     pub fn moments(&self) -> [(&'static str, &[OfParts]); 2] {

@@ -10,7 +10,8 @@ use intrain_nn::{Context, Logits};
 use intrain_train::metrics::{self, Row};
 use intrain_train::session::Epoch;
 use intrain_train::{
-    Config, Listener, Observer, Progress, Run, RunDir, Session, TrainError, saved, saved::weights_sha256,
+    Config, Listener, Observer, Progress, Run, RunDir, Session, Settings, TrainError, saved,
+    saved::weights_sha256,
 };
 
 static DIGITS: LazyLock<Arc<Dataset>> = LazyLock::new(|| Arc::new(intrain_data::digits::load().unwrap()));
@@ -136,13 +137,54 @@ fn a_session_that_diverges_says_where() {
     assert!(error.to_string().contains("there is no checkpoint yet"), "{error}");
 }
 
+/// Weights that are read in steps of 1 are all 0 in the last layer, so that its biases alone answer.
+#[test]
+fn a_network_without_a_signal_is_told_of_once() {
+    let coarse = "recipe.roles.weight='fixed<16,0> nearest-even'";
+    let told = |config: Config| {
+        let mut heard = Heard::default();
+        session(config).fit(&mut heard).unwrap();
+        heard.warnings.retain(|warning| warning.starts_with("no signal"));
+        (heard.warnings, heard.rows.len())
+    };
+    let (warnings, n_epochs) = told(config("gupta", &[coarse, "learning_rate=0.0001"]));
+    assert_eq!((warnings.len(), n_epochs), (1, 2), "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("no signal since step 1: every image gets the same logits"),
+        "{warnings:?}"
+    );
+    for recipe in ["gupta", "wage", "float32"] {
+        assert_eq!(told(config(recipe, &[])).0, [""; 0], "{recipe}");
+    }
+}
+
 #[test]
 fn rates_are_proven_before_the_first_step() {
     // Set behind the checks of the text, as a program may.
-    let mut wrong = config("gupta", &[]);
-    wrong.settings.schedule = vec![(1, 1e-40)];
-    let error = Session::new(wrong, DIGITS.clone(), context()).map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains("learning rate") && error.contains("bits, and there are"), "{error}");
+    let refused = |recipe: &str, change: &dyn Fn(&mut Settings)| {
+        let mut wrong = config(recipe, &[]);
+        change(&mut wrong.settings);
+        Session::new(wrong, DIGITS.clone(), context()).map(|_| ()).unwrap_err().to_string()
+    };
+    for change in [
+        &(|s: &mut Settings| s.schedule = vec![(1, 1e-40)]) as &dyn Fn(&mut Settings),
+        &|s| s.learning_rate = 1e-300,
+        // The last steps of a polynomial schedule have the smallest rates.
+        &|s| (s.poly, s.epochs) = (10.0, 50_000),
+    ] {
+        let message = refused("gupta", change);
+        assert!(message.contains("learning rate") && message.contains("bits, and there are"), "{message}");
+    }
+    let message = refused("wage", &|s| s.learning_rate = 0.3);
+    assert!(message.contains("0.3 is not a power of two"), "{message}");
+    let message = refused("wage", &|s| s.epochs = 0);
+    assert!(message.contains("epochs = 0"), "{message}");
+
+    // A trainer alone is asked by whoever chooses its rates.
+    let session = session(config("gupta", &[]));
+    assert!(session.trainer().check_rate(0.1).is_ok());
+    let message = session.trainer().check_rate(1e-300).unwrap_err().to_string();
+    assert!(message.contains("bits, and there are 124"), "{message}");
 }
 
 #[test]
