@@ -1,11 +1,9 @@
 //! A run: a session with everything that it leaves behind in a folder. A crash at any moment leaves the last good checkpoint
 //! intact, and so does a network whose numbers stop being finite.
 
-mod dir;
-
 use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use intrain_data::Dataset;
@@ -18,8 +16,9 @@ use crate::session::{Epoch, Listener, Session};
 use crate::telemetry::{self, Events};
 use crate::{TrainError, atomic_write};
 
+pub use crate::run_dir::RunDir;
 pub use crate::session::Progress;
-pub use dir::RunDir;
+pub use crate::summary::Summary;
 
 /// Who watches a run.
 pub trait Observer {
@@ -29,37 +28,6 @@ pub trait Observer {
     fn epoch(&mut self, row: &Row);
     /// Something that a person should know.
     fn warn(&mut self, message: &str);
-}
-
-/// What a run came to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
-    /// Name of the recipe.
-    pub recipe: String,
-    /// Name of the model.
-    pub model: String,
-    /// Name of the data.
-    pub data: String,
-    /// Seed.
-    pub seed: u64,
-    /// Whole epochs done.
-    pub epochs: u32,
-    /// Steps done.
-    pub steps: u64,
-    /// Mean loss of an image over the last epoch.
-    pub train_loss: f64,
-    /// Share of mistakes on the test images; not a number where a run was stopped since the last evaluation.
-    pub test_error: f64,
-    /// The lowest share of mistakes after an epoch; infinite before the first.
-    pub best_test_error: f64,
-    /// Training speed, evaluation left out.
-    pub images_per_second: f64,
-    /// SHA-256 over all stored weights and biases in layer order, little-endian.
-    pub weights_sha256: String,
-    /// Where everything lies.
-    pub run_dir: PathBuf,
-    /// Whether the observer ended it early.
-    pub interrupted: bool,
 }
 
 /// A run in progress.

@@ -12,8 +12,8 @@ use intrain_recipe::Recipe;
 
 use crate::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use crate::config::Config;
-use crate::session::{Clock, EpochSums};
 use crate::step::Trainer;
+use crate::sums::{Clock, EpochSums};
 use crate::update::{UpdateStats, bias_master, is_float};
 use crate::{ArtefactError, TrainError};
 

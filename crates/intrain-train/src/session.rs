@@ -25,8 +25,9 @@ use crate::saved;
 use crate::signs::Signs;
 use crate::silence::{Answers, Silence};
 use crate::step::Trainer;
+use crate::sums::{Clock, EpochSums};
 use crate::telemetry;
-use crate::update::{self, UpdateStats};
+use crate::update;
 
 /// Images that are evaluated at a time.
 const EVALUATION_BATCH: usize = 250;
@@ -86,20 +87,6 @@ pub trait Listener {
 }
 
 impl Listener for () {}
-
-/// What an epoch has come to so far; part of a checkpoint, so that a resumed epoch reports the same numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct EpochSums {
-    pub(crate) outcome: Outcome,
-    pub(crate) updates: UpdateStats,
-}
-
-/// Time of training proper: loading and evaluation left out.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Clock {
-    pub(crate) seconds: f64,
-    pub(crate) images: u64,
-}
 
 /// A run in memory: model, recipe, settings and data, and the network that learns from them.
 pub struct Session {

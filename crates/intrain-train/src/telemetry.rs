@@ -6,8 +6,9 @@ use intrain_num::{Quantizer, Round};
 use crate::config::Config;
 use crate::metrics::{Details, Row};
 use crate::report::{self, Histogram, Report, Table};
-use crate::run::{RunDir, Summary};
+use crate::run_dir::RunDir;
 use crate::step::Trainer;
+use crate::summary::Summary;
 use crate::tensorboard::EventWriter;
 use crate::{TrainError, atomic_write};
 

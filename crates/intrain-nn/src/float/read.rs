@@ -103,7 +103,14 @@ mod tests {
         quantized(&read, &[0.2, -0.1, 0.0, 0.5], 1, None, &mut out, &mut Magnitudes::default());
         assert_eq!(out, [0.2, -0.2, 0.2, 0.2]);
         // Two filters, side by side.
-        quantized(&read, &[0.2, -0.3, -0.1, 0.3, 0.0, -0.05, 0.5, -0.01], 2, None, &mut out);
+        quantized(
+            &read,
+            &[0.2, -0.3, -0.1, 0.3, 0.0, -0.05, 0.5, -0.01],
+            2,
+            None,
+            &mut out,
+            &mut Magnitudes::default(),
+        );
         assert_eq!(out, [0.2, -0.165, -0.2, 0.165, 0.2, -0.165, 0.2, -0.165]);
     }
 }
