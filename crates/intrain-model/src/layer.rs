@@ -262,6 +262,22 @@ pub enum LayerKind {
     Flatten,
 }
 
+/// The kinds of layers, each with its own keys. Their order is that of [`LayerKind`].
+pub(crate) const KINDS: &[(&str, &[&str])] = &[
+    ("conv", &["out", "kernel", "stride", "pad", "bias"]),
+    ("linear", &["out", "bias"]),
+    ("max-pool", &["size", "stride", "pad"]),
+    ("avg-pool", &["size", "stride"]),
+    ("global-avg-pool", &[]),
+    ("batch-norm", &["affine"]),
+    ("layer-norm", &["affine"]),
+    ("add", &[]),
+    ("concat", &[]),
+    ("shortcut", &["out", "stride"]),
+    ("relu", &[]),
+    ("flatten", &[]),
+];
+
 const fn one() -> usize {
     1
 }
@@ -368,6 +384,21 @@ impl LayerKind {
     #[must_use]
     pub const fn is_product(&self) -> bool {
         matches!(self, Self::Conv { .. } | Self::Linear { .. })
+    }
+
+    /// What an activation is called in files.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            _ => "",
+        }
+    }
+
+    /// Whether it is an activation: it rounds by the recipe's row `activation`, and nothing negative leaves it.
+    #[must_use]
+    pub const fn is_activation(&self) -> bool {
+        matches!(self, Self::Relu)
     }
 
     /// Whether it normalizes.

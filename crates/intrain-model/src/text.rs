@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ModelError;
-use crate::layer::{Input, Layer, LayerKind, Model, Shape};
+use crate::layer::{Input, KINDS, Layer, LayerKind, Model, Shape};
 use crate::spelling::nearest;
 
 #[derive(Serialize, Deserialize)]
@@ -42,22 +42,6 @@ fn exact() -> String {
 
 const KEYS: [&str; 7] = ["name", "source", "input", "init", "logits", "layer", "defaults"];
 const INPUT_KEYS: [&str; 4] = ["h", "w", "c", "pixels"];
-/// The kinds of layers, each with its own keys.
-const KINDS: [(&str, &[&str]); 12] = [
-    ("conv", &["out", "kernel", "stride", "pad", "bias"]),
-    ("linear", &["out", "bias"]),
-    ("max-pool", &["size", "stride", "pad"]),
-    ("avg-pool", &["size", "stride"]),
-    ("global-avg-pool", &[]),
-    ("batch-norm", &["affine"]),
-    ("layer-norm", &["affine"]),
-    ("add", &[]),
-    ("concat", &[]),
-    ("shortcut", &["out", "stride"]),
-    ("relu", &[]),
-    ("flatten", &[]),
-];
-
 /// Refuses keys that a model does not have; those of layers are looked at with each layer.
 fn check_all_keys(text: &str) -> Result<(), ModelError> {
     let table: toml::Table =
@@ -222,7 +206,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_in_every_kind_of_layer() {
-        for (kind, keys) in KINDS {
+        for &(kind, keys) in KINDS {
             let text = |key: &str| {
                 format!(
                     "name = 'x'\ninput = {{ h = 8, w = 8, c = 1, pixels = 'x/256' }}\n\

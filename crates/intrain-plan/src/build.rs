@@ -171,7 +171,7 @@ impl<'a> Builder<'a> {
             LayerKind::BatchNorm { .. } | LayerKind::LayerNorm { .. } => {
                 self.norm_node(layer, shapes, first)?
             }
-            LayerKind::Relu => {
+            kind if kind.is_activation() => {
                 node.reported_as = Some(layer.name.clone());
                 self.activation(layer, first)?
             }
@@ -246,13 +246,20 @@ impl<'a> Builder<'a> {
         let row = self.recipe.activation.of_layer(&layer.name);
         if self.recipe.is_float() {
             let terms = vec![Term { source: first, norm: None, shift: 0 }];
-            let activation = Activation { row, terms, frac_bits: 0, sum: Sum { bound: 0 }, in_place: false };
+            let activation = Activation {
+                kind: layer.kind,
+                row,
+                terms,
+                frac_bits: 0,
+                sum: Sum { bound: 0 },
+                in_place: false,
+            };
             return Ok((Op::Activation(activation), NOTHING, Storage::Floats));
         }
         let row = constant(&layer.name, "activation", self.row_between(layer))?;
         let (terms, frac_bits, sum) = self.terms(layer, first)?;
         let operand = activation_operand(row, true);
-        let activation = Activation { row, terms, frac_bits, sum, in_place: false };
+        let activation = Activation { kind: layer.kind, row, terms, frac_bits, sum, in_place: false };
         Ok((Op::Activation(activation), operand, self.stored(operand)))
     }
 

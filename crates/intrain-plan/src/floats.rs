@@ -1,5 +1,6 @@
 //! Between floats: the products of codes by signs, and what an activation computes along with it.
 
+use intrain_model::LayerKind;
 use intrain_num::{Format, Quantizer, Sum};
 use intrain_recipe::Recipe;
 
@@ -81,7 +82,8 @@ pub(crate) fn fuse_activations(nodes: &mut [Node], blocks: &[BlockPlan]) {
         let (before, rest) = nodes.split_at_mut(i);
         let Op::Activation(activation) = &mut rest[0].op else { continue };
         let source = activation.terms[0].source;
-        if readers[source] > 1 {
+        // What is computed along with another node is a plain ReLU, or the codebook in its place.
+        if readers[source] > 1 || activation.kind != LayerKind::Relu {
             continue;
         }
         match before[source].op {

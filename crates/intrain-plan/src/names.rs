@@ -40,10 +40,10 @@ fn has_role(layer: &Layer, role: Role, layout: Layout) -> bool {
     let is_norm = kind.is_norm();
     match (layout, role) {
         (Layout::IntegerGraph, Role::Activation) => {
-            matches!(kind, LayerKind::Relu | LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool)
+            kind.is_activation() || matches!(kind, LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool)
         }
         (Layout::FloatGraph, Role::Activation) | (Layout::IntegerGraph, Role::ErrorAtActivation) => {
-            kind == LayerKind::Relu
+            kind.is_activation()
         }
         (Layout::IntegerGraph, Role::Gradient | Role::Momentum | Role::Update | Role::Master) => {
             kind.is_product() || is_norm

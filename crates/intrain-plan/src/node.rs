@@ -1,6 +1,6 @@
 //! Nodes: what a network computes, in topological order, and where each result is stored.
 
-use intrain_model::Shape;
+use intrain_model::{LayerKind, Shape};
 use intrain_num::{Format, Quantizer, Sum};
 
 use crate::block::{Operand, Pool};
@@ -170,6 +170,8 @@ pub enum ErrorRule {
 /// An activation that is a node of its own: it adds up what enters and rounds once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activation {
+    /// Which activation.
+    pub kind: LayerKind,
     /// Recipe row `activation`; a plain float for ReLU between floats.
     pub row: Quantizer,
     /// What it adds up: norms as affine maps, products, codes. One or two.

@@ -123,7 +123,7 @@ impl Builder<'_> {
             let Some(reader) = readers.next() else { return false };
             match layers[reader].kind {
                 LayerKind::BatchNorm { .. } | LayerKind::LayerNorm { .. } | LayerKind::Add => return true,
-                LayerKind::Relu => return true,
+                kind if kind.is_activation() => return true,
                 LayerKind::MaxPool { .. } | LayerKind::Flatten => place = reader,
                 _ => return false,
             }

@@ -103,7 +103,7 @@ impl Plan {
             Op::Add => vec![row("add", as_it_arrives())],
             Op::Activation(activation) if float => {
                 let is_relu = activation.row.format == Format::Float32;
-                let name = if is_relu { "relu" } else { "quantize activation" };
+                let name = if is_relu { activation.kind.name() } else { "quantize activation" };
                 vec![row(name, activation.row.to_string())]
             }
             Op::Activation(activation) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use intrain_kernels::Integer;
 use intrain_kernels::requantize::TRACE_INSIDE;
+use intrain_model::LayerKind;
 use intrain_num::{Quantizer, Surrogate};
 
 use super::Executor;
@@ -181,7 +182,8 @@ impl Executor {
         let isa = self.space.isa;
         if let Tensor::F32(error) = &mut error.tensor {
             if product.epilogue.relu {
-                activation::floats_back(isa, &Quantizer::FLOAT, f32::of(&result.tensor), error);
+                let relu = (LayerKind::Relu, &Quantizer::FLOAT);
+                activation::floats_back(isa, relu, f32::of(&result.tensor), error);
             }
             return Error { tensor: Tensor::F32(std::mem::take(error)), exponent: 0, max_abs: 0 };
         }
@@ -369,7 +371,8 @@ impl Executor {
                 } else {
                     let entered = if activation.in_place { i } else { source };
                     let x = f32::of(&self.results[entered].tensor);
-                    activation::floats_back(isa, &activation.row, x, f32::of_mut(&mut error.tensor));
+                    let which = (activation.kind, &activation.row);
+                    activation::floats_back(isa, which, x, f32::of_mut(&mut error.tensor));
                 }
                 self.accumulate_error(term.source, error);
             }

@@ -72,7 +72,7 @@ impl Executor {
         let (term, isa) = (activation.terms[0], self.space.isa);
         if activation.in_place {
             std::mem::swap(out, &mut self.results[term.source]);
-            activation::floats(isa, &activation.row, f32::of_mut(&mut out.tensor));
+            activation::floats(isa, (activation.kind, &activation.row), f32::of_mut(&mut out.tensor));
             return;
         }
         let x = f32::of(&self.results[term.source].tensor);
@@ -87,7 +87,7 @@ impl Executor {
             }
             None => {
                 route::copy(x, target);
-                activation::floats(isa, &activation.row, target);
+                activation::floats(isa, (activation.kind, &activation.row), target);
             }
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use intrain_kernels::fixed_norm::{self, Store};
 use intrain_kernels::requantize::{self, Relu, Trace};
 use intrain_kernels::{Isa, activation};
+use intrain_model::LayerKind;
 use intrain_num::Quantizer;
 use rayon::prelude::*;
 
@@ -123,14 +124,13 @@ pub(crate) fn gate(isa: Isa, trace: &[u8], mask: u8, error: &mut Error) {
 }
 
 /// Between floats, in place.
-pub(crate) fn floats(isa: Isa, quantizer: &Quantizer, x: &mut [f32]) {
-    x.par_chunks_mut(CHUNK).for_each(|x| activation::forward(isa, quantizer, x));
+pub(crate) fn floats(isa: Isa, (_, row): (LayerKind, &Quantizer), x: &mut [f32]) {
+    x.par_chunks_mut(CHUNK).for_each(|x| activation::forward(isa, row, x));
 }
 
 /// The error behind an activation between floats becomes that in front of it, where `x` had entered.
-pub(crate) fn floats_back(isa: Isa, quantizer: &Quantizer, x: &[f32], error: &mut [f32]) {
-    error
-        .par_chunks_mut(CHUNK)
-        .zip(x.par_chunks(CHUNK))
-        .for_each(|(error, x)| activation::back(isa, quantizer, x, error));
+pub(crate) fn floats_back(isa: Isa, (_, row): (LayerKind, &Quantizer), x: &[f32], error: &mut [f32]) {
+    error.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(error, x)| {
+        activation::back(isa, row, x, error);
+    });
 }

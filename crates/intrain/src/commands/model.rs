@@ -86,8 +86,8 @@ fn kind(kind: LayerKind) -> String {
         LayerKind::Shortcut { stride, .. } => {
             with("shortcut".to_owned(), &format!("stride {stride}"), stride != 1)
         }
-        LayerKind::Relu => "relu".to_owned(),
         LayerKind::Flatten => "flatten".to_owned(),
+        activation => activation.name().to_owned(),
     }
 }
 
