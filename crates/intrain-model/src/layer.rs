@@ -258,6 +258,8 @@ pub enum LayerKind {
     },
     /// `max(x, 0)`, or whatever the recipe's row `activation` has in its place.
     Relu,
+    /// `min(max(x, 0), 6)`, with the recipe's row `activation` behind it: Krizhevsky 2010, and MobileNet (arXiv 1704.04861).
+    Relu6,
     /// Image to vector; the order (height, width, channel) stays.
     Flatten,
 }
@@ -275,6 +277,7 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
     ("concat", &[]),
     ("shortcut", &["out", "stride"]),
     ("relu", &[]),
+    ("relu6", &[]),
     ("flatten", &[]),
 ];
 
@@ -353,9 +356,12 @@ impl LayerKind {
                 Ok(Shape { h: input.h.div_ceil(stride), w: input.w.div_ceil(stride), c: out })
             }
             Self::GlobalAvgPool => Ok(Shape { h: 1, w: 1, c: input.c }),
-            Self::Relu | Self::BatchNorm { .. } | Self::LayerNorm { .. } | Self::Add | Self::Concat => {
-                Ok(input)
-            }
+            Self::Relu
+            | Self::Relu6
+            | Self::BatchNorm { .. }
+            | Self::LayerNorm { .. }
+            | Self::Add
+            | Self::Concat => Ok(input),
             Self::Flatten => Ok(Shape { h: 1, w: 1, c: input.len() }),
         }
     }
@@ -391,6 +397,7 @@ impl LayerKind {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Relu => "relu",
+            Self::Relu6 => "relu6",
             _ => "",
         }
     }
@@ -398,7 +405,7 @@ impl LayerKind {
     /// Whether it is an activation: it rounds by the recipe's row `activation`, and nothing negative leaves it.
     #[must_use]
     pub const fn is_activation(&self) -> bool {
-        matches!(self, Self::Relu)
+        matches!(self, Self::Relu | Self::Relu6)
     }
 
     /// Whether it normalizes.

@@ -113,10 +113,16 @@ fn gradients_are_the_slopes_of_the_loss() {
         model.layers.retain(|l| !l.name.starts_with("relu"));
         model
     };
+    let with_relu6 = |mut model: Model| {
+        let relus = model.layers.iter_mut().filter(|layer| layer.kind == LayerKind::Relu);
+        relus.for_each(|layer| layer.kind = LayerKind::Relu6);
+        model
+    };
     let strided = model((7, 6, 2), &[conv(4, 3, 2, 1), conv(3, 2, 1, 0)], 3);
     let networks = [
         ("linear", model((1, 1, 12), &[linear(7)], 4)),
         ("conv, stride and padding", strided.clone()),
+        ("conv with ReLU6", with_relu6(strided.clone())),
         ("conv without ReLU", without_relu(strided)),
         ("pooling", model((4, 5, 2), &[conv(4, 3, 1, 1).pooled(2, 2), linear(6)], 3)),
         ("overlapping pooling", model((5, 5, 2), &[conv(4, 3, 1, 1).pooled(3, 2)], 3)),

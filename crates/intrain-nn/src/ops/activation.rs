@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::fixed_norm::{self, Store};
-use intrain_kernels::requantize::{self, Relu, Trace};
+use intrain_kernels::requantize::{self, Relu, TRACE_INSIDE, Trace};
 use intrain_kernels::{Isa, activation};
 use intrain_model::LayerKind;
 use intrain_num::Quantizer;
@@ -61,6 +61,7 @@ pub(crate) fn forward<P: Code>(
     out: &mut tensor::Activation,
     space: &mut Workspace,
 ) {
+    let max = largest_code(terms.activation);
     let Terms { activation: plan::Activation { row, terms, frac_bits, .. }, results, blocks } = terms;
     let len = results[terms[0].source].tensor.len();
     let isa = space.isa;
@@ -70,7 +71,7 @@ pub(crate) fn forward<P: Code>(
     out.frac_bits = row.format.frac_bits();
     let chunk = chunk(c);
     let (shift, round) = (frac_bits - row.format.frac_bits(), row.round);
-    let (min, max) = (row.format.min(), row.format.max());
+    let min = row.format.min();
     let chunks = codes.chunks_mut(chunk).zip(out.trace.chunks_mut(chunk)).enumerate();
     threads::for_each(&mut space.scratches, chunks, |scratch, (k, (out, trace))| {
         let lanes = scratch.lanes(out.len());
@@ -99,7 +100,9 @@ pub(crate) fn forward<P: Code>(
 pub(crate) fn mask_error(terms: Terms<'_>, c: usize, trace: &[u8], error: &mut Error, space: &mut Workspace) {
     let Terms { activation, results, blocks } = terms;
     (0..2).for_each(|pair| clear(&mut space.scratches, pair, c));
-    let (isa, mask, chunk) = (space.isa, mask(activation.row), chunk(c));
+    // Above its ceiling an activation is constant, and no error passes.
+    let above = if ceiling(activation.kind).is_some() { TRACE_INSIDE } else { 0 };
+    let (isa, mask, chunk) = (space.isa, mask(activation.row) | above, chunk(c));
     let largest = AtomicU64::new(0);
     let chunks = i16::of_mut(&mut error.tensor).chunks_mut(chunk).zip(trace.chunks(chunk)).enumerate();
     threads::for_each(&mut space.scratches, chunks, |scratch, (k, (error, trace))| {
@@ -124,13 +127,56 @@ pub(crate) fn gate(isa: Isa, trace: &[u8], mask: u8, error: &mut Error) {
 }
 
 /// Between floats, in place.
-pub(crate) fn floats(isa: Isa, (_, row): (LayerKind, &Quantizer), x: &mut [f32]) {
-    x.par_chunks_mut(CHUNK).for_each(|x| activation::forward(isa, row, x));
+pub(crate) fn floats(isa: Isa, (kind, row): (LayerKind, &Quantizer), x: &mut [f32]) {
+    let limit = ceiling(kind).unwrap_or(f32::INFINITY);
+    x.par_chunks_mut(CHUNK).for_each(|x| {
+        // NaN stays: no comparison with it is true.
+        x.iter_mut().for_each(|x| *x = if *x > limit { limit } else { *x });
+        activation::forward(isa, row, x);
+    });
 }
 
 /// The error behind an activation between floats becomes that in front of it, where `x` had entered.
-pub(crate) fn floats_back(isa: Isa, (_, row): (LayerKind, &Quantizer), x: &[f32], error: &mut [f32]) {
+pub(crate) fn floats_back(isa: Isa, (kind, row): (LayerKind, &Quantizer), x: &[f32], error: &mut [f32]) {
+    let limit = ceiling(kind).unwrap_or(f32::INFINITY);
     error.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(error, x)| {
         activation::back(isa, row, x, error);
+        error.iter_mut().zip(x).for_each(|(error, x)| *error = if *x > limit { 0.0 } else { *error });
     });
+}
+
+/// Above which value an activation is constant.
+const fn ceiling(kind: LayerKind) -> Option<f32> {
+    match kind {
+        LayerKind::Relu6 => Some(6.0),
+        _ => None,
+    }
+}
+
+/// The largest code of an activation: that of its format, or of its ceiling where that lies below.
+fn largest_code(activation: &plan::Activation) -> i64 {
+    let format = activation.row.format;
+    match activation.kind {
+        LayerKind::Relu6 => format.max().min(6 << format.frac_bits().clamp(0, 32)),
+        _ => format.max(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relu6_is_constant_beyond_its_ceiling() {
+        let entered = [-1.0, 0.0, 3.0, 6.0, 6.5, f32::INFINITY];
+        let row = (LayerKind::Relu6, &Quantizer::FLOAT);
+        let (mut x, mut error) = (entered, [1.0; 6]);
+        floats(Isa::best(), row, &mut x);
+        assert_eq!(x, [0.0, 0.0, 3.0, 6.0, 6.0, 6.0]);
+        floats_back(Isa::best(), row, &entered, &mut error);
+        assert_eq!(error, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+        let mut nan = [f32::NAN];
+        floats(Isa::best(), row, &mut nan);
+        assert!(nan[0].is_nan());
+    }
 }

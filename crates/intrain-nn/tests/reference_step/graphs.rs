@@ -67,3 +67,23 @@ fn nothing_is_divided_by_zero() {
         compare(&model, spec, 1, 8, true);
     }
 }
+
+#[test]
+fn relu6_equals_the_contract() {
+    let mut model = integer_residual();
+    for layer in model.layers.iter_mut().filter(|layer| layer.kind == LayerKind::Relu) {
+        layer.kind = LayerKind::Relu6;
+    }
+    // Formats that hold 6 and formats that do not, clipped and straight-through; large gains, so that 6 is passed.
+    for spec in [
+        "intrain-int8",
+        "intrain-int8 | activation = fixed<5,3> nearest-down",
+        "wageubn",
+        "wage-l1bn",
+        "intrain-int8 | activation = fixed<6,2> nearest-even clipped | norm.value = fixed<6,10> nearest-down",
+    ] {
+        for (n, seed) in [(5, 1), (2, 2), (8, 4), (7, 9)] {
+            compare(&model, spec, n, seed, false);
+        }
+    }
+}

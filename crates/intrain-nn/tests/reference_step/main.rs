@@ -32,8 +32,9 @@ struct Case {
 impl Case {
     fn recipe(&self) -> Recipe {
         // As a plan resolves '@last' among activations of a graph.
-        let rounds =
-            |kind| matches!(kind, LayerKind::Relu | LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool);
+        let rounds = |kind: LayerKind| {
+            kind.is_activation() || matches!(kind, LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool)
+        };
         let last = self.model.layers.iter().rev().find(|layer| rounds(layer.kind));
         let name = last.map_or_else(String::new, |layer| layer.name.clone());
         recipe(&self.recipe).with_ends(|_| [String::new(), name.clone()])

@@ -195,7 +195,7 @@ impl<'a> Step<'a> {
         let (row, kind) = (&self.recipe.activation, layers[i].kind);
         let product = self.product_before(i + 1)?;
         if self.is_wide {
-            return (kind == LayerKind::Relu).then(|| (row.of_layer(&layers[i].name), self.block(product)));
+            return kind.is_activation().then(|| (row.of_layer(&layers[i].name), self.block(product)));
         }
         let next = layers[i + 1..].iter().find(|layer| layer.kind != LayerKind::Flatten);
         let ends_block = kind != LayerKind::Flatten && next.is_none_or(|layer| layer.kind.is_product());
@@ -215,6 +215,14 @@ impl<'a> Step<'a> {
             LayerKind::Relu => {
                 trace.passes = entering.x.iter().map(|x| *x > 0).collect();
                 entering.like(entering.x.iter().map(|x| (*x).max(0)).collect())
+            }
+            LayerKind::Relu6 => {
+                let six = 6 << entering.digits;
+                // Its errors pass inside of the format alone, whatever the row says.
+                let q = self.recipe.activation.of_layer(&layer.name);
+                let limit = i128::from(q.format.max()) << (entering.digits - q.format.frac_bits());
+                trace.passes = entering.x.iter().map(|x| (1..=six.min(limit)).contains(x)).collect();
+                entering.like(entering.x.iter().map(|x| (*x).clamp(0, six)).collect())
             }
             LayerKind::Add => {
                 let [a, b] = [0, 1].map(|k| &self.results[self.sources[i][k]]);

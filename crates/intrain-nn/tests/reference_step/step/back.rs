@@ -41,7 +41,7 @@ impl Step<'_> {
             LayerKind::BatchNorm { affine } | LayerKind::LayerNorm { affine } => {
                 self.norm_back(i, affine, error, gradients)
             }
-            LayerKind::Relu => {
+            LayerKind::Relu | LayerKind::Relu6 => {
                 let mut gated = error.clone();
                 gated.mask(&trace.passes);
                 gated.mask(&trace.inside);
