@@ -377,6 +377,16 @@ impl LayerKind {
         }
     }
 
+    /// Biases, or offsets of a norm.
+    #[must_use]
+    pub const fn biases(&self, input: Shape) -> usize {
+        match *self {
+            Self::Conv { out, bias: true, .. } | Self::Linear { out, bias: true } => out,
+            Self::BatchNorm { affine: true } | Self::LayerNorm { affine: true } => input.c,
+            _ => 0,
+        }
+    }
+
     /// Outputs that may enter.
     pub(crate) const fn n_sources(&self) -> RangeInclusive<usize> {
         match self {
@@ -412,6 +422,43 @@ impl LayerKind {
     #[must_use]
     pub const fn is_norm(&self) -> bool {
         matches!(self, Self::BatchNorm { .. } | Self::LayerNorm { .. })
+    }
+}
+
+/// The kind with what makes it this one: `conv 3x3, stride 2, pad 1`; how much comes out is in the shapes.
+impl fmt::Display for LayerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let windows = |name: &str, size: usize, stride: usize, pad: usize| {
+            let mut text = format!("{name} {size}x{size}");
+            if stride != 1 {
+                text.push_str(&format!(", stride {stride}"));
+            }
+            if pad != 0 {
+                text.push_str(&format!(", pad {pad}"));
+            }
+            text
+        };
+        let with =
+            |text: String, what: &str, is_so: bool| if is_so { format!("{text}, {what}") } else { text };
+        let text = match *self {
+            Self::Conv { kernel, stride, pad, bias, .. } => {
+                with(windows("conv", kernel, stride, pad), "bias", bias)
+            }
+            Self::Linear { bias, .. } => with("linear".to_owned(), "bias", bias),
+            Self::MaxPool { size, stride, pad } => windows("max-pool", size, stride, pad),
+            Self::AvgPool { size, stride } => windows("avg-pool", size, stride, 0),
+            Self::GlobalAvgPool => "global-avg-pool".to_owned(),
+            Self::BatchNorm { affine } => with("batch-norm".to_owned(), "nothing learned", !affine),
+            Self::LayerNorm { affine } => with("layer-norm".to_owned(), "nothing learned", !affine),
+            Self::Add => "add".to_owned(),
+            Self::Concat => "concat".to_owned(),
+            Self::Shortcut { stride, .. } => {
+                with("shortcut".to_owned(), &format!("stride {stride}"), stride != 1)
+            }
+            Self::Flatten => "flatten".to_owned(),
+            activation => activation.name().to_owned(),
+        };
+        f.write_str(&text)
     }
 }
 

@@ -121,13 +121,7 @@ impl Model {
         let (shapes, sources) = (self.shapes()?, self.sources()?);
         let of_layer = |(layer, sources): (&Layer, &Vec<usize>)| {
             let weights = layer.kind.weights(shapes[sources[0]]);
-            let bias = match layer.kind {
-                LayerKind::Conv { out, bias: true, .. } | LayerKind::Linear { out, bias: true } => out,
-                LayerKind::BatchNorm { affine: true } | LayerKind::LayerNorm { affine: true } => {
-                    shapes[sources[0]].c
-                }
-                _ => 0,
-            };
+            let bias = layer.kind.biases(shapes[sources[0]]);
             if weights.is_empty() { 0 } else { weights.iter().product::<usize>() + bias }
         };
         Ok(self.layers.iter().zip(&sources).map(of_layer).collect())

@@ -164,7 +164,7 @@ impl<'a> Builder<'a> {
         let is_last = self.fusion_ends_at(i, fused);
         let first = node.sources[0];
         (node.op, node.operand, node.storage) = match layer.kind {
-            LayerKind::Conv { .. } | LayerKind::Linear { .. } => {
+            kind if kind.is_product() => {
                 node.reported_as = self.reported_as(i, fused);
                 self.product(layer, shapes, first, (fused, is_last))?
             }

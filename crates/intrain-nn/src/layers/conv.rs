@@ -276,6 +276,7 @@ impl<O: Operands> Product<O> {
         let input_reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.max_abs());
         let reach = [input_reach, O::reach(isa, plan.error_operand, error)];
         let has_shift = plan.gradient.scale == Scale::Shift;
-        gradient.run(isa, reach, (input, error), O::target(out, p.n_weights()), has_shift, scratches)
+        let n_weights = conv.kh * conv.kw * conv.c_in * conv.c_out;
+        gradient.run(isa, reach, (input, error), O::target(out, n_weights), has_shift, scratches)
     }
 }

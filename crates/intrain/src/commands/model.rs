@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use intrain::model::{self, LayerKind, Model, ModelFile, Shape};
+use intrain::model::{self, Model, ModelFile, Shape};
 use intrain::train::config::{Config, check_model_defaults, default_recipe};
 use serde_json::{Value, json};
 
@@ -50,45 +50,12 @@ fn rows(model: &Model) -> anyhow::Result<Vec<Row>> {
     let (shapes, parameters) = (model.shapes()?, model.parameters_of_layers()?);
     let row = |(i, layer): (usize, &model::Layer)| Row {
         name: layer.name.clone(),
-        kind: kind(layer.kind),
+        kind: layer.kind.to_string(),
         from: layer.from.clone(),
         output: shapes[i + 1],
         parameters: parameters[i],
     };
     Ok(model.layers.iter().enumerate().map(row).collect())
-}
-
-/// The kind with what makes it this one: `conv 3x3, stride 2, pad 1`; how much comes out is in the shapes.
-fn kind(kind: LayerKind) -> String {
-    let windows = |name: &str, size: usize, stride: usize, pad: usize| {
-        let mut text = format!("{name} {size}x{size}");
-        if stride != 1 {
-            text.push_str(&format!(", stride {stride}"));
-        }
-        if pad != 0 {
-            text.push_str(&format!(", pad {pad}"));
-        }
-        text
-    };
-    let with = |text: String, what: &str, is_so: bool| if is_so { format!("{text}, {what}") } else { text };
-    match kind {
-        LayerKind::Conv { kernel, stride, pad, bias, .. } => {
-            with(windows("conv", kernel, stride, pad), "bias", bias)
-        }
-        LayerKind::Linear { bias, .. } => with("linear".to_owned(), "bias", bias),
-        LayerKind::MaxPool { size, stride, pad } => windows("max-pool", size, stride, pad),
-        LayerKind::AvgPool { size, stride } => windows("avg-pool", size, stride, 0),
-        LayerKind::GlobalAvgPool => "global-avg-pool".to_owned(),
-        LayerKind::BatchNorm { affine } => with("batch-norm".to_owned(), "nothing learned", !affine),
-        LayerKind::LayerNorm { affine } => with("layer-norm".to_owned(), "nothing learned", !affine),
-        LayerKind::Add => "add".to_owned(),
-        LayerKind::Concat => "concat".to_owned(),
-        LayerKind::Shortcut { stride, .. } => {
-            with("shortcut".to_owned(), &format!("stride {stride}"), stride != 1)
-        }
-        LayerKind::Flatten => "flatten".to_owned(),
-        activation => activation.name().to_owned(),
-    }
 }
 
 fn show(file: &ModelFile, as_toml: bool, output: &Output) -> anyhow::Result<()> {
