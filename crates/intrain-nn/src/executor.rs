@@ -53,8 +53,8 @@ impl Executor {
         if let Some(machine) = machine {
             for node in &plan.nodes {
                 if let Op::Product(product) = &node.op {
-                    let block = &plan.blocks[product.block];
-                    products[product.block] = Some(machine.product(block, product));
+                    let block = plan.blocks[product.block].dense();
+                    products[product.block] = Some(machine.product(&block, product));
                 }
             }
         }

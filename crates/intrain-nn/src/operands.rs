@@ -15,7 +15,7 @@ pub(crate) trait Operands: Send + Sync + 'static {
     type Payload: stage::Payload<Staged: Send + Sync> + Default + Send + Sync + 'static;
     type Sum: Copy + Default + Send + Sync + 'static;
     /// A weight as it is read.
-    type Weight: Copy + Send + Sync;
+    type Weight: Copy + Default + Send + Sync;
     type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Send + Sync;
     /// Largest magnitude that a sum can hold.
     const SUM_MAX: u128;

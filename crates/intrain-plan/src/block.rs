@@ -91,6 +91,12 @@ pub struct BlockPlan {
 }
 
 impl BlockPlan {
+    /// The block as whoever multiplies densely sees it.
+    #[must_use]
+    pub fn dense(&self) -> Self {
+        self.clone()
+    }
+
     /// Bits by which a stored bias is moved to the sum's last bit; below 0 it would not fit there.
     #[must_use]
     pub const fn bias_shift(&self) -> i32 {
