@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod imagenet;
+mod input;
 mod layer;
 mod network;
 mod presets;
