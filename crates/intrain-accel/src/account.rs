@@ -50,7 +50,7 @@ pub struct Total {
 pub fn of_step(machine: &Machine, plan: &Plan) -> Tally {
     let (mut tally, n) = (Tally::new(), plan.batch_size);
     for (_, placed) in products(plan) {
-        let block = &plan.blocks[placed.block];
+        let block = plan.blocks[placed.block].dense();
         let (p, format) = (&block.product, |row, digits| format_of(machine, row, digits));
         let (inputs, outputs) = (n * p.input.h * p.input.w, n * p.output.h * p.output.w);
         let k = p.fan_in() + usize::from(p.bias);

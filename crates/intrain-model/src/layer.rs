@@ -98,6 +98,25 @@ pub enum LayerKind {
         #[serde(default)]
         bias: bool,
     },
+    /// Convolution by groups of channels: each output sees the inputs of its own group alone. Weights `[kernel, kernel, in /
+    /// groups, out]`; as many groups as channels make it depthwise.
+    GroupedConv {
+        /// Output channels, a multiple of `groups`.
+        out: usize,
+        /// Height and width of the kernel.
+        kernel: usize,
+        /// Groups, which divide the channels that enter.
+        groups: usize,
+        /// Step in pixels.
+        #[serde(default = "one")]
+        stride: usize,
+        /// Zeros around the image.
+        #[serde(default)]
+        pad: usize,
+        /// Whether it has a bias, where the recipe has biases.
+        #[serde(default)]
+        bias: bool,
+    },
     /// Fully connected. Weights `[in, out]`.
     Linear {
         /// Outputs.
@@ -159,6 +178,7 @@ pub enum LayerKind {
 /// The kinds of layers, each with its own keys. Their order is that of [`LayerKind`].
 pub(crate) const KINDS: &[(&str, &[&str])] = &[
     ("conv", &["out", "kernel", "stride", "pad", "bias"]),
+    ("grouped-conv", &["out", "kernel", "groups", "stride", "pad", "bias"]),
     ("linear", &["out", "bias"]),
     ("max-pool", &["size", "stride", "pad"]),
     ("avg-pool", &["size", "stride"]),
@@ -194,6 +214,16 @@ impl LayerKind {
     pub fn output(&self, input: Shape) -> Result<Shape, String> {
         match *self {
             Self::Conv { out, kernel, stride, pad, .. } => convolved(input, out, kernel, [stride, pad]),
+            Self::GroupedConv { out, kernel, groups, stride, pad, .. } => {
+                positive("groups", groups, input.c)?;
+                if !input.c.is_multiple_of(groups) || !out.is_multiple_of(groups) {
+                    return Err(format!(
+                        "groups = {groups} does not divide the {} channels that enter and the {out} that leave",
+                        input.c
+                    ));
+                }
+                convolved(input, out, kernel, [stride, pad])
+            }
             Self::Linear { out, .. } => {
                 positive("out", out, 1 << 20)?;
                 if input.h != 1 || input.w != 1 {
@@ -245,6 +275,7 @@ impl LayerKind {
     pub fn weights(&self, input: Shape) -> Vec<usize> {
         match *self {
             Self::Conv { out, kernel, .. } => vec![kernel, kernel, input.c, out],
+            Self::GroupedConv { out, kernel, groups, .. } => vec![kernel, kernel, input.c / groups, out],
             Self::Linear { out, .. } => vec![input.c, out],
             Self::BatchNorm { affine: true } | Self::LayerNorm { affine: true } => vec![input.c],
             _ => Vec::new(),
@@ -255,7 +286,9 @@ impl LayerKind {
     #[must_use]
     pub const fn biases(&self, input: Shape) -> usize {
         match *self {
-            Self::Conv { out, bias: true, .. } | Self::Linear { out, bias: true } => out,
+            Self::Conv { out, bias: true, .. }
+            | Self::GroupedConv { out, bias: true, .. }
+            | Self::Linear { out, bias: true } => out,
             Self::BatchNorm { affine: true } | Self::LayerNorm { affine: true } => input.c,
             _ => 0,
         }
@@ -273,7 +306,7 @@ impl LayerKind {
     /// Whether it holds weights that a product reads.
     #[must_use]
     pub const fn is_product(&self) -> bool {
-        matches!(self, Self::Conv { .. } | Self::Linear { .. })
+        matches!(self, Self::Conv { .. } | Self::GroupedConv { .. } | Self::Linear { .. })
     }
 
     /// What an activation is called in files.
@@ -317,6 +350,10 @@ impl fmt::Display for LayerKind {
         let text = match *self {
             Self::Conv { kernel, stride, pad, bias, .. } => {
                 with(windows("conv", kernel, stride, pad), "bias", bias)
+            }
+            Self::GroupedConv { kernel, groups, stride, pad, bias, .. } => {
+                let text = windows("grouped-conv", kernel, stride, pad);
+                with(format!("{text}, {groups} groups"), "bias", bias)
             }
             Self::Linear { bias, .. } => with("linear".to_owned(), "bias", bias),
             Self::MaxPool { size, stride, pad } => windows("max-pool", size, stride, pad),

@@ -113,6 +113,14 @@ fn gradients_are_the_slopes_of_the_loss() {
         model.layers.retain(|l| !l.name.starts_with("relu"));
         model
     };
+    let in_groups = |mut model: Model| {
+        for layer in &mut model.layers {
+            if let LayerKind::Conv { out, kernel, stride, pad, bias } = layer.kind {
+                layer.kind = LayerKind::GroupedConv { out, kernel, groups: 2, stride, pad, bias };
+            }
+        }
+        model
+    };
     let with_relu6 = |mut model: Model| {
         let relus = model.layers.iter_mut().filter(|layer| layer.kind == LayerKind::Relu);
         relus.for_each(|layer| layer.kind = LayerKind::Relu6);
@@ -123,6 +131,7 @@ fn gradients_are_the_slopes_of_the_loss() {
         ("linear", model((1, 1, 12), &[linear(7)], 4)),
         ("conv, stride and padding", strided.clone()),
         ("conv with ReLU6", with_relu6(strided.clone())),
+        ("grouped conv", in_groups(model((6, 5, 4), &[conv(8, 3, 1, 1), conv(4, 2, 2, 0)], 3))),
         ("conv without ReLU", without_relu(strided)),
         ("pooling", model((4, 5, 2), &[conv(4, 3, 1, 1).pooled(2, 2), linear(6)], 3)),
         ("overlapping pooling", model((5, 5, 2), &[conv(4, 3, 1, 1).pooled(3, 2)], 3)),

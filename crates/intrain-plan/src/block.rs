@@ -94,7 +94,7 @@ impl BlockPlan {
     /// The block as whoever multiplies densely sees it.
     #[must_use]
     pub fn dense(&self) -> Self {
-        self.clone()
+        Self { product: ProductPlan { groups: 1, ..self.product }, ..self.clone() }
     }
 
     /// Bits by which a stored bias is moved to the sum's last bit; below 0 it would not fit there.
@@ -139,6 +139,8 @@ pub struct ProductPlan {
     pub stride: usize,
     /// Zeros around the image.
     pub pad: usize,
+    /// Groups of channels, each with weights of its own; 1 where each output sees all inputs.
+    pub groups: usize,
     /// Whether it has a bias; a norm: whether it has gains and offsets.
     pub bias: bool,
 }
@@ -172,7 +174,7 @@ impl ProductKind {
 }
 
 impl ProductPlan {
-    /// Weights: `kernel * kernel * in * out`, in that order of dimensions; a gain for each channel of a norm.
+    /// Weights: `kernel * kernel * in / groups * out`, in that order of dimensions; a gain for each channel of a norm.
     #[must_use]
     pub const fn n_weights(&self) -> usize {
         match self.kind {
@@ -187,7 +189,7 @@ impl ProductPlan {
     pub const fn fan_in(&self) -> usize {
         match self.kind {
             ProductKind::BatchNorm | ProductKind::LayerNorm => 1,
-            ProductKind::Conv | ProductKind::Linear => self.kernel * self.kernel * self.input.c,
+            ProductKind::Conv | ProductKind::Linear => self.kernel * self.kernel * self.input.c / self.groups,
         }
     }
 
@@ -196,7 +198,7 @@ impl ProductPlan {
     pub fn weight_shape(&self) -> Vec<usize> {
         match self.kind {
             ProductKind::BatchNorm | ProductKind::LayerNorm => vec![self.n_weights()],
-            ProductKind::Conv => vec![self.kernel, self.kernel, self.input.c, self.output.c],
+            ProductKind::Conv => vec![self.kernel, self.kernel, self.input.c / self.groups, self.output.c],
             ProductKind::Linear => vec![self.input.c, self.output.c],
         }
     }

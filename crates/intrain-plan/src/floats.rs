@@ -61,7 +61,9 @@ fn codes_behind(nodes: &[Node], i: usize) -> Option<Codes> {
 fn put_codes(block: &mut BlockPlan, codes: Option<Codes>) {
     let WeightPlan { master, read, .. } = block.weight;
     let is_binary = read.format == Format::Binary || master.format == Format::Binary;
-    let Some(codes) = codes.filter(|_| is_binary) else { return };
+    // Between groups a dense product has zeros, which are no signs.
+    let is_dense = block.product.groups == 1;
+    let Some(codes) = codes.filter(|_| is_binary && is_dense) else { return };
     let (min, max) = (codes.quantizer.format.min(), codes.quantizer.format.max());
     block.input_operand = Operand { frac_bits: 0, min, max };
     block.weight.operand = Operand { frac_bits: 0, min: -1, max: 1 };

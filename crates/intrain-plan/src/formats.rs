@@ -31,12 +31,24 @@ pub(crate) fn product_plan(
     [input, output]: [Shape; 2],
     biases: Bias,
 ) -> Option<ProductPlan> {
-    let plan =
-        |kind, kernel, stride, pad, bias| ProductPlan { kind, input, output, kernel, stride, pad, bias };
+    let plan = |kind, kernel, stride, pad, bias| ProductPlan {
+        kind,
+        input,
+        output,
+        kernel,
+        stride,
+        pad,
+        groups: 1,
+        bias,
+    };
     let has_bias = |bias: bool| bias && biases == Bias::Model;
     match kind {
         LayerKind::Conv { kernel, stride, pad, bias, .. } => {
             Some(plan(ProductKind::Conv, kernel, stride, pad, has_bias(bias)))
+        }
+        LayerKind::GroupedConv { kernel, groups, stride, pad, bias, .. } => {
+            let dense = plan(ProductKind::Conv, kernel, stride, pad, has_bias(bias));
+            Some(ProductPlan { groups, ..dense })
         }
         LayerKind::Linear { bias, .. } => Some(plan(ProductKind::Linear, 1, 1, 0, has_bias(bias))),
         LayerKind::BatchNorm { affine } => Some(plan(ProductKind::BatchNorm, 1, 1, 0, affine)),

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::layers::gradient::GradientProduct;
 use crate::operands::{Operands, Staged};
 use crate::parameters::Gradient;
-use crate::plan::{BlockPlan, Operand, ProductKind};
+use crate::plan::{BlockPlan, Operand, ProductKind, ProductPlan};
 
 /// A block's weights as the products want them, and its address tables.
 pub(crate) struct Product<O: Operands> {
@@ -26,6 +26,9 @@ pub(crate) struct Product<O: Operands> {
     error: Direction<O>,
     /// Made at the first gradient, for the batch that it sees.
     gradient: Option<GradientProduct<O>>,
+    /// Of a grouped convolution: its weights as read, and the gradient with what lies between the groups.
+    compact: Vec<O::Weight>,
+    dense: Option<Gradient>,
     /// Added to each output's sum, in units of the sum's last bit; empty without biases.
     pub(crate) bias: Vec<O::Sum>,
 }
@@ -154,12 +157,15 @@ impl<O: Operands> Product<O> {
             forward: Direction::new(conv.forward::<O::Payload>(1), plan.input_operand, weight),
             error: Direction::new(conv.error::<O::Payload>(1), plan.error_operand, weight),
             gradient: None,
+            compact: vec![],
+            dense: None,
             bias: vec![],
         }
     }
 
     /// The weights have been read anew: what was packed holds no longer.
     pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan) {
+        spread(&plan.product, &mut self.weights, &mut self.compact);
         self.weight_reach = O::weight_reach(isa, plan.weight.operand, &self.weights);
         (self.forward.reach, self.error.reach) = (None, None);
     }
@@ -271,12 +277,71 @@ impl<O: Operands> Product<O> {
             Some(gradient) if gradient.fits(&conv, n_images) => gradient,
             _ => GradientProduct::new(conv, n_images, plan),
         };
+        if p.groups > 1 && self.dense.is_none() {
+            self.dense = Some(out.clone());
+        }
+        let (target, compact) = match &mut self.dense {
+            Some(dense) => (dense, Some(out)),
+            None => (out, None),
+        };
         let gradient = self.gradient.insert(gradient);
         // The way forward has looked at the same input.
         let input_reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.max_abs());
         let reach = [input_reach, O::reach(isa, plan.error_operand, error)];
         let has_shift = plan.gradient.scale == Scale::Shift;
         let n_weights = conv.kh * conv.kw * conv.c_in * conv.c_out;
-        gradient.run(isa, reach, (input, error), O::target(out, n_weights), has_shift, scratches)
+        let max =
+            gradient.run(isa, reach, (input, error), O::target(target, n_weights), has_shift, scratches);
+        let Some(compact) = compact else { return max };
+        let of_groups = gather(p, target, compact);
+        max.and(Some(of_groups))
+    }
+}
+
+/// Calls `f(dense, compact)` with the numbers of each weight of a grouped convolution in `[taps, in, out]` and in `[taps, in /
+/// groups, out]`.
+fn each_weight(p: &ProductPlan, mut f: impl FnMut(usize, usize)) {
+    let (c_in, c_out) = (p.input.c / p.groups, p.output.c);
+    for (tap, i) in (0..p.kernel * p.kernel).flat_map(|tap| (0..c_in).map(move |i| (tap, i))) {
+        for o in 0..c_out {
+            let group = o / (c_out / p.groups);
+            let dense = (tap * p.input.c + group * c_in + i) * c_out + o;
+            f(dense, (tap * c_in + i) * c_out + o);
+        }
+    }
+}
+
+/// Puts zeros between the weights of the groups, so that the general product can multiply them: a product with 0 adds
+/// nothing, and the sums that are proven to fit are those of a group. `compact` is a buffer.
+pub(crate) fn spread<T: Copy + Default>(p: &ProductPlan, weights: &mut Vec<T>, compact: &mut Vec<T>) {
+    if p.groups == 1 {
+        return;
+    }
+    std::mem::swap(weights, compact);
+    weights.clear();
+    weights.resize(p.kernel * p.kernel * p.input.c * p.output.c, T::default());
+    each_weight(p, |dense, at| weights[dense] = compact[at]);
+}
+
+/// The gradients of the weights that a grouped convolution has; of integers their largest magnitude.
+pub(crate) fn gather(p: &ProductPlan, dense: &Gradient, out: &mut Gradient) -> u64 {
+    fn of<T: Copy + Default>(p: &ProductPlan, from: &[T], to: &mut Vec<T>) {
+        to.resize(p.n_weights(), T::default());
+        each_weight(p, |dense, at| to[at] = from[dense]);
+    }
+    match (dense, out) {
+        (Gradient::I32(from), Gradient::I32(to)) => {
+            of(p, from, to);
+            to.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0).into()
+        }
+        (Gradient::I64(from), Gradient::I64(to)) => {
+            of(p, from, to);
+            to.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0)
+        }
+        (Gradient::F32(from), Gradient::F32(to)) => {
+            of(p, from, to);
+            0
+        }
+        _ => unreachable!("both have the type that the plan's sums need"),
     }
 }

@@ -3,7 +3,7 @@
 use intrain_model::{Layer, LayerKind, Model};
 
 use super::Case;
-use super::network::integer_residual;
+use super::network::{conv, integer_residual, model};
 
 fn compare(model: &Model, spec: &str, n: usize, seed: u64, is_black: bool) {
     Case { model: model.clone(), recipe: spec.to_owned(), n, seed }.compare(is_black);
@@ -84,6 +84,42 @@ fn relu6_equals_the_contract() {
     ] {
         for (n, seed) in [(5, 1), (2, 2), (8, 4), (7, 9)] {
             compare(&model, spec, n, seed, false);
+        }
+    }
+}
+
+/// Convolutions of `groups` in place of those that divide so.
+fn grouped(mut model: Model, groups: usize) -> Model {
+    let shapes = model.shapes().unwrap();
+    let sources = model.sources().unwrap();
+    for (layer, sources) in model.layers.iter_mut().zip(&sources) {
+        if let LayerKind::Conv { out, kernel, stride, pad, bias } = layer.kind
+            && shapes[sources[0]].c.is_multiple_of(groups)
+            && out.is_multiple_of(groups)
+        {
+            layer.kind = LayerKind::GroupedConv { out, kernel, groups, stride, pad, bias };
+        }
+    }
+    model
+}
+
+#[test]
+fn grouped_convolutions_equal_the_contract() {
+    for groups in [2, 4] {
+        let model = grouped(integer_residual(), groups);
+        for spec in ["intrain-int8", "wageubn", "wage-l1bn"] {
+            for (n, seed) in [(5, 1), (8, 4), (7, 9)] {
+                compare(&model, spec, n, seed, false);
+            }
+        }
+    }
+    let blocks = [conv(6, 3, 1, 1).pooled(2, 2), conv(12, 3, 2, 1), conv(12, 2, 1, 0)];
+    for groups in [2, 3, 6] {
+        let chain = grouped(model((9, 8, 6), &blocks, 4), groups);
+        for spec in ["wage", "wage:2-8-12-12", "gupta", "gupta:array", "niti"] {
+            for (n, seed) in [(5, 1), (3, 4)] {
+                compare(&chain, spec, n, seed, false);
+            }
         }
     }
 }

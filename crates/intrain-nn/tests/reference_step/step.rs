@@ -210,7 +210,9 @@ impl<'a> Step<'a> {
         let mut zeros = vec![0; self.n * self.shapes[i + 1].len()];
         let mut trace = Trace::default();
         let y = match layer.kind {
-            LayerKind::Conv { .. } | LayerKind::Linear { .. } => return self.product(i),
+            LayerKind::Conv { .. } | LayerKind::GroupedConv { .. } | LayerKind::Linear { .. } => {
+                return self.product(i);
+            }
             LayerKind::BatchNorm { affine } | LayerKind::LayerNorm { affine } => return self.norm(i, affine),
             LayerKind::Relu => {
                 trace.passes = entering.x.iter().map(|x| *x > 0).collect();
@@ -270,8 +272,7 @@ impl<'a> Step<'a> {
 
     fn has_bias(&self, i: usize) -> bool {
         let kind = self.model.layers[i].kind;
-        matches!(kind, LayerKind::Conv { bias: true, .. } | LayerKind::Linear { bias: true, .. })
-            && self.recipe.bias == Bias::Model
+        kind.is_product() && kind.biases(self.shapes[i]) > 0 && self.recipe.bias == Bias::Model
     }
 
     /// Station 1: the stored weights as products read them, and `log2 alpha`, by which the product is divided.

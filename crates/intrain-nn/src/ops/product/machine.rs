@@ -9,6 +9,7 @@ use super::epilogue::{Epilogue, Item};
 use super::errors::mask;
 use super::{Before, Gradients, Place, Workspace, has_trace};
 use crate::key::{Mode, StepKey};
+use crate::layers::conv;
 use crate::machine::MachineProduct;
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{Arithmetic, BlockPlan, Storage};
@@ -20,17 +21,19 @@ use crate::width::Int16;
 pub(crate) struct OnMachine {
     product: Box<dyn MachineProduct>,
     weights: Vec<i32>,
+    compact: Vec<i32>,
     /// The step of the last forward pass.
     key: Option<StepKey>,
 }
 
 impl OnMachine {
     pub(super) fn new(product: Box<dyn MachineProduct>) -> Self {
-        Self { product, weights: vec![], key: None }
+        Self { product, weights: vec![], compact: vec![], key: None }
     }
 
     pub(super) fn load(&mut self, isa: Isa, plan: &BlockPlan, parameters: &Parameters, mode: Mode) {
         weights::read::<Int16>(isa, plan, &parameters.weight, mode, &mut self.weights);
+        conv::spread(&plan.product, &mut self.weights, &mut self.compact);
         let bias = parameters.bias.as_ref();
         let biases: Vec<i32> =
             bias.map_or(vec![], |bias| (0..bias.len()).map(|i| i32::from_i64(bias.payload(i))).collect());
@@ -94,6 +97,10 @@ impl OnMachine {
         gradients.exponents = [error.exponent - plan.input_operand.frac_bits, error.exponent];
         gradients.weight_max = None;
         gradients.weight = Gradient::I64(weight);
+        if plan.product.groups > 1 {
+            let dense = std::mem::replace(&mut gradients.weight, Gradient::I64(vec![]));
+            let _ = conv::gather(&plan.product, &dense, &mut gradients.weight);
+        }
         if let Some(gradient) = &mut gradients.bias {
             *gradient = Gradient::I64(bias);
         }

@@ -37,7 +37,9 @@ impl Step<'_> {
         let e = &error.x;
         let mut out = vec![0; self.results[source].x.len()];
         let before = match kind {
-            LayerKind::Conv { .. } | LayerKind::Linear { .. } => self.product_back(i, error, gradients),
+            LayerKind::Conv { .. } | LayerKind::GroupedConv { .. } | LayerKind::Linear { .. } => {
+                self.product_back(i, error, gradients)
+            }
             LayerKind::BatchNorm { affine } | LayerKind::LayerNorm { affine } => {
                 self.norm_back(i, affine, error, gradients)
             }
@@ -88,7 +90,7 @@ impl Step<'_> {
             LayerKind::Add => {
                 self.sources[i].iter().flat_map(|source| self.to_terms(*source, error.clone())).collect()
             }
-            LayerKind::Conv { .. } if self.is_wide => {
+            kind if kind.is_product() && self.is_wide => {
                 vec![(place, self.quantize(row.base, &error, Purpose::ErrorAtActivation, self.block(i)))]
             }
             _ => vec![(place, error)],
@@ -115,7 +117,13 @@ impl Step<'_> {
         let weights = &self.traces[i].weights.x;
         let (c_in, c_out) = (self.shapes[self.sources[i][0]].c, self.shapes[i + 1].c);
         let mut reach = vec![0_u128; c_in];
-        weights.iter().enumerate().for_each(|(k, w)| reach[k / c_out % c_in] += w.unsigned_abs());
+        let groups = match self.model.layers[i].kind {
+            LayerKind::GroupedConv { groups, .. } => groups,
+            _ => 1,
+        };
+        let [of_in, of_out] = [c_in, c_out].map(|c| c / groups);
+        let channel = |k: usize| k % c_out / of_out * of_in + k / c_out % of_in;
+        weights.iter().enumerate().for_each(|(k, w)| reach[channel(k)] += w.unsigned_abs());
         let bound = error.largest() * reach.into_iter().max().unwrap();
         let shift = (128 - bound.leading_zeros() as i32 - 15).max(0);
         let round = self.recipe.error_at_product.base.round;

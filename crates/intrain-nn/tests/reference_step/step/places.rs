@@ -55,6 +55,15 @@ impl Step<'_> {
                 }
             });
         }
+        if let LayerKind::GroupedConv { kernel, stride, pad, groups, .. } = self.model.layers[i].kind {
+            let [of_in, of_out] = [input.c, output.c].map(|c| c / groups);
+            return self.windows(i, (kernel, stride, pad), |pixel, place, out| {
+                for (k, o) in grid(of_in, output.c) {
+                    let ci = o / of_out * of_in + k;
+                    f(pixel * input.c + ci, (place * of_in + k) * output.c + o, out * output.c + o);
+                }
+            });
+        }
         for image in 0..self.n {
             for (ci, o) in grid(input.len(), output.c) {
                 f(image * input.len() + ci, ci * output.c + o, image * output.c + o);
