@@ -63,6 +63,33 @@ fn fixed_networks_equal_the_reference() {
     }
 }
 
+/// Layers of 8 and of 16 bits in one network: each computes in the narrowest arithmetic that holds it.
+#[test]
+fn layers_of_both_widths_equal_the_reference() {
+    use Arithmetic::{Int8, Int16};
+    let networks = [
+        model((7, 6, 3), &[conv(9, 3, 1, 1).pooled(3, 2), conv(7, 2, 2, 1)], 10),
+        model((1, 1, 50), &[linear(33), linear(16)], 3),
+    ];
+    for (spec, expected) in [
+        ("wage | last:error.loss = unit<12>@shift nearest-even saturate", [Int8, Int8, Int16]),
+        ("wage | block0:activation = unit<12> nearest-even saturate clipped", [Int8, Int16, Int8]),
+        ("wage | block1:error.activation = unit<12>@shift nearest-even saturate", [Int8, Int16, Int8]),
+        ("wage | block0:error.activation = unit<12>@shift floor saturate", [Int16, Int8, Int8]),
+    ] {
+        for (k, network) in networks.iter().enumerate() {
+            for (n, seed) in [(5, 3), (2, 40), (33, 71)] {
+                let seed = seed + k as u64;
+                let case = Case { model: network.clone(), recipe: spec.to_owned(), n, seed };
+                let plan = case.compare(false);
+                let found: Vec<_> = plan.blocks.iter().map(|block| block.arithmetic).collect();
+                assert_eq!(found, expected, "{spec}");
+                assert_eq!(plan.arithmetic, Int16, "{spec}");
+            }
+        }
+    }
+}
+
 /// Payloads that no rounding of the contract could have made must still give the sums that the contract says.
 #[test]
 fn extreme_weights_and_images_equal_the_reference() {

@@ -101,19 +101,34 @@ fn rows(operations: &[Operation]) -> String {
 }
 
 fn totals(plan: &Plan, memory: &Memory) -> String {
-    let carrier = match plan.arithmetic {
-        Arithmetic::Int8 => "8-bit integers, 32-bit sums",
-        Arithmetic::Int16 => "16-bit integers, 64-bit sums",
-        Arithmetic::Float32 => "float32",
-    };
     facts(&[
-        ("arithmetic", carrier.to_owned()),
+        ("arithmetic", arithmetics(plan)),
         ("parameters", grouped(plan.n_parameters() as u64)),
         ("weights", size(memory.weights)),
         ("activations", size(memory.activations)),
         ("errors", size(memory.errors)),
         ("gradients", size(memory.gradients)),
     ])
+}
+
+/// What products compute in; where layers differ, the wider ones are named.
+fn arithmetics(plan: &Plan) -> String {
+    let name = |arithmetic: Arithmetic| match arithmetic {
+        Arithmetic::Int8 => "8-bit integers, 32-bit sums",
+        Arithmetic::Int16 => "16-bit integers, 64-bit sums",
+        Arithmetic::Float32 => "float32",
+    };
+    let products = || plan.blocks.iter().filter(|block| !block.product.kind.is_norm());
+    let wider: Vec<&str> = products()
+        .filter(|block| block.arithmetic == plan.arithmetic)
+        .map(|block| block.name.as_str())
+        .collect();
+    match products().find(|block| block.arithmetic != plan.arithmetic) {
+        None => name(plan.arithmetic).to_owned(),
+        Some(other) => {
+            format!("{}; {} in {}", name(other.arithmetic), name(plan.arithmetic), wider.join(", "))
+        }
+    }
 }
 
 fn float_operations(plan: &Plan) -> String {
