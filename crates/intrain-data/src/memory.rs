@@ -132,7 +132,11 @@ mod tests {
     use crate::{Augment, Part, TrainBatches, digits, evaluation};
 
     fn images(shape: [usize; 4], n_labels: usize) -> Result<Images, DataError> {
-        Images::new(shape, vec![7; shape.iter().product::<usize>().min(1 << 20)], vec![1; n_labels])
+        Images::new(
+            shape,
+            vec![7; shape.iter().fold(1, |n: usize, side| n.saturating_mul(*side)).min(1 << 20)],
+            vec![1; n_labels],
+        )
     }
 
     #[test]

@@ -329,7 +329,10 @@ mod tests {
             .into_iter()
             .map(|d| d.row)
             .collect();
-        assert_eq!(rows, ["activation.product", "error.loss", "error.product", "momentum", "update"]);
+        assert_eq!(
+            rows,
+            ["activation.product", "error.loss", "error.norm", "error.product", "momentum", "update"]
+        );
     }
 
     #[test]

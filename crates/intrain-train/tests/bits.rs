@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use intrain_data::{Batch, ImageShape};
 use intrain_kernels::Isa;
-use intrain_model::{LayerKind, Model, Shape};
+use intrain_model::{LayerKind, Model, ModelFile, Shape};
 use intrain_nn::{Context, Outcome, Plan, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_recipe::Recipe;
@@ -147,7 +147,10 @@ fn config(recipe: &Named, model: &Model) -> Option<Config> {
     let mut keys = toml::Table::new();
     keys.insert("data".to_owned(), "noise".into());
     keys.insert("recipe".to_owned(), recipe.recipe.clone());
-    keys.insert("model".to_owned(), model.to_toml().parse::<toml::Table>().unwrap().into());
+    // A narrowed network is trained as the paper's.
+    let defaults = ModelFile::preset(&model.name).map_or_else(|_| toml::Table::new(), |file| file.defaults);
+    let file = ModelFile { model: model.clone(), defaults };
+    keys.insert("model".to_owned(), file.to_toml().parse::<toml::Table>().unwrap().into());
     Config::resolve(keys, &recipe.sets, shape, model.n_classes().unwrap()).ok()
 }
 

@@ -12,7 +12,8 @@ impl Step<'_> {
         let Tensor { x: y, digits, .. } = self.logits();
         let n_classes = y.len() / labels.len();
         let block = self.block(self.model.layers.len()) - 1;
-        let q = self.recipe.error_at_loss.base;
+        let last = self.model.layers.iter().rev().find(|layer| layer.kind.is_product()).unwrap();
+        let q = self.recipe.error_at_loss.of_layer(&last.name);
         let (mut errors, mut unit) = (vec![], *digits);
         for (row, label) in y.chunks(n_classes).zip(labels.iter().map(|l| usize::from(*l))) {
             let integers = row.iter().map(|y| *y as i64);
