@@ -96,6 +96,12 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
         if !block.weight.master.format.is_fixed_point() {
             return unfit("the array runs fixed-point products; use a recipe such as gupta:array".to_owned());
         }
+        if plan.keeps_exponents {
+            // Sums of errors may lose a bit, and means make them finer: how many bits a result drops is known in a step alone.
+            let reason = "errors of several readers meet in this network, and the array drops a number of bits that is fixed \
+                          when it is built; use a network whose layers follow each other";
+            return unfit(reason.to_owned());
+        }
         if let Some(columns) = block.columns.filter(|columns| *columns != machine.columns()) {
             return unfit(format!(
                 "the recipe's random = \"{}\" is not this machine's, \"{}\"; write the same in both",
