@@ -83,11 +83,6 @@ impl ErrorQuantizer {
     }
 }
 
-/// The largest magnitude, over all threads.
-pub(crate) fn largest<T: Integer + Sync>(isa: Isa, values: &[T]) -> u64 {
-    values.par_chunks(CHUNK).map(|values| max_abs::run(isa, values)).max().unwrap_or(0)
-}
-
 /// Bits beyond which the smaller of two tensors of errors counts as nothing.
 const FAR: i32 = 30;
 

@@ -258,7 +258,7 @@ fn tasks() -> usize {
 }
 
 /// The largest magnitude, over all threads.
-fn largest<T: Integer + Sync>(isa: Isa, values: &[T]) -> u64 {
+pub(crate) fn largest<T: Integer + Sync>(isa: Isa, values: &[T]) -> u64 {
     values.par_chunks(CHUNK).map(|values| max_abs::run(isa, values)).max().unwrap_or(0)
 }
 

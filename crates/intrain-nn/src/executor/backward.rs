@@ -17,10 +17,11 @@ use crate::ops::pool::{self, Windows};
 use crate::ops::product::{Before, Place, mask};
 use crate::ops::route;
 use crate::plan::{Arithmetic, ErrorRule, Node, Op, Operand, Pool, Storage, Term};
-use crate::requantize::{self, ErrorQuantizer, largest};
+use crate::requantize::{self, ErrorQuantizer};
 use crate::stats::Measure;
 use crate::stats::TensorStats;
 use crate::tensor::{Code, Element, Error, Pooled, Tensor, for_integers, integer};
+use crate::width::largest;
 
 impl Executor {
     /// The error at the logits: the recipe's row `error.loss`.

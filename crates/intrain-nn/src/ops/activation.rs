@@ -128,20 +128,24 @@ pub(crate) fn gate(isa: Isa, trace: &[u8], mask: u8, error: &mut Error) {
 
 /// Between floats, in place.
 pub(crate) fn floats(isa: Isa, (kind, row): (LayerKind, &Quantizer), x: &mut [f32]) {
-    let limit = ceiling(kind).unwrap_or(f32::INFINITY);
+    let limit = ceiling(kind);
     x.par_chunks_mut(CHUNK).for_each(|x| {
-        // NaN stays: no comparison with it is true.
-        x.iter_mut().for_each(|x| *x = if *x > limit { limit } else { *x });
+        if let Some(limit) = limit {
+            // NaN stays: no comparison with it is true.
+            x.iter_mut().for_each(|x| *x = if *x > limit { limit } else { *x });
+        }
         activation::forward(isa, row, x);
     });
 }
 
 /// The error behind an activation between floats becomes that in front of it, where `x` had entered.
 pub(crate) fn floats_back(isa: Isa, (kind, row): (LayerKind, &Quantizer), x: &[f32], error: &mut [f32]) {
-    let limit = ceiling(kind).unwrap_or(f32::INFINITY);
+    let limit = ceiling(kind);
     error.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(error, x)| {
         activation::back(isa, row, x, error);
-        error.iter_mut().zip(x).for_each(|(error, x)| *error = if *x > limit { 0.0 } else { *error });
+        if let Some(limit) = limit {
+            error.iter_mut().zip(x).for_each(|(error, x)| *error = if *x > limit { 0.0 } else { *error });
+        }
     });
 }
 

@@ -1,7 +1,7 @@
 //! A product that another machine computes: codes out, results in, and the epilogue on the host.
 #![deny(clippy::float_arithmetic)]
 
-use intrain_kernels::requantize::{TRACE_RELU, Trace};
+use intrain_kernels::requantize::Trace;
 use intrain_kernels::{Integer, Isa, max_abs, requantize};
 use intrain_num::Round;
 
@@ -140,7 +140,7 @@ impl OnMachine {
 /// Results that the machine has rounded, masked by what the product in front recorded.
 fn direct<P: Code>(before: Before<'_>, results: &[i64], space: &mut Workspace) -> Error {
     let operand = before.place.plan.error_operand;
-    let mask = mask(before.place.product.epilogue.activation) | TRACE_RELU;
+    let mask = mask(before.place.product.epilogue.activation);
     let mut out: Vec<P> = space.free.take(results.len());
     let args = requantize::Args {
         sums: results,
