@@ -96,12 +96,7 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
         if !block.weight.master.format.is_fixed_point() {
             return unfit("the array runs fixed-point products; use a recipe such as gupta:array".to_owned());
         }
-        if plan.keeps_exponents {
-            // Sums of errors may lose a bit, and means make them finer: how many bits a result drops is known in a step alone.
-            let reason = "errors of several readers meet in this network, and the array drops a number of bits that is fixed \
-                          when it is built; use a network whose layers follow each other";
-            return unfit(reason.to_owned());
-        }
+        check_units(plan, node, &placed).or_else(unfit)?;
         if let Some(columns) = block.columns.filter(|columns| *columns != machine.columns()) {
             return unfit(format!(
                 "the recipe's random = \"{}\" is not this machine's, \"{}\"; write the same in both",
@@ -123,12 +118,9 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
         check_bias(machine, block).or_else(unfit)?;
         let epilogue = &placed.epilogue;
         let is_fused = epilogue.activation.format.is_quantized();
-        let is_direct = |rule| rule == ErrorRule::Direct;
-        let is_read_directly = products(plan)
-            .any(|(reader, p)| plan.nodes[reader].sources.contains(&node) && is_direct(p.error.rule));
         let others = [
             (epilogue.activation, "activation", is_fused),
-            (placed.error.at_output, "error.activation", is_read_directly),
+            (placed.error.at_output, "error.activation", is_read_directly(plan, node)),
         ];
         for (row, role, counts) in others {
             if counts && row.format.is_quantized() {
@@ -140,6 +132,30 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
         for (row, digits, role) in rounded(block, &placed) {
             check_row(machine, (block, &placed), row, digits, role).or_else(unfit)?;
         }
+    }
+    Ok(())
+}
+
+/// Whether the error sums of another product become the error of that of a node at once.
+fn is_read_directly(plan: &Plan, node: usize) -> bool {
+    let is_direct = |placed: &Placed| placed.error.rule == ErrorRule::Direct;
+    products(plan).any(|(reader, placed)| plan.nodes[reader].sources.contains(&node) && is_direct(&placed))
+}
+
+/// How many bits a result drops is fixed when the machine is built, so the units of its operands must be.
+fn check_units(plan: &Plan, node: usize, placed: &Placed) -> Result<(), String> {
+    let is_found = |row: &Quantizer| matches!(row.scale, Scale::Dynamic | Scale::Shift);
+    if plan.nodes[plan.nodes[node].sources[0]].finds_unit {
+        return Err("the activation that enters has a power of two that each step finds (@dynamic), and the array drops a \
+                    number of bits that is fixed; give the row 'activation.product' a format such as fixed<8,8>"
+            .to_owned());
+    }
+    let at_output = &placed.error.at_output;
+    let arrives = !at_output.format.is_quantized() && !is_read_directly(plan, node);
+    if placed.error.rule != ErrorRule::None && (arrives || is_found(at_output)) {
+        return Err("the error at its output has a power of two that each step finds, and the array drops a number of bits that \
+                    is fixed; give the rows 'error.activation' and 'error.norm' a format such as fixed<2,14>"
+            .to_owned());
     }
     Ok(())
 }

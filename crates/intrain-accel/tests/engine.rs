@@ -26,6 +26,59 @@ const CONVOLUTIONS: &str = r#"
     ]
 "#;
 
+const RESIDUAL: &str = r#"
+    name = "residual"
+    input = { h = 8, w = 6, c = 3, pixels = "x/255" }
+    layer = [
+        { name = "conv1", kind = "conv", out = 6, kernel = 3, pad = 1 },
+        { name = "norm1", kind = "batch-norm" },
+        { name = "relu1", kind = "relu" },
+        { name = "conv2", kind = "conv", out = 8, kernel = 3, stride = 2, pad = 1 },
+        { name = "norm2", kind = "batch-norm" },
+        { name = "around", kind = "shortcut", out = 8, stride = 2, from = ["relu1"] },
+        { name = "sum", kind = "add", from = ["norm2", "around"] },
+        { name = "relu2", kind = "relu" },
+        { name = "conv3", kind = "conv", out = 8, kernel = 1 },
+        { name = "norm3", kind = "layer-norm" },
+        { name = "sum2", kind = "add", from = ["norm3", "relu2"] },
+        { name = "relu3", kind = "relu" },
+        { name = "largest", kind = "max-pool", size = 2, stride = 2, from = ["relu3"] },
+        { name = "mean", kind = "avg-pool", size = 2, stride = 2, from = ["relu3"] },
+        { name = "all", kind = "concat", from = ["largest", "mean"] },
+        { name = "means", kind = "global-avg-pool" },
+        { name = "fc", kind = "linear", out = 4, bias = true },
+    ]
+"#;
+
+/// Norms, sums and means are the host's: what the array rounds has absolute formats there too.
+#[test]
+fn residual_networks_run_on_the_array() {
+    let model = Model::from_toml(RESIDUAL).unwrap();
+    let machine = Machine::default();
+    for (batch_size, seed) in [(5, 1), (1, 2)] {
+        let plan = Plan::build(&model, &recipe("gupta:array", None), batch_size).unwrap();
+        check(&machine, &plan).unwrap_or_else(|e| panic!("{e}"));
+        let array = Arc::new(ArrayMachine::new(&machine).unwrap());
+        let key = StepKey { seed, step: 3 * seed };
+        let (found, expected) = (step(&plan, Some(&array), key), step(&plan, None, key));
+        assert_eq!(found, expected);
+        assert_eq!(array.tally(), account::of_step(&machine, &plan));
+    }
+    // A product whose error is a sum of errors, as it arrives.
+    let norm = r#"{ name = "norm3", kind = "layer-norm" },"#;
+    let text = RESIDUAL.replace(norm, "").replace("norm3", "conv3");
+    let model = Model::from_toml(&text).unwrap();
+    let mut exact = recipe("gupta:array", None);
+    let message = check(&machine, &Plan::build(&model, &exact, 4).unwrap()).unwrap_err().to_string();
+    assert!(message.contains("'conv3'") && message.contains("'error.activation'"), "{message}");
+    exact.error_at_activation.base = "fixed<2,14> nearest-down".parse().unwrap();
+    let plan = Plan::build(&model, &exact, 4).unwrap();
+    check(&machine, &plan).unwrap_or_else(|e| panic!("{e}"));
+    let array = Arc::new(ArrayMachine::new(&machine).unwrap());
+    let key = StepKey { seed: 3, step: 1 };
+    assert_eq!(step(&plan, Some(&array), key), step(&plan, None, key));
+}
+
 fn integers(gradient: &Gradient) -> Vec<i64> {
     match gradient {
         Gradient::I32(g) => g.iter().map(|x| i64::from(*x)).collect(),

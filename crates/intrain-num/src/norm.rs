@@ -137,9 +137,22 @@ impl Rows {
                 numerator / denominator
             }
         };
+        self.hold_spread(i64::try_from(spread).unwrap_or(i64::MAX))
+    }
+
+    /// At least one step of the words, and what the row can hold.
+    fn hold_spread(&self, spread: i64) -> i64 {
         let largest = self.spread_row.format.max();
-        let least = (1i64 << (digits - self.frac_bits).clamp(0, 30)).min(largest);
-        i64::try_from(spread).unwrap_or(i64::MAX).clamp(least, largest)
+        let least = 1i64 << (self.spread_row.format.frac_bits() - self.frac_bits).clamp(0, 30);
+        spread.clamp(least.min(largest), largest)
+    }
+
+    /// Mean and spread for evaluation, from those running, where words are worth `2^-finer` of what the rows say.
+    #[must_use]
+    pub fn of_running(&self, [mean, spread]: [i64; 2], finer: i32) -> [i64; 2] {
+        let dropped = RUNNING_BITS.cast_signed() - finer;
+        let [mean, spread] = [mean, spread].map(|r| crate::Round::NearestDown.shift_right(r, dropped, 0));
+        [self.hold(&self.mean, mean), self.hold_spread(spread)]
     }
 
     /// The line of a channel with that mean and that spread.
@@ -188,12 +201,6 @@ pub const fn blend(running: i64, payload: i64) -> i64 {
             RUNNING_SHIFT.cast_signed(),
             0,
         )
-}
-
-/// A running statistic as the payload that evaluation takes.
-#[must_use]
-pub const fn of_running(running: i64) -> i64 {
-    crate::Round::NearestDown.shift_right(running, RUNNING_BITS.cast_signed(), 0)
 }
 
 /// A channel's normalization: `value = round((x * multiplier - offset) * 2^-shift)`.

@@ -241,3 +241,11 @@ pub struct NormPlan {
     /// Fraction bits of an offset as it is read.
     pub offset_frac_bits: i32,
 }
+
+impl NormPlan {
+    /// Fraction bits of `value * gain + offset`.
+    #[must_use]
+    pub const fn frac_bits(&self) -> i32 {
+        self.rows.value.format.frac_bits() + self.gain_frac_bits
+    }
+}

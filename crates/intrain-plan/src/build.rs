@@ -10,7 +10,7 @@ use crate::error::{PlanError, refuse};
 use crate::formats::{NOTHING, activation_operand, block, constant, product_plan};
 use crate::fuse::{Fused, Fusion};
 use crate::names::{Layout, check_patterns, ends};
-use crate::node::{Activation, Element, ErrorRule, Node, Op, Storage, Term};
+use crate::node::{Activation, Element, ErrorRule, Node, Op, Product, Storage, Term};
 use crate::plan::{InputPlan, LossPlan, Plan};
 use crate::{errors, floats, norm, prove, source};
 
@@ -52,14 +52,18 @@ impl Plan {
         let quantizer =
             if recipe.is_float() { Quantizer::FLOAT } else { recipe.error_at_loss.of_layer(last) };
         let logits_frac_bits = nodes.last().map_or(0, |node| node.operand.frac_bits);
-        let is_wide = |node: &Node| matches!(&node.op, Op::Product(p) if p.error.rule == ErrorRule::Wide);
+        let keeps_exponent = |node: &Node| {
+            let is_wide = |p: &Product| p.error.rule == ErrorRule::Wide;
+            let is_dynamic = |p: &Product| p.error.at_output.scale == Scale::Dynamic;
+            node.finds_unit || matches!(&node.op, Op::Product(p) if is_wide(p) || is_dynamic(p))
+        };
         Ok(Self {
             batch_size,
             arithmetic,
             input,
             blocks,
             keeps_exponents: layout == Layout::IntegerGraph
-                || (!recipe.is_float() && nodes.iter().any(is_wide)),
+                || (!recipe.is_float() && nodes.iter().any(keeps_exponent)),
             nodes,
             loss: LossPlan { loss: recipe.loss, n_classes, logits_frac_bits, quantizer },
             init: model.init,
@@ -123,6 +127,7 @@ impl<'a> Builder<'a> {
             input: shape,
             output: shape,
             operand,
+            finds_unit: false,
             storage: self.stored(operand),
             reported_as: None,
         });
@@ -158,6 +163,7 @@ impl<'a> Builder<'a> {
             input,
             output: self.shapes[fused.last.unwrap_or(i) + 1],
             operand: NOTHING,
+            finds_unit: false,
             storage: Storage::Fused,
             reported_as: None,
         };
@@ -184,7 +190,23 @@ impl<'a> Builder<'a> {
             }
             _ => self.between_codes(layer, &node.sources)?,
         };
+        node.finds_unit = self.finds_unit(&node, layer);
         Ok(node)
+    }
+
+    /// Whether a step finds the unit of what a node leaves: its row is `@dynamic`, or it passes such integers on.
+    fn finds_unit(&self, node: &Node, layer: &Layer) -> bool {
+        let passes_on = || node.sources.iter().any(|source| self.nodes[*source].finds_unit);
+        match &node.op {
+            Op::Product(product) if matches!(node.storage, Storage::Codes(_) | Storage::Wide) => {
+                product.epilogue.at_product.scale == Scale::Dynamic
+            }
+            Op::Product(_) | Op::MaxPool(_) | Op::Concat | Op::Shortcut { .. } => passes_on(),
+            Op::Activation(activation) => activation.row.scale == Scale::Dynamic,
+            Op::MeanPool(_) | Op::GlobalMean => self.row_between(layer).scale == Scale::Dynamic,
+            // A norm's affine map has a unit of its own; a sum is computed by the activation behind it.
+            Op::Image | Op::Norm(_) | Op::Add => false,
+        }
     }
 
     /// Whether nothing follows a layer and what is fused behind it.
@@ -250,14 +272,14 @@ impl<'a> Builder<'a> {
                 kind: layer.kind,
                 row,
                 terms,
-                frac_bits: 0,
+                frac_bits: Some(0),
                 sum: Sum { bound: 0 },
                 in_place: false,
             };
             return Ok((Op::Activation(activation), NOTHING, Storage::Floats));
         }
         let row = constant(&layer.name, "activation", self.row_between(layer))?;
-        let (terms, frac_bits, sum) = self.terms(layer, first)?;
+        let (terms, frac_bits, sum) = self.terms(layer, row, first)?;
         let operand = activation_operand(row, true);
         let activation = Activation { kind: layer.kind, row, terms, frac_bits, sum, in_place: false };
         Ok((Op::Activation(activation), operand, self.stored(operand)))
@@ -267,20 +289,27 @@ impl<'a> Builder<'a> {
     fn row_between(&self, layer: &Layer) -> Quantizer {
         let row = self.recipe.activation.of_layer(&layer.name);
         let at_product = self.recipe.activation_at_product.of_layer(&layer.name);
-        if row.format.is_quantized() || at_product.scale != Scale::One {
+        if row.format.is_quantized() {
             return row;
         }
         Quantizer { round: at_product.round.in_evaluation(), ..at_product }
     }
 
-    /// What a ReLU behind the node `from` adds up, the sum's fraction bits and its bound.
-    fn terms(&self, layer: &Layer, from: usize) -> Result<(Vec<Term>, i32, Sum), PlanError> {
+    /// What a ReLU behind the node `from`, with its row, adds up; the sum's fraction bits and its bound.
+    fn terms(
+        &self,
+        layer: &Layer,
+        row: Quantizer,
+        from: usize,
+    ) -> Result<(Vec<Term>, Option<i32>, Sum), PlanError> {
         let sources =
             if self.nodes[from].op == Op::Add { self.nodes[from].sources.clone() } else { vec![from] };
         let mut operands = Vec::new();
         let mut terms = Vec::new();
+        let mut finds_unit = row.scale == Scale::Dynamic;
         for source in sources {
             let node = &self.nodes[source];
+            finds_unit = finds_unit || node.finds_unit;
             let (source, norm) = match node.op {
                 Op::Norm(block) => (node.sources[0], Some(block)),
                 Op::Add => {
@@ -295,8 +324,12 @@ impl<'a> Builder<'a> {
         let frac_bits = operands.iter().map(|operand| operand.frac_bits).max().unwrap_or(0);
         let mut bound = 0;
         for (term, operand) in terms.iter_mut().zip(&operands) {
-            term.shift = (frac_bits - operand.frac_bits).unsigned_abs();
-            bound += u128::from(operand.max_abs()) << term.shift.min(64);
+            // Terms whose unit a step finds are moved in that step, and each of them alone fits 32 bits.
+            if !finds_unit {
+                term.shift = (frac_bits - operand.frac_bits).unsigned_abs();
+            }
+            let term = u128::from(operand.max_abs()) << term.shift.min(64);
+            bound = if finds_unit { bound.max(term) } else { bound + term };
         }
         let sum = Sum { bound };
         if !sum.fits(32) {
@@ -307,7 +340,7 @@ impl<'a> Builder<'a> {
             );
             return Err(refuse(&layer.name, reason));
         }
-        Ok((terms, frac_bits, sum))
+        Ok((terms, (!finds_unit).then_some(frac_bits), sum))
     }
 
     /// A layer from codes to codes, or from floats to floats.
@@ -345,7 +378,8 @@ impl<'a> Builder<'a> {
         let first = &self.nodes[from[0]];
         let mut operand = first.operand;
         for node in from.iter().map(|&from| &self.nodes[from]) {
-            if node.operand.frac_bits != operand.frac_bits {
+            let finds_unit = node.finds_unit || first.finds_unit;
+            if node.operand.frac_bits != operand.frac_bits && !finds_unit {
                 let reason = format!(
                     "'{}' and '{}' have other units; give both the same row 'activation'",
                     first.name, node.name

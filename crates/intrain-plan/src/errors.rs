@@ -1,6 +1,6 @@
 //! Which row rounds which error, and how errors pass each product.
 
-use intrain_num::{Quantizer, Scale};
+use intrain_num::{Format, Overflow, Quantizer, Round, Scale, Surrogate};
 use intrain_recipe::Recipe;
 
 use crate::block::{BlockPlan, Operand};
@@ -21,8 +21,8 @@ pub(crate) fn settle(
 ) -> Result<(), PlanError> {
     for i in 0..nodes.len() {
         let Op::Product(Product { block, .. }) = nodes[i].op else { continue };
-        let (rule, at_input) = rule_of(nodes, i, recipe)?;
         let (role, at_output) = row_at_output(nodes, i, recipe, layout);
+        let (rule, at_input) = rule_of(nodes, i, recipe, (role, at_output))?;
         let is_last = i + 1 == nodes.len();
         let direct = direct_reader(nodes, i).filter(|_| !is_last);
         let operand = match direct {
@@ -97,8 +97,23 @@ fn direct_reader(nodes: &[Node], i: usize) -> Option<usize> {
     }
 }
 
-/// How the error in front of product `i` is handed on, and its row `error.product`.
-fn rule_of(nodes: &[Node], i: usize, recipe: &Recipe) -> Result<(ErrorRule, Quantizer), PlanError> {
+/// How an error in front of a product that meets others is kept where the row `error.product` is exact: in the fewest bits
+/// that provably hold it, as the sum of two errors is.
+const MET: Quantizer = Quantizer {
+    format: Format::Int { bits: 16 },
+    scale: Scale::Bound,
+    round: Round::NearestDown,
+    overflow: Overflow::Saturate,
+    surrogate: Surrogate::StraightThrough,
+};
+
+/// How the error in front of product `i` is handed on, and the row that rounds it there. The row at its output is given.
+fn rule_of(
+    nodes: &[Node],
+    i: usize,
+    recipe: &Recipe,
+    (role, at_output): (&'static str, Quantizer),
+) -> Result<(ErrorRule, Quantizer), PlanError> {
     let node = &nodes[i];
     let row = recipe.error_at_product.of_layer(&node.name);
     let source = node.sources[0];
@@ -109,16 +124,25 @@ fn rule_of(nodes: &[Node], i: usize, recipe: &Recipe) -> Result<(ErrorRule, Quan
     if is_direct {
         return Ok((ErrorRule::Direct, row));
     }
-    if !row.format.is_quantized() {
-        let reason = format!(
-            "'{}' has other readers or is no product, so the error in front of this layer must have a format of its own \
-             before it meets others; write a row error.product, for example 'int<16>@bound nearest-down', and \
-             error.activation with @dynamic in place of @shift, which forgets the power of two that such sums need",
-            nodes[source].name
-        );
-        return Err(refuse(&node.name, reason));
+    match row.format.is_quantized() {
+        true => Ok((ErrorRule::Wide, row)),
+        false if at_output.scale != Scale::Shift => Ok((ErrorRule::Wide, MET)),
+        false => {
+            let has_alpha = recipe.weight.of_layer(&node.name).scale == Scale::Alpha;
+            let remedy = if has_alpha {
+                ", and leave @alpha out of the row 'weight'; or write error.product = 'int<16>@bound nearest-down', which \
+                 adds such errors all the same, as wage-l1bn does"
+            } else {
+                ""
+            };
+            let reason = format!(
+                "'{}' has other readers or is no product, so the error in front of this layer meets others, and its row \
+                 '{role}' forgets the power of two that such sums need; write @dynamic in place of @shift there{remedy}",
+                nodes[source].name
+            );
+            Err(refuse(&node.name, reason))
+        }
     }
-    Ok((ErrorRule::Wide, row))
 }
 
 /// Whether a node or one in front of it has parameters: the image learns nothing.

@@ -20,6 +20,9 @@ pub struct Node {
     pub output: Shape,
     /// The integers of its result and what they are worth; all zeros where the result is a float.
     pub operand: Operand,
+    /// Whether each step finds the unit of its integers, by the largest of them (`@dynamic`); the operand's fraction bits
+    /// are then those of its row.
+    pub finds_unit: bool,
     /// In which form its result is kept.
     pub storage: Storage,
     /// The layer under whose name diagnostics report what it leaves; none where its result is no activation.
@@ -176,8 +179,9 @@ pub struct Activation {
     pub row: Quantizer,
     /// What it adds up: norms as affine maps, products, codes. One or two.
     pub terms: Vec<Term>,
-    /// Fraction bits of the sum; 0 between floats.
-    pub frac_bits: i32,
+    /// Fraction bits of the sum; 0 between floats. None where a step finds the units of the terms or of the result: the sum
+    /// is then one of 64 bits, at the finest unit of that step.
+    pub frac_bits: Option<i32>,
     /// Largest magnitude that the sum can reach.
     pub sum: Sum,
     /// Between floats: whether it takes over the buffer of what enters, which nobody else reads.
@@ -191,6 +195,6 @@ pub struct Term {
     pub source: usize,
     /// The block of the norm on the way.
     pub norm: Option<usize>,
-    /// Bits by which it is moved to the sum's last bit.
+    /// Bits by which it is moved to the sum's last bit, where that is known.
     pub shift: u32,
 }

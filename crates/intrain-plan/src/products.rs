@@ -25,7 +25,7 @@ impl Builder<'_> {
         let product = product_plan(layer.kind, shapes, recipe.bias)
             .unwrap_or_else(|| unreachable!("the caller has seen that it is a product"));
         self.expect(layer, first, false)?;
-        let entering = self.nodes[first].operand;
+        let (entering, finds_unit) = (self.nodes[first].operand, self.nodes[first].finds_unit);
         let index = self.blocks.len();
         let error = ErrorPath {
             at_output: recipe.error_at_activation.of_layer(name),
@@ -43,18 +43,18 @@ impl Builder<'_> {
         let weight = weight_plan(recipe, name, product.fan_in());
         let mut block = block(recipe, name, index, product, weight, entering);
         block.sum_frac_bits = entering.frac_bits + weight.operand.frac_bits + weight.alpha_log2;
-        let (epilogue, operand, storage) = self.epilogue(layer, &block, fused, is_last)?;
+        let (epilogue, operand, storage) = self.epilogue(layer, &block, (fused, is_last), finds_unit)?;
         self.blocks.push(block);
         Ok((Op::Product(Product { block: index, epilogue, error }), operand, storage))
     }
 
-    /// How the sums of a product of integers are rounded, and what leaves it.
+    /// How the sums of a product of integers are rounded, and what leaves it; a step may find the unit of what enters.
     fn epilogue(
         &self,
         layer: &Layer,
         block: &BlockPlan,
-        fused: Fused,
-        is_last: bool,
+        (fused, is_last): (Fused, bool),
+        finds_unit: bool,
     ) -> Result<(Epilogue, Operand, Storage), PlanError> {
         let (recipe, name) = (self.recipe, layer.name.as_str());
         let relu = fused.relu.is_some();
@@ -70,7 +70,10 @@ impl Builder<'_> {
         let activation =
             if ends_exactly { Quantizer::EXACT } else { recipe.activation.of_layer(activation_name) };
         let at_product = if is_last && has_bound { Quantizer::EXACT } else { at_product };
-        check_at_product(name, at_product, block.product.bias, is_chain)?;
+        check_at_product(at_product)?;
+        if block.product.bias && (at_product.scale == Scale::Dynamic || finds_unit) {
+            return Err(refuse(name, BIAS_WORDS));
+        }
         let mut epilogue = Epilogue { at_product, pool: fused.pool, relu, activation };
         if !is_last && !is_chain && fused.last.is_none() && self.is_wide(layer) {
             if !at_product.format.is_quantized() {
@@ -139,21 +142,11 @@ fn exact_words(recipe: &str) -> String {
     )
 }
 
+const BIAS_WORDS: &str = "a step finds the power of two of its sums, as a row 'activation.product' is @dynamic, and a bias has \
+                          one for good; set the recipe's bias to none";
+
 /// What the row `activation.product` cannot be, whatever the others are.
-fn check_at_product(name: &str, row: Quantizer, bias: bool, is_chain: bool) -> Result<(), PlanError> {
-    if row.scale == Scale::Dynamic && !is_chain {
-        return Err(refuse(
-            name,
-            "its row 'activation.product' is @dynamic, which belongs to chains; leave @dynamic out",
-        ));
-    }
-    if row.scale == Scale::Dynamic && bias {
-        return Err(refuse(
-            name,
-            "its row 'activation.product' finds its power of two in each step, and a bias has one for good; set the \
-             recipe's bias to none",
-        ));
-    }
+fn check_at_product(row: Quantizer) -> Result<(), PlanError> {
     if row.surrogate == Surrogate::Clipped {
         return Err(refuse_row("activation.product", "'clipped' belongs to the row 'activation'"));
     }

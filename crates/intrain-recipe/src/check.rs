@@ -38,7 +38,6 @@ impl Recipe {
                 ));
             }
             self.alpha_cancels()?;
-            self.exponents_are_kept()?;
             self.gradient_is_wider_than_weight()?;
             if self.error_feedback != Feedback::None {
                 return Err(refuse(
@@ -140,23 +139,6 @@ impl Recipe {
                     role.name(),
                     "a weight @alpha needs errors and gradients with @shift, which cancels its scale on the way back: \
                      write error.activation and gradient with @shift and error.product as exact, or leave @alpha out",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Errors keep their power of two where those between products are words, and nowhere else.
-    fn exponents_are_kept(&self) -> Result<(), RecipeError> {
-        if quantizers(&self.error_at_product).all(|q| q.scale == Scale::Bound) {
-            return Ok(());
-        }
-        for role in [Role::ErrorAtLoss, Role::ErrorAtActivation, Role::ErrorAtNorm] {
-            if quantizers(self.slot(role)).any(|q| q.scale == Scale::Dynamic) {
-                return Err(refuse(
-                    role.name(),
-                    "@dynamic keeps its power of two only where error.product is @bound; write @shift, or \
-                     error.product = 'int<16>@bound nearest-down'",
                 ));
             }
         }
@@ -331,7 +313,6 @@ mod tests {
             (Role::ErrorAtActivation, "unit<8> nearest-even", "needs errors and gradients with @shift"),
             (Role::ErrorAtProduct, "unit<8> nearest-even", "needs errors and gradients with @shift"),
             (Role::Gradient, "unit<8> stochastic", "needs errors and gradients with @shift"),
-            (Role::ErrorAtLoss, "unit<8>@dynamic nearest-even", "only where error.product is @bound"),
             (Role::Activation, "unit<8>@fan nearest-even", "no meaning here"),
         ] {
             let mut recipe = preset("wage").unwrap();

@@ -346,7 +346,7 @@ impl Executor {
             _ => unreachable!("the plan says that it is a norm of integers"),
         };
         learned::gradients_of(sums, (&mut gradients.weight, gradients.bias.as_mut()));
-        let (x, space) = (i16::of(&self.results[source].tensor), &mut self.space);
+        let (x, space) = (&self.results[source], &mut self.space);
         match part {
             Part::Norm(Norm::Batch(norm)) if is_int8 => norm.back::<i8>(place, (x, error), space, key),
             Part::Norm(Norm::Batch(norm)) => norm.back::<i16>(place, (x, error), space, key),

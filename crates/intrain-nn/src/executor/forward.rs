@@ -1,5 +1,10 @@
 //! Each node forward: from the results in front of it to its own.
 
+use std::ops::Range;
+
+use intrain_kernels::Integer;
+use intrain_num::Round;
+
 use crate::block::{Block, Part};
 use crate::key::Mode;
 use crate::ops::activation::{self, Terms};
@@ -107,23 +112,30 @@ impl Executor {
     fn mean(&self, node: &Node, windows: Windows, out: &mut Activation) {
         let source = &self.results[node.sources[0]];
         let len = source.tensor.len() / node.input.len() * node.output.len();
-        out.frac_bits = node.operand.frac_bits;
         if node.storage == Storage::Floats {
             let target = f32::of_mut(&mut out.tensor);
             target.resize(len, 0.0);
             pool::mean_floats(node, windows, f32::of(&source.tensor), target);
             return;
         }
+        out.frac_bits = node.operand.frac_bits;
+        if node.finds_unit {
+            let n = for_integers!(&source.tensor, x => pool::log2_of_largest_mean(node, windows, x));
+            out.frac_bits += source.frac_bits - n;
+        }
+        let finer = out.frac_bits - source.frac_bits;
         with_codes!(node.storage.element().unwrap_or(plan::Element::I8), P => {
             let target = P::of_mut(&mut out.tensor);
             target.resize(len, P::default());
-            for_integers!(&source.tensor, x => pool::mean(node, windows, source.frac_bits, x, target));
+            for_integers!(&source.tensor, x => pool::mean((node, windows), finer, x, target));
         });
     }
 
     fn concat(&self, node: &Node, out: &mut Activation) {
         let len = self.n_images() * node.output.len();
-        out.frac_bits = self.results[node.sources[0]].frac_bits;
+        // Where steps find units, the coarsest.
+        let frac_bits = node.sources.iter().map(|source| self.results[*source].frac_bits);
+        out.frac_bits = frac_bits.min().unwrap_or(0);
         match node.storage.element() {
             Some(plan::Element::F32) => self.concat_of::<f32>(node, len, out),
             Some(plan::Element::I8) => self.concat_of::<i8>(node, len, out),
@@ -132,12 +144,13 @@ impl Executor {
     }
 
     fn concat_of<T: Joined>(&self, node: &Node, len: usize, out: &mut Activation) {
-        let target = T::of_mut(&mut out.tensor);
+        let (frac_bits, target) = (out.frac_bits, T::of_mut(&mut out.tensor));
         target.resize(len, T::default());
         let mut first = 0;
         for &source in &node.sources {
-            let c = self.plan.nodes[source].output.c;
-            T::put(&self.results[source], first..first + c, node.output.c, target);
+            let (c, source) = (self.plan.nodes[source].output.c, &self.results[source]);
+            let coarser = source.frac_bits - frac_bits;
+            T::put(source, coarser, first..first + c, (node.output.c, target));
             first += c;
         }
     }
@@ -155,26 +168,40 @@ impl Executor {
 
 /// Elements that a concatenation can hold: its own type, or codes of a narrower one.
 trait Joined: Element {
-    fn put(source: &Activation, channels: std::ops::Range<usize>, whole: usize, out: &mut [Self]);
+    /// Puts what `source` holds, in a unit that is so many bits `coarser`, into some channels of the whole.
+    fn put(source: &Activation, coarser: i32, channels: Range<usize>, whole: (usize, &mut [Self]));
 }
 
 impl Joined for f32 {
-    fn put(source: &Activation, channels: std::ops::Range<usize>, whole: usize, out: &mut [Self]) {
-        route::put_channels(Self::of(&source.tensor), channels, whole, out);
+    fn put(source: &Activation, _: i32, channels: Range<usize>, (c, out): (usize, &mut [Self])) {
+        route::put_channels(Self::of(&source.tensor), channels, c, out, |x| x);
     }
 }
 
 impl Joined for i8 {
-    fn put(source: &Activation, channels: std::ops::Range<usize>, whole: usize, out: &mut [Self]) {
-        route::put_channels(Self::of(&source.tensor), channels, whole, out);
+    fn put(source: &Activation, coarser: i32, channels: Range<usize>, (c, out): (usize, &mut [Self])) {
+        put_codes(Self::of(&source.tensor), coarser, channels, (c, out));
     }
 }
 
 impl Joined for i16 {
-    fn put(source: &Activation, channels: std::ops::Range<usize>, whole: usize, out: &mut [Self]) {
+    fn put(source: &Activation, coarser: i32, channels: Range<usize>, (c, out): (usize, &mut [Self])) {
         match &source.tensor {
-            Tensor::I8(codes) => route::put_channels(codes, channels, whole, out),
-            tensor => route::put_channels(Self::of(tensor), channels, whole, out),
+            Tensor::I8(codes) => put_codes(codes, coarser, channels, (c, out)),
+            tensor => put_codes(Self::of(tensor), coarser, channels, (c, out)),
         }
     }
+}
+
+fn put_codes<S: Integer + Send + Sync, T: Integer + From<S> + Send>(
+    codes: &[S],
+    coarser: i32,
+    channels: Range<usize>,
+    (c, out): (usize, &mut [T]),
+) {
+    if coarser == 0 {
+        return route::put_channels(codes, channels, c, out, T::from);
+    }
+    let moved = |x: S| T::from_i64(Round::NearestDown.shift_right(x.into(), coarser, 0));
+    route::put_channels(codes, channels, c, out, moved);
 }

@@ -22,6 +22,8 @@ use crate::plan;
 use crate::tensor::{self, Code, Element, Error, for_integers};
 use crate::threads;
 
+mod aligned;
+
 /// Elements that one thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
@@ -45,7 +47,7 @@ pub(crate) fn prepare(
         let Some(block) = term.norm else { continue };
         match blocks[block].norm_mut() {
             Norm::Batch(norm) => {
-                let x = i16::of(&results[term.source].tensor);
+                let x = &results[term.source];
                 norm.prepare(space.isa, x, term.shift, mode, &mut space.scratches);
             }
             Norm::Layer(norm) => norm.prepare(term.shift),
@@ -61,14 +63,31 @@ pub(crate) fn forward<P: Code>(
     out: &mut tensor::Activation,
     space: &mut Workspace,
 ) {
-    let max = largest_code(terms.activation);
-    let Terms { activation: plan::Activation { row, terms, frac_bits, .. }, results, blocks } = terms;
-    let len = results[terms[0].source].tensor.len();
+    let plan::Activation { row, frac_bits, .. } = terms.activation;
+    let len = terms.results[terms.activation.terms[0].source].tensor.len();
+    P::of_mut(&mut out.tensor).resize(len, P::default());
+    out.trace.resize(len, 0);
+    match frac_bits {
+        Some(frac_bits) => {
+            out.frac_bits = row.format.frac_bits();
+            at_known_units::<P>(terms, *frac_bits, c, out, space);
+        }
+        None => aligned::forward::<P>(terms, c, out, space),
+    }
+}
+
+/// Where the plan knows what each term is worth: sums of 32 bits.
+fn at_known_units<P: Code>(
+    terms: Terms<'_>,
+    frac_bits: i32,
+    c: usize,
+    out: &mut tensor::Activation,
+    space: &mut Workspace,
+) {
+    let max = largest_code(terms.activation, out.frac_bits);
+    let Terms { activation: plan::Activation { row, terms, .. }, results, blocks } = terms;
     let isa = space.isa;
     let codes = P::of_mut(&mut out.tensor);
-    codes.resize(len, P::default());
-    out.trace.resize(len, 0);
-    out.frac_bits = row.format.frac_bits();
     let chunk = chunk(c);
     let (shift, round) = (frac_bits - row.format.frac_bits(), row.round);
     let min = row.format.min();
@@ -78,13 +97,11 @@ pub(crate) fn forward<P: Code>(
         let span = k * chunk..k * chunk + out.len();
         for (t, term) in terms.iter().enumerate() {
             let store = if t == 0 { Store::Set } else { Store::Add };
-            let x = &results[term.source].tensor;
-            let wide = || &i16::of(x)[span.clone()];
-            match term.norm.map(|block| blocks[block].norm()) {
-                Some(Norm::Batch(norm)) => fixed_norm::apply(isa, wide(), &norm.lines, lanes, store),
-                Some(Norm::Layer(norm)) => norm.apply(wide(), lanes, store),
-                _ => for_integers!(x, x => {
-                    fixed_norm::add_shifted(isa, &x[span.clone()], term.shift, lanes, store);
+            let (x, span) = (&results[term.source].tensor, span.clone());
+            match term.norm {
+                Some(norm) => blocks[norm].norm().apply(isa, &i16::of(x)[span], lanes, store),
+                None => for_integers!(x, x => {
+                    fixed_norm::add_shifted(isa, &x[span], term.shift, lanes, store);
                 }),
             }
         }
@@ -157,12 +174,14 @@ const fn ceiling(kind: LayerKind) -> Option<f32> {
     }
 }
 
-/// The largest code of an activation: that of its format, or of its ceiling where that lies below.
-fn largest_code(activation: &plan::Activation) -> i64 {
-    let format = activation.row.format;
-    match activation.kind {
-        LayerKind::Relu6 => format.max().min(6 << format.frac_bits().clamp(0, 32)),
-        _ => format.max(),
+/// The largest code of an activation whose codes have so many fraction bits: that of its format, or of its ceiling where that
+/// lies below.
+fn largest_code(activation: &plan::Activation, frac_bits: i32) -> i64 {
+    let max = activation.row.format.max();
+    match (activation.kind, frac_bits) {
+        (LayerKind::Relu6, 0..) => max.min(6 << frac_bits.min(32)),
+        (LayerKind::Relu6, _) => max.min(6 >> frac_bits.unsigned_abs().min(32)),
+        _ => max,
     }
 }
 

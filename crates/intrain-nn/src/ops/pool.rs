@@ -2,6 +2,7 @@
 
 use intrain_kernels::{Integer, Isa, max_pool};
 use intrain_num::Round;
+use intrain_num::scale::round_log2;
 use rayon::prelude::*;
 
 use crate::layers::image;
@@ -68,35 +69,65 @@ impl Windows {
     }
 }
 
-/// The mean over windows of codes with `frac_bits`, rounded once to the codes of the node.
+/// The mean over windows of codes, rounded once to the codes of the node, whose unit is `finer` bits finer.
 pub(crate) fn mean<T: Integer + Send + Sync, P: Integer + Send>(
-    node: &Node,
-    windows: Windows,
-    frac_bits: i32,
+    (node, windows): (&Node, Windows),
+    finer: i32,
     input: &[T],
     out: &mut [P],
 ) {
     let c = node.input.c;
-    let finer = node.operand.frac_bits - frac_bits;
-    let pixels = i64::try_from(windows.n_pixels()).unwrap_or(i64::MAX);
-    let (up, down) = (finer.max(0), (-finer).max(0));
-    let row = windows.size[1] * c;
+    let pixels = windows.n_pixels() as i128;
+    // Bound: a sum has at most 40 bits; by more than 60 bits each mean is 0, or beyond every format.
+    let (up, down) = (finer.clamp(0, 60), (-finer).clamp(0, 60));
     out.par_chunks_mut(node.output.len()).zip(input.par_chunks(node.input.len())).for_each(|(out, input)| {
-        for (o, out) in out.chunks_exact_mut(c).enumerate() {
-            each_channels(c, |channels, sums| {
-                for start in windows.rows(node, o) {
-                    for pixel in input[start..start + row].chunks_exact(c) {
-                        let pixel = &pixel[channels.clone()];
-                        sums.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += (*x).into());
-                    }
-                }
-                for (out, sum) in out[channels].iter_mut().zip(sums) {
-                    let mean = Round::NearestDown.ratio(*sum << up, pixels << down);
-                    *out = P::from_i64(mean.clamp(node.operand.min, node.operand.max));
-                }
-            });
-        }
+        each_window((node, windows), input, |o, channels, sums| {
+            for (out, sum) in out[o * c..][channels].iter_mut().zip(sums) {
+                let mean = Round::NearestDown.ratio_wide(i128::from(*sum) << up, pixels << down);
+                *out = P::from_i64(mean.clamp(node.operand.min, node.operand.max));
+            }
+        });
     });
+}
+
+/// `round(log2)` of the largest magnitude among the means over windows of codes, in their unit; 0 where all are 0.
+///
+/// Of a mean the first 24 fraction bits count.
+pub(crate) fn log2_of_largest_mean<T: Integer + Send + Sync>(
+    node: &Node,
+    windows: Windows,
+    input: &[T],
+) -> i32 {
+    let of_image = |input: &[T]| {
+        let mut largest = 0;
+        each_window((node, windows), input, |_, _, sums| {
+            largest = sums.iter().map(|sum| sum.unsigned_abs()).fold(largest, u64::max);
+        });
+        largest
+    };
+    let largest = input.par_chunks(node.input.len()).map(of_image).max().unwrap_or(0);
+    // Bound: a mean fits 16 bits, so a sum of at most 2^24 pixels fits 40.
+    round_log2((largest << 24) / windows.n_pixels() as u64).map_or(0, |n| n - 24)
+}
+
+/// Calls `f(output pixel, channels, sums)` with the sums over each window of an image, some channels at a time.
+fn each_window<T: Integer>(
+    (node, windows): (&Node, Windows),
+    input: &[T],
+    mut f: impl FnMut(usize, std::ops::Range<usize>, &[i64]),
+) {
+    let (c, row) = (node.input.c, windows.size[1] * node.input.c);
+    for o in 0..node.output.h * node.output.w {
+        each_channels(c, |channels, sums| {
+            for start in windows.rows(node, o) {
+                for pixel in input[start..start + row].chunks_exact(c) {
+                    let pixel = &pixel[channels.clone()];
+                    sums.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += (*x).into());
+                }
+            }
+            f(o, channels, sums);
+        });
+    }
 }
 
 /// Calls `f(channels, sums)` with zeroed sums on the stack, some channels at a time: nothing is allocated.

@@ -32,16 +32,17 @@ pub(crate) fn add_float_errors(sum: &mut [f32], x: &[f32]) {
     });
 }
 
-/// `x` becomes some channels of pixels of `whole` channels.
-pub(crate) fn put_channels<S: Copy + Send + Sync, T: From<S> + Send>(
+/// `x`, each element by `of`, becomes some channels of pixels of `whole` channels.
+pub(crate) fn put_channels<S: Copy + Send + Sync, T: Send>(
     x: &[S],
     channels: Range<usize>,
     whole: usize,
     out: &mut [T],
+    of: impl Fn(S) -> T + Sync,
 ) {
     let pixels = x.par_chunks(channels.len()).with_min_len(64);
     out.par_chunks_mut(whole).zip(pixels).for_each(|(out, pixel)| {
-        out[channels.clone()].iter_mut().zip(pixel).for_each(|(out, x)| *out = T::from(*x));
+        out[channels.clone()].iter_mut().zip(pixel).for_each(|(out, x)| *out = of(*x));
     });
 }
 

@@ -47,6 +47,34 @@ fn layer_norms_equal_the_contract() {
     }
 }
 
+/// Recipes whose rows lie elsewhere: units that a step finds, and errors in absolute formats.
+const OTHERS: [&str; 9] = [
+    "intrain-int8 | error.product = exact",
+    "intrain-int8 | activation.product = fixed<8,8>@dynamic nearest-down",
+    "niti",
+    "niti | error.norm = unit<8>@dynamic nearest-away | norm.gain = fixed<2,6> nearest-even",
+    "niti | error.loss = unit<8>@dynamic stochastic",
+    "niti | activation = fixed<4,4> nearest-down clipped",
+    "gupta",
+    "gupta:nearest | error.activation = fixed<2,14> nearest-down",
+    "gupta:Q2.14:Q8.8:Q2.14:array",
+];
+
+#[test]
+fn units_of_a_step_and_absolute_errors_equal_the_contract() {
+    let model = integer_residual();
+    for spec in OTHERS {
+        for (n, seed) in [(5, 1), (2, 2), (8, 4), (7, 9)] {
+            compare(&model, spec, n, seed, false);
+        }
+        compare(&model, spec, 1, 5, false);
+        compare(&model, spec, 3, 7, true);
+    }
+    for spec in ["niti", "gupta"] {
+        compare(&layer_norms(), spec, 5, 3, false);
+    }
+}
+
 #[test]
 fn a_step_equals_the_contract() {
     let model = integer_residual();

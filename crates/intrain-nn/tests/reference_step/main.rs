@@ -102,6 +102,10 @@ impl Case {
         let mut expected = step.backward(labels);
         assert_eq!(network.gradients().len(), plan.blocks.len());
         for (found, block) in network.gradients().zip(&plan.blocks) {
+            if let Some(moments) = found.moments {
+                let means: Vec<_> = (0..moments.mean.len()).map(|k| moments.mean.payload(k)).collect();
+                assert_eq!(means, step.batch_means(&block.name), "means of {}: {self:?}", block.name);
+            }
             let Some((weight, bias, worth)) = expected.remove(&block.name) else {
                 assert_eq!(block.product.n_weights(), 0, "{}", block.name);
                 continue;
@@ -109,7 +113,7 @@ impl Case {
             let what = || format!("{} on {}: {self:?}", block.name, isa.name());
             assert_eq!(integers(found.weight), weight, "weights of {}", what());
             assert_eq!(found.bias.map(integers), bias, "biases of {}", what());
-            assert_eq!(found.exponents, step.is_wide.then_some(worth), "exponents of {}", what());
+            assert_eq!(found.exponents, step.keeps_exponents().then_some(worth), "exponents of {}", what());
         }
         assert!(expected.is_empty(), "layers without a gradient in the network: {self:?}");
     }

@@ -83,8 +83,10 @@ pub(crate) struct Step<'a> {
     key: Option<StepKey>,
     shapes: Vec<Shape>,
     sources: Vec<Vec<usize>>,
-    /// Whether errors follow section 7.4.
-    pub(crate) is_wide: bool,
+    /// Whether section 7.4 is followed.
+    is_graph: bool,
+    /// Whether errors in front of products are cut by what they could reach.
+    has_bound: bool,
     n: usize,
     /// Result of each place of the model, the image first.
     results: Vec<Tensor>,
@@ -100,22 +102,41 @@ impl<'a> Step<'a> {
         images: &[u8],
     ) -> Self {
         let (shapes, sources) = (model.shapes().unwrap(), model.sources().unwrap());
-        let is_wide = recipe.error_at_product.base.scale == Scale::Bound;
+        let has_bound = recipe.error_at_product.base.scale == Scale::Bound;
+        let is_graph = has_bound || model.beyond_a_chain().is_some();
         let n = images.len() / model.input.shape.len();
         let (results, traces) = (vec![], vec![]);
-        let mut step = Self { model, recipe, parameters, key, shapes, sources, is_wide, n, results, traces };
+        let mut step =
+            Self { model, recipe, parameters, key, shapes, sources, is_graph, has_bound, n, results, traces };
         step.results.push(step.input(images));
         for i in 0..model.layers.len() {
             let (mut y, mut trace) = step.layer(i);
             trace.inside = vec![true; y.x.len()];
             if let Some((q, block)) = step.station(i) {
                 trace.inside = inside(q, &y);
-                y = step.quantize(q, &y, Purpose::Activation, block);
+                let entering = &step.results[step.sources[i][0]];
+                y = match q.scale {
+                    // By the largest of what enters a ReLU.
+                    Scale::Dynamic => step.quantize_by(q, entering.largest(), &y),
+                    _ => step.quantize(q, &y, Purpose::Activation, block),
+                };
             }
             step.results.push(y);
             step.traces.push(trace);
         }
         step
+    }
+
+    /// Whether a gradient has the power of two of the errors that made it.
+    pub(crate) fn keeps_exponents(&self) -> bool {
+        let recipe = self.recipe;
+        let rows = [
+            &recipe.activation_at_product,
+            &recipe.error_at_loss,
+            &recipe.error_at_activation,
+            &recipe.error_at_norm,
+        ];
+        self.is_graph || rows.iter().any(|row| row.base.scale == Scale::Dynamic)
     }
 
     pub(crate) fn logits(&self) -> &Tensor {
@@ -163,6 +184,14 @@ impl<'a> Step<'a> {
         })
     }
 
+    /// By a power of two that other integers of the same unit have.
+    fn quantize_by(&self, q: Quantizer, largest: u128, exact: &Tensor) -> Tensor {
+        let n = round_log2(largest as u64).unwrap_or(0);
+        let as_if = Tensor { digits: n, ..exact.clone() };
+        let rounded = self.quantize_with(Quantizer { scale: Scale::One, ..q }, &as_if, |_| 0);
+        Tensor { digits: q.format.frac_bits() + exact.digits - n, ..rounded }
+    }
+
     fn quantize_with(&self, q: Quantizer, exact: &Tensor, word: impl Fn(usize) -> u32) -> Tensor {
         let n = match q.scale {
             Scale::Shift | Scale::Dynamic => round_log2(exact.largest() as u64).unwrap_or(0) - exact.digits,
@@ -194,14 +223,86 @@ impl<'a> Step<'a> {
         let layers = &self.model.layers;
         let (row, kind) = (&self.recipe.activation, layers[i].kind);
         let product = self.product_before(i + 1)?;
-        if self.is_wide {
-            return kind.is_activation().then(|| (row.of_layer(&layers[i].name), self.block(product)));
+        if self.is_graph && kind.is_activation() {
+            let fused = self.fused(i);
+            let q = row.of_layer(&layers[fused.unwrap_or(i)].name);
+            return match q.format.is_quantized() {
+                true => Some((row.of_layer(&layers[i].name), self.block(product))),
+                // What a product has rounded is not rounded again.
+                false => fused.is_none().then(|| (self.row_between(i), self.block(product))),
+            };
+        }
+        if self.is_graph {
+            return None;
         }
         let next = layers[i + 1..].iter().find(|layer| layer.kind != LayerKind::Flatten);
         let ends_block = kind != LayerKind::Flatten && next.is_none_or(|layer| layer.kind.is_product());
         let is_exact = next.is_none() && self.model.logits == Logits::Exact;
         let q = row.of_layer(&layers[product].name);
         (ends_block && q.format.is_quantized() && !is_exact).then(|| (q, self.block(product)))
+    }
+
+    /// The row `activation`, or `activation.product` to the nearest.
+    fn row_between(&self, i: usize) -> Quantizer {
+        let name = &self.model.layers[i].name;
+        let (row, at_product) =
+            (self.recipe.activation.of_layer(name), self.recipe.activation_at_product.of_layer(name));
+        let at_product = Quantizer { round: at_product.round.in_evaluation(), ..at_product };
+        if row.format.is_quantized() { row } else { at_product }
+    }
+
+    /// The product of a graph whose block ends in the ReLU `i`: no other layer reads what lies between, and one row alone
+    /// rounds.
+    fn fused(&self, i: usize) -> Option<usize> {
+        let layers = &self.model.layers;
+        let reads = |place: usize| self.sources.iter().flatten().filter(|source| **source == place).count();
+        let (mut place, mut pools) = (self.sources[i][0], 0);
+        while reads(place) == 1 && place > 0 {
+            let before = place - 1;
+            match layers[before].kind {
+                LayerKind::MaxPool { .. } if pools == 0 => pools += 1,
+                LayerKind::Flatten => {}
+                kind if kind.is_product() && layers[i].kind == LayerKind::Relu => {
+                    let at_product = self.recipe.activation_at_product.of_layer(&layers[before].name);
+                    let row = self.recipe.activation.of_layer(&layers[i].name);
+                    let is_one = !(at_product.format.is_quantized() && row.format.is_quantized());
+                    return is_one.then_some(before);
+                }
+                _ => return None,
+            }
+            place = self.sources[before][0];
+        }
+        None
+    }
+
+    /// The sum of two at the finer unit, at most 30 digits from the coarser.
+    fn sum(&self, i: usize) -> Tensor {
+        let [a, b] = [0, 1].map(|k| &self.results[self.sources[i][k]]);
+        let digits = a.digits.max(b.digits).min(a.digits.min(b.digits) + 30);
+        let of = |t: &Tensor, k: usize| -> i128 {
+            match digits - t.digits {
+                finer @ 0.. => t.x[k] << finer,
+                coarser => Round::NearestDown.shift_right_wide(t.x[k], -coarser, 0).into(),
+            }
+        };
+        Tensor::exact((0..a.x.len()).map(|k| of(a, k) + of(b, k)).collect(), digits)
+    }
+
+    /// The mean of sums over so many pixels each, rounded.
+    fn mean(&self, i: usize, sums: &Tensor, pixels: usize) -> Tensor {
+        let q = self.row_between(i);
+        let mut digits = q.format.frac_bits();
+        if q.scale == Scale::Dynamic {
+            let largest = (sums.largest() << 24) / pixels as u128;
+            digits += sums.digits - round_log2(largest as u64).map_or(0, |n| n - 24);
+        }
+        let places = digits - sums.digits;
+        let mean = |sum: &i128| {
+            let (up, down) = (places.max(0), (-places).max(0));
+            let mean = Round::NearestDown.ratio_wide(sum << up, (pixels as i128) << down);
+            i128::from(mean.clamp(q.format.min(), q.format.max()))
+        };
+        Tensor::exact(sums.x.iter().map(mean).collect(), digits)
     }
 
     fn layer(&self, i: usize) -> (Tensor, Trace) {
@@ -226,12 +327,7 @@ impl<'a> Step<'a> {
                 trace.passes = entering.x.iter().map(|x| (1..=six.min(limit)).contains(x)).collect();
                 entering.like(entering.x.iter().map(|x| (*x).clamp(0, six)).collect())
             }
-            LayerKind::Add => {
-                let [a, b] = [0, 1].map(|k| &self.results[self.sources[i][k]]);
-                let digits = a.digits.max(b.digits);
-                let of = |t: &Tensor, k: usize| t.x[k] << (digits - t.digits);
-                Tensor::exact((0..a.x.len()).map(|k| of(a, k) + of(b, k)).collect(), digits)
-            }
+            LayerKind::Add => self.sum(i),
             LayerKind::MaxPool { size, stride, pad } => {
                 let mut best = vec![None; zeros.len()];
                 self.pooled(i, (size, stride, pad), |from, to| {
@@ -243,23 +339,22 @@ impl<'a> Step<'a> {
                 entering.like(trace.from.iter().map(|from| entering.x[*from]).collect())
             }
             LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool => {
-                let q = self.recipe.activation.of_layer(&layer.name);
-                let places = q.format.frac_bits() - entering.digits;
                 let pixels = self.means(i, |from, to| zeros[to] += entering.x[from]);
-                let mean = |sum: &i128| {
-                    let (up, down) = (places.max(0), (-places).max(0));
-                    let mean = Round::NearestDown.ratio_wide(sum << up, (pixels as i128) << down);
-                    i128::from(mean.clamp(q.format.min(), q.format.max()))
-                };
-                Tensor::exact(zeros.iter().map(mean).collect(), q.format.frac_bits())
+                self.mean(i, &Tensor::exact(zeros, entering.digits), pixels)
             }
             LayerKind::Shortcut { .. } => {
                 self.kept(i, |from, to| zeros[to] = entering.x[from]);
                 entering.like(zeros)
             }
             LayerKind::Concat => {
-                self.joined(i, |source, from, to| zeros[to] = self.results[source].x[from]);
-                entering.like(zeros)
+                // At the coarsest unit.
+                let digits = self.sources[i].iter().map(|source| self.results[*source].digits).min().unwrap();
+                self.joined(i, |source, from, to| {
+                    let part = &self.results[source];
+                    let coarser = part.digits - digits;
+                    zeros[to] = Round::NearestDown.shift_right_wide(part.x[from], coarser, 0).into();
+                });
+                Tensor { x: zeros, digits, ..*entering }
             }
             LayerKind::Flatten => entering.clone(),
         };
@@ -312,7 +407,7 @@ impl<'a> Step<'a> {
         }
         let mut y = Tensor::exact(sums, digits + alpha);
         let q = self.recipe.activation_at_product.of_layer(name);
-        let is_exact = self.is_wide && i + 1 == self.model.layers.len();
+        let is_exact = self.has_bound && i + 1 == self.model.layers.len();
         if q.format.is_quantized() && !is_exact {
             y = self.quantize_product(q, &y, (Purpose::Activation, block), c);
         }

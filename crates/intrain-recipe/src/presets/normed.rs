@@ -57,7 +57,8 @@ fn int8(name: &str) -> Recipe {
     }
 }
 
-/// NITI, following its code (`wangmaolin/niti`): every tensor 8 bits and a power of two, for networks without norms.
+/// NITI, following its code (`wangmaolin/niti`): every tensor 8 bits and a power of two. The code trains chains of layers
+/// without norms; the rows of norms are this project's.
 ///
 /// Differs from it: the power of two is that of WAGE's `Shift`, which the largest value may pass by a half, where the code's
 /// never is passed; updates and the error at the loss are rounded with the contract's random words, where the code takes them
@@ -71,10 +72,24 @@ fn niti(name: &str) -> Recipe {
         weight: Quantizer::EXACT.into(),
         activation_at_product: line("unit<8>@dynamic nearest-away saturate").into(),
         activation: Quantizer::EXACT.into(),
+        // The code has no norms. Theirs see integers of 8 bits whose largest is about 1.
+        norm_mean: line("fixed<2,14> nearest-down saturate").into(),
+        norm_spread: line("fixed<2,14> floor saturate").into(),
+        norm_value: line("fixed<4,12> nearest-down saturate").into(),
         error_at_loss: line("unit<8> stochastic-magnitude<16> saturate").into(),
-        error_at_activation: line("unit<8>@shift nearest-away saturate").into(),
-        gradient: line("unit<8>@shift stochastic-magnitude<16> saturate").into(),
-        master: line("unit<8>@fan nearest-even saturate").into(),
+        // In a chain of layers, where updates are relative, nobody asks for the power of two.
+        error_at_activation: line("unit<8>@dynamic nearest-away saturate").into(),
+        error_at_norm: line("unit<8>@dynamic stochastic saturate").into(),
+        gradient: with(
+            "unit<8>@shift stochastic-magnitude<16> saturate",
+            Pattern::NORMS,
+            "unit<11>@shift stochastic-magnitude<16> saturate",
+        ),
+        master: with(
+            "unit<8>@fan nearest-even saturate",
+            Pattern::NORMS,
+            "fixed<2,10> nearest-even saturate",
+        ),
         // The code's: the largest gradient moves a weight by 2^4 to 2^5 steps.
         defaults: defaults("epochs = 200\nbatch_size = 256\nlearning_rate = 16.0"),
         ..plain

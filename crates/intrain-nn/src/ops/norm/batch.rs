@@ -6,19 +6,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::fixed_norm::{self, Lines, LinesBack, Means};
-use intrain_kernels::{Isa, max_abs};
+use intrain_kernels::{Integer, Isa, max_abs};
 use intrain_num::norm::Moments as Sums;
-use intrain_num::norm::{Back, ErrorSums, Line, LineBack, of_running, range_part, range_parts};
-use intrain_num::{Quantizer, Spread};
+use intrain_num::norm::{Back, ErrorSums, Line, LineBack, range_part, range_parts};
+use intrain_num::{Quantizer, Round, Spread};
 
-use super::learned::{Learned, chunk, mean_shift};
+use super::learned::{Learned, chunk, found, mean_shift};
 use crate::key::{Mode, StepKey};
 use crate::ops::product::Workspace;
 use crate::parameters::{Moments, Parameters, Stored};
 use crate::plan::{BlockPlan, NormPlan};
 use crate::requantize::ErrorQuantizer;
 use crate::scratch::Scratch;
-use crate::tensor::{Code, Element, Error};
+use crate::tensor::{Activation, Code, Element, Error};
 use crate::threads;
 
 /// One normalization's state between its passes. All of it lasts from step to step, so that no step takes memory.
@@ -79,21 +79,31 @@ impl Norm {
     }
 
     /// The affine map of each channel of `x`, whose results are to be moved by `shift`.
-    pub(crate) fn prepare(&mut self, isa: Isa, x: &[i16], shift: u32, mode: Mode, scratches: &mut [Scratch]) {
+    pub(crate) fn prepare(
+        &mut self,
+        isa: Isa,
+        x: &Activation,
+        shift: u32,
+        mode: Mode,
+        scratches: &mut [Scratch],
+    ) {
         let rows = self.plan.rows;
         let mut means = self.lines.take_means();
+        // What is kept of all batches is worth what the rows say, whatever unit this step has found.
+        let finer = found(&rows, x);
         match (mode, &self.running) {
             (Mode::Evaluation, Some(Moments { mean, spread })) => {
+                let of = |i: usize| rows.of_running([mean.payload(i), spread.payload(i)], finer);
                 let c = self.learned.gain.len();
-                fill(&mut self.mean, (0..c).map(|i| of_running(mean.payload(i))));
-                fill(&mut self.spread, (0..c).map(|i| of_running(spread.payload(i)).max(1)));
+                fill(&mut self.mean, (0..c).map(|i| of(i)[0]));
+                fill(&mut self.spread, (0..c).map(|i| of(i)[1]));
             }
             _ => {
-                self.measure(isa, x, &mut means, scratches);
+                self.measure(isa, i16::of(&x.tensor), &mut means, scratches);
                 let empty = || Moments { mean: Stored::I32(vec![]), spread: Stored::I32(vec![]) };
                 let batch = self.batch.get_or_insert_with(empty);
-                store(&mut batch.mean, &self.mean);
-                store(&mut batch.spread, &self.spread);
+                store(&mut batch.mean, &self.mean, finer);
+                store(&mut batch.spread, &self.spread, finer);
             }
         }
         let lines = self.mean.iter().zip(&self.spread).map(|(mean, spread)| rows.line(*mean, *spread));
@@ -134,7 +144,7 @@ impl Norm {
     }
 
     /// From the threads' sums of the errors behind it: the affine maps of the backward pass, and what 1 of their unit is
-    /// worth.
+    /// worth where a wide integer is worth what the rows say.
     fn lines_back(&mut self, error: &Error) -> i32 {
         let (rows, n) = (self.plan.rows, error.tensor.len() / self.learned.gain.len());
         // Bits with which no coefficient of an error is above 2^14.
@@ -173,12 +183,13 @@ impl Norm {
     pub(crate) fn back<P: Code>(
         &mut self,
         (quantizer, layer): (Quantizer, u32),
-        (x, error): (&[i16], &Error),
+        (x, error): (&Activation, &Error),
         space: &mut Workspace,
         key: StepKey,
     ) -> Error {
         let spread = self.plan.rows.spread;
-        let unit = self.lines_back(error);
+        let unit = self.lines_back(error) + found(&self.plan.rows, x);
+        let x = i16::of(&x.tensor);
         self.back.set(&self.line_back);
         self.points.clear();
         if spread == Spread::Range {
@@ -234,10 +245,12 @@ fn fill<T>(buffer: &mut Vec<T>, values: impl Iterator<Item = T>) {
     buffer.extend(values);
 }
 
-/// Integers as moments are stored.
-fn store(stored: &mut Stored, integers: &[i64]) {
+/// Integers as moments are stored: `finer` bits coarser.
+fn store(stored: &mut Stored, integers: &[i64], finer: i32) {
+    // Bound: with the further bits of what is kept of all batches it fits 32 bits.
+    let held = |x: i64| i32::from_i64(x.clamp(-(1 << 24), 1 << 24));
     if let Stored::I32(to) = stored {
-        fill(to, integers.iter().map(|x| i32::try_from(*x).unwrap_or(i32::MAX)));
+        fill(to, integers.iter().map(|x| held(Round::NearestDown.shift_right(*x, finer, 0))));
     }
 }
 

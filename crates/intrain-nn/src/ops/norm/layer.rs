@@ -12,14 +12,14 @@ use intrain_num::{Quantizer, Spread};
 use rayon::prelude::*;
 
 use super::batch::add_up;
-use super::learned::{Learned, chunk, mean_shift};
+use super::learned::{Learned, chunk, found, mean_shift};
 use crate::key::StepKey;
 use crate::ops::product::Workspace;
 use crate::parameters::Parameters;
 use crate::plan::{BlockPlan, NormPlan};
 use crate::requantize::ErrorQuantizer;
 use crate::scratch::Scratch;
-use crate::tensor::{Code, Element, Error};
+use crate::tensor::{Activation, Code, Element, Error};
 use crate::threads;
 
 /// One layer normalization.
@@ -164,11 +164,13 @@ impl LayerNorm {
     pub(crate) fn back<P: Code>(
         &mut self,
         (quantizer, layer): (Quantizer, u32),
-        (x, error): (&[i16], &Error),
+        (x, error): (&Activation, &Error),
         space: &mut Workspace,
         key: StepKey,
     ) -> Error {
-        let unit = self.lines_back(x, error);
+        let unit = found(&self.plan.rows, x);
+        let x = i16::of(&x.tensor);
+        let unit = unit + self.lines_back(x, error);
         let (isa, c, this) = (space.isa, self.learned.gain.len(), &*self);
         let chunk = chunk(c);
         let run = |scratch: &mut Scratch, i: usize, x: &[i16], error: &[i16]| {

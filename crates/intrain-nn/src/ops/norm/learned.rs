@@ -6,6 +6,7 @@ use intrain_num::norm::{RUNNING_BITS, Rows};
 
 use crate::parameters::{Gradient, Moments, Parameters, Stored};
 use crate::plan::{BlockPlan, NormPlan, ProductKind};
+use crate::tensor::Activation;
 
 /// Gain and offset of each channel, as read; 1 and 0 where none are learned.
 #[derive(Default)]
@@ -69,8 +70,7 @@ impl Learned {
 
     /// Gains moved by `shift`, and offsets in the last bit of a value times such a gain, into `scaled`.
     pub(super) fn scale(&self, plan: &NormPlan, shift: u32, scaled: &mut [Vec<i64>; 2]) {
-        let frac_bits = plan.rows.value.format.frac_bits() + plan.gain_frac_bits;
-        let down = plan.offset_frac_bits - frac_bits;
+        let down = plan.offset_frac_bits - plan.frac_bits();
         let offset = |offset: &i64| intrain_num::Round::NearestEven.shift_right(*offset, down, 0) << shift;
         scaled.iter_mut().for_each(Vec::clear);
         scaled[0].extend(self.gain.iter().map(|gain| gain << shift));
@@ -92,4 +92,9 @@ pub(crate) fn gradients_of(
 /// Bits by which wide activations are moved to the mean's last bit.
 pub(super) const fn mean_shift(rows: &Rows) -> u32 {
     (rows.mean.format.frac_bits() - rows.frac_bits).unsigned_abs()
+}
+
+/// Fraction bits that a step has found for the wide integers that enter (`@dynamic`), beyond those of the rows; else 0.
+pub(super) const fn found(rows: &Rows, x: &Activation) -> i32 {
+    x.frac_bits - rows.frac_bits
 }

@@ -7,6 +7,7 @@ pub(crate) mod layer_floats;
 pub(crate) mod learned;
 
 use intrain_kernels::Isa;
+use intrain_kernels::fixed_norm::{self, Store};
 
 use crate::key::Mode;
 use crate::parameters::{Moments, Parameters};
@@ -46,6 +47,17 @@ impl Norm {
             Self::Batch(norm) => norm.moments(),
             Self::BatchFloats(norm) => norm.moments(),
             Self::Layer(_) | Self::LayerFloats(_) => None,
+        }
+    }
+
+    /// `value * gain + offset` of whole pixels of wide integers.
+    pub(crate) fn apply(&self, isa: Isa, x: &[i16], out: &mut [i32], store: Store) {
+        match self {
+            Self::Batch(norm) => fixed_norm::apply(isa, x, &norm.lines, out, store),
+            Self::Layer(norm) => norm.apply(x, out, store),
+            Self::BatchFloats(_) | Self::LayerFloats(_) => {
+                unreachable!("the plan says that it is one of integers")
+            }
         }
     }
 

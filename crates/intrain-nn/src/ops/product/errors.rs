@@ -26,14 +26,32 @@ use crate::width::{CHUNK, Width};
 /// How error sums become the error codes at the output of the product in front.
 struct Direct<'a> {
     quantizer: Quantizer,
+    /// What 1 of the sums is worth, as a power of two.
+    sum_exponent: i32,
     /// Bits dropped.
     shift: i32,
+    /// What a code of 1 is worth, as a power of two.
+    exponent: i32,
     /// What of an element's trace lets its error through.
     mask: u8,
     words: Words<'a>,
 }
 
 impl Direct<'_> {
+    /// Whether the largest of all sums decides how they are rounded.
+    fn is_relative(&self) -> bool {
+        matches!(self.quantizer.scale, Scale::Shift | Scale::Dynamic)
+    }
+
+    /// Settles a rounding by the largest of all sums.
+    fn settle(&mut self, max_abs: u64) {
+        self.shift = round_log2(max_abs).unwrap_or(0) - self.quantizer.format.frac_bits();
+        // @shift forgets the power of two.
+        if self.quantizer.scale == Scale::Dynamic {
+            self.exponent = self.sum_exponent + self.shift;
+        }
+    }
+
     fn run<S: Integer, P: Integer>(
         &self,
         isa: Isa,
@@ -42,7 +60,7 @@ impl Direct<'_> {
         first_element: u64,
         out: &mut [P],
     ) {
-        let Self { quantizer, shift, mask, words } = *self;
+        let Self { quantizer, shift, mask, words, .. } = *self;
         let (min, max, round) = (quantizer.format.min(), quantizer.format.max(), quantizer.round);
         let (words, trace) = (round.is_stochastic().then_some(words), Trace::Gate { trace, mask });
         let args = requantize::Args { sums, out, shift, round, min, max, words, first_element, trace };
@@ -90,10 +108,9 @@ where
         self.product.prepare_error(space.isa, plan, codes);
         let mut out: Vec<P> = space.free.take(len);
         let mut words = std::mem::take(&mut space.words);
-        let mut direct = direct(place, before, key, len, &mut words);
-        let exponent = -direct.quantizer.format.frac_bits();
+        let mut direct = direct(place, before, (error.exponent, key), len, &mut words);
         let trace = &before.result.trace[..];
-        if direct.quantizer.scale == Scale::Shift {
+        if direct.is_relative() {
             self.by_largest(place, codes, trace, &mut direct, space, &mut out);
         } else {
             let Items { input: item_in, product: item_product, .. } = Items::of(self.images, place);
@@ -106,6 +123,7 @@ where
                 direct.run(isa, &scratch.sums, trace, (i * item_in) as u64, out);
             });
         }
+        let exponent = direct.exponent;
         space.words = words;
         Error { tensor: P::tensor(out), exponent, max_abs: 0 }
     }
@@ -162,7 +180,7 @@ where
         if largest > K::MAX.cast_unsigned() {
             return false;
         }
-        direct.shift = round_log2(largest).unwrap_or(0) - direct.quantizer.format.frac_bits();
+        direct.settle(largest);
         let direct = &*direct;
         out.par_chunks_mut(CHUNK)
             .zip(kept.par_chunks(CHUNK))
@@ -230,11 +248,12 @@ where
     }
 }
 
-/// How error sums are rounded for the product in front; a shift by the largest is still to come.
+/// How error sums are rounded for the product in front, from the exponent of the error behind; a shift by the largest is still
+/// to come.
 fn direct<'a>(
     place: Place<'_>,
     before: Before<'_>,
-    key: StepKey,
+    (exponent, key): (i32, StepKey),
     len: usize,
     listed: &'a mut Vec<u32>,
 ) -> Direct<'a> {
@@ -246,8 +265,9 @@ fn direct<'a>(
         (path.at_input, Purpose::ErrorAtProduct, plan.index)
     };
     let stream = key.stream(purpose, layer);
-    let frac_bits = plan.error_operand.frac_bits + plan.weight.operand.frac_bits;
-    let shift = frac_bits - quantizer.format.frac_bits();
+    let sum_exponent = exponent - plan.weight.operand.frac_bits;
+    let exponent = -quantizer.format.frac_bits();
+    let shift = exponent - sum_exponent;
     let words = match plan.columns {
         Some(columns) if purpose == Purpose::ErrorAtProduct && quantizer.round.is_stochastic() => {
             list(columns, stream, len, plan.product.input.c, listed);
@@ -255,7 +275,8 @@ fn direct<'a>(
         }
         _ => Words::Stream(stream),
     };
-    Direct { quantizer, shift, mask: mask(before.place.product.epilogue.activation), words }
+    let mask = mask(before.place.product.epilogue.activation);
+    Direct { quantizer, sum_exponent, shift, exponent, mask, words }
 }
 
 /// The largest sum of magnitudes of the weights that one input channel meets: no error sum is larger than that times the

@@ -217,7 +217,7 @@ where
         let codes = W::codes(&input.tensor, &mut self.widened);
         let error_codes = W::Payload::of(&error.tensor);
         let operands = (codes, error_codes);
-        gradients.exponents = [error.exponent - plan.input_operand.frac_bits, error.exponent];
+        gradients.exponents = [error.exponent - input.frac_bits, error.exponent];
         gradients.weight_max =
             self.product.gradient(space.isa, plan, operands, &mut gradients.weight, &mut space.scratches);
         if let Some(out) = &mut gradients.bias {

@@ -94,7 +94,7 @@ impl OnMachine {
         key: StepKey,
     ) {
         let (weight, bias) = self.product.gradient(&codes(&input.tensor), &codes(&error.tensor), key);
-        gradients.exponents = [error.exponent - plan.input_operand.frac_bits, error.exponent];
+        gradients.exponents = [error.exponent - input.frac_bits, error.exponent];
         gradients.weight_max = None;
         gradients.weight = Gradient::I64(weight);
         if plan.product.groups > 1 {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use intrain_model::LayerKind;
-use intrain_num::Round;
 use intrain_num::random::Purpose;
+use intrain_num::{Quantizer, Round, Scale};
 
 use super::{Step, Tensor};
 
@@ -47,6 +47,13 @@ impl Step<'_> {
                 let mut gated = error.clone();
                 gated.mask(&trace.passes);
                 gated.mask(&trace.inside);
+                if !self.is_graph || self.is_direct(i + 1) {
+                    return vec![(source, gated)];
+                }
+                if let Some(product) = self.fused(i) {
+                    let row = self.recipe.error_at_activation.of_layer(&self.model.layers[i].name);
+                    return vec![(source, self.cut(row, &gated, product))];
+                }
                 return self.to_terms(source, gated);
             }
             LayerKind::MaxPool { .. } => {
@@ -82,6 +89,32 @@ impl Step<'_> {
         vec![(source, before)]
     }
 
+    /// The error at a product's output, rounded by a row unless that is exact.
+    fn cut(&self, row: Quantizer, error: &Tensor, product: usize) -> Tensor {
+        match row.format.is_quantized() {
+            true => self.quantize(row, error, Purpose::ErrorAtActivation, self.block(product)),
+            false => error.clone(),
+        }
+    }
+
+    /// Whether a place is the end of a block that one product alone reads, whose error sums come back to it at once.
+    fn is_direct(&self, mut place: usize) -> bool {
+        let ends_block = match place.checked_sub(1).map(|i| self.model.layers[i].kind) {
+            Some(kind) if kind.is_activation() => self.fused(place - 1).is_some(),
+            _ => false,
+        };
+        let readers =
+            |place: usize| (0..self.sources.len()).filter(move |i| self.sources[*i].contains(&place));
+        while ends_block && readers(place).count() == 1 {
+            let reader = readers(place).next().unwrap();
+            match self.model.layers[reader].kind {
+                LayerKind::Flatten => place = reader + 1,
+                kind => return kind.is_product() && !self.has_bound,
+            }
+        }
+        false
+    }
+
     /// A gated error to what a ReLU has added up: in section 7.4 cut in front of a product, as it is for the rest.
     fn to_terms(&self, place: usize, error: Tensor) -> Vec<(usize, Tensor)> {
         let i = place - 1;
@@ -90,9 +123,7 @@ impl Step<'_> {
             LayerKind::Add => {
                 self.sources[i].iter().flat_map(|source| self.to_terms(*source, error.clone())).collect()
             }
-            kind if kind.is_product() && self.is_wide => {
-                vec![(place, self.quantize(row.base, &error, Purpose::ErrorAtActivation, self.block(i)))]
-            }
+            kind if kind.is_product() => vec![(place, self.cut(row.base, &error, i))],
             _ => vec![(place, error)],
         }
     }
@@ -109,7 +140,24 @@ impl Step<'_> {
         let mut sums = vec![0; x.x.len()];
         self.products(i, |xi, wi, ei| sums[xi] += error.x[ei] * weights.x[wi]);
         let sums = Tensor::exact(sums, error.digits + weights.digits);
-        if self.is_wide { self.bounded(i, error, sums) } else { self.direct(i, sums) }
+        let mut source = self.sources[i][0];
+        while source > 0 && self.model.layers[source - 1].kind == LayerKind::Flatten {
+            source = self.sources[source - 1][0];
+        }
+        if !self.is_graph || self.is_direct(source) {
+            return self.direct(i, sums);
+        }
+        let row = self.recipe.error_at_product.of_layer(&self.model.layers[i].name);
+        match (row.format.is_quantized(), row.scale) {
+            (true, Scale::One) => {
+                let columns = self.shapes[self.sources[i][0]].c;
+                let place = (Purpose::ErrorAtProduct, self.block(i));
+                let words = self.quantize_product(row, &sums, place, columns);
+                let max = i128::from(row.format.max());
+                Tensor::wide(words.x.into_iter().map(|x| x.clamp(-max, max)).collect(), words.digits)
+            }
+            _ => self.bounded(i, error, sums),
+        }
     }
 
     /// Section 7.4: error sums cut to words by what they could reach at most.
@@ -126,7 +174,8 @@ impl Step<'_> {
         weights.iter().enumerate().for_each(|(k, w)| reach[channel(k)] += w.unsigned_abs());
         let bound = error.largest() * reach.into_iter().max().unwrap();
         let shift = (128 - bound.leading_zeros() as i32 - 15).max(0);
-        let round = self.recipe.error_at_product.base.round;
+        let row = self.recipe.error_at_product.base;
+        let round = if row.format.is_quantized() { row.round } else { Round::NearestDown };
         let stream = self.stream(Purpose::ErrorAtProduct, self.block(i));
         let word =
             |(k, sum): (usize, &i128)| i128::from(round.shift_right_wide(*sum, shift, stream.word(k as u64)));
@@ -143,7 +192,8 @@ impl Step<'_> {
         }
         sums.mask(&self.traces[end - 1].inside);
         let name = |i: usize| &self.model.layers[i].name;
-        let at_activation = self.recipe.error_at_activation.of_layer(name(before));
+        let at_activation = if self.is_graph { end - 1 } else { before };
+        let at_activation = self.recipe.error_at_activation.of_layer(name(at_activation));
         if at_activation.format.is_quantized() {
             return self.quantize(at_activation, &sums, Purpose::ErrorAtActivation, self.block(before));
         }

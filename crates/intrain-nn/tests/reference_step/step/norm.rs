@@ -2,9 +2,7 @@
 
 use intrain_model::LayerKind;
 use intrain_nn::Stored;
-use intrain_num::norm::{
-    Back, ErrorSums, Line, LineBack, Moments, Rows, of_running, range_part, range_parts,
-};
+use intrain_num::norm::{Back, ErrorSums, Line, LineBack, Moments, Rows, range_part, range_parts};
 use intrain_num::random::Purpose;
 use intrain_num::{Round, Spread};
 use intrain_recipe::Slot;
@@ -17,13 +15,27 @@ impl Step<'_> {
     fn rows(&self, i: usize) -> Rows {
         let name = &self.model.layers[i].name;
         let recipe = self.recipe;
+        let product = self.product_before(self.sources[i][0]).unwrap();
+        let words = recipe.activation_at_product.of_layer(&self.model.layers[product].name);
         Rows {
             spread: recipe.norm,
-            frac_bits: self.results[self.sources[i][0]].digits,
+            frac_bits: words.format.frac_bits(),
             mean: recipe.norm_mean.of_norm(name),
             spread_row: recipe.norm_spread.of_norm(name),
             value: recipe.norm_value.of_norm(name),
         }
+    }
+
+    /// Digits that a step has found for the words, beyond those of their row.
+    fn found(&self, i: usize) -> i32 {
+        self.results[self.sources[i][0]].digits - self.rows(i).frac_bits
+    }
+
+    /// The means of a batch as they are blended into those running: worth what the rows say.
+    pub(crate) fn batch_means(&self, name: &str) -> Vec<i64> {
+        let i = self.model.layers.iter().position(|layer| layer.name == name).unwrap();
+        let mean = |mean: &i64| Round::NearestDown.shift_right(*mean, self.found(i), 0);
+        self.traces[i].means.iter().map(mean).collect()
     }
 
     /// Which of a norm's lines is that of an element: a channel's, or a pixel's.
@@ -75,7 +87,8 @@ impl Step<'_> {
                 (rows.mean(moments), rows.spread(moments))
             };
             let (mean, spread) = running.map_or_else(of_batch, |running| {
-                (of_running(running.mean.payload(k)), of_running(running.spread.payload(k)).max(1))
+                let [mean, spread] = [&running.mean, &running.spread].map(|stored| stored.payload(k));
+                rows.of_running([mean, spread], self.found(i)).into()
             });
             means.push(mean);
             lines.push(rows.line(mean, spread));
@@ -139,6 +152,7 @@ impl Step<'_> {
             take_points(&mut dx, &x, &lines);
         }
         let digits = error.digits - rows.spread_row.format.frac_bits() + gain_digits + places;
+        let digits = digits - self.found(i);
         let product = self.product_before(self.sources[i][0]).unwrap();
         let q = self.recipe.error_at_norm.base;
         self.quantize(q, &Tensor::exact(dx, digits), Purpose::ErrorAtActivation, self.block(product))
