@@ -4,6 +4,7 @@ mod divergence;
 mod keys;
 mod logits;
 mod models;
+mod older;
 mod sweeps;
 
 use std::path::{Path, PathBuf};
