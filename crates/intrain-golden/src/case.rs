@@ -25,6 +25,7 @@ pub enum Op {
     Macc(Macc),
     Requantize(Requantize),
     Activate(Activate),
+    Relu6(Relu6),
     Error(Error),
     SquaredError(SquaredError),
     Linear(Linear),
@@ -90,11 +91,21 @@ macro_rules! operations {
     };
 }
 
+const fn one() -> usize {
+    1
+}
+
+const fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
+mod activation;
 mod array;
 mod float;
 mod init;
 mod norm;
 
+pub use activation::{Activate, Relu6};
 pub use array::{ArrayProduct, ArrayWords};
 pub use float::{
     BatchNorm, BinaryProduct, Codebook, ConvexBounds, Filter, FloatActivation, FloatQuantize, MarkovChain,
@@ -260,34 +271,6 @@ operations! {
         /// Payloads.
         payloads: Vec<i64>,
     }
-    /// ReLU, activation quantizer and the trace for the way back.
-    Activate {
-        /// Type of the sums: `i32` or `i64`.
-        sum_type: String,
-        /// Type of the payloads: `i8` or `i16`.
-        payload_type: String,
-        /// Integer sums.
-        sums: Vec<i64>,
-        /// Whether a ReLU comes first.
-        relu: bool,
-        /// Bits dropped; negative: bits appended.
-        shift: i32,
-        /// Spelling of the rounding.
-        round: String,
-        /// Smallest payload.
-        min: i64,
-        /// Largest payload.
-        max: i64,
-        /// Random words; absent where the rounding uses none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        stream: Option<Stream>,
-        /// Payloads.
-        payloads: Vec<i64>,
-        /// 1 where ReLU lets the error pass.
-        passes: Vec<u8>,
-        /// 1 where the value before rounding was inside the range, limits included.
-        inside: Vec<u8>,
-    }
     /// The error at an activation, from sums to payloads.
     Error {
         /// Integer sums behind a product's way back.
@@ -368,9 +351,12 @@ operations! {
         stride: usize,
         /// Zeros around the image.
         pad: usize,
+        /// Groups of channels; absent where each output sees all inputs.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        groups: usize,
         /// `[batch, h, w, c_in]`.
         activation: Vec<i64>,
-        /// `[kernel, kernel, c_in, c_out]`.
+        /// `[kernel, kernel, c_in / groups, c_out]`.
         weight: Vec<i64>,
         /// `[batch, h_out, w_out, c_out]`.
         error: Vec<i64>,
@@ -378,7 +364,7 @@ operations! {
         forward_sums: Vec<i64>,
         /// `[batch, h, w, c_in]`.
         error_sums: Vec<i64>,
-        /// `[kernel, kernel, c_in, c_out]`.
+        /// `[kernel, kernel, c_in / groups, c_out]`.
         gradient_sums: Vec<i64>,
     }
     /// Max pooling of one image and its way back.

@@ -80,6 +80,7 @@ fn check(op: &Op, report: &mut Report) -> bool {
             report.same("payloads", &got, &c.payloads);
         }
         Op::Activate(c) => activate(c, report),
+        Op::Relu6(c) => relu6(c, report),
         Op::Error(c) => error(c, report),
         Op::SquaredError(c) => squared_error(c, report),
         Op::LearningRate(c) => learning_rate(c, report),
@@ -252,6 +253,19 @@ fn activate(c: &golden::Activate, report: &mut Report) {
         u8::from(limit(c.min) <= x && x <= limit(c.max))
     };
     report.same("inside", &c.sums.iter().map(inside).collect::<Vec<_>>(), &c.inside);
+}
+
+/// `min(max(x, 0), 6)` in units of the finer of the two last bits, then the format: its limit, and one rounding.
+fn relu6(c: &golden::Relu6, report: &mut Report) {
+    let quantizer: Quantizer = c.quantizer.parse().unwrap();
+    let format = quantizer.format;
+    let digits = c.sum_frac_bits.max(format.frac_bits());
+    let (of_sum, of_payload) = (digits - c.sum_frac_bits, digits - format.frac_bits());
+    let limit = (6i64 << digits).min(format.max() << of_payload);
+    let payload = |_, x: i64| quantizer.round.shift_right((x << of_sum).clamp(0, limit), of_payload, 0);
+    report.same("payloads", &each(&c.sums, payload), &c.payloads);
+    let passes = |x: &i64| u8::from(0 < *x && *x << of_sum <= limit);
+    report.same("passes", &c.sums.iter().map(passes).collect::<Vec<_>>(), &c.passes);
 }
 
 fn error(c: &golden::Error, report: &mut Report) {

@@ -13,6 +13,7 @@ mod errors;
 mod floats;
 mod formats;
 mod fuse;
+mod memory;
 mod names;
 mod node;
 mod norm;
@@ -26,6 +27,7 @@ pub use block::{
     Arithmetic, BlockPlan, Codes, NormPlan, Operand, Pool, ProductKind, ProductPlan, Sums, WeightPlan,
 };
 pub use error::PlanError;
+pub use memory::Memory;
 pub use node::{Activation, Element, Epilogue, ErrorPath, ErrorRule, Node, Op, Product, Storage, Term};
 pub use plan::{InputPlan, LossPlan, Plan};
 pub use table::{Operation, Promise};

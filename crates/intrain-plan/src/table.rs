@@ -5,7 +5,7 @@ use intrain_recipe::Loss;
 
 use crate::block::{Arithmetic, BlockPlan, ProductKind};
 use crate::formats::loss_is_float;
-use crate::node::{Element, ErrorRule, Node, Op, Product, Storage};
+use crate::node::{ErrorRule, Node, Op, Product};
 use crate::plan::Plan;
 
 /// Which promise of the contract holds for an operation's result.
@@ -68,17 +68,6 @@ impl Plan {
     #[must_use]
     pub fn float_operations(&self) -> Vec<Operation> {
         self.operations().into_iter().filter(|o| o.float).collect()
-    }
-
-    /// Bytes of one image's result, with what the backward pass must know of each element.
-    fn bytes_of(&self, node: &Node) -> usize {
-        let element = node.storage.element().map_or(0, Element::bytes);
-        let trace = match (&node.op, node.storage) {
-            (Op::Product(_) | Op::Activation(_), Storage::Codes(_)) | (Op::MaxPool(_), _) => 1,
-            (Op::Product(product), _) => usize::from(product.epilogue.pool.is_some()),
-            _ => 0,
-        };
-        node.output.len() * (element + trace)
     }
 
     /// What a node computes forward; the last row holds its result.
@@ -239,10 +228,12 @@ impl Plan {
         match (product.error.rule, &self.nodes[source].op) {
             (ErrorRule::None, _) => vec![],
             (ErrorRule::Direct, Op::Product(before)) if !float => {
-                let error = Operation { bytes: elements * sum_bytes(block.arithmetic), ..error };
+                let [sums, codes] = self.direct_error_bytes(node).map(|bytes| self.batch_size * bytes);
+                let error = Operation { bytes: sums, ..error };
                 let name = &self.nodes[source].name;
                 let rows = [quantize(name, product.error.at_input), quantize(name, before.error.at_output)];
-                std::iter::once(error).chain(rows.into_iter().flatten()).collect()
+                let rows = rows.into_iter().flatten().map(|row| Operation { bytes: codes, ..row });
+                std::iter::once(error).chain(rows).collect()
             }
             (ErrorRule::Wide, _) if !float => {
                 let error = Operation { bytes: 2 * elements, ..error };
@@ -270,14 +261,14 @@ fn row(layer: &str, name: &'static str, format: String, float: bool) -> Operatio
 }
 
 /// Bytes of a weight as a product reads it.
-const fn weight_bytes(arithmetic: Arithmetic) -> usize {
+pub(crate) const fn weight_bytes(arithmetic: Arithmetic) -> usize {
     match arithmetic {
         Arithmetic::Int8 => 1,
         Arithmetic::Int16 | Arithmetic::Float32 => 4,
     }
 }
 
-const fn sum_bytes(arithmetic: Arithmetic) -> usize {
+pub(crate) const fn sum_bytes(arithmetic: Arithmetic) -> usize {
     match arithmetic {
         Arithmetic::Int8 | Arithmetic::Float32 => 4,
         Arithmetic::Int16 => 8,

@@ -51,6 +51,15 @@ pub struct Hyper {
 }
 
 impl Hyper {
+    /// Tensors that the optimizer keeps for each of the parameters.
+    #[must_use]
+    pub fn n_tensors(self) -> usize {
+        match self.method {
+            Method::Adam => 2,
+            Method::Sgd => usize::from(self.momentum > 0.0),
+        }
+    }
+
     /// Whether anything is added to the gradient.
     fn has_terms(self) -> bool {
         self.momentum > 0.0 || self.weight_decay > 0.0
@@ -127,8 +136,7 @@ impl Optimizer {
             };
             plan.blocks.iter().map(of_block).collect()
         };
-        let is_adam = hyper.method == Method::Adam;
-        let (momentum, variance) = (zeros(is_adam || hyper.momentum > 0.0), zeros(is_adam));
+        let (momentum, variance) = (zeros(hyper.n_tensors() > 0), zeros(hyper.n_tensors() > 1));
         Ok(Self {
             hyper,
             momentum,

@@ -35,13 +35,15 @@
 //! ```
 //!
 //! A run with its folder is [`train::Run`]. [`measure`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves
-//! the arithmetic on this machine, [`bench`](mod@bench) measures its speed, [`sweep`](mod@sweep) compares recipes. Everything else is
-//! a crate of its own, re-exported here in the order in which a training step goes through them.
+//! the arithmetic on this machine, [`bench`](mod@bench) measures its speed, [`memory`](mod@memory) says how much it holds,
+//! [`sweep`](mod@sweep) compares recipes. Everything else is a crate of its own, re-exported here in the order in which a training
+//! step goes through them.
 #![forbid(unsafe_code)]
 
 pub mod array;
 pub mod bench;
 pub mod measure;
+pub mod memory;
 pub mod sweep;
 pub mod verify;
 

@@ -1,7 +1,7 @@
 //! Generated cases of single numbers: roundings, formats, pixels, and the stations behind a product.
 
 use intrain_golden::{
-    Activate, Case, Error, Format, Op, Pixels, Quantize, Requantize, Round, SquaredError, Stream,
+    Activate, Case, Error, Format, Op, Pixels, Quantize, Relu6, Requantize, Round, SquaredError, Stream,
 };
 use intrain_num::random::Purpose;
 use intrain_num::scale::round_log2;
@@ -28,6 +28,9 @@ Stations behind a product: sections 1.4, 6.5, 6.6 and 7 of docs/arithmetic.md. G
 op = \"requantize\": sums, shift, round, min, max, stream -> payloads = round(sum * 2^-shift), held in min..max.
 op = \"activate\": the same behind ReLU (if relu) -> payloads and the trace: passes (ReLU lets the error through),
     inside (the value before rounding was in the range).
+op = \"relu6\": sums of sum_frac_bits digits, quantizer -> payloads = round(max(sum, 0)) in the quantizer's format, held at
+    its largest payload or 6 * 2^frac_bits of the format, the lesser; passes = 1 where the error passes: the sum is above
+    0 and not beyond that payload.
 op = \"error\": sums, of which those with inside = 0 become 0; quantizer -> max_log2, payloads, of which those with
     passes = 0 become 0. The payload is round(sum * 2^(frac_bits of the format - max_log2)) with @shift, otherwise
     round(sum * 2^(frac_bits of the format - sum_frac_bits)).
@@ -239,6 +242,34 @@ pub(super) fn requantize() -> Vec<Case> {
     cases.extend(activate(&mut numbers));
     cases.extend(errors(&mut numbers));
     cases.push(squared_error(&mut numbers));
+    cases.extend(relu6(&mut numbers));
+    cases
+}
+
+fn relu6(numbers: &mut Numbers) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (line, sum_frac_bits) in [
+        ("fixed<4,4> nearest-down saturate clipped", 10),
+        ("fixed<4,4> nearest-even saturate", 4),
+        ("fixed<3,5> nearest-down saturate clipped", 12),
+        ("fixed<4,12> nearest-even saturate", 16),
+        ("fixed<4,12> floor saturate", 9),
+        ("unit<8> nearest-even saturate clipped", 14),
+    ] {
+        let quantizer = quantizer(line);
+        let (format, round) = (quantizer.format, quantizer.round);
+        let (shift, six) = (sum_frac_bits - format.frac_bits(), 6i64 << sum_frac_bits);
+        let max = format.max().min(6 << format.frac_bits());
+        let end = max << shift.max(0) >> (-shift).max(0);
+        let mut sums =
+            vec![0, 1, -1, -end, end - 1, end, end + 1, end + (1 << (shift - 1).max(0)), six, six + 1];
+        sums.extend(numbers.list(20, -end, 2 * end));
+        let payload = |x: &i64| clamp(round.shift_right((*x).max(0), shift, 0), 0, max);
+        let payloads = sums.iter().map(payload).collect();
+        let passes = sums.iter().map(|x| u8::from(*x > 0 && is_inside(*x, shift, 0, max))).collect();
+        let op = Relu6 { sums, sum_frac_bits, quantizer: line.to_owned(), payloads, passes };
+        cases.push(case(format!("relu6 of {sum_frac_bits} digits, {line}"), Op::Relu6(op)));
+    }
     cases
 }
 

@@ -194,18 +194,6 @@ fn seconds_per_run(run: &mut dyn FnMut()) -> f64 {
     }
 }
 
-/// The most memory that this process has held, where the system tells.
-#[must_use]
-pub fn peak_memory_bytes() -> Option<usize> {
-    memory_bytes(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-/// Finds `VmHWM:   1234 kB`.
-fn memory_bytes(status: &str) -> Option<usize> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
-}
-
 /// Random words from the contract's generator; each `layer` is another sequence.
 fn noise(isa: Isa, layer: u32, n: usize) -> Vec<u32> {
     let Stream { key, counter_high } = Stream::new(1, Purpose::Tool, layer, 0);
@@ -248,12 +236,5 @@ mod tests {
         assert_eq!(rounding, ["requantize-nearest", "requantize-stochastic", "quantize-stochastic"]);
         let message = chosen(&["steps", "vgg7-wag"]).unwrap_err().to_string();
         assert!(message.contains("'vgg7-wag'; did you mean 'vgg7-wage'?"), "{message}");
-    }
-
-    #[test]
-    fn memory_is_read_where_it_is_told() {
-        assert_eq!(memory_bytes("VmPeak:\t 9 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 8 kB\n"), Some(1234 * 1024));
-        assert_eq!(memory_bytes("VmHWM: much\n"), None);
-        assert_eq!(memory_bytes(""), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use intrain::bench::{self, Bench, Row, Share, Spread, Unit};
+use intrain::memory;
 use intrain::nn::Context;
 use intrain::train::telemetry::size;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &BenchArgs, output: &Output) -> anyhow::Result<ExitCode>
         say(&format!("round {round} of {}", args.repeat));
         bench.round();
     }
-    let (rows, memory) = (bench.rows(), bench::peak_memory_bytes());
+    let (rows, memory) = (bench.rows(), memory::peak_bytes());
     output.finish(&text(&rows, &context, memory), &object(&rows, &context, args.repeat, memory))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,10 @@
-//! `intrain plan`: every operation of a step before it runs, and which promise of the contract holds for it.
+//! `intrain plan`: every operation of a step before it runs, which promise of the contract holds for it, and what it all
+//! needs of memory.
 
 use std::process::ExitCode;
 
-use intrain::nn::plan::{Operation, Promise};
+use intrain::memory;
+use intrain::nn::plan::{Memory, Operation, Promise};
 use intrain::nn::{Arithmetic, Plan};
 use intrain::train::config::Config;
 use intrain::train::run::RunDir;
@@ -29,20 +31,22 @@ pub(crate) fn run(args: &PlanArgs, output: &Output) -> anyhow::Result<ExitCode> 
         .into());
     }
     let operations = plan.operations();
-    let memory = Memory::of(&operations);
+    let memory = plan.memory();
+    let needs = Needs::of(&config, &plan, &memory);
     let mut text = format!(
         "{} on {} with {}, {} images a step\n\n",
         config.model.name, config.data, config.recipe.name, plan.batch_size
     );
     text.push_str(&rows(&operations));
     text.push('\n');
-    text.push_str(&totals(&plan, &memory));
+    text.push_str(&totals(&plan, &memory, &needs));
+    text.extend(needs.note().map(|note| format!("note: {note}\n")));
     for warning in &plan.warnings {
         text.push_str(&format!("warning: {}: {}\n", warning.role, warning.message));
     }
     text.push('\n');
     text.push_str(&float_operations(&plan));
-    output.finish(&text, &object(&config, &plan, &operations, &memory))?;
+    output.finish(&text, &object(&config, &plan, &operations, (&memory, &needs)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -53,28 +57,39 @@ fn of_run(dir: &RunDir) -> anyhow::Result<Config> {
     Ok(Config::from_toml(&text)?)
 }
 
-/// Bytes that a step needs, by what they hold.
-#[derive(Default)]
-struct Memory {
-    weights: usize,
-    activations: usize,
-    errors: usize,
-    gradients: usize,
+/// Bytes that the network needs as a whole, and what there is.
+struct Needs {
+    batch_size: usize,
+    /// Of the optimizer, all its tensors.
+    optimizer: usize,
+    training: usize,
+    /// For a batch at once, and for one image.
+    inference: [usize; 2],
+    machine: Option<usize>,
 }
 
-impl Memory {
-    fn of(operations: &[Operation]) -> Self {
-        let mut memory = Self::default();
-        for operation in operations {
-            let kind = match operation.name {
-                "read weight" | "write weight" => &mut memory.weights,
-                "error" => &mut memory.errors,
-                "gradient" => &mut memory.gradients,
-                _ => &mut memory.activations,
-            };
-            *kind += operation.bytes;
+impl Needs {
+    fn of(config: &Config, plan: &Plan, memory: &Memory) -> Self {
+        let n_tensors = config.settings.hyper().n_tensors();
+        Self {
+            batch_size: plan.batch_size,
+            optimizer: n_tensors * memory.momentum,
+            training: memory.training(n_tensors),
+            inference: [plan.batch_size, 1].map(|images| memory.inference(images)),
+            machine: memory::machine_bytes(),
         }
-        memory
+    }
+
+    /// What to do where a step does not fit this machine.
+    fn note(&self) -> Option<String> {
+        let machine = self.machine.filter(|machine| self.training > *machine)?;
+        let [training, machine] = [self.training, machine].map(size);
+        let remedy =
+            if self.batch_size > 1 { "fewer images a step (--batch-size N)" } else { "smaller images" };
+        Some(format!(
+            "a training step needs {training} at least and this machine has {machine} of memory; take {remedy} or a narrower \
+             network"
+        ))
     }
 }
 
@@ -100,15 +115,24 @@ fn rows(operations: &[Operation]) -> String {
     table(["layer", "operation", "format", "arithmetic", "sum at most", "bits", "memory"], &rows)
 }
 
-fn totals(plan: &Plan, memory: &Memory) -> String {
-    facts(&[
+fn totals(plan: &Plan, memory: &Memory, needs: &Needs) -> String {
+    let ([batch, image], n) = (needs.inference.map(size), grouped(plan.batch_size as u64));
+    let mut lines = vec![
         ("arithmetic", arithmetics(plan)),
         ("parameters", grouped(plan.n_parameters() as u64)),
-        ("weights", size(memory.weights)),
+        ("weights", size(memory.parameters())),
+        ("optimizer", size(needs.optimizer)),
         ("activations", size(memory.activations)),
         ("errors", size(memory.errors)),
         ("gradients", size(memory.gradients)),
-    ])
+        ("training", format!("{} at least: these together, {n} images a step", size(needs.training))),
+        (
+            "inference",
+            format!("{image} for one image, {batch} for {n}, if each result goes behind its last reader"),
+        ),
+    ];
+    lines.retain(|(_, text)| !text.is_empty());
+    facts(&lines)
 }
 
 /// What products compute in; where layers differ, the wider ones are named.
@@ -152,7 +176,12 @@ fn float_operations(plan: &Plan) -> String {
     )
 }
 
-fn object(config: &Config, plan: &Plan, operations: &[Operation], memory: &Memory) -> serde_json::Value {
+fn object(
+    config: &Config,
+    plan: &Plan,
+    operations: &[Operation],
+    (memory, needs): (&Memory, &Needs),
+) -> serde_json::Value {
     let operation = |o: &Operation| {
         json!({
             "layer": o.layer, "operation": o.name, "format": o.format, "arithmetic": arithmetic(o),
@@ -174,11 +203,35 @@ fn object(config: &Config, plan: &Plan, operations: &[Operation], memory: &Memor
         },
         "parameters": plan.n_parameters(),
         "memory_bytes": {
-            "weights": memory.weights, "activations": memory.activations,
-            "errors": memory.errors, "gradients": memory.gradients,
+            "weights": memory.parameters(), "optimizer": needs.optimizer, "activations": memory.activations,
+            "errors": memory.errors, "gradients": memory.gradients, "training": needs.training,
+            "inference": needs.inference[0], "inference_of_one_image": needs.inference[1], "machine": needs.machine,
         },
         "operations": operations.iter().map(operation).collect::<Vec<_>>(),
         "float_operations": plan.float_operations().iter().map(|o| json!({"layer": o.layer, "operation": o.name})).collect::<Vec<_>>(),
         "warnings": plan.warnings.iter().map(|w| format!("{}: {}", w.role, w.message)).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_does_not_fit_the_machine_is_noted() {
+        let needs = |batch_size, training, machine| {
+            Needs { batch_size, optimizer: 0, training, inference: [1, 1], machine }.note()
+        };
+        assert_eq!(needs(64, 1 << 30, None), None);
+        assert_eq!(needs(64, 1 << 30, Some(1 << 30)), None);
+        let note = needs(64, 3 << 30, Some(1 << 30)).unwrap();
+        assert!(
+            note.contains("needs 3.0 GiB at least")
+                && note.contains("has 1.0 GiB")
+                && note.contains("--batch-size"),
+            "{note}"
+        );
+        let note = needs(1, 3 << 30, Some(1 << 30)).unwrap();
+        assert!(note.contains("take smaller images or a narrower network"), "{note}");
+    }
 }

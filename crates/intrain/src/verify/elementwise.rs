@@ -14,7 +14,7 @@ use intrain_num::{Overflow, Quantizer, Round, Scale};
 use super::Differences;
 use intrain_num::random::Words;
 
-use super::scalar::stream;
+use super::scalar::{relu6_limit, stream};
 
 /// Runs a generic function in the integer types that two names say.
 macro_rules! in_types {
@@ -47,6 +47,7 @@ pub(super) fn run(op: &Op, isa: Isa, found: &mut Differences) -> bool {
             in_types!(c.sum_type.as_str(), c.payload_type.as_str(), requantize(c, isa, found))
         }
         Op::Activate(c) => in_types!(c.sum_type.as_str(), c.payload_type.as_str(), activate(c, isa, found)),
+        Op::Relu6(c) => relu6(c, isa, found),
         Op::Error(c) => return error(c, isa, found),
         Op::MaxPool(c) if c.payload_type == "i8" => max_pool::<i8>(c, isa, found),
         Op::MaxPool(c) if c.payload_type == "i16" => max_pool::<i16>(c, isa, found),
@@ -173,6 +174,25 @@ where
     found.same_elements("inside", &bit(TRACE_INSIDE), &c.inside);
     let kept = trace.iter().all(|t| t & TRACE_INDEX == TRACE_INDEX);
     found.same("the pooling's bits of the trace", &kept, &true);
+}
+
+/// As a node of its own computes it: words of 16 bits, and a sum of 32 bits in front of them.
+fn relu6(c: &golden::Relu6, isa: Isa, found: &mut Differences) {
+    let Some(quantizer) = found.parsed::<Quantizer>(&c.quantizer) else { return };
+    let Some(sums) = narrow::<i32>(&c.sums) else { return unfit(found) };
+    let (shift, max) = relu6_limit(&quantizer, c.sum_frac_bits);
+    let mut out = vec![0i16; sums.len()];
+    let mut trace = vec![0; sums.len()];
+    let (round, min) = (quantizer.round, quantizer.format.min());
+    let kept = Trace::Write { trace: &mut trace, relu: Relu::Yes };
+    let (sums, words, first_element) = (&sums[..], None, 0);
+    let args =
+        requantize::Args { sums, out: &mut out, shift, round, min, max, words, first_element, trace: kept };
+    requantize::run(isa, args);
+    found.same_elements("payloads", &widen(&out), &c.payloads);
+    let both = TRACE_INSIDE | TRACE_RELU;
+    let passes: Vec<u8> = trace.iter().map(|t| u8::from(t & both == both)).collect();
+    found.same_elements("passes", &passes, &c.passes);
 }
 
 fn error(c: &golden::Error, isa: Isa, found: &mut Differences) -> bool {

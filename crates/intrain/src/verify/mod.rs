@@ -208,6 +208,7 @@ mod tests {
                 Op::Round(c) => &mut c.rounded,
                 Op::Requantize(c) => &mut c.payloads,
                 Op::Activate(c) => &mut c.payloads,
+                Op::Relu6(c) => &mut c.payloads,
                 Op::Error(c) => &mut c.payloads,
                 Op::Quantize(c) => &mut c.payloads,
                 Op::Update(c) => &mut c.masters,

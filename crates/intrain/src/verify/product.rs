@@ -1,7 +1,7 @@
 //! The cases that are products: a linear layer's and a convolution's forward, error and gradient.
 //!
 //! All six are one form, `C[m][n] = sum over taps of A[rows[m] + a] * B[b + n * n_stride]`; the scalar engine is that
-//! line, the kernels get it as their address tables.
+//! line, the kernels get it as their address tables. A grouped convolution is a dense one with zeros between its groups.
 
 use intrain_golden::{Conv, Linear};
 use intrain_kernels::pack::{Left, Source, ZERO_LANE, pack_i8, pack_i16};
@@ -22,6 +22,8 @@ struct Product<'a> {
     b: &'a [i64],
     n: usize,
     n_stride: usize,
+    /// Which of the sums there are; all of them where it is empty.
+    kept: Vec<usize>,
     expected: &'a [i64],
 }
 
@@ -36,6 +38,7 @@ pub(super) fn linear(c: &Linear, engine: Engine, found: &mut Differences) -> boo
         b: &c.weight,
         n: n_out,
         n_stride: 1,
+        kept: vec![],
         expected: &c.forward_sums,
     };
     let error = Product {
@@ -46,6 +49,7 @@ pub(super) fn linear(c: &Linear, engine: Engine, found: &mut Differences) -> boo
         b: &c.weight,
         n: n_in,
         n_stride: n_out,
+        kept: vec![],
         expected: &c.error_sums,
     };
     let gradient = Product {
@@ -56,6 +60,7 @@ pub(super) fn linear(c: &Linear, engine: Engine, found: &mut Differences) -> boo
         b: &c.error,
         n: n_out,
         n_stride: 1,
+        kept: vec![],
         expected: &c.gradient_sums,
     };
     [forward, error, gradient].iter().all(|product| product.check(&c.payload_type, engine, found))
@@ -96,9 +101,23 @@ fn grid([n_i, n_j, n_k]: [usize; 3]) -> impl Iterator<Item = (usize, usize, usiz
     (0..n_i * n_j * n_k).map(move |at| (at / (n_j * n_k), at / n_k % n_j, at % n_k))
 }
 
+/// Where each weight of a grouped convolution lies among those of a dense one, which has zeros between the groups.
+fn places(case: &Conv) -> Vec<usize> {
+    let (c_group, taps) = (case.c_in / case.groups, case.kernel * case.kernel);
+    grid([taps, c_group, case.c_out])
+        .map(|(tap, i, o)| {
+            let first = o * case.groups / case.c_out * c_group;
+            (tap * case.c_in + first + i) * case.c_out + o
+        })
+        .collect()
+}
+
 /// The three products of a convolution.
 pub(super) fn conv(case: &Conv, engine: Engine, found: &mut Differences) -> bool {
     let Conv { batch, h, w, c_in, c_out, kernel, stride, pad, .. } = *case;
+    let kept = places(case);
+    let mut dense = vec![0; kernel * kernel * c_in * c_out];
+    kept.iter().zip(&case.weight).for_each(|(place, weight)| dense[*place] = *weight);
     let output = |side: usize| (side + 2 * pad - kernel) / stride + 1;
     let (h_out, w_out) = (output(h), output(w));
     let input = Spread::new(&case.activation, [h, w, c_in], 1, pad, [h + 2 * pad, w + 2 * pad]);
@@ -114,9 +133,10 @@ pub(super) fn conv(case: &Conv, engine: Engine, found: &mut Differences) -> bool
             .map(|(image, y, x)| input.at(image, y * stride, x * stride))
             .collect(),
         taps: grid(window).map(|(ky, kx, i)| (input.at(0, ky, kx) + i, weight(ky, kx, i))).collect(),
-        b: &case.weight,
+        b: &dense,
         n: c_out,
         n_stride: 1,
+        kept: vec![],
         expected: &case.forward_sums,
     };
     let mirrored = |(ky, kx, o): (usize, usize, usize)| {
@@ -127,9 +147,10 @@ pub(super) fn conv(case: &Conv, engine: Engine, found: &mut Differences) -> bool
         a: back.values.clone(),
         rows: grid([batch, h, w]).map(|(image, y, x)| back.at(image, y, x)).collect(),
         taps: grid([kernel, kernel, c_out]).map(mirrored).collect(),
-        b: &case.weight,
+        b: &dense,
         n: c_in,
         n_stride: c_out,
+        kept: vec![],
         expected: &case.error_sums,
     };
     let pixel = |(image, y, x): (usize, usize, usize)| {
@@ -143,6 +164,7 @@ pub(super) fn conv(case: &Conv, engine: Engine, found: &mut Differences) -> bool
         b: &case.error,
         n: c_out,
         n_stride: 1,
+        kept,
         expected: &case.gradient_sums,
     };
     [forward, error, gradient].iter().all(|product| product.check(&case.payload_type, engine, found))
@@ -158,7 +180,11 @@ impl Product<'_> {
             _ => return false,
         };
         match sums {
-            Some(sums) => found.same_elements(self.what, &sums, self.expected),
+            Some(sums) if self.kept.is_empty() => found.same_elements(self.what, &sums, self.expected),
+            Some(sums) => {
+                let sums: Vec<i64> = self.kept.iter().map(|place| sums[*place]).collect();
+                found.same_elements(self.what, &sums, self.expected);
+            }
             None => found.same("the case's integers", &"outside of the type that it names", &"inside"),
         }
         true

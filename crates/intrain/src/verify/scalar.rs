@@ -38,6 +38,7 @@ pub(super) fn run(op: &Op, found: &mut Differences) -> bool {
         Op::Macc(c) => macc(c, found),
         Op::Requantize(c) => requantize(c, found),
         Op::Activate(c) => activate(c, found),
+        Op::Relu6(c) => relu6(c, found),
         Op::Error(c) => error(c, found),
         Op::MaxPool(c) => max_pool(c, found),
         Op::Update(c) => update(c, found),
@@ -139,6 +140,25 @@ fn activate(c: &golden::Activate, found: &mut Differences) {
         u8::from(i128::from(c.min) << c.shift.max(0) <= x && x <= i128::from(c.max) << c.shift.max(0))
     };
     found.same_elements("inside", &values.iter().map(inside).collect::<Vec<_>>(), &c.inside);
+}
+
+/// The limit is 6 or that of the format, and whatever lies beyond it lets no error pass.
+fn relu6(c: &golden::Relu6, found: &mut Differences) {
+    let Some(quantizer) = found.parsed::<Quantizer>(&c.quantizer) else { return };
+    let (shift, max) = relu6_limit(&quantizer, c.sum_frac_bits);
+    let payload = |(_, x): (usize, &i64)| clamp(quantizer.round.shift_right((*x).max(0), shift, 0), 0, max);
+    found.same_elements("payloads", &each(&c.sums, payload), &c.payloads);
+    let passes = |x: &i64| {
+        let x = i128::from(*x) << (-shift).max(0);
+        u8::from(0 < x && x <= i128::from(max) << shift.max(0))
+    };
+    found.same_elements("passes", &c.sums.iter().map(passes).collect::<Vec<_>>(), &c.passes);
+}
+
+/// The bits that ReLU6 drops from a sum, and its largest payload.
+pub(super) fn relu6_limit(quantizer: &Quantizer, sum_frac_bits: i32) -> (i32, i64) {
+    let format = quantizer.format;
+    (sum_frac_bits - format.frac_bits(), format.max().min(6 << format.frac_bits()))
 }
 
 fn error(c: &golden::Error, found: &mut Differences) {

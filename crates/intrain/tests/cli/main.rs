@@ -4,6 +4,7 @@ mod divergence;
 mod keys;
 mod logits;
 mod models;
+mod older;
 mod sweeps;
 
 use std::path::{Path, PathBuf};
@@ -132,6 +133,12 @@ fn a_plan_needs_no_data() {
     let gupta = place.json(&["plan", "--data", "cifar-10", "--model", "gupta-cifar", "--recipe", "gupta"]);
     assert_eq!(gupta["arithmetic"], "int16");
     assert_eq!(gupta["float_operations"][0]["operation"], "softmax cross-entropy");
+    let memory = |key: &str| gupta["memory_bytes"][key].as_u64().unwrap();
+    let parts = ["weights", "optimizer", "activations", "errors", "gradients"].map(memory);
+    assert_eq!(memory("training"), parts.iter().sum::<u64>());
+    assert!(
+        memory("inference_of_one_image") < memory("inference") && memory("inference") < memory("training")
+    );
     let float = place.stdout(&["plan", "--recipe", "float32"]);
     assert!(float.contains("in float: every operation"), "{float}");
 }
