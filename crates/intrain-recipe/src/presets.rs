@@ -4,7 +4,7 @@ mod hwgq;
 mod li;
 mod normed;
 
-use intrain_num::{Columns, Format, Quantizer, RandomSource, Round, Spread};
+use intrain_num::{Columns, Format, Quantizer, RandomSource, Round};
 
 use crate::RecipeError;
 use crate::keys::nearest;
@@ -111,7 +111,7 @@ pub fn preset(spec: &str) -> Result<Recipe, RecipeError> {
         "intrain-int8" | "niti" | "wageubn" | "wage-l1bn" | "wage-rangebn" => {
             Err(refuse(spec, &format!("{name} has no parameters")))
         }
-        "float32" if parameters.is_empty() => Ok(float32()),
+        "float32" if parameters.is_empty() => Ok(Recipe::of(Quantizer::FLOAT)),
         "float32" => Err(refuse(spec, "float32 has no parameters")),
         _ => Err(RecipeError::UnknownPreset {
             name: name.to_owned(),
@@ -131,44 +131,6 @@ fn line(text: &str) -> Quantizer {
 /// Settings of a preset's own.
 fn defaults(text: &str) -> toml::Table {
     text.parse().unwrap_or_else(|error| unreachable!("a preset's own defaults '{text}': {error}"))
-}
-
-fn float32() -> Recipe {
-    all(Quantizer::FLOAT)
-}
-
-/// The baseline's recipe with one quantizer in every row.
-fn all(quantizer: Quantizer) -> Recipe {
-    let row = || quantizer.into();
-    Recipe {
-        name: "float32".to_owned(),
-        source: "the baseline: plain stochastic gradient descent in binary32".to_owned(),
-        loss: Loss::SoftmaxCrossEntropy,
-        bias: Bias::Model,
-        random: RandomSource::Philox,
-        input: row(),
-        weight: row(),
-        accumulator: row(),
-        activation_at_product: row(),
-        norm: Spread::L2,
-        norm_mean: row(),
-        norm_spread: row(),
-        norm_value: row(),
-        norm_gain: row(),
-        norm_offset: row(),
-        activation: row(),
-        error_at_loss: row(),
-        error_at_activation: row(),
-        error_at_norm: row(),
-        error_at_product: row(),
-        gradient: row(),
-        momentum: row(),
-        learning_rate: LearningRate::Float32,
-        error_feedback: Feedback::None,
-        update: row(),
-        master: row(),
-        defaults: toml::Table::new(),
-    }
 }
 
 /// WAGE, arXiv 1802.04680, following the code that made the published logs (`boluoweifenda/WAGE@9d57688`).
@@ -222,7 +184,7 @@ fn wage(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         update: Quantizer::EXACT.into(),
         master: line(&format!("unit<{g}> nearest-even clip-before<{limit}>")).into(),
         // No norms.
-        ..all(Quantizer::EXACT)
+        ..Recipe::of(Quantizer::EXACT)
     })
 }
 
@@ -295,7 +257,7 @@ fn gupta(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeError> {
         norm_value: Quantizer::plain(output, Round::NearestDown).into(),
         norm_gain: line("fixed<2,10> nearest-even saturate").into(),
         error_at_norm: Quantizer::plain(error, round).into(),
-        ..all(Quantizer::EXACT)
+        ..Recipe::of(Quantizer::EXACT)
     })
 }
 

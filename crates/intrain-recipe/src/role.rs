@@ -7,112 +7,118 @@ use std::str::FromStr;
 
 use intrain_num::{Format, Quantizer, RandomSource, Scale, Spread};
 
-/// A recipe. The fields stand in the order in which a step meets them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recipe {
-    /// Short name, as on the command line.
-    pub name: String,
-    /// Where the rows come from: paper and code.
-    pub source: String,
-    /// The loss, whose derivative starts the backward pass.
-    pub loss: Loss,
-    /// Whether layers may have biases at all.
-    pub bias: Bias,
-    /// Where the random bits come from with which products' results are rounded (`activation.product`, `error.product`).
-    pub random: RandomSource,
-    /// The image, as it enters the first product.
-    pub input: Slot,
-    /// The stored weight, when a product reads it.
-    pub weight: Slot,
-    /// The register in which a product is summed: its width is a limit that is proven when a network is built.
-    pub accumulator: Slot,
-    /// The sum with its bias, right behind a product (Gupta's one rounding per output element).
-    pub activation_at_product: Slot,
-    /// How a norm measures how far values are from their mean.
-    pub norm: Spread,
-    /// A channel's mean over the batch, in a norm.
-    pub norm_mean: Slot,
-    /// A channel's spread over the batch, in a norm.
-    pub norm_spread: Slot,
-    /// The normalized value, before gain and offset.
-    pub norm_value: Slot,
-    /// The stored gain of a norm, when it is read.
-    pub norm_gain: Slot,
-    /// The stored offset of a norm, when it is read.
-    pub norm_offset: Slot,
-    /// The output of a block: behind pooling and ReLU, before the next product (WAGE's `Q_A`).
-    pub activation: Slot,
-    /// The derivative of the loss, before any product.
-    pub error_at_loss: Slot,
-    /// The error that has come back to an activation: behind its surrogate's mask, before ReLU's (WAGE's `Q_E`).
-    pub error_at_activation: Slot,
-    /// The error behind a norm's way back, in front of the product before it.
-    pub error_at_norm: Slot,
-    /// The error behind a product's way back, before anything else touches it.
-    pub error_at_product: Slot,
-    /// The weight gradient, summed over the batch.
-    pub gradient: Slot,
-    /// The momentum, when it is written.
-    pub momentum: Slot,
-    /// How the learning rate is represented.
-    pub learning_rate: LearningRate,
-    /// What becomes of the error that rounding makes in `master`.
-    pub error_feedback: Feedback,
-    /// What is subtracted from the stored weight.
-    pub update: Slot,
-    /// The stored weight, when it is written.
-    pub master: Slot,
-    /// Settings of a run that says nothing else, by their names. They are read by whoever runs; nothing here knows them.
-    pub defaults: toml::Table,
+/// Makes the record, the roles and their spellings from one list, so that a row is said once.
+macro_rules! recipe {
+    (
+        keys { $($(#[$doc:meta])* $key:ident: $type:ty = $default:expr,)+ }
+        rows { $($(#[$row_doc:meta])* $field:ident: $role:ident = $name:literal,)+ }
+    ) => {
+        /// A recipe. Its rows stand in the order in which a step meets them.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Recipe {
+            $($(#[$doc])* pub $key: $type,)+
+            $($(#[$row_doc])* pub $field: Slot,)+
+        }
+
+        /// A role that holds a quantizer. There is one spelling of each, in text and in code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Role {
+            $($(#[$row_doc])* $role,)+
+        }
+
+        impl Role {
+            /// All roles, in the order of a step.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$role),+];
+
+            /// Its row's name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$role => $name,)+ }
+            }
+        }
+
+        impl Recipe {
+            /// The baseline's recipe with one quantizer in every row.
+            pub(crate) fn of(quantizer: Quantizer) -> Self {
+                Self { $($key: $default,)+ $($field: quantizer.into(),)+ }
+            }
+
+            /// The row of a role.
+            #[must_use]
+            pub const fn slot(&self, role: Role) -> &Slot {
+                match role { $(Role::$role => &self.$field,)+ }
+            }
+
+            /// The row of a role, to change it.
+            pub const fn slot_mut(&mut self, role: Role) -> &mut Slot {
+                match role { $(Role::$role => &mut self.$field,)+ }
+            }
+        }
+    };
 }
 
-/// A role that holds a quantizer. There is one spelling of each, in text and in code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the fields of `Recipe` of the same names carry the docs")]
-pub enum Role {
-    Input,
-    Weight,
-    Accumulator,
-    ActivationAtProduct,
-    NormMean,
-    NormSpread,
-    NormValue,
-    NormGain,
-    NormOffset,
-    Activation,
-    ErrorAtLoss,
-    ErrorAtActivation,
-    ErrorAtNorm,
-    ErrorAtProduct,
-    Gradient,
-    Momentum,
-    Update,
-    Master,
+recipe! {
+    keys {
+        /// Short name, as on the command line.
+        name: String = "float32".to_owned(),
+        /// Where the rows come from: paper and code.
+        source: String = "the baseline: plain stochastic gradient descent in binary32".to_owned(),
+        /// The loss, whose derivative starts the backward pass.
+        loss: Loss = Loss::SoftmaxCrossEntropy,
+        /// Whether layers may have biases at all.
+        bias: Bias = Bias::Model,
+        /// Where the random bits come from with which products' results are rounded (`activation.product`, `error.product`).
+        random: RandomSource = RandomSource::Philox,
+        /// How a norm measures how far values are from their mean.
+        norm: Spread = Spread::L2,
+        /// How the learning rate is represented.
+        learning_rate: LearningRate = LearningRate::Float32,
+        /// What becomes of the error that rounding makes in `master`.
+        error_feedback: Feedback = Feedback::None,
+        /// Settings of a run that says nothing else, by their names. They are read by whoever runs; nothing here knows them.
+        defaults: toml::Table = toml::Table::new(),
+    }
+    rows {
+        /// The image, as it enters the first product.
+        input: Input = "input",
+        /// The stored weight, when a product reads it.
+        weight: Weight = "weight",
+        /// The register in which a product is summed: its width is a limit that is proven when a network is built.
+        accumulator: Accumulator = "accumulator",
+        /// The sum with its bias, right behind a product (Gupta's one rounding per output element).
+        activation_at_product: ActivationAtProduct = "activation.product",
+        /// A channel's mean over the batch, in a norm.
+        norm_mean: NormMean = "norm.mean",
+        /// A channel's spread over the batch, in a norm.
+        norm_spread: NormSpread = "norm.spread",
+        /// The normalized value, before gain and offset.
+        norm_value: NormValue = "norm.value",
+        /// The stored gain of a norm, when it is read.
+        norm_gain: NormGain = "norm.gain",
+        /// The stored offset of a norm, when it is read.
+        norm_offset: NormOffset = "norm.offset",
+        /// The output of a block: behind pooling and ReLU, before the next product (WAGE's `Q_A`).
+        activation: Activation = "activation",
+        /// The derivative of the loss, before any product.
+        error_at_loss: ErrorAtLoss = "error.loss",
+        /// The error that has come back to an activation: behind its surrogate's mask, before ReLU's (WAGE's `Q_E`).
+        error_at_activation: ErrorAtActivation = "error.activation",
+        /// The error behind a norm's backward pass, in front of the product before it.
+        error_at_norm: ErrorAtNorm = "error.norm",
+        /// The error behind a product's backward pass, before anything else touches it.
+        error_at_product: ErrorAtProduct = "error.product",
+        /// The weight gradient, summed over the batch.
+        gradient: Gradient = "gradient",
+        /// The momentum, when it is written.
+        momentum: Momentum = "momentum",
+        /// What is subtracted from the stored weight.
+        update: Update = "update",
+        /// The stored weight, when it is written.
+        master: Master = "master",
+    }
 }
 
 impl Role {
-    /// All roles with a quantizer, in the order of a step.
-    pub const ALL: [Self; 18] = [
-        Self::Input,
-        Self::Weight,
-        Self::Accumulator,
-        Self::ActivationAtProduct,
-        Self::NormMean,
-        Self::NormSpread,
-        Self::NormValue,
-        Self::NormGain,
-        Self::NormOffset,
-        Self::Activation,
-        Self::ErrorAtLoss,
-        Self::ErrorAtActivation,
-        Self::ErrorAtNorm,
-        Self::ErrorAtProduct,
-        Self::Gradient,
-        Self::Momentum,
-        Self::Update,
-        Self::Master,
-    ];
-
     /// Those that only norms have.
     pub const OF_NORMS: [Self; 6] = [
         Self::NormMean,
@@ -122,31 +128,6 @@ impl Role {
         Self::NormOffset,
         Self::ErrorAtNorm,
     ];
-
-    /// Its row's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Weight => "weight",
-            Self::Accumulator => "accumulator",
-            Self::ActivationAtProduct => "activation.product",
-            Self::NormMean => "norm.mean",
-            Self::NormSpread => "norm.spread",
-            Self::NormValue => "norm.value",
-            Self::NormGain => "norm.gain",
-            Self::NormOffset => "norm.offset",
-            Self::Activation => "activation",
-            Self::ErrorAtLoss => "error.loss",
-            Self::ErrorAtActivation => "error.activation",
-            Self::ErrorAtNorm => "error.norm",
-            Self::ErrorAtProduct => "error.product",
-            Self::Gradient => "gradient",
-            Self::Momentum => "momentum",
-            Self::Update => "update",
-            Self::Master => "master",
-        }
-    }
 }
 
 impl fmt::Display for Role {
@@ -156,55 +137,6 @@ impl fmt::Display for Role {
 }
 
 impl Recipe {
-    /// The row of a role.
-    #[must_use]
-    pub const fn slot(&self, role: Role) -> &Slot {
-        match role {
-            Role::Input => &self.input,
-            Role::Weight => &self.weight,
-            Role::Accumulator => &self.accumulator,
-            Role::ActivationAtProduct => &self.activation_at_product,
-            Role::NormMean => &self.norm_mean,
-            Role::NormSpread => &self.norm_spread,
-            Role::NormValue => &self.norm_value,
-            Role::NormGain => &self.norm_gain,
-            Role::NormOffset => &self.norm_offset,
-            Role::Activation => &self.activation,
-            Role::ErrorAtLoss => &self.error_at_loss,
-            Role::ErrorAtActivation => &self.error_at_activation,
-            Role::ErrorAtNorm => &self.error_at_norm,
-            Role::ErrorAtProduct => &self.error_at_product,
-            Role::Gradient => &self.gradient,
-            Role::Momentum => &self.momentum,
-            Role::Update => &self.update,
-            Role::Master => &self.master,
-        }
-    }
-
-    /// The row of a role, to change it.
-    pub const fn slot_mut(&mut self, role: Role) -> &mut Slot {
-        match role {
-            Role::Input => &mut self.input,
-            Role::Weight => &mut self.weight,
-            Role::Accumulator => &mut self.accumulator,
-            Role::ActivationAtProduct => &mut self.activation_at_product,
-            Role::NormMean => &mut self.norm_mean,
-            Role::NormSpread => &mut self.norm_spread,
-            Role::NormValue => &mut self.norm_value,
-            Role::NormGain => &mut self.norm_gain,
-            Role::NormOffset => &mut self.norm_offset,
-            Role::Activation => &mut self.activation,
-            Role::ErrorAtLoss => &mut self.error_at_loss,
-            Role::ErrorAtActivation => &mut self.error_at_activation,
-            Role::ErrorAtNorm => &mut self.error_at_norm,
-            Role::ErrorAtProduct => &mut self.error_at_product,
-            Role::Gradient => &mut self.gradient,
-            Role::Momentum => &mut self.momentum,
-            Role::Update => &mut self.update,
-            Role::Master => &mut self.master,
-        }
-    }
-
     /// The recipe as it holds from `epoch` on: exceptions that start later are left out, and the others start at 0.
     #[must_use]
     pub fn at_epoch(&self, epoch: u32) -> Self {

@@ -101,7 +101,7 @@ impl Recipe {
             slot => slot.ok_or(RecipeError::MissingRole { role: role.name() }),
         };
         let key = |name: &'static str| move |reason: String| RecipeError::Text(format!("{name}: {reason}"));
-        let recipe = Self {
+        let mut recipe = Self {
             name: file.name,
             source: file.source,
             loss: file.loss.parse().map_err(key("loss"))?,
@@ -110,35 +110,21 @@ impl Recipe {
                 Some(text) => text.parse().map_err(|e: ParseError| key("random")(e.to_string()))?,
                 None => RandomSource::Philox,
             },
-            input: take(Role::Input)?,
-            weight: take(Role::Weight)?,
-            accumulator: take(Role::Accumulator)?,
-            activation_at_product: take(Role::ActivationAtProduct)?,
             norm: match file.norm {
                 Some(text) => text.parse().map_err(|e: ParseError| key("norm")(e.to_string()))?,
                 None => Spread::default(),
             },
-            norm_mean: take(Role::NormMean)?,
-            norm_spread: take(Role::NormSpread)?,
-            norm_value: take(Role::NormValue)?,
-            norm_gain: take(Role::NormGain)?,
-            norm_offset: take(Role::NormOffset)?,
-            activation: take(Role::Activation)?,
-            error_at_loss: take(Role::ErrorAtLoss)?,
-            error_at_activation: take(Role::ErrorAtActivation)?,
-            error_at_norm: take(Role::ErrorAtNorm)?,
-            error_at_product: take(Role::ErrorAtProduct)?,
-            gradient: take(Role::Gradient)?,
-            momentum: take(Role::Momentum)?,
             learning_rate: file.learning_rate.parse().map_err(key("learning_rate"))?,
             error_feedback: match file.error_feedback {
                 Some(text) => text.parse().map_err(key("error_feedback"))?,
                 None => Feedback::None,
             },
-            update: take(Role::Update)?,
-            master: take(Role::Master)?,
             defaults: file.defaults,
+            ..Self::of(Quantizer::EXACT)
         };
+        for role in Role::ALL {
+            *recipe.slot_mut(role) = take(role)?;
+        }
         recipe.check()?;
         Ok(recipe)
     }

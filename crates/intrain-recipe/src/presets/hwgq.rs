@@ -5,7 +5,7 @@
 
 use intrain_num::{Format, Levels, Quantizer, Round, Surrogate};
 
-use super::{float32, line, refuse};
+use super::{line, refuse};
 use crate::RecipeError;
 use crate::lloyd::{self, HalfNormal};
 use crate::role::{Exception, Pattern, Recipe, Role};
@@ -36,7 +36,7 @@ pub(super) fn hwgq(spec: &str, parameters: &[&str]) -> Result<Recipe, RecipeErro
             Quantizer { surrogate, ..Quantizer::plain(format, Round::NearestEven) }
         }
     };
-    let mut recipe = float32();
+    let mut recipe = Recipe::of(Quantizer::FLOAT);
     recipe.name = if parameters.is_empty() { "hwgq".to_owned() } else { spec.to_owned() };
     recipe.source =
         "Cai et al. 2017, arXiv 1702.00953; zhaoweicai/hwgq@ebc706b; log-tailed: the paper alone".to_owned();

@@ -6,7 +6,7 @@
 
 use intrain_num::{Format, Grid, Quantizer};
 
-use super::{defaults, float32, line, refuse};
+use super::{defaults, line, refuse};
 use crate::RecipeError;
 use crate::role::{Exception, Feedback, Pattern, Recipe, Role};
 
@@ -38,7 +38,7 @@ pub(super) fn li(spec: &str, name: &str, parameters: &[&str]) -> Result<Recipe, 
     }
     let round = if matches!(name, "li-sr" | "li-big-sr") { "stochastic<32>" } else { "nearest-away" };
     let quantizer = line(&format!("{format} {round} saturate"));
-    let mut recipe = float32();
+    let mut recipe = Recipe::of(Quantizer::FLOAT);
     recipe.name = if parameters.is_empty() { name.to_owned() } else { spec.to_owned() };
     recipe.source = match name {
         "li-big-sr" => "Li et al. 2017, arXiv 1706.02379, section 7: li-sr with batches of 1024".to_owned(),
