@@ -128,6 +128,12 @@ impl Role {
         Self::NormOffset,
         Self::ErrorAtNorm,
     ];
+
+    /// Whether a recipe's text need not have the row: those that came later.
+    #[must_use]
+    pub fn may_be_left_out(self) -> bool {
+        Self::OF_NORMS.contains(&self)
+    }
 }
 
 impl fmt::Display for Role {
@@ -176,7 +182,7 @@ impl Recipe {
     /// Whether the row says nothing: rows of norms may, and are then left out of a recipe's text.
     #[must_use]
     pub fn is_silent(&self, role: Role) -> bool {
-        Role::OF_NORMS.contains(&role) && *self.slot(role) == Slot::silent(self.is_float())
+        role.may_be_left_out() && *self.slot(role) == Slot::silent(self.is_float())
     }
 
     /// Whether weights start and are scaled as WAGE's (`weight` has a power of two per layer).

@@ -97,7 +97,7 @@ impl Recipe {
         let loss_row = slots[position(Role::ErrorAtLoss)].as_ref();
         let silent = Slot::silent(loss_row.is_some_and(|slot| slot.base == Quantizer::FLOAT));
         let mut take = |role: Role| match slots[position(role)].take() {
-            None if Role::OF_NORMS.contains(&role) => Ok(silent.clone()),
+            None if role.may_be_left_out() => Ok(silent.clone()),
             slot => slot.ok_or(RecipeError::MissingRole { role: role.name() }),
         };
         let key = |name: &'static str| move |reason: String| RecipeError::Text(format!("{name}: {reason}"));

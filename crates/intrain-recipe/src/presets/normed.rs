@@ -2,10 +2,10 @@
 //!
 //! Wu, Li, Chen, Shi name norms and softmax as what WAGE leaves open; how each number here was found is in `docs/log.md`.
 
-use intrain_num::{Quantizer, RandomSource, Spread};
+use intrain_num::{Quantizer, Spread};
 
 use super::{defaults, line};
-use crate::role::{Bias, Exception, Feedback, LearningRate, Loss, Pattern, Recipe, Slot};
+use crate::role::{Bias, Exception, LearningRate, Loss, Pattern, Recipe, Slot};
 
 /// The recipe of that name.
 pub(super) fn normed(name: &str) -> Recipe {
@@ -25,17 +25,13 @@ fn int8(name: &str) -> Recipe {
         source: "Intrain: docs/log.md, 'Norms in integers'".to_owned(),
         loss: Loss::SoftmaxIExp,
         bias: Bias::None,
-        random: RandomSource::Philox,
         input: line("unit<8> nearest-even saturate").into(),
         weight: line("unit<8>@fan nearest-even saturate").into(),
         accumulator: line("int<64> floor wrap").into(),
         activation_at_product: line("fixed<8,8> nearest-down saturate").into(),
-        norm: Spread::L2,
         norm_mean: line("fixed<8,12> nearest-down saturate").into(),
         norm_spread: line("fixed<8,12> floor saturate").into(),
         norm_value: line("fixed<4,12> nearest-down saturate").into(),
-        norm_gain: Quantizer::EXACT.into(),
-        norm_offset: Quantizer::EXACT.into(),
         // A mean of activations is below 2, and the last product reads it with all of its 8 bits.
         activation: with(
             "fixed<4,4> nearest-down saturate clipped",
@@ -47,13 +43,10 @@ fn int8(name: &str) -> Recipe {
         // To the nearest, half of all errors would become 0: see the log.
         error_at_norm: line("unit<8>@dynamic stochastic saturate").into(),
         error_at_product: line("int<16>@bound nearest-down saturate").into(),
-        gradient: Quantizer::EXACT.into(),
         momentum: with("fixed<1,15> stochastic saturate", Pattern::NORMS, "fixed<3,12> stochastic saturate"),
         learning_rate: LearningRate::Mantissa15,
-        error_feedback: Feedback::None,
-        update: Quantizer::EXACT.into(),
         master: with("fixed<1,15> stochastic saturate", Pattern::NORMS, "fixed<3,12> stochastic saturate"),
-        defaults: toml::Table::new(),
+        ..Recipe::of(Quantizer::EXACT)
     }
 }
 
