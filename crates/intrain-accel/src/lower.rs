@@ -14,9 +14,9 @@ pub struct Operands {
     pub k: usize,
     /// Columns of the result.
     pub m: usize,
-    /// `l x k` payloads.
+    /// `l x k` codes.
     pub a: Vec<i32>,
-    /// `k x m` payloads.
+    /// `k x m` codes.
     pub b: Vec<i32>,
 }
 

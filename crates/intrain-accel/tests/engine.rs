@@ -95,7 +95,7 @@ fn step(plan: &Plan, machine: Option<&Arc<ArrayMachine>>, key: StepKey) -> (Vec<
     let mut parameters = Parameters::initial(plan, key.seed);
     for p in &mut parameters {
         let bias = p.bias.as_mut().into_iter();
-        bias.for_each(|bias| (0..bias.len()).zip(0..).for_each(|(i, k)| bias.set_payload(i, 37 * k - 90)));
+        bias.for_each(|bias| (0..bias.len()).zip(0..).for_each(|(i, k)| bias.set_code(i, 37 * k - 90)));
     }
     let stream = Stream::new(key.seed, Purpose::Tool, 0, 0);
     let images: Vec<u8> = (0..plan.batch_size * plan.input.shape.len())

@@ -164,7 +164,7 @@ operations! {
         spellings: Vec<String>,
         /// Bits of a payload.
         bits: u32,
-        /// Binary digits behind the point.
+        /// Fraction bits.
         frac_bits: i32,
         /// Smallest payload.
         min: i64,
@@ -273,9 +273,9 @@ operations! {
     }
     /// The error at an activation, from sums to payloads.
     Error {
-        /// Integer sums behind a product's way back.
+        /// Integer sums behind a product's backward pass.
         sums: Vec<i64>,
-        /// Binary digits behind the point of the sums.
+        /// Fraction bits of the sums.
         sum_frac_bits: i32,
         /// `inside` of the activation's trace; empty where its quantizer is straight-through.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -297,7 +297,7 @@ operations! {
     SquaredError {
         /// Classes.
         classes: usize,
-        /// Binary digits behind the point of the logits.
+        /// Fraction bits of the logits.
         frac_bits: u32,
         /// Logits, `[image, class]`.
         logits: Vec<i64>,
@@ -367,7 +367,7 @@ operations! {
         /// `[kernel, kernel, c_in / groups, c_out]`.
         gradient_sums: Vec<i64>,
     }
-    /// Max pooling of one image and its way back.
+    /// Max pooling of one image and its backward pass.
     MaxPool {
         /// Type of the values: `i8` or `i16`.
         payload_type: String,
@@ -447,7 +447,7 @@ operations! {
     Momentum {
         /// Gradient sums over the batch.
         gradient: Vec<i64>,
-        /// Binary digits behind the point of the sums.
+        /// Fraction bits of the sums.
         gradient_frac_bits: i32,
         /// Stored weights before.
         master: Vec<i64>,

@@ -65,7 +65,7 @@ impl Problem {
         let grid = Grid::new(self.step, 32_767)?;
         let random = Quantizer::plain(Format::Grid(grid), Round::Stochastic { bits: 32 });
         let quantized =
-            |q: &Quantizer, w: f64, word| f64::from(q.value_as_float(q.payload_of_float(w as f32, word)));
+            |q: &Quantizer, w: f64, word| f64::from(q.value_as_float(q.code_of_float(w as f32, word)));
         let goal = |k: usize| (k as f64 * 0.618_034).fract() - 0.5;
         let (mut w, mut sums) = (vec![0.0; self.d], vec![0.0; self.d]);
         let mut largest = 0.0_f64;

@@ -71,7 +71,7 @@ pub fn histogram(when: When, rate: f64, noise: f64, steps: u64, seed: u64) -> [u
     };
     let (near, random) = (quantizer(Round::NearestAway), quantizer(Round::Stochastic { bits: 32 }));
     let quantized =
-        |q: &Quantizer, w: f64, word| f64::from(q.value_as_float(q.payload_of_float(w as f32, word)));
+        |q: &Quantizer, w: f64, word| f64::from(q.value_as_float(q.code_of_float(w as f32, word)));
     let mut w = START;
     let mut counts = [0; STATES];
     for i in 0..steps {

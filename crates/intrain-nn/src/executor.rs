@@ -159,7 +159,7 @@ impl Executor {
 /// What each of the 256 values of a pixel becomes.
 fn pixels(input: &InputPlan, element: Option<ElementType>) -> Tensor {
     fn narrow<T: intrain_kernels::Integer + Element>(input: &InputPlan) -> Tensor {
-        T::tensor(input.payloads().map(T::from_i64).collect())
+        T::tensor(input.codes().map(T::from_i64).collect())
     }
     #[allow(clippy::cast_precision_loss, reason = "both numbers are below 2^10")]
     let float = |p| {

@@ -17,7 +17,7 @@ pub(crate) enum Float {}
 const TASKS: usize = 8;
 
 impl Operands for Float {
-    type Payload = f32;
+    type Code = f32;
     type Sum = f32;
     type Weight = f32;
     type Packed = PackedF32;

@@ -70,7 +70,7 @@ fn initial_weight(block: &BlockPlan, init: Init, stream: &Stream, i: usize, weig
     };
     // WAGE's weights start on the grid on which they are read (`W_q_op` of the code).
     let grid = if wage { block.weight.read } else { master };
-    store(weight, i, (x, block.weight.places), grid, master);
+    store(weight, i, (x, block.weight.fan_shift), grid, master);
 }
 
 /// `x * 2^places` on the grid of the master.
@@ -85,15 +85,15 @@ fn store(weight: &mut Stored, i: usize, (x, places): (f64, i32), grid: Quantizer
     if !master.format.is_fixed_point() {
         let nearest = Quantizer { round: master.round.in_evaluation(), ..master };
         #[allow(clippy::cast_possible_truncation, reason = "rounding a f64 to f32 is meant")]
-        weight.set_payload(i, nearest.payload_of_float(x as f32, 0));
+        weight.set_code(i, nearest.code_of_float(x as f32, 0));
         return;
     }
     let Some(real) = Real::from_f64(x) else { return };
     // The first weights are rounded to the nearest, whatever the row says for later.
     let grid = Quantizer { round: grid.round.in_evaluation(), ..grid };
-    let payload = grid.payload(real, -places, 0);
+    let code = grid.code(real, -places, 0);
     let finer = master.format.frac_bits() - grid.format.frac_bits();
-    weight.set_payload(i, payload << finer);
+    weight.set_code(i, code << finer);
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a fan-in is far below 2^53")]

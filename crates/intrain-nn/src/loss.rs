@@ -88,7 +88,7 @@ impl Softmax {
     }
 }
 
-/// The error at the logits of an integer network, element after element: payloads of the recipe's row `error.loss`.
+/// The error at the logits of an integer network, element after element: codes of the recipe's row `error.loss`.
 /// A code of 1 is worth 2 to the power that is given back, where the row keeps its power of two. `reals` is a buffer.
 pub fn error_integers(
     plan: &LossPlan,
@@ -156,7 +156,7 @@ fn quantize(
         Scale::Shift | Scale::Dynamic => reals.clone().filter_map(largest_key).max().map_or(0, |(_, _, n)| n),
         Scale::One | Scale::Alpha | Scale::Fan | Scale::Bound | Scale::Filter => 0,
     };
-    reals.zip(0..).map(|(x, i)| quantizer.payload(x, scale_log2, stream.word(i))).for_each(put);
+    reals.zip(0..).map(|(x, i)| quantizer.code(x, scale_log2, stream.word(i))).for_each(put);
     let kept = if quantizer.scale == Scale::Dynamic { scale_log2 } else { 0 };
     kept - quantizer.format.frac_bits()
 }

@@ -8,11 +8,11 @@ use crate::parameters::Gradient;
 use crate::plan::Operand;
 
 /// An element of a staged operand.
-pub(crate) type Staged<O> = <<O as Operands>::Payload as stage::Payload>::Staged;
+pub(crate) type Staged<O> = <<O as Operands>::Code as stage::Code>::Staged;
 
 /// One kind of product: its types, its kernel, and how its operands are packed.
 pub(crate) trait Operands: Send + Sync + 'static {
-    type Payload: stage::Payload<Staged: Send + Sync> + Default + Send + Sync + 'static;
+    type Code: stage::Code<Staged: Send + Sync> + Default + Send + Sync + 'static;
     type Sum: Copy + Default + Send + Sync + 'static;
     /// A weight as it is read.
     type Weight: Copy + Default + Send + Sync;
@@ -23,10 +23,10 @@ pub(crate) trait Operands: Send + Sync + 'static {
     /// Tasks that a gradient is cut into, at least: their sums are added up at the end.
     fn tasks() -> usize;
     fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
-    /// How a payload of 0 is staged for products whose A is `left`.
+    /// How a code of 0 is staged for products whose A is `left`.
     fn zero(left: Operand) -> Staged<Self>;
-    /// How far payloads are from 0, as packing wants to know it: no less than the largest magnitude.
-    fn reach(isa: Isa, operand: Operand, values: &[Self::Payload]) -> u64;
+    /// How far codes are from 0, as packing wants to know it: no less than the largest magnitude.
+    fn reach(isa: Isa, operand: Operand, values: &[Self::Code]) -> u64;
     /// The same of weights.
     fn weight_reach(isa: Isa, operand: Operand, weights: &[Self::Weight]) -> u64;
     /// Nothing packed yet; A and B will reach no further than that.
@@ -42,7 +42,7 @@ pub(crate) trait Operands: Send + Sync + 'static {
     /// Packs errors for products whose A is `left`, where A and the errors reach that far.
     fn pack_errors(
         isa: Isa,
-        source: Source<'_, Self::Payload>,
+        source: Source<'_, Self::Code>,
         left: Operand,
         reach: [u64; 2],
         packed: &mut Self::Packed,

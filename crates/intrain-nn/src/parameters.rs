@@ -2,7 +2,7 @@
 
 use intrain_num::{Format, Quantizer};
 
-/// A stored tensor: `value = payload * 2^-frac_bits` of its format.
+/// A stored tensor: `value = code * 2^-frac_bits` of its format.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Stored {
@@ -41,9 +41,9 @@ impl Stored {
         self.len() == 0
     }
 
-    /// The payload at `i`; floats have none and give 0.
+    /// The code at `i`; floats have none and give 0.
     #[must_use]
-    pub fn payload(&self, i: usize) -> i64 {
+    pub fn code(&self, i: usize) -> i64 {
         match self {
             Self::I8(v) => v[i].into(),
             Self::I16(v) => v[i].into(),
@@ -52,16 +52,16 @@ impl Stored {
         }
     }
 
-    /// Sets the payload at `i`, held at the ends of the type; floats are left alone.
-    pub fn set_payload(&mut self, i: usize, payload: i64) {
-        /// `payload` in a narrower type, held at its ends.
-        fn narrow<T: TryFrom<i64>>(payload: i64, min: T, max: T) -> T {
-            T::try_from(payload).unwrap_or(if payload < 0 { min } else { max })
+    /// Sets the code at `i`, held at the ends of the type; floats are left alone.
+    pub fn set_code(&mut self, i: usize, code: i64) {
+        /// `code` in a narrower type, held at its ends.
+        fn narrow<T: TryFrom<i64>>(code: i64, min: T, max: T) -> T {
+            T::try_from(code).unwrap_or(if code < 0 { min } else { max })
         }
         match self {
-            Self::I8(v) => v[i] = narrow(payload, i8::MIN, i8::MAX),
-            Self::I16(v) => v[i] = narrow(payload, i16::MIN, i16::MAX),
-            Self::I32(v) => v[i] = narrow(payload, i32::MIN, i32::MAX),
+            Self::I8(v) => v[i] = narrow(code, i8::MIN, i8::MAX),
+            Self::I16(v) => v[i] = narrow(code, i16::MIN, i16::MAX),
+            Self::I32(v) => v[i] = narrow(code, i32::MIN, i32::MAX),
             Self::F32(_) => {}
         }
     }
@@ -107,9 +107,9 @@ pub struct Parameters {
 /// Each channel's mean, and how far its values are from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
-    /// In float; or payloads of `norm.mean`, with more digits where they are those of all batches.
+    /// In float; or codes of `norm.mean`, with more digits where they are those of all batches.
     pub mean: Stored,
-    /// The variance in float; or payloads of `norm.spread`, with more digits where they are those of all batches.
+    /// The variance in float; or codes of `norm.spread`, with more digits where they are those of all batches.
     pub spread: Stored,
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use intrain_kernels::fixed_norm::{self, Store};
 use intrain_kernels::requantize::{self, Trace};
 use intrain_kernels::{Integer, Isa, max_abs};
-use intrain_num::random::{Purpose, Stream, Words};
+use intrain_num::random::{Purpose, RandomBits, Stream};
 use intrain_num::scale::round_log2;
 use intrain_num::{Quantizer, Round, Scale};
 use rayon::prelude::*;
@@ -63,7 +63,7 @@ impl ErrorQuantizer {
     ) -> u64 {
         let Quantizer { round, format, .. } = self.quantizer;
         let (shift, trace, target) = (self.shift, Trace::None, &mut *out);
-        let (min, max, words) = (format.min(), format.max(), self.stream.map(Words::Stream));
+        let (min, max, words) = (format.min(), format.max(), self.stream.map(RandomBits::Stream));
         let args =
             requantize::Args { sums, out: target, shift, round, min, max, words, first_element, trace };
         requantize::run(isa, args);

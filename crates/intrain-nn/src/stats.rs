@@ -28,23 +28,23 @@ pub struct Measure {
     pub bits: Option<f64>,
 }
 
-/// Widest range of payloads that is counted value by value.
+/// Widest range of codes that is counted value by value.
 const VALUES_MAX: i64 = 1 << 17;
 
 impl Measure {
-    /// Of payloads of `min..=max`.
+    /// Of codes of `min..=max`.
     #[must_use]
-    pub fn of_payloads(payloads: impl Iterator<Item = i64>, (min, max): (i64, i64)) -> Self {
+    pub fn of_codes(codes: impl Iterator<Item = i64>, (min, max): (i64, i64)) -> Self {
         let range = (max - min).clamp(0, VALUES_MAX);
         let mut counts = vec![0_u64; usize::try_from(range).unwrap_or(0) + 1];
         let last = counts.len() - 1;
         let (mut zeros, mut limits, mut n) = (0_u64, 0_u64, 0_u64);
-        for payload in payloads {
-            zeros += u64::from(payload == 0);
-            limits += u64::from(payload <= min || payload >= max);
+        for code in codes {
+            zeros += u64::from(code == 0);
+            limits += u64::from(code <= min || code >= max);
             n += 1;
             // Wider formats are counted in parts.
-            let part = (payload - min).clamp(0, max - min) / ((max - min) / VALUES_MAX + 1);
+            let part = (code - min).clamp(0, max - min) / ((max - min) / VALUES_MAX + 1);
             counts[usize::try_from(part).unwrap_or(0).min(last)] += 1;
         }
         Self { zero: share(zeros, n), limit: Some(share(limits, n)), bits: Some(entropy(&counts, n)) }
@@ -53,9 +53,9 @@ impl Measure {
     /// Of numbers that a quantizer left: the levels of a codebook, two signs, or floats.
     #[must_use]
     pub fn of_floats(values: &[f32], quantizer: &Quantizer) -> Self {
-        let payload: Box<dyn Fn(f32) -> i64> = match quantizer.format {
-            // A level is its own payload's value, and above the threshold in front of it.
-            Format::Levels(levels) => Box::new(move |x| levels.payload(x).into()),
+        let code: Box<dyn Fn(f32) -> i64> = match quantizer.format {
+            // A level is its own code's value, and above the threshold in front of it.
+            Format::Levels(levels) => Box::new(move |x| levels.code(x).into()),
             Format::Binary => Box::new(|x| if x < 0.0 { -1 } else { 1 }),
             _ => {
                 let zeros = values.iter().filter(|x| **x == 0.0).count();
@@ -63,11 +63,11 @@ impl Measure {
             }
         };
         let range = (quantizer.format.min(), quantizer.format.max());
-        Self::of_payloads(values.iter().map(|&x| payload(x)), range)
+        Self::of_codes(values.iter().map(|&x| code(x)), range)
     }
 
-    pub(crate) fn of_operand(payloads: impl Iterator<Item = i64>, operand: Operand) -> Self {
-        Self::of_payloads(payloads, (operand.min, operand.max))
+    pub(crate) fn of_operand(codes: impl Iterator<Item = i64>, operand: Operand) -> Self {
+        Self::of_codes(codes, (operand.min, operand.max))
     }
 }
 
@@ -92,9 +92,9 @@ mod tests {
 
     #[test]
     fn formats_are_measured() {
-        let measure = Measure::of_payloads([0, 0, 1, 3].into_iter(), (0, 3));
+        let measure = Measure::of_codes([0, 0, 1, 3].into_iter(), (0, 3));
         assert_eq!(measure, Measure { zero: 0.5, limit: Some(0.75), bits: Some(1.5) });
-        let one = Measure::of_payloads([5; 9].into_iter(), (i64::from(i32::MIN), i64::from(i32::MAX)));
+        let one = Measure::of_codes([5; 9].into_iter(), (i64::from(i32::MIN), i64::from(i32::MAX)));
         assert_eq!(one, Measure { zero: 0.0, limit: Some(0.0), bits: Some(0.0) });
         let levels = "levels<0.538,1.076,1.614>".parse().unwrap();
         let measure = Measure::of_floats(&[0.0, 0.538, 1.076, 1.614], &levels);

@@ -4,7 +4,7 @@
 
 use intrain_kernels::requantize::{self, Trace};
 use intrain_kernels::{Integer, Isa};
-use intrain_num::random::{Purpose, Stream, Words};
+use intrain_num::random::{Purpose, RandomBits, Stream};
 use intrain_num::{Overflow, Quantizer};
 use rayon::prelude::*;
 
@@ -43,7 +43,7 @@ pub(crate) fn read<W: Width>(
         for (i, weight) in weights.iter_mut().enumerate() {
             let i = chunk * CHUNK + i;
             let word = stream.map_or(0, |s| s.word(i as u64));
-            *weight = W::weight(quantizer.payload_of_shifted(stored.payload(i), shift, word));
+            *weight = W::weight(quantizer.code_of_shifted(stored.code(i), shift, word));
         }
     });
 }
@@ -61,7 +61,7 @@ fn saturating<S: Integer + Sync, T: Integer + Send>(
     let (min, max) = (format.min(), format.max());
     stored.par_chunks(CHUNK).zip(weights.par_chunks_mut(CHUNK)).enumerate().for_each(|(i, (sums, out))| {
         let (first_element, trace) = ((i * CHUNK) as u64, Trace::None);
-        let words = stream.map(Words::Stream);
+        let words = stream.map(RandomBits::Stream);
         let args = requantize::Args { sums, out, shift, round, min, max, words, first_element, trace };
         requantize::run(isa, args);
     });

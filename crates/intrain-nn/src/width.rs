@@ -31,7 +31,7 @@ pub(crate) struct Kept {
 
 /// What differs between the two widths beside their products.
 pub(crate) trait Width:
-    Operands<Payload: Code + max_pool::Error, Sum: Integer + Element, Weight: Integer>
+    Operands<Code: Code + max_pool::Error, Sum: Integer + Element, Weight: Integer>
 {
     /// Half as wide as a sum.
     type Narrow: Integer + Send + Sync + 'static;
@@ -41,7 +41,7 @@ pub(crate) trait Width:
     fn weight(x: i64) -> Self::Weight;
     fn sum(x: i64) -> Self::Sum;
     /// What enters a product, in its own type: `widened` holds it where the tensor has a narrower one.
-    fn codes<'a>(tensor: &'a Tensor, widened: &'a mut Vec<Self::Payload>) -> &'a [Self::Payload];
+    fn codes<'a>(tensor: &'a Tensor, widened: &'a mut Vec<Self::Code>) -> &'a [Self::Code];
     /// Half-width sums, used while they fit, and full ones.
     fn kept(all: &mut Kept) -> (&mut Vec<Self::Narrow>, &mut Vec<Self::Sum>);
 }
@@ -55,7 +55,7 @@ macro_rules! narrow {
 }
 
 impl Operands for Int8 {
-    type Payload = i8;
+    type Code = i8;
     type Sum = i32;
     type Weight = i8;
     type Packed = PackedI8;
@@ -156,7 +156,7 @@ const fn left_bytes(operand: Operand) -> Left {
 }
 
 impl Operands for Int16 {
-    type Payload = i16;
+    type Code = i16;
     type Sum = i64;
     type Weight = i32;
     type Packed = PackedI16;

@@ -1,4 +1,4 @@
-//! The float network's way back against central finite differences of its loss.
+//! The float network's backward pass against central finite differences of its loss.
 //!
 //! With steps of `2^-9` the differences of a smooth loss agree with its gradient to `TOLERANCE` of the tensor's largest
 //! gradient. Where ReLU or a maximum switches between the points there is no slope to compare: such elements show as

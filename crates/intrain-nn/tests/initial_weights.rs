@@ -10,7 +10,7 @@ use intrain_nn::{Parameters, Plan};
 use intrain_recipe::Recipe;
 use network::{linear, model, recipe};
 
-/// The stored payloads with which block `at.layer` starts, where it has `fan_in` inputs.
+/// The stored codes with which block `at.layer` starts, where it has `fan_in` inputs.
 fn initial(at: Stream, fan_in: usize, n: usize, init: Init, recipe: &Recipe) -> (Plan, Vec<i64>) {
     let layer = usize::try_from(at.layer).unwrap();
     let first = usize::try_from(at.first_element).unwrap();
@@ -25,14 +25,14 @@ fn initial(at: Stream, fan_in: usize, n: usize, init: Init, recipe: &Recipe) -> 
     let plan = Plan::build(&model, recipe, 1).unwrap();
     let parameters = Parameters::initial(&plan, at.seed);
     let weight = &parameters[layer].weight;
-    let payloads = (first..first + n).map(|i| weight.payload(i)).collect();
-    (plan, payloads)
+    let codes = (first..first + n).map(|i| weight.code(i)).collect();
+    (plan, codes)
 }
 
 fn wage(name: &str, case: &InitWage) {
     let bits = case.weight_bits;
     let recipe = recipe(&format!("wage:{bits}-8-{}-8", bits + 3));
-    let (_, payloads) = initial(
+    let (_, codes) = initial(
         case.stream,
         usize::try_from(case.fan_in).unwrap(),
         case.payloads.len(),
@@ -40,16 +40,15 @@ fn wage(name: &str, case: &InitWage) {
         &recipe,
     );
     // The stored weight has three bits more than the one that is read, and they start at 0.
-    assert_eq!(payloads, case.payloads.iter().map(|x| x << 3).collect::<Vec<_>>(), "{name}");
+    assert_eq!(codes, case.payloads.iter().map(|x| x << 3).collect::<Vec<_>>(), "{name}");
 }
 
 fn normal(name: &str, case: &InitNormal) {
     let q = &case.quantizer;
     let rows = ["master", "momentum", "update"].map(|role| format!(" | {role} = {q}")).concat();
     let init = Init::Normal { deviation_millionths: case.deviation_millionths };
-    let (plan, payloads) =
-        initial(case.stream, 4, case.payloads.len(), init, &recipe(&format!("gupta{rows}")));
-    assert_eq!(payloads, case.payloads, "{name}: {:?}", plan.init);
+    let (plan, codes) = initial(case.stream, 4, case.payloads.len(), init, &recipe(&format!("gupta{rows}")));
+    assert_eq!(codes, case.payloads, "{name}: {:?}", plan.init);
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn networks_that_cannot_be_trained_are_refused() {
         (ends_with_relu, ["'last'", "remove the ReLU"]),
         (
             two_pools,
-            ["'relu0' has other readers or is no product", "error.product = 'int<16>@bound nearest-down'"],
+            ["'relu0' is no product", "write @dynamic in place of @shift"],
         ),
         (no_product, ["'small'", "no conv or linear layer"]),
         (same_name, ["'block0'", "names must be unique"]),
@@ -193,15 +193,18 @@ fn graphs_of_integers_say_what_they_cannot_do() {
     for (spec, parts) in [
         ("wage", ["'conv1'", "use intrain-int8"]),
         ("intrain-int8 | norm.mean = exact", ["'norm1'", "no row 'norm.mean'"]),
-        ("intrain-int8 | norm.mean = fixed<9,12> nearest-down", ["'norm1'", "the range of the words"]),
-        ("intrain-int8 | norm.mean = fixed<8,6> nearest-down", ["'norm1'", "more fractional bits"]),
-        ("intrain-int8 | norm.spread = fixed<8,7> floor", ["'norm1'", "coarser than the words"]),
+        (
+            "intrain-int8 | norm.mean = fixed<9,12> nearest-down",
+            ["'norm1'", "the range of activation.product"],
+        ),
+        ("intrain-int8 | norm.mean = fixed<8,6> nearest-down", ["'norm1'", "8 to 17 fraction bits"]),
+        ("intrain-int8 | norm.spread = fixed<8,7> floor", ["'norm1'", "coarser than activation.product"]),
         ("intrain-int8 | norm.value = fixed<2,14> nearest-down", ["'norm1'", "fewer fractional bits"]),
         ("intrain-int8 | norm.value = fixed<8,10> nearest-down", ["'norm.value'", "at most 16"]),
         ("intrain-int8 | norm.value = fixed<4,12> nearest-even", ["'norm1'", "nearest-down or floor"]),
         ("intrain-int8 | activation = fixed<4,4> stochastic", ["'relu1'", "a nearest rounding"]),
         ("intrain-int8 | @norms:master = fixed<1,15> stochastic", ["'norm1'", "gains start at 1"]),
-        ("intrain-int8 | error.norm = exact", ["'error.norm'", "give it a format"]),
+        ("intrain-int8 | error.norm = exact", ["'error.norm'", "give the row a format"]),
         (
             "wage-l1bn | error.product = exact",
             ["row 'error.norm' forgets", "write @dynamic in place of @shift"],

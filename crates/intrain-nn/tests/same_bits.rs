@@ -26,7 +26,7 @@ fn bits(gradient: &Gradient) -> Vec<i64> {
 fn stored_bits(stored: &Stored) -> Vec<i64> {
     match stored {
         Stored::F32(x) => x.iter().map(|x| x.to_bits().into()).collect(),
-        integers => (0..integers.len()).map(|i| integers.payload(i)).collect(),
+        integers => (0..integers.len()).map(|i| integers.code(i)).collect(),
     }
 }
 

@@ -1,7 +1,7 @@
-//! Quantizers between floats: the payload of a binary32 number, and the binary32 number of a payload.
+//! Quantizers between floats: the code of a binary32 number, and the binary32 number of a code.
 //!
 //! Section 1.6 of `docs/arithmetic.md`. For roles whose neighbours stay in float: Li's weights, HWGQ's activations. What
-//! is compared or rounded is the number itself, so a payload depends on nothing but the number and its random word.
+//! is compared or rounded is the number itself, so a code depends on nothing but the number and its random word.
 
 use crate::format::{Format, Grid};
 use crate::quantizer::Quantizer;
@@ -9,35 +9,35 @@ use crate::real::Real;
 use crate::round::Round;
 
 impl Quantizer {
-    /// The payload of `x`; that of 0 for NaN. `word` is the element's random word.
+    /// The code of `x`; that of 0 for NaN. `word` is the element's random word.
     ///
-    /// 0 for roles that stay in float, which have no payloads.
+    /// 0 for roles that stay in float, which have no codes.
     #[must_use]
-    pub fn payload_of_float(&self, x: f32, word: u32) -> i64 {
+    pub fn code_of_float(&self, x: f32, word: u32) -> i64 {
         match self.format {
             Format::Float32 | Format::Exact => 0,
             Format::Binary => binary(x, self.round, word),
-            Format::Grid(grid) => grid_payload(grid, x, self.round, word),
-            Format::Levels(levels) => levels.payload(x).into(),
+            Format::Grid(grid) => grid_code(grid, x, self.round, word),
+            Format::Levels(levels) => levels.code(x).into(),
             Format::Fixed { .. } | Format::Unit { .. } | Format::Int { .. } => {
-                Real::from_f32(x).map_or(0, |x| self.payload(x, 0, word))
+                Real::from_f32(x).map_or(0, |x| self.code(x, 0, word))
             }
         }
     }
 
-    /// What a payload is worth, rounded to the nearest binary32 number.
+    /// What a code is worth, rounded to the nearest binary32 number.
     #[must_use]
     #[allow(
         clippy::float_arithmetic,
         clippy::cast_precision_loss,
         reason = "one product of a step and an integer below 2^24, rounded once"
     )]
-    pub fn value_as_float(&self, payload: i64) -> f32 {
+    pub fn value_as_float(&self, code: i64) -> f32 {
         match self.format {
-            Format::Grid(grid) => grid.step() * payload as f32,
-            Format::Levels(levels) => levels.value(u8::try_from(payload).unwrap_or(0)),
+            Format::Grid(grid) => grid.step() * code as f32,
+            Format::Levels(levels) => levels.value(u8::try_from(code).unwrap_or(0)),
             _ => {
-                let value = self.value(payload).to_f64();
+                let value = self.value(code).to_f64();
                 #[allow(clippy::cast_possible_truncation, reason = "rounding to binary32 is meant")]
                 let value = value as f32;
                 value
@@ -64,7 +64,7 @@ fn binary(x: f32, round: Round, word: u32) -> i64 {
 
 /// `x / step` in binary32, rounded and held.
 #[allow(clippy::float_arithmetic, reason = "one IEEE division, the same on every machine")]
-fn grid_payload(grid: Grid, x: f32, round: Round, word: u32) -> i64 {
+fn grid_code(grid: Grid, x: f32, round: Round, word: u32) -> i64 {
     let limit = i64::from(grid.limit);
     Real::from_f32(x / grid.step())
         .map_or(0, |x| round.shift_right(x.mantissa, -x.exponent, word).clamp(-limit, limit))
@@ -76,7 +76,7 @@ mod tests {
 
     fn quantized(quantizer: &str, x: f32, word: u32) -> f32 {
         let quantizer: Quantizer = quantizer.parse().unwrap();
-        quantizer.value_as_float(quantizer.payload_of_float(x, word))
+        quantizer.value_as_float(quantizer.code_of_float(x, word))
     }
 
     /// Worked examples of Li 2017: the deterministic quantizer with a step of 0.5.

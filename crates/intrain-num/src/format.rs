@@ -1,13 +1,13 @@
-//! Formats: which integers a payload may be and what one unit of it is worth.
+//! Formats: which integers a code may be and what one unit of it is worth.
 //!
-//! Section 1 of `docs/arithmetic.md`: `value = payload * 2^-frac_bits * scale`.
+//! Section 1 of `docs/arithmetic.md`: `value = code * 2^-frac_bits * scale`.
 
 use core::fmt;
 use core::str::FromStr;
 
 use crate::levels::{LEVELS_MAX, Levels};
 
-/// Most bits that any payload has.
+/// Most bits that any code has.
 pub const PAYLOAD_BITS_MAX: u32 = 32;
 /// Most bits of `int<k>`, which also names accumulators.
 pub const INT_BITS_MAX: u32 = 64;
@@ -17,7 +17,7 @@ pub const INT_BITS_MAX: u32 = 64;
 pub enum Format {
     /// IEEE binary32: this role stays in float.
     Float32,
-    /// The integer that arrives, unrounded: the station does nothing.
+    /// The integer that arrives, unrounded: nothing is done.
     Exact,
     /// `fixed<IL,FL>`: two's complement, `IL` integer bits *including the sign*, `FL` fractional bits, step
     /// `2^-FL`, range `[-2^(IL-1), 2^(IL-1) - 2^-FL]`. Gupta 2015, section 3.
@@ -37,9 +37,9 @@ pub enum Format {
         /// Bits `k`, at least 2.
         bits: u32,
     },
-    /// `binary`: the payloads -1 and +1, each worth itself. Li 2017, HWGQ 2017.
+    /// `binary`: the codes -1 and +1, each worth itself. Li 2017, HWGQ 2017.
     Binary,
-    /// `grid<DELTA,N>`: payloads `-N..=N`, each worth `DELTA`. Li 2017 with any step.
+    /// `grid<DELTA,N>`: codes `-N..=N`, each worth `DELTA`. Li 2017 with any step.
     Grid(Grid),
     /// `levels<q1,q2,...>`: zero and rising positive levels. HWGQ 2017.
     Levels(Levels),
@@ -50,15 +50,15 @@ pub enum Format {
 pub struct Grid {
     /// The step's bits.
     step_bits: u32,
-    /// Largest payload.
+    /// Largest code.
     pub limit: u32,
 }
 
-/// Largest payload of `grid<DELTA,N>`.
+/// Largest code of `grid<DELTA,N>`.
 pub const GRID_LIMIT_MAX: u32 = 32_767;
 
 impl Grid {
-    /// Payloads `-limit..=limit`, each worth `step`.
+    /// Codes `-limit..=limit`, each worth `step`.
     ///
     /// # Errors
     /// A step that is not above 0 and finite, or a limit out of `1..=32767`.
@@ -72,7 +72,7 @@ impl Grid {
         Ok(Self { step_bits: step.to_bits(), limit })
     }
 
-    /// What one unit of a payload is worth.
+    /// What one unit of a code is worth.
     #[must_use]
     pub const fn step(self) -> f32 {
         f32::from_bits(self.step_bits)
@@ -80,7 +80,7 @@ impl Grid {
 }
 
 impl Format {
-    /// Bits of a payload; 32 for float.
+    /// Bits of a code; 32 for float.
     #[must_use]
     pub const fn bits(self) -> u32 {
         match self {
@@ -93,7 +93,7 @@ impl Format {
         }
     }
 
-    /// Binary digits behind the point: the step is `2^-frac_bits`. 0 where values are no multiples of a power of two.
+    /// Fraction bits: the step is `2^-frac_bits`. 0 where values are no multiples of a power of two.
     #[must_use]
     pub const fn frac_bits(self) -> i32 {
         match self {
@@ -108,7 +108,7 @@ impl Format {
         }
     }
 
-    /// Largest payload.
+    /// Largest code.
     #[must_use]
     pub const fn max(self) -> i64 {
         match self {
@@ -119,7 +119,7 @@ impl Format {
         }
     }
 
-    /// Smallest payload: one further than `-max` in two's complement, `-max` in `unit<k>`.
+    /// Smallest code: one further than `-max` in two's complement, `-max` in `unit<k>`.
     #[must_use]
     pub const fn min(self) -> i64 {
         match self {
@@ -129,7 +129,7 @@ impl Format {
         }
     }
 
-    /// Largest magnitude of a payload.
+    /// Largest magnitude of a code.
     #[must_use]
     pub const fn magnitude(self) -> u64 {
         let (min, max) = (self.min().unsigned_abs(), self.max().unsigned_abs());
@@ -183,7 +183,7 @@ pub enum ParseError {
     NoSignBit,
     /// A grid whose step is not above 0.
     Step,
-    /// A grid with no payloads, or too many.
+    /// A grid with no codes, or too many.
     GridLimit {
         /// What was asked for.
         limit: u32,
@@ -227,7 +227,7 @@ impl fmt::Display for ParseError {
             Self::Step => f.write_str("not a grid: the step DELTA of grid<DELTA,N> must be a number above 0"),
             Self::GridLimit { limit } => write!(
                 f,
-                "not a grid: {limit} is impossible as the largest payload N of grid<DELTA,N>, choose 1 to {GRID_LIMIT_MAX}"
+                "not a grid: {limit} is impossible as the largest code N of grid<DELTA,N>, choose 1 to {GRID_LIMIT_MAX}"
             ),
             Self::NumberOfLevels { n } => write!(
                 f,
@@ -239,7 +239,7 @@ impl fmt::Display for ParseError {
                  levels<0.538,1.076,1.614>"
             ),
             Self::Bits { bits, min, max } => {
-                write!(f, "{bits} bits are impossible here: choose {min} to {max}")
+                write!(f, "one of {bits} bits, and here {min} to {max} are possible")
             }
             Self::NoSignBit => f.write_str("fixed<IL,FL> needs IL >= 1: the sign is one of the integer bits"),
             Self::Round => f.write_str(
@@ -247,10 +247,10 @@ impl fmt::Display for ParseError {
                  stochastic<BITS> or stochastic-magnitude<BITS>",
             ),
             Self::RandomBits { bits } => {
-                write!(f, "{bits} random bits are impossible: choose 1 to 32, for example stochastic<16>")
+                write!(f, "one of {bits} random bits, and 1 to 32 are possible, for example stochastic<16>")
             }
             Self::Overflow => f.write_str(
-                "not an overflow: write saturate, wrap, clip<LIMIT> or clip-before<LIMIT> with a payload above 0",
+                "not an overflow: write saturate, wrap, clip<LIMIT> or clip-before<LIMIT> with a code above 0",
             ),
             Self::Scale => f.write_str("not a scale: write FORMAT@shift, FORMAT@dynamic, FORMAT@bound, FORMAT@alpha, FORMAT@fan, FORMAT@filter, or the \
                  format alone"),

@@ -1,7 +1,7 @@
 //! Codebooks of a half-wave quantizer: zero and a few rising positive levels, as in HWGQ (arXiv 1702.00953).
 //!
-//! Section 1.6 of `docs/arithmetic.md`. A payload is the number of a level, 0 is zero. Levels and thresholds are
-//! binary32 numbers; a value is only compared with them, so its payload is the same on every machine.
+//! Section 1.6 of `docs/arithmetic.md`. A code is the number of a level, 0 is zero. Levels and thresholds are
+//! binary32 numbers; a value is only compared with them, so its code is the same on every machine.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -9,7 +9,7 @@ use core::str::FromStr;
 
 use crate::format::ParseError;
 
-/// Most positive levels: payloads of 4 bits.
+/// Most positive levels: codes of 4 bits.
 pub const LEVELS_MAX: usize = 15;
 
 /// Positive levels `q_1 < q_2 < ...` and the thresholds between them.
@@ -77,20 +77,20 @@ impl Levels {
 
     /// The number of the level of `x`: how many thresholds lie below it. NaN has none.
     #[must_use]
-    pub fn payload(&self, x: f32) -> u8 {
+    pub fn code(&self, x: f32) -> u8 {
         self.thresholds.iter().map(|&t| u8::from(x > t)).sum()
     }
 
     /// The level of that number.
     #[must_use]
-    pub fn value(&self, payload: u8) -> f32 {
-        match payload {
+    pub fn value(&self, code: u8) -> f32 {
+        match code {
             0 => 0.0,
-            _ => self.levels[usize::from(payload.min(self.n)) - 1],
+            _ => self.levels[usize::from(code.min(self.n)) - 1],
         }
     }
 
-    /// The step `q_1`, where each level is the nearest binary32 number to a multiple of it: payloads are then integers
+    /// The step `q_1`, where each level is the nearest binary32 number to a multiple of it: codes are then integers
     /// that a product can take.
     #[must_use]
     #[allow(
@@ -180,7 +180,7 @@ mod tests {
     fn the_shipped_codebook_quantizes_as_in_the_worked_example() {
         let levels: Levels = "0.538,1.076,1.614".parse().unwrap();
         let xs = [-0.3, 0.0, 1e-6, 0.538, 0.807, 0.8071, 1.2, 1.345, 1.3451, 1.614, 2.614, 9.0];
-        let codes: Vec<u8> = xs.iter().map(|&x| levels.payload(x)).collect();
+        let codes: Vec<u8> = xs.iter().map(|&x| levels.code(x)).collect();
         assert_eq!(codes, [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3]);
         assert_eq!(levels.value(2), 1.076);
         assert_eq!(levels.step(), Some(0.538));
@@ -192,8 +192,8 @@ mod tests {
         let levels: Levels = "0.453,1.51".parse().unwrap();
         assert_eq!(levels.step(), None);
         assert_eq!(levels.thresholds()[1], 0.9815);
-        assert_eq!(levels.payload(f32::NAN), 0);
-        assert_eq!(levels.payload(f32::INFINITY), 2);
+        assert_eq!(levels.code(f32::NAN), 0);
+        assert_eq!(levels.code(f32::INFINITY), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Normalization in integers: from a channel's exact sums to one line per channel, and the line back.
 //!
-//! Section 7.4 of `docs/arithmetic.md`. A channel's words `x` become `(x - mean) / spread` in two multiplications that fit
+//! Section 7.4 of `docs/arithmetic.md`. A channel's integers `x` become `(x - mean) / spread` in two multiplications that fit
 //! 32 bits; whatever is divided, or has a root taken, is a scalar of the channel, computed once and exactly.
 
 use core::fmt;
@@ -52,14 +52,14 @@ const RANGE_PARTS: usize = 16;
 /// `0.5 * 0.35 * (1 + sqrt(pi * ln 4))` in parts of `2^-15`: the constant of the code of [`Spread::Range`].
 pub const RANGE_FACTOR: i64 = 17_702;
 
-/// Parts of a batch whose ranges are averaged by [`Spread::Range`], where a channel has `n` words: 16, and 1 where they are
+/// Parts of a batch whose ranges are averaged by [`Spread::Range`], where a channel has `n` integers: 16, and 1 where they are
 /// few.
 #[must_use]
 pub const fn range_parts(n: usize) -> usize {
     if n < 2 * RANGE_PARTS { 1 } else { RANGE_PARTS }
 }
 
-/// The words of part `part`.
+/// The integers of part `part`.
 #[must_use]
 pub const fn range_part(part: usize, n: usize) -> core::ops::Range<usize> {
     let parts = range_parts(n);
@@ -71,7 +71,7 @@ pub const fn range_part(part: usize, n: usize) -> core::ops::Range<usize> {
 pub struct Rows {
     /// How a spread is measured.
     pub spread: Spread,
-    /// Binary digits behind the point of the words that enter.
+    /// Fraction bits of the integers that enter.
     pub frac_bits: i32,
     /// Recipe row `norm.mean`.
     pub mean: Quantizer,
@@ -81,17 +81,17 @@ pub struct Rows {
     pub value: Quantizer,
 }
 
-/// Bits of a reciprocal's mantissa. Bound: with words of 16 bits, `x * multiplier - offset` fits 32 bits.
+/// Bits of a reciprocal's mantissa. Bound: with integers of 16 bits, `x * multiplier - offset` fits 32 bits.
 const RECIPROCAL_BITS: u32 = 14;
 /// Digits that running statistics have beyond those of a step.
 pub const RUNNING_BITS: u32 = 6;
 /// A step leaves `2^-3` of what it saw in the running statistics.
 const RUNNING_SHIFT: u32 = 3;
 
-/// The exact sums of a channel's words over a batch.
+/// The exact sums of a channel's integers over a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moments {
-    /// Words.
+    /// Integers.
     pub n: u64,
     /// Their sum.
     pub sum: i64,
@@ -101,9 +101,9 @@ pub struct Moments {
 }
 
 impl Rows {
-    /// A channel's mean as a payload of the row `norm.mean`.
+    /// A channel's mean as a code of the row `norm.mean`.
     ///
-    /// Bound: `n < 2^28`, words of 16 bits, a mean of at most 24 bits.
+    /// Bound: `n < 2^28`, integers of 16 bits, a mean of at most 24 bits.
     #[must_use]
     pub const fn mean(&self, Moments { n, sum, .. }: Moments) -> i64 {
         let finer = self.mean.format.frac_bits() - self.frac_bits;
@@ -111,7 +111,7 @@ impl Rows {
         self.hold(&self.mean, self.mean.round.ratio_wide(numerator, denominator))
     }
 
-    /// A channel's spread as a payload of the row `norm.spread`, rounded down; at least one step of the words.
+    /// A channel's spread as a code of the row `norm.spread`, rounded down; at least one step of the integers.
     #[must_use]
     pub fn spread(&self, Moments { n, sum, other }: Moments) -> i64 {
         let digits = self.spread_row.format.frac_bits();
@@ -140,14 +140,14 @@ impl Rows {
         self.hold_spread(i64::try_from(spread).unwrap_or(i64::MAX))
     }
 
-    /// At least one step of the words, and what the row can hold.
+    /// At least one step of the integers, and what the row can hold.
     fn hold_spread(&self, spread: i64) -> i64 {
         let largest = self.spread_row.format.max();
         let least = 1i64 << (self.spread_row.format.frac_bits() - self.frac_bits).clamp(0, 30);
         spread.clamp(least.min(largest), largest)
     }
 
-    /// Mean and spread for evaluation, from those running, where words are worth `2^-finer` of what the rows say.
+    /// Mean and spread for evaluation, from those running, where integers are worth `2^-finer` of what the rows say.
     #[must_use]
     pub fn of_running(&self, [mean, spread]: [i64; 2], finer: i32) -> [i64; 2] {
         let dropped = RUNNING_BITS.cast_signed() - finer;
@@ -157,7 +157,7 @@ impl Rows {
 
     /// The line of a channel with that mean and that spread.
     #[must_use]
-    pub const fn line(&self, mean: i64, spread: i64) -> Line {
+    pub const fn line(&self, mean: i64, spread: i64) -> ChannelAffine {
         let floor = 63 - spread.leading_zeros();
         let power = RECIPROCAL_BITS + floor;
         let multiplier = crate::Round::NearestEven.ratio_wide(1 << power, spread as i128);
@@ -169,7 +169,7 @@ impl Rows {
         let shift = power.cast_signed() + self.frac_bits
             - self.spread_row.format.frac_bits()
             - self.value.format.frac_bits();
-        Line { multiplier, offset, shift, power }
+        ChannelAffine { multiplier, offset, shift, power }
     }
 
     /// Bits dropped by the line of the smallest and of the largest spread: both are to lie in 1 to 30.
@@ -180,24 +180,24 @@ impl Rows {
         [self.line(0, least).shift, self.line(0, self.spread_row.format.max()).shift]
     }
 
-    /// `(x - mean) / spread` as a payload of the row `norm.value`.
+    /// `(x - mean) / spread` as a code of the row `norm.value`.
     #[must_use]
-    pub const fn value(&self, x: i64, line: Line) -> i64 {
+    pub const fn value(&self, x: i64, line: ChannelAffine) -> i64 {
         let rounded = self.value.round.shift_right(line.exact(x), line.shift, 0);
         self.hold(&self.value, rounded)
     }
 
-    const fn hold(&self, row: &Quantizer, payload: i64) -> i64 {
-        row.overflow.apply(payload, row.format.min(), row.format.max(), row.format.bits())
+    const fn hold(&self, row: &Quantizer, code: i64) -> i64 {
+        row.overflow.apply(code, row.format.min(), row.format.max(), row.format.bits())
     }
 }
 
-/// What a running statistic becomes when a step has seen `payload`; it has [`RUNNING_BITS`] more digits.
+/// What a running statistic becomes when a step has seen `code`; it has [`RUNNING_BITS`] more digits.
 #[must_use]
-pub const fn blend(running: i64, payload: i64) -> i64 {
+pub const fn blend(running: i64, code: i64) -> i64 {
     running
         + crate::Round::NearestDown.shift_right(
-            (payload << RUNNING_BITS) - running,
+            (code << RUNNING_BITS) - running,
             RUNNING_SHIFT.cast_signed(),
             0,
         )
@@ -205,7 +205,7 @@ pub const fn blend(running: i64, payload: i64) -> i64 {
 
 /// A channel's normalization: `value = round((x * multiplier - offset) * 2^-shift)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Line {
+pub struct ChannelAffine {
     /// The spread's reciprocal, `2^13 ..= 2^14`.
     pub multiplier: i64,
     /// The mean, times the multiplier.
@@ -216,17 +216,17 @@ pub struct Line {
     pub power: u32,
 }
 
-impl Line {
-    /// What is rounded. Bound: 31 bits and a sign, for words of 16 bits and a mean among them.
+impl ChannelAffine {
+    /// What is rounded. Bound: 31 bits and a sign, for integers of 16 bits and a mean among them.
     #[must_use]
     pub const fn exact(self, x: i64) -> i64 {
         x * self.multiplier - self.offset
     }
 }
 
-/// `numerator / denominator * 2^places` as a fraction of integers.
-const fn scaled(numerator: i128, denominator: i128, places: i32) -> (i128, i128) {
-    if places >= 0 { (numerator << places, denominator) } else { (numerator, denominator << -places) }
+/// `numerator / denominator * 2^shift` as a fraction of integers.
+const fn scaled(numerator: i128, denominator: i128, shift: i32) -> (i128, i128) {
+    if shift >= 0 { (numerator << shift, denominator) } else { (numerator, denominator << -shift) }
 }
 
 /// `1 / sqrt(2 ln m)` in parts of `2^-15`, rounded down, for the `m` values of a part; that of 2 at least.
@@ -251,7 +251,7 @@ fn range_constant(n: usize) -> u64 {
     ((1u64 << 61) / twice_ln).isqrt()
 }
 
-/// What the way back needs of one channel: exact sums over the batch.
+/// What the backward pass needs of one channel: exact sums over the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ErrorSums {
     /// Sum of the errors.
@@ -262,10 +262,10 @@ pub struct ErrorSums {
     pub signs: i64,
 }
 
-/// A channel's way back, `dx = error * from_error + w * from_value + constant`, with `w` the value ([`Spread::L2`]), the
-/// sign of `x - mean` ([`Spread::L1`]), or nothing ([`Spread::Range`]: see [`LineBack::point`]).
+/// A channel's backward pass, `dx = error * from_error + w * from_value + constant`, with `w` the value ([`Spread::L2`]), the
+/// sign of `x - mean` ([`Spread::L1`]), or nothing ([`Spread::Range`]: see [`NormBackward::point`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LineBack {
+pub struct NormBackward {
     /// For the error.
     pub from_error: i64,
     /// For the value or the sign.
@@ -276,46 +276,46 @@ pub struct LineBack {
     pub point: i64,
 }
 
-/// The lines back of all channels have one unit: `2^-places` of `error * gain / spread`, everything as payloads.
+/// The lines back of all channels have one unit: `2^-frac_bits` of `error * gain / spread`, everything as codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Back {
     /// The rows forward.
     pub rows: Rows,
-    /// Words of a channel.
+    /// Integers of a channel.
     pub n: u64,
-    /// Binary digits behind the point of a line's coefficients.
-    pub places: i32,
+    /// Fraction bits of a line's coefficients.
+    pub frac_bits: i32,
 }
 
 impl Back {
-    /// The line back of a channel: gain (a payload), its line forward, its sums.
+    /// The line back of a channel: gain (a code), its line forward, its sums.
     ///
     /// `dx = gain / spread * (e - mean(e) - w * mean(e * value))`, and for [`Spread::L1`] with `c (sign - mean(sign))` as
     /// `w`; each coefficient is exact until it is rounded once, to the nearest, ties down.
     #[must_use]
-    pub fn line(&self, gain: i64, line: Line, sums: ErrorSums) -> LineBack {
+    pub fn line(&self, gain: i64, line: ChannelAffine, sums: ErrorSums) -> NormBackward {
         let n = i128::from(self.n);
         let factor = i128::from(gain) * i128::from(line.multiplier);
-        let places = self.places - line.power.cast_signed();
-        let round = |numerator: i128, denominator: i128, places: i32| {
-            let (numerator, denominator) = scaled(numerator, denominator, places);
+        let shift = self.frac_bits - line.power.cast_signed();
+        let round = |numerator: i128, denominator: i128, shift: i32| {
+            let (numerator, denominator) = scaled(numerator, denominator, shift);
             crate::Round::NearestDown.ratio_wide(numerator, denominator)
         };
         let digits = self.rows.value.format.frac_bits();
         let products = factor * i128::from(sums.products);
-        let from_error = round(factor, 1, places);
-        let mean_error = round(-factor * i128::from(sums.errors), n, places);
-        let back = LineBack { from_error, constant: mean_error, ..LineBack::default() };
+        let from_error = round(factor, 1, shift);
+        let mean_error = round(-factor * i128::from(sums.errors), n, shift);
+        let back = NormBackward { from_error, constant: mean_error, ..NormBackward::default() };
         match self.rows.spread {
-            Spread::L2 => LineBack { from_value: round(-products, n, places - 2 * digits), ..back },
+            Spread::L2 => NormBackward { from_value: round(-products, n, shift - 2 * digits), ..back },
             Spread::L1 => {
                 let products = products * i128::from(L1_FACTOR);
-                let places = places - digits - 15;
+                let shift = shift - digits - 15;
                 // Exact: mean(sign) is a ratio of small integers, and one part in 2^15 of it is far below a step.
                 let signs = i128::from(crate::Round::NearestDown.ratio_wide(i128::from(sums.signs) << 15, n));
-                LineBack {
-                    from_value: round(-products, n, places),
-                    constant: mean_error + round(products * signs, n << 15, places),
+                NormBackward {
+                    from_value: round(-products, n, shift),
+                    constant: mean_error + round(products * signs, n << 15, shift),
                     ..back
                 }
             }
@@ -323,13 +323,13 @@ impl Back {
                 let words = usize::try_from(self.n).unwrap_or(usize::MAX);
                 let constant = i128::from(RANGE_FACTOR) * i128::from(range_constant(words));
                 let parts = range_parts(words) as i128;
-                LineBack { point: round(products * constant, parts, places - digits - 30), ..back }
+                NormBackward { point: round(products * constant, parts, shift - digits - 30), ..back }
             }
         }
     }
 }
 
-impl LineBack {
+impl NormBackward {
     /// No larger than this is `dx`, where errors are at most `error` and values at most `value` in magnitude.
     #[must_use]
     pub const fn bound(&self, error: u64, value: u64) -> u128 {

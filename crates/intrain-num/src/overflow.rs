@@ -1,4 +1,4 @@
-//! What happens to a rounded payload outside the format. Section 4 of `docs/arithmetic.md`.
+//! What happens to a rounded code outside the format. Section 4 of `docs/arithmetic.md`.
 
 use core::fmt;
 use core::str::FromStr;
@@ -15,26 +15,26 @@ pub enum Overflow {
     Wrap,
     /// Held at a stated limit inside the format: `clip<LIMIT>`.
     Clip {
-        /// Largest magnitude of a payload.
+        /// Largest magnitude of a code.
         limit: i64,
     },
     /// Stored weights only: held at a stated limit *before* an update is subtracted, so that the stored value may
     /// pass the limit by one update: `clip-before<LIMIT>`. WAGE's code (`W_clip_op`).
     ClipBefore {
-        /// Largest magnitude of a payload before the update.
+        /// Largest magnitude of a code before the update.
         limit: i64,
     },
 }
 
 impl Overflow {
-    /// The payload that `payload` becomes in a format of `min..=max` with `bits`.
+    /// The code that `code` becomes in a format of `min..=max` with `bits`.
     #[must_use]
-    pub const fn apply(self, payload: i64, min: i64, max: i64, bits: u32) -> i64 {
+    pub const fn apply(self, code: i64, min: i64, max: i64, bits: u32) -> i64 {
         match self {
-            Self::Saturate | Self::ClipBefore { .. } => clamp(payload, min, max),
+            Self::Saturate | Self::ClipBefore { .. } => clamp(code, min, max),
             // Wrapping: two's complement, the low `bits` bits with their top bit as the sign.
-            Self::Wrap => (payload << (64 - bits)) >> (64 - bits),
-            Self::Clip { limit } => clamp(clamp(payload, -limit, limit), min, max),
+            Self::Wrap => (code << (64 - bits)) >> (64 - bits),
+            Self::Clip { limit } => clamp(clamp(code, -limit, limit), min, max),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A quantizer is a record of format, scale, rounding, overflow and the way back; here is its scalar meaning.
+//! A quantizer is a record of format, scale, rounding, overflow and the backward pass; here is its scalar meaning.
 //!
 //! Section 1 of `docs/arithmetic.md`. A line of text such as `fixed<2,14> stochastic saturate` is the record.
 
@@ -46,11 +46,11 @@ pub struct Quantizer {
     pub format: Format,
     /// Where the tensor's power of two comes from.
     pub scale: Scale,
-    /// How a value between two payloads becomes one of them.
+    /// How a value between two codes becomes one of them.
     pub round: Round,
     /// What happens outside the range.
     pub overflow: Overflow,
-    /// The way back.
+    /// The backward pass.
     pub surrogate: Surrogate,
 }
 
@@ -72,25 +72,25 @@ impl Quantizer {
         }
     }
 
-    /// The payload of `x`, where the tensor's power of two is `2^scale_log2` (`0` with [`Scale::One`]).
+    /// The code of `x`, where the tensor's power of two is `2^scale_log2` (`0` with [`Scale::One`]).
     ///
     /// `word` is the element's random word; only stochastic roundings look at it.
     #[must_use]
-    pub const fn payload(&self, x: Real, scale_log2: i32, word: u32) -> i64 {
-        self.payload_of_shifted(x.mantissa, scale_log2 - x.exponent - self.format.frac_bits(), word)
+    pub const fn code(&self, x: Real, scale_log2: i32, word: u32) -> i64 {
+        self.code_of_shifted(x.mantissa, scale_log2 - x.exponent - self.format.frac_bits(), word)
     }
 
-    /// The payload of the integer `x`, `shift_bits` of which lie below the format's step.
+    /// The code of the integer `x`, `shift_bits` of which lie below the format's step.
     #[must_use]
-    pub const fn payload_of_shifted(&self, x: i64, shift_bits: i32, word: u32) -> i64 {
+    pub const fn code_of_shifted(&self, x: i64, shift_bits: i32, word: u32) -> i64 {
         let rounded = self.round.shift_right(x, shift_bits, word);
         self.overflow.apply(rounded, self.format.min(), self.format.max(), self.format.bits())
     }
 
-    /// The value of a payload, with the tensor's power of two left out.
+    /// The value of a code, with the tensor's power of two left out.
     #[must_use]
-    pub const fn value(&self, payload: i64) -> Real {
-        Real { mantissa: payload, exponent: -self.format.frac_bits() }
+    pub const fn value(&self, code: i64) -> Real {
+        Real { mantissa: code, exponent: -self.format.frac_bits() }
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
 
     fn quantize(quantizer: &str, x: f64, word: u32) -> f64 {
         let quantizer: Quantizer = quantizer.parse().unwrap();
-        quantizer.value(quantizer.payload(Real::from_f64(x).unwrap(), 0, word)).to_f64()
+        quantizer.value(quantizer.code(Real::from_f64(x).unwrap(), 0, word)).to_f64()
     }
 
     #[test]

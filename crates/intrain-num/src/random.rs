@@ -98,14 +98,14 @@ impl Stream {
 
 /// The random words of a tensor, whatever they come from.
 #[derive(Debug, Clone, Copy)]
-pub enum Words<'a> {
+pub enum RandomBits<'a> {
     /// Computed from the element's number.
     Stream(Stream),
     /// Listed, that of each element of the whole tensor.
     Listed(&'a [u32]),
 }
 
-impl Words<'_> {
+impl RandomBits<'_> {
     /// The word of `element`.
     ///
     /// # Panics
@@ -119,7 +119,7 @@ impl Words<'_> {
     }
 }
 
-impl From<Stream> for Words<'_> {
+impl From<Stream> for RandomBits<'_> {
     fn from(stream: Stream) -> Self {
         Self::Stream(stream)
     }

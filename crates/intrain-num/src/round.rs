@@ -10,7 +10,7 @@ use crate::format::ParseError;
 /// How a value between two grid points becomes one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Round {
-    /// To the nearest; ties to the even payload. WAGE's code (`tf.round`).
+    /// To the nearest; ties to the even code. WAGE's code (`tf.round`).
     NearestEven,
     /// To the nearest; ties down, towards minus infinity. Gupta 2015, section 3.1.
     NearestDown,

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What multiplies `payload * step` to give the value.
+/// What multiplies `code * step` to give the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Scale {
     /// Nothing: the format alone says the value.

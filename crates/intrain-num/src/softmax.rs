@@ -2,11 +2,11 @@
 //!
 //! Section 7.2 of `docs/arithmetic.md`. Both give errors that add up to 0 exactly, whatever was rounded.
 
-/// Binary digits behind the point of the errors of [`i_exp_error`].
+/// Fraction bits of the errors of [`i_exp_error`].
 pub const I_EXP_DIGITS: i32 = 16;
-/// Binary digits behind the point of the errors of [`base_2_error`].
+/// Fraction bits of the errors of [`base_2_error`].
 pub const BASE_2_DIGITS: i32 = 11;
-/// Binary digits of a logit that [`i_exp_error`] looks at.
+/// Fraction bits of a logit that [`i_exp_error`] looks at.
 const LOGIT_DIGITS: u32 = 12;
 
 /// I-BERT's exponential (arXiv 2101.01321, `kssteven418/I-BERT`) of `q * 2^-digits <= 0`: `exp(x)` is about that times
@@ -25,7 +25,7 @@ pub const fn i_exp(q: i64, digits: u32) -> i64 {
     (r * (r + b) + c) << (30 - z)
 }
 
-/// `softmax(logits) - target` of one image in parts of `2^-16`, for logits with that many binary digits.
+/// `softmax(logits) - target` of one image in parts of `2^-16`, for logits with that many fraction bits.
 ///
 /// `p = floor(2^16 exp / sum exp)`; the label's error is less the sum of all others.
 pub fn i_exp_error(
@@ -46,7 +46,7 @@ pub fn i_exp_error(
 /// The same in parts of `2^-11` with powers of two: NITI's loss (arXiv 2009.13108, `wangmaolin/niti`, `ti_loss.py`).
 ///
 /// `t = s * log2(e) * 2^-digits` as an integer, ten above the largest at most 0, and `2^t - 1` as the exponential; where all
-/// logits are payloads of 8 bits below 1, twice the second Taylor polynomial of `exp`.
+/// logits are codes of 8 bits below 1, twice the second Taylor polynomial of `exp`.
 pub fn base_2_error(
     logits: impl Iterator<Item = i64> + Clone,
     digits: i32,

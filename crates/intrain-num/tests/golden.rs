@@ -183,7 +183,7 @@ fn quantize(c: &golden::Quantize, report: &mut Report) {
     let largest =
         reals.iter().filter_map(|x| x.round_log2()).max().filter(|_| quantizer.scale == Scale::Shift);
     report.same("scale_log2", &largest.unwrap_or(0), &c.scale_log2);
-    let payload = |(i, x): (usize, &Real)| quantizer.payload(*x, c.scale_log2, word(&c.words, i));
+    let payload = |(i, x): (usize, &Real)| quantizer.code(*x, c.scale_log2, word(&c.words, i));
     report.same("payloads", &reals.iter().enumerate().map(payload).collect::<Vec<_>>(), &c.payloads);
 }
 
@@ -279,8 +279,7 @@ fn error(c: &golden::Error, report: &mut Report) {
     // With @shift the sums' own point cancels.
     let point = if quantizer.scale == Scale::Shift { max_log2 } else { c.sum_frac_bits };
     let shift = point - quantizer.format.frac_bits();
-    let payload =
-        |i, x| if keeps(&c.passes, i) { quantizer.payload_of_shifted(x, shift, words[i]) } else { 0 };
+    let payload = |i, x| if keeps(&c.passes, i) { quantizer.code_of_shifted(x, shift, words[i]) } else { 0 };
     report.same("payloads", &each(&left, payload), &c.payloads);
 }
 
@@ -343,7 +342,7 @@ fn momentum(c: &golden::Momentum, report: &mut Report) {
         assert_eq!(i128::from(by_crate), rounded, "{} on 128 bits of {sum}", quantizer.round);
         clamp(i64::try_from(rounded).unwrap(), quantizer.format.min(), quantizer.format.max())
     });
-    let masters = each(&c.master, |i, w| master.payload_of_shifted(w - momentums[i], 0, 0));
+    let masters = each(&c.master, |i, w| master.code_of_shifted(w - momentums[i], 0, 0));
     report.same("momentums", &momentums, &c.momentums);
     report.same("masters", &masters, &c.masters);
 }
@@ -354,7 +353,7 @@ fn init_wage(c: &golden::InitWage, report: &mut Report) {
     let payload = |word: &u32| {
         let odd = 2 * i64::from(*word) + 1 - (1 << 32);
         let uniform = Real { mantissa: odd, exponent: -32 }.to_f64();
-        quantizer.payload(Real::from_f64(uniform * limit).unwrap(), 0, 0)
+        quantizer.code(Real::from_f64(uniform * limit).unwrap(), 0, 0)
     };
     let words = stream_words(c.stream, c.payloads.len());
     report.same("payloads", &words.iter().map(payload).collect::<Vec<_>>(), &c.payloads);
@@ -371,7 +370,7 @@ fn init_normal(c: &golden::InitNormal, report: &mut Report) {
         let centred = sum.cast_signed() + 6 - (6 << 32);
         let normal = Real { mantissa: centred, exponent: -32 }.to_f64();
         let x = f64::from(c.deviation_millionths) / 1e6 * normal;
-        quantizer.payload(Real::from_f64(x).unwrap(), 0, 0)
+        quantizer.code(Real::from_f64(x).unwrap(), 0, 0)
     };
     report.same("payloads", &sums.iter().map(payload).collect::<Vec<_>>(), &c.payloads);
 }

@@ -26,14 +26,14 @@ pub enum Arithmetic {
     Float32,
 }
 
-/// An operand of a product: what one unit of its payload is worth, and which payloads there are.
+/// An operand of a product: what one unit of its code is worth, and which codes there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operand {
-    /// `value = payload * 2^-frac_bits`.
+    /// `value = code * 2^-frac_bits`.
     pub frac_bits: i32,
-    /// Smallest payload.
+    /// Smallest code.
     pub min: i64,
-    /// Largest payload.
+    /// Largest code.
     pub max: i64,
 }
 
@@ -104,12 +104,12 @@ impl BlockPlan {
     }
 }
 
-/// Payloads that leave an activation between floats.
+/// Codes that leave an activation between floats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Codes {
     /// The activation.
     pub quantizer: Quantizer,
-    /// What a payload of 1 is worth.
+    /// What a code of 1 is worth.
     pub step: f32,
 }
 
@@ -209,21 +209,21 @@ impl ProductPlan {
 pub struct WeightPlan {
     /// Recipe row `master`.
     pub master: Quantizer,
-    /// Recipe row `weight`; exact reads the stored payload as it is.
+    /// Recipe row `weight`; exact reads the stored code as it is.
     pub read: Quantizer,
     /// The weight as an operand.
     pub operand: Operand,
     /// `log2` of the layer's alpha, by which the product is divided; 0 without one.
     pub alpha_log2: i32,
     /// Binary digits that a stored weight has beyond those of its format, by its fan-in (`@fan`).
-    pub places: i32,
+    pub fan_shift: i32,
 }
 
 impl WeightPlan {
-    /// Binary digits behind the point of a stored weight.
+    /// Fraction bits of a stored weight.
     #[must_use]
     pub const fn master_frac_bits(&self) -> i32 {
-        self.master.format.frac_bits() + self.places
+        self.master.format.frac_bits() + self.fan_shift
     }
 }
 

@@ -36,7 +36,11 @@ pub(crate) fn settle(
                 return Err(refuse_row(role, reason));
             }
             None if reads_bound(nodes, i, recipe) || role == "error.norm" => {
-                return Err(refuse_row(role, "it cuts the error at a product's output; give it a format"));
+                let reason = format!(
+                    "its row '{role}' rounds the error at its output for a product; give the row a format, for example \
+                     'unit<8>@dynamic stochastic saturate'"
+                );
+                return Err(refuse(&nodes[i].name, reason));
             }
             None => AS_IT_ARRIVES,
         };
@@ -128,17 +132,14 @@ fn rule_of(
         true => Ok((ErrorRule::Wide, row)),
         false if at_output.scale != Scale::Shift => Ok((ErrorRule::Wide, MET)),
         false => {
-            let has_alpha = recipe.weight.of_layer(&node.name).scale == Scale::Alpha;
-            let remedy = if has_alpha {
-                ", and leave @alpha out of the row 'weight'; or write error.product = 'int<16>@bound nearest-down', which \
-                 adds such errors all the same, as wage-l1bn does"
-            } else {
-                ""
+            let name = &nodes[source].name;
+            let what = match nodes[source].op {
+                Op::Product(_) => "has other readers",
+                _ => "is no product",
             };
             let reason = format!(
-                "'{}' has other readers or is no product, so the error in front of this layer meets others, and its row \
-                 '{role}' forgets the power of two that such sums need; write @dynamic in place of @shift there{remedy}",
-                nodes[source].name
+                "'{name}' {what}, so the error in front of this layer meets others, and its row '{role}' forgets the power of \
+                 two that such sums need; write @dynamic in place of @shift there"
             );
             Err(refuse(&node.name, reason))
         }
@@ -158,11 +159,11 @@ fn one_of(name: &str, at_activation: Quantizer, at_product: Quantizer) -> Result
         [false, true] => Ok(at_product),
         [true, true] => Err(refuse(
             name,
-            "both 'error.activation' and 'error.product' cut its error; make one of them exact",
+            "both 'error.activation' and 'error.product' round its error; make one of them exact",
         )),
         [false, false] => Err(refuse(
             name,
-            "neither 'error.activation' nor 'error.product' cuts its error; give one a format",
+            "neither 'error.activation' nor 'error.product' rounds its error; give one a format",
         )),
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const WEIGHT: WeightPlan = WeightPlan {
     read: Quantizer::FLOAT,
     operand: NOTHING,
     alpha_log2: 0,
-    places: 0,
+    fan_shift: 0,
 };
 
 /// How a product's weights are stored and read; one of the two may be in fewer bits.

@@ -93,9 +93,10 @@ pub(crate) fn weight_plan(recipe: &Recipe, name: &str, fan_in: usize) -> WeightP
     let read = recipe.weight.of_layer(name);
     let operand = operand_of(if read.format.is_quantized() { read } else { master });
     let alpha_log2 = if read.scale == Scale::Alpha { alpha_log2(fan_in, read.format.bits()) } else { 0 };
-    let places = if read.scale == Scale::Fan || master.scale == Scale::Fan { -fan_log2(fan_in) } else { 0 };
-    let operand = Operand { frac_bits: operand.frac_bits + places, ..operand };
-    WeightPlan { master, read, operand, alpha_log2, places }
+    let fan_shift =
+        if read.scale == Scale::Fan || master.scale == Scale::Fan { -fan_log2(fan_in) } else { 0 };
+    let operand = Operand { frac_bits: operand.frac_bits + fan_shift, ..operand };
+    WeightPlan { master, read, operand, alpha_log2, fan_shift }
 }
 
 /// `log2 alpha = max(round(log2(Lmin / L0)), 0)` with `Lmin = 1.5 * 2^(1 - k_W)` and `L0 = sqrt(3 / fan_in)`.

@@ -138,7 +138,7 @@ impl Plan {
         most
     }
 
-    /// The most that errors of one image hold at once: each from its first reader on the way back to its own node.
+    /// The most that errors of one image hold at once: each from its first reader in the backward pass to its own node.
     fn errors_of_image(&self) -> usize {
         let mut held = vec![0; self.nodes.len()];
         let last = self.nodes.len() - 1;

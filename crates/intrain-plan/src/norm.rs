@@ -17,7 +17,8 @@ fn required(recipe: &Recipe, layer: &Layer, role: &'static str, slot: &Slot) -> 
     }
     let reason = format!(
         "it is a norm, and the recipe '{}' has no row '{role}'; use intrain-int8, wage-l1bn or wage-rangebn, or write the \
-         rows norm.mean, norm.spread and norm.value",
+         rows norm.mean = 'fixed<8,12> nearest-down saturate', norm.spread = 'fixed<8,12> floor saturate' and norm.value = \
+         'fixed<4,12> nearest-down saturate', which go with activation.product = 'fixed<8,8> nearest-down saturate'",
         recipe.name
     );
     Err(refuse(&layer.name, reason))
@@ -47,11 +48,13 @@ pub(crate) fn block_of(
     let master = recipe.master.of_norm(name);
     let [gain, offset] = [&recipe.norm_gain, &recipe.norm_offset].map(|slot| slot.of_norm(name));
     let read = |row: Quantizer| if row.format.is_quantized() { row } else { master };
-    let weight = WeightPlan { master, read: gain, operand: operand_of(read(gain)), alpha_log2: 0, places: 0 };
+    let weight =
+        WeightPlan { master, read: gain, operand: operand_of(read(gain)), alpha_log2: 0, fan_shift: 0 };
     if (1i64 << master.format.frac_bits()) > master.format.max() {
         let reason = format!(
-            "its gains start at 1, which {} cannot hold; give the row 'master' an exception for '@norms', for example \
-             'fixed<3,12>'",
+            "its gains start at 1, which {} cannot hold; give the rows 'master' and 'gradient' (or 'momentum', where there is \
+             one) exceptions for '@norms', for example 'fixed<2,10> nearest-even saturate' and 'unit<11>@shift stochastic \
+             saturate': their updates have the fraction bits of 'master'",
             master.format
         );
         return Err(refuse(name, reason));
@@ -90,11 +93,13 @@ fn check_rows(layer: &str, rows: &Rows) -> Result<(), PlanError> {
     let mean_max = rows.mean.format.magnitude() >> finer.clamp(0, 63);
     let reason = if !(0..=9).contains(&finer) || mean_max > 1 << 15 {
         format!(
-            "'norm.mean' is {}; it must have the range of the words (activation.product) and up to 9 more fractional bits",
-            rows.mean.format
+            "'norm.mean' is {}; it must have the range of activation.product and {} to {} fraction bits",
+            rows.mean.format,
+            rows.frac_bits,
+            rows.frac_bits + 9
         )
     } else if rows.spread_row.format.frac_bits() < rows.frac_bits {
-        format!("'norm.spread' is {}, coarser than the words of activation.product", rows.spread_row.format)
+        format!("'norm.spread' is {}, coarser than activation.product", rows.spread_row.format)
     } else if !(1 <= least && largest <= 30) {
         format!(
             "'norm.value' is {} and 'norm.spread' {}: a line would drop {least} to {largest} bits, and 1 to 30 can be; give \
@@ -113,7 +118,7 @@ pub(crate) fn prove_norm(block: &mut BlockPlan, batch_size: usize) -> Result<(),
     let pixels = (batch_size * block.product.output.h * block.product.output.w) as u64;
     if pixels >= 1 << 28 {
         let reason =
-            format!("a channel has {pixels} words in a batch, and 2^28 can be added; use a smaller batch");
+            format!("a channel has {pixels} integers in a batch, and 2^28 can be added; use a smaller batch");
         return Err(refuse(&block.name, reason));
     }
     if block.product.kind == ProductKind::LayerNorm {

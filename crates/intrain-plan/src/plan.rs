@@ -42,12 +42,12 @@ pub struct InputPlan {
     pub shape: Shape,
     /// What a pixel is worth.
     pub pixels: Pixels,
-    /// How it becomes a payload.
+    /// How it becomes a code.
     pub quantizer: Quantizer,
 }
 
 impl InputPlan {
-    /// How the image becomes payloads in front of the first product, `layer`.
+    /// How the image becomes codes in front of the first product, `layer`.
     pub(crate) fn new(model: &Model, recipe: &Recipe, layer: &str) -> Result<Self, PlanError> {
         let quantizer = recipe.input.of_layer(layer);
         if quantizer.round.is_stochastic() {
@@ -57,8 +57,8 @@ impl InputPlan {
         Ok(Self { shape: model.input.shape, pixels: model.input.pixels, quantizer })
     }
 
-    /// The payload of each pixel value, 0 to 255.
-    pub fn payloads(&self) -> impl Iterator<Item = i64> + '_ {
+    /// The code of each pixel value, 0 to 255.
+    pub fn codes(&self) -> impl Iterator<Item = i64> + '_ {
         let q = &self.quantizer;
         (0..=255).map(move |pixel| {
             let (numerator, denominator) = self.pixels.fraction(pixel);
@@ -69,9 +69,9 @@ impl InputPlan {
 
     /// Pixels as an operand: what its 256 values are, not what its format could hold.
     pub(crate) fn operand(&self) -> Operand {
-        let range = |(min, max): (i64, i64), payload: i64| (min.min(payload), max.max(payload));
+        let range = |(min, max): (i64, i64), code: i64| (min.min(code), max.max(code));
         let (min, max) =
-            if self.quantizer.format.is_quantized() { self.payloads().fold((0, 0), range) } else { (0, 0) };
+            if self.quantizer.format.is_quantized() { self.codes().fold((0, 0), range) } else { (0, 0) };
         Operand { frac_bits: self.quantizer.format.frac_bits(), min, max }
     }
 }
@@ -83,7 +83,7 @@ pub struct LossPlan {
     pub loss: Loss,
     /// Classes.
     pub n_classes: usize,
-    /// Binary digits behind the point of the logits; where activations are `@dynamic`, a step finds others.
+    /// Fraction bits of the logits; where activations are `@dynamic`, a step finds others.
     pub logits_frac_bits: i32,
     /// Recipe row `error.loss`.
     pub quantizer: Quantizer,

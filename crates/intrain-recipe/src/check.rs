@@ -80,7 +80,7 @@ impl Recipe {
                     "weight and master may be binary or grid<DELTA,N>, activation binary or levels<...>; all else is \
                      float32"
                 } else {
-                    "a recipe with integer errors is fixed point in every role; write 'exact' where a station does nothing"
+                    "a recipe with integer errors is fixed point in every role; write 'exact' where nothing is done"
                 };
                 let reason = format!(
                     "'{quantizer}' cannot stand beside error.loss '{}': {remedy}",
@@ -121,24 +121,27 @@ impl Recipe {
         Ok(())
     }
 
-    /// The backward products leave a layer's alpha out, which is right only where a `@shift` behind them cancels it.
+    /// A layer's alpha is in the exponent of the errors and gradients behind its product: formats that count no exponent cannot
+    /// hold them.
     fn alpha_cancels(&self) -> Result<(), RecipeError> {
         if quantizers(&self.weight).all(|weight| weight.scale != Scale::Alpha) {
             return Ok(());
         }
-        let relative = |q: Quantizer| q.format.is_quantized() && q.scale == Scale::Shift;
+        let is_relative = |q: Quantizer| q.format.is_quantized() && q.scale == Scale::Shift;
+        let relative = |q: Quantizer| is_relative(q) || q.scale == Scale::Dynamic;
         let absolute = |q: Quantizer| !q.format.is_quantized() || q.scale == Scale::Bound;
         let fits = [
             (Role::ErrorAtActivation, quantizers(&self.error_at_activation).all(relative)),
             (Role::ErrorAtProduct, quantizers(&self.error_at_product).all(absolute)),
-            (Role::Gradient, quantizers(&self.gradient).all(relative)),
+            (Role::Gradient, quantizers(&self.gradient).all(is_relative)),
         ];
         for (role, fits) in fits {
             if !fits {
                 return Err(refuse(
                     role.name(),
-                    "a weight @alpha needs errors and gradients with @shift, which cancels its scale on the way back: \
-                     write error.activation and gradient with @shift and error.product as exact, or leave @alpha out",
+                    "a weight @alpha needs errors and gradients whose power of two is forgotten or kept: write \
+                     error.activation with @shift or @dynamic, gradient with @shift and error.product as exact, or leave \
+                     @alpha out",
                 ));
             }
         }
@@ -262,7 +265,7 @@ fn check_surrogate(role: Role, quantizer: Quantizer) -> Result<(), RecipeError> 
         return Ok(());
     }
     let reason = format!(
-        "'{quantizer}' has a way back that has no meaning here: 'clipped' belongs to activation, 'log-tailed' to an \
+        "'{quantizer}' has a backward pass that has no meaning here: 'clipped' belongs to activation, 'log-tailed' to an \
          activation of levels<...>"
     );
     Err(RecipeError::Check { role: role.name(), reason })
@@ -310,9 +313,9 @@ mod tests {
             (Role::Weight, "fixed<2,4>@alpha nearest-even", "write unit<k>@alpha"),
             (Role::Activation, "unit<8> nearest-even clip<64>", "'clip<64>' has no meaning here"),
             (Role::Weight, "unit<2>@alpha nearest-even clip-before<1>", "belongs to master"),
-            (Role::ErrorAtActivation, "unit<8> nearest-even", "needs errors and gradients with @shift"),
-            (Role::ErrorAtProduct, "unit<8> nearest-even", "needs errors and gradients with @shift"),
-            (Role::Gradient, "unit<8> stochastic", "needs errors and gradients with @shift"),
+            (Role::ErrorAtActivation, "unit<8> nearest-even", "a weight @alpha needs errors and gradients"),
+            (Role::ErrorAtProduct, "unit<8> nearest-even", "a weight @alpha needs errors and gradients"),
+            (Role::Gradient, "unit<8> stochastic", "a weight @alpha needs errors and gradients"),
             (Role::Activation, "unit<8>@fan nearest-even", "no meaning here"),
         ] {
             let mut recipe = preset("wage").unwrap();

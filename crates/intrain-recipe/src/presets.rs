@@ -71,7 +71,7 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "niti",
         usage: "niti",
-        summary: "8-bit weights, activations and errors, a power of two for each tensor, no norm (Wang 2020)",
+        summary: "8-bit weights, activations and errors, a power of two for each tensor (Wang 2020)",
     },
     Preset {
         name: "wageubn",

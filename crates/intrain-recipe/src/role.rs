@@ -1,6 +1,6 @@
 //! The roles in the order in which a training step meets them, and the record that holds a quantizer for each.
 //!
-//! *When* quantization happens is the role itself; its doc comment fixes the exact station.
+//! *When* quantization happens is the role itself; its doc comment says where exactly.
 
 use std::fmt;
 use std::str::FromStr;

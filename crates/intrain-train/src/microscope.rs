@@ -65,8 +65,8 @@ impl Microscope {
         }
         let mut put =
             |what: &str, value: Option<f64>| details.push((format!("{}/{what}", block.name), value));
-        let payloads = (0..stored.len()).map(|i| stored.payload(i));
-        let Measure { zero, limit, bits } = Measure::of_payloads(payloads, (format.min(), format.max()));
+        let codes = (0..stored.len()).map(|i| stored.code(i));
+        let Measure { zero, limit, bits } = Measure::of_codes(codes, (format.min(), format.max()));
         put("master/zero", Some(zero));
         put("master/limit", limit);
         put("master/bits", bits);
@@ -89,7 +89,7 @@ impl Microscope {
         }
         let (two_before, one_before) = (&two_before[block], &one_before[block]);
         let is_back = |&i: &usize| {
-            let [a, b, c] = [two_before, one_before, now].map(|stored| stored.payload(i));
+            let [a, b, c] = [two_before, one_before, now].map(|stored| stored.code(i));
             a == c && a != b
         };
         let n_back = (0..now.len()).filter(is_back).count();

@@ -205,11 +205,11 @@ fn take(
     })?;
     let format = quantizer.format;
     // The proofs of all sums rest on this range.
-    let outside = |i: &usize| !(format.min()..=format.max()).contains(&found.payload(*i));
+    let outside = |i: &usize| !(format.min()..=format.max()).contains(&found.code(*i));
     match (0..len).find(outside).filter(|_| format != Format::Float32) {
         Some(i) => Err(damaged(format!(
             "element {i} of tensor '{name}' is {}, outside {}..={} of {format}",
-            found.payload(i),
+            found.code(i),
             format.min(),
             format.max()
         ))),
@@ -384,20 +384,20 @@ fn requantize(from: &Stored, to: &mut Stored, (old, new): (intrain_num::Quantize
     if !old.format.is_fixed_point() || !new.format.is_fixed_point() {
         let value = |i: usize| match from {
             Stored::F32(values) => values[i],
-            payloads => old.value_as_float(payloads.payload(i)),
+            codes => old.value_as_float(codes.code(i)),
         };
         let nearest = Quantizer { round: new.round.in_evaluation(), ..new };
         for i in 0..from.len() {
             match &mut *to {
                 Stored::F32(values) => values[i] = value(i),
-                payloads => payloads.set_payload(i, nearest.payload_of_float(value(i), 0)),
+                codes => codes.set_code(i, nearest.code_of_float(value(i), 0)),
             }
         }
         return;
     }
     let shift = old.format.frac_bits() - new.format.frac_bits();
     for i in 0..from.len() {
-        let payload = Round::NearestEven.shift_right(from.payload(i), shift, 0);
-        to.set_payload(i, payload.clamp(new.format.min(), new.format.max()));
+        let code = Round::NearestEven.shift_right(from.code(i), shift, 0);
+        to.set_code(i, code.clamp(new.format.min(), new.format.max()));
     }
 }

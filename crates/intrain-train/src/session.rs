@@ -434,11 +434,12 @@ fn trainer_at(config: &Config, epoch: u32, context: Context) -> Result<Trainer, 
     Trainer::new(plan, settings.hyper(), settings.seed, context)
 }
 
-/// Proves every format that a session will switch to from `epoch` on, and that the sums of updates fit at every rate.
+/// Proves every format that a session will switch to from `epoch` on, and that the sums of updates fit at every rate, for
+/// epochs of so many steps: what a session proves before its first step.
 ///
 /// # Errors
 /// As [`Plan::build`], [`Trainer::new`] and [`Trainer::check_rate`].
-fn prove(config: &Config, epoch: u32, per_epoch: u64) -> Result<(), TrainError> {
+pub fn prove(config: &Config, epoch: u32, per_epoch: u64) -> Result<(), TrainError> {
     let (settings, hyper) = (&config.settings, config.settings.hyper());
     let mut in_force = None;
     for (later, rate) in (0..settings.epochs).zip(settings.learning_rates()).skip(epoch as usize) {

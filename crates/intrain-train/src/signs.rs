@@ -52,7 +52,7 @@ fn is_quantized(block: &BlockPlan) -> bool {
 fn negative(stored: &Stored) -> Vec<bool> {
     match stored {
         Stored::F32(values) => values.iter().map(|w| *w < 0.0).collect(),
-        payloads => (0..payloads.len()).map(|i| payloads.payload(i) < 0).collect(),
+        codes => (0..codes.len()).map(|i| codes.code(i) < 0).collect(),
     }
 }
 

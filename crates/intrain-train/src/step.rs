@@ -116,7 +116,7 @@ impl Trainer {
         self.optimizer.watch(on);
     }
 
-    /// What the last step that was watched has met on its way back.
+    /// What the last step that was watched has met on its backward pass.
     #[must_use]
     pub fn seen(&self) -> &[TensorStats] {
         self.network.stats()

@@ -109,16 +109,16 @@ pub fn histogram(layer: &str, master: Quantizer, stored: &Stored) -> Option<Hist
     if matches!(stored, Stored::F32(_)) || stored.is_empty() {
         return None;
     }
-    let payloads = || (0..stored.len()).map(|i| stored.payload(i));
-    let largest = payloads().map(i64::abs).max().unwrap_or(0).max(1);
+    let codes = || (0..stored.len()).map(|i| stored.code(i));
+    let largest = codes().map(i64::abs).max().unwrap_or(0).max(1);
     let width = (2 * largest + 1 + BINS - 1) / BINS;
     let n_bins = usize::try_from((2 * largest + width) / width).unwrap_or(1);
     let mut counts = vec![0u64; n_bins];
     let (mut zeros, mut at_limit) = (0u64, 0u64);
-    for payload in payloads() {
-        counts[usize::try_from((payload + largest) / width).unwrap_or(0)] += 1;
-        zeros += u64::from(payload == 0);
-        at_limit += u64::from(payload <= master.format.min() || payload >= master.format.max());
+    for code in codes() {
+        counts[usize::try_from((code + largest) / width).unwrap_or(0)] += 1;
+        zeros += u64::from(code == 0);
+        at_limit += u64::from(code <= master.format.min() || code >= master.format.max());
     }
     let from = |i: usize| i64::try_from(i).unwrap_or(0) * width - largest;
     let bins = counts.iter().enumerate().map(|(i, count)| (from(i), from(i) + width - 1, *count)).collect();

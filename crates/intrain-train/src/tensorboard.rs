@@ -108,23 +108,23 @@ impl EventWriter {
         &mut self,
         tag: &str,
         step: u64,
-        payload: impl FnOnce(&mut Vec<u8>),
+        code: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), ArtefactError> {
         let mut value = Vec::new();
         bytes_field(&mut value, 1, tag.as_bytes());
-        payload(&mut value);
+        code(&mut value);
         let mut summary = Vec::new();
         bytes_field(&mut summary, 1, &value);
         self.event(step, |event| bytes_field(event, 5, &summary))
     }
 
-    /// One record: Event.wall_time = 1, Event.step = 2, and what `payload` adds.
-    fn event(&mut self, step: u64, payload: impl FnOnce(&mut Vec<u8>)) -> Result<(), ArtefactError> {
+    /// One record: Event.wall_time = 1, Event.step = 2, and what `code` adds.
+    fn event(&mut self, step: u64, code: impl FnOnce(&mut Vec<u8>)) -> Result<(), ArtefactError> {
         let wall_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64());
         let mut event = Vec::new();
         fixed_field(&mut event, 1, WIRE_64_BIT, &wall_time.to_le_bytes());
         varint_field(&mut event, 2, step);
-        payload(&mut event);
+        code(&mut event);
         self.file.write_all(&record(&event)).map_err(ArtefactError::io(&self.path, "write"))
     }
 }

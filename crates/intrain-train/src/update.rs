@@ -1,4 +1,4 @@
-//! The station where stored weights change: gradient -> learning rate, momentum, weight decay -> update -> master.
+//! Where stored weights change: gradient -> learning rate, momentum, weight decay -> update -> master.
 //!
 //! Sections 7 and 8 of `docs/arithmetic.md`: one rounding between the gradient's exact sum and the stored weight.
 
@@ -110,7 +110,7 @@ pub struct Optimizer {
     /// Rounded gradients and updates of one tensor after the other.
     updates: Rounded,
     /// Whether steps keep numbers of each block.
-    is_watched: bool,
+    collects_stats: bool,
     /// Of each block's weights, on the last step that was watched.
     of_blocks: Vec<UpdateStats>,
 }
@@ -142,7 +142,7 @@ impl Optimizer {
             momentum,
             variance,
             updates: Rounded::default(),
-            is_watched: false,
+            collects_stats: false,
             of_blocks: vec![],
         })
     }
@@ -166,7 +166,7 @@ impl Optimizer {
 
     /// Whether the next steps keep numbers of each block, for [`Optimizer::of_blocks`].
     pub const fn watch(&mut self, on: bool) {
-        self.is_watched = on;
+        self.collects_stats = on;
     }
 
     /// What happened to each block's weights on the last step that was watched.
@@ -195,9 +195,9 @@ impl Optimizer {
                 blend(running, batch);
             }
             let rate_of_sum = rate_of_sum(block, plan.batch_size, rate);
-            let (hyper, is_watched) = (self.hyper, self.is_watched);
+            let (hyper, collects_stats) = (self.hyper, self.collects_stats);
             let feeds_back = plan.error_feedback == Feedback::Momentum;
-            let station = Station { isa, block, rate, rate_of_sum, hyper, is_watched, feeds_back };
+            let station = WeightUpdate { isa, block, rate, rate_of_sum, hyper, collects_stats, feeds_back };
             let [weight_momentum, bias_momentum] = momentum;
             let [weight_variance, bias_variance] = variance;
             let n = parameters.weight.len() as u64;
@@ -211,7 +211,7 @@ impl Optimizer {
                 &mut self.updates,
             );
             stats = stats.and(of_weights);
-            if is_watched {
+            if collects_stats {
                 self.of_blocks.push(of_weights);
             }
             if let (Some(gradient), Some(bias)) = (gradients.bias, &mut parameters.bias) {
@@ -267,21 +267,21 @@ fn rate_of_sum(block: &BlockPlan, batch_size: usize, rate: f64) -> f64 {
 }
 
 /// What an update of one block needs.
-struct Station<'a> {
+struct WeightUpdate<'a> {
     isa: Isa,
     block: &'a BlockPlan,
     rate: f64,
     /// Learning rate for a gradient that was summed over the batch.
     rate_of_sum: f64,
     hyper: Hyper,
-    is_watched: bool,
+    collects_stats: bool,
     /// Whether the error of rounding goes into the momentum.
     feeds_back: bool,
 }
 
 /// Weights or biases of a block.
 struct Part {
-    /// Binary digits behind the point of the gradient's sum.
+    /// Fraction bits of the gradient's sum.
     gradient_frac_bits: i32,
     /// Number of the first element in the block's random streams: biases follow the weights.
     first_element: u64,
@@ -312,7 +312,7 @@ impl Part {
 /// Elements that one thread updates at a time.
 const CHUNK: usize = 1 << 15;
 
-impl Station<'_> {
+impl WeightUpdate<'_> {
     fn run(
         &self,
         gradient: &Gradient,
@@ -360,7 +360,7 @@ impl Station<'_> {
             step: key.step,
             master: quantizer,
             stream: Floats::stream(quantizer, key.seed, block.index, key.step),
-            is_watched: self.is_watched,
+            collects_stats: self.collects_stats,
             feeds_back: self.feeds_back,
         };
         let moments = moments.map(|moment| match moment {
@@ -380,7 +380,7 @@ impl Station<'_> {
         row.round.is_stochastic().then(|| Stream::new(key.seed, purpose, self.block.index, key.step))
     }
 
-    /// `(limit before the update, least and largest stored payload)`.
+    /// `(limit before the update, least and largest stored code)`.
     fn limits(&self) -> (Option<i64>, i64, i64) {
         let master = self.block.weight.master;
         let (min, max) = (master.format.min(), master.format.max());
@@ -396,12 +396,14 @@ impl Station<'_> {
         let row = rounding_row(self.block, self.hyper);
         let rate = Rate::new(self.rate_of_sum);
         let shift = match row.scale {
-            // Exact: rate * G / 2^n in steps of one payload, whatever the gradient's own last bit is worth.
+            // Exact: rate * G / 2^n in steps of one code, whatever the gradient's own last bit is worth.
             Scale::Shift => {
                 let largest = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
                 round_log2(largest).unwrap_or(0) - rate.exponent
             }
-            _ => part.gradient_frac_bits - rate.exponent - row.format.frac_bits() - self.block.weight.places,
+            _ => {
+                part.gradient_frac_bits - rate.exponent - row.format.frac_bits() - self.block.weight.fan_shift
+            }
         };
         // A relative update (`@shift`) is not held: WAGE's steps may be as large as the learning rate.
         let (update_min, update_max) = if row.scale == Scale::Shift {
@@ -421,7 +423,7 @@ impl Station<'_> {
             update: (update_min, update_max),
             before,
             master: (master_min, master_max),
-            is_watched: self.is_watched,
+            collects_stats: self.collects_stats,
         };
         match (gradient, master) {
             (Gradient::I32(g), Stored::I8(w)) => each.run(g, w),
@@ -451,7 +453,7 @@ impl Station<'_> {
         let gradient_bits = 64 - gradient_max.leading_zeros();
         part.kept_bits = part.kept_bits.map(|_| gradient_bits.cast_signed());
         let terms = Terms::new(self.block, self.hyper, self.rate, self.rate_of_sum, part);
-        let shift = terms.frac_bits - row.format.frac_bits() - self.block.weight.places;
+        let shift = terms.frac_bits - row.format.frac_bits() - self.block.weight.fan_shift;
         // Bound: three terms of 60 bits and their sign fit in 63.
         let is_short = terms.bits(gradient_bits + 2, self.block) <= 60;
         let round = terms::Rounding { isa: self.isa, row, shift, stream: self.stream(key), is_short };

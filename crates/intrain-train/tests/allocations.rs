@@ -42,7 +42,7 @@ fn pool(n_threads: usize) -> Arc<ThreadPool> {
 fn allocations(plan: &Plan, hyper: Hyper, rate: f64, context: Context) -> usize {
     let threads = Arc::clone(&context.threads);
     let mut trainer = Trainer::new(plan.clone(), hyper, 1, context).unwrap();
-    // The first steps see dark images and hardly learn, then payloads and weights grow: what needs more bits than in all
+    // The first steps see dark images and hardly learn, then codes and weights grow: what needs more bits than in all
     // steps before must find its memory ready.
     let (dark, bright) = (batch(plan, 2), batch(plan, 256));
     threads.install(|| {

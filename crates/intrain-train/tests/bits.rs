@@ -204,7 +204,7 @@ fn put(hash: &mut Sha256, stored: Option<&Stored>) {
     hash.update(len.to_le_bytes());
     match stored {
         Some(Stored::F32(values)) => values.iter().for_each(|x| hash.update(x.to_bits().to_le_bytes())),
-        Some(stored) => (0..stored.len()).for_each(|i| hash.update(stored.payload(i).to_le_bytes())),
+        Some(stored) => (0..stored.len()).for_each(|i| hash.update(stored.code(i).to_le_bytes())),
         None => {}
     }
 }

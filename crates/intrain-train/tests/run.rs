@@ -245,7 +245,7 @@ fn a_switch_of_formats_moves_weights_exactly() {
     for (before, after) in before.parameters.iter().zip(&after.parameters) {
         assert!(matches!((&before.weight, &after.weight), (Stored::I16(_), Stored::I32(_))));
         for i in 0..before.weight.len() {
-            assert_eq!(after.weight.payload(i), 4 * before.weight.payload(i), "weight {i}");
+            assert_eq!(after.weight.code(i), 4 * before.weight.code(i), "weight {i}");
         }
     }
 }

@@ -63,8 +63,8 @@ fn integers(gradient: &Gradient) -> Vec<i64> {
     }
 }
 
-fn payloads(stored: &Stored) -> Vec<i64> {
-    (0..stored.len()).map(|i| stored.payload(i)).collect()
+fn codes(stored: &Stored) -> Vec<i64> {
+    (0..stored.len()).map(|i| stored.code(i)).collect()
 }
 
 /// Sections 8.2 and 8.3 for the weights (`first` = 0) or biases (`first` = number of weights) of a block.
@@ -93,7 +93,7 @@ impl Update<'_> {
         };
         let stream = Stream::new(self.key.seed, purpose, block.index, self.key.step);
         let master = block.weight.master;
-        let step = master.format.frac_bits() + block.weight.places;
+        let step = master.format.frac_bits() + block.weight.fan_shift;
         // What one unit of each term is worth, as a power of two: relative gradients count steps of the weight.
         let (rho, unit) = if row.scale == Scale::Shift {
             let largest = g.iter().map(|g| g.unsigned_abs()).max().unwrap_or(0);
@@ -127,21 +127,21 @@ impl Update<'_> {
 }
 
 impl Update<'_> {
-    /// A relative gradient as payloads of its row.
+    /// A relative gradient as codes of its row.
     fn rounded(&self, g: &[i64], first: u64) -> Vec<i64> {
         let (row, block) = (self.block.gradient, self.block);
         let n = round_log2(g.iter().map(|g| g.unsigned_abs()).max().unwrap_or(0)).unwrap_or(0);
         let stream = Stream::new(self.key.seed, Purpose::Gradient, block.index, self.key.step);
-        let payload = |(i, g): (u64, &i64)| {
+        let code = |(i, g): (u64, &i64)| {
             let rounded = row.round.shift_right(*g, n - row.format.frac_bits(), stream.word(i));
             rounded.clamp(row.format.min(), row.format.max())
         };
-        (first..).zip(g).map(payload).collect()
+        (first..).zip(g).map(code).collect()
     }
 }
 
 fn momentum_of(optimizer: &Optimizer, block: usize, part: usize, n: usize) -> Vec<i64> {
-    optimizer.moments()[0].1[block][part].as_ref().map_or_else(|| vec![0; n], payloads)
+    optimizer.moments()[0].1[block][part].as_ref().map_or_else(|| vec![0; n], codes)
 }
 
 fn compare(spec: &str, hyper: Hyper, rate: f64) {
@@ -178,8 +178,8 @@ fn compare(spec: &str, hyper: Hyper, rate: f64) {
                 let unit = gradient_exponents.map_or(unit, |all: [i32; 2]| -all[part]);
                 let first = if part == 0 { 0 } else { before[i].weight.len() as u64 };
                 let v = momentum_of(&optimizer, i, part, stored.len());
-                let (w, v) = update.run(&integers(gradient), unit, &payloads(stored), &v, first);
-                assert_eq!(found.map(payloads), Some(w), "{spec}: {}, part {part}, step {step}", block.name);
+                let (w, v) = update.run(&integers(gradient), unit, &codes(stored), &v, first);
+                assert_eq!(found.map(codes), Some(w), "{spec}: {}, part {part}, step {step}", block.name);
                 if hyper.momentum > 0.0 {
                     assert_eq!(
                         momentum_of(trainer.optimizer(), i, part, stored.len()),
@@ -227,9 +227,9 @@ fn rates_are_those_of_the_golden_suite() {
     assert!(n_rates > 0);
 }
 
-/// Every payload of a network's parameters, block by block.
+/// Every code of a network's parameters, block by block.
 fn all(parameters: &[Parameters]) -> Vec<[Vec<i64>; 2]> {
-    let part = |stored: Option<&Stored>| stored.map(payloads).unwrap_or_default();
+    let part = |stored: Option<&Stored>| stored.map(codes).unwrap_or_default();
     parameters.iter().map(|p| [part(Some(&p.weight)), part(p.bias.as_ref())]).collect()
 }
 
@@ -243,7 +243,7 @@ fn a_dead_network_keeps_its_weights() {
             // From end to end of the stored format, so that `clip-before` has something to hold.
             let (min, max) = (block.weight.master.format.min(), block.weight.master.format.max());
             for (i, spread) in (0..p.weight.len()).zip((0..).step_by(7919)) {
-                p.weight.set_payload(i, min + spread % (max - min + 1));
+                p.weight.set_code(i, min + spread % (max - min + 1));
             }
         }
         let before = all(trainer.parameters());

@@ -1,6 +1,6 @@
-//! What a quantizer does to an array: payloads by the contract's scalar definition, and the error in numbers.
+//! What a quantizer does to an array: codes by the contract's scalar definition, and the error in numbers.
 //!
-//! The random word of element `i` (in file order) is word `i` of the stream (seed, tool, 0, 0). Invariant: payloads
+//! The random word of element `i` (in file order) is word `i` of the stream (seed, tool, 0, 0). Invariant: codes
 //! and statistics do not depend on the number of threads.
 #![allow(clippy::cast_precision_loss, reason = "statistics: counts are below 2^53")]
 
@@ -91,15 +91,15 @@ pub fn quantizer(format: &str, round: &str, overflow: &str) -> Result<Quantizer,
 /// A quantized array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
-    /// Payloads, in the order of the input.
-    pub payloads: Vec<i64>,
+    /// Codes, in the order of the input.
+    pub codes: Vec<i64>,
     /// With `@shift`: the input was divided by `2^scale_log2`; else 0.
     pub scale_log2: i32,
     /// The error in numbers.
     pub statistics: Statistics,
 }
 
-/// The error `q - x` in numbers, where `q = payload * step` and `x` is the input divided by the scale.
+/// The error `q - x` in numbers, where `q = code * step` and `x` is the input divided by the scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Statistics {
     /// Elements.
@@ -112,16 +112,16 @@ pub struct Statistics {
     pub error_max: f64,
     /// Elements whose rounded value lay outside of the range.
     pub saturated: u64,
-    /// Elements with payload 0.
+    /// Elements with code 0.
     pub zeros: u64,
-    /// Elements exactly between two payloads, where a tie rule decides.
+    /// Elements exactly between two codes, where a tie rule decides.
     pub ties: u64,
     /// Infinities: they saturate, and count in no error.
     pub infinite: u64,
-    /// Smallest payload; 0 without elements.
-    pub payload_min: i64,
-    /// Largest payload; 0 without elements.
-    pub payload_max: i64,
+    /// Smallest code; 0 without elements.
+    pub code_min: i64,
+    /// Largest code; 0 without elements.
+    pub code_max: i64,
 }
 
 impl Statistics {
@@ -160,14 +160,14 @@ pub fn run(
         0
     };
     let stream = Stream::new(seed, Purpose::Tool, 0, 0);
-    let mut payloads = vec![0; n];
-    let chunks: Vec<Sums> = payloads
+    let mut codes = vec![0; n];
+    let chunks: Vec<Sums> = codes
         .par_chunks_mut(CHUNK)
         .enumerate()
         .map(|(chunk, out)| quantize(values, quantizer, scale_log2, &stream, chunk * CHUNK, out))
         .collect();
-    let statistics = chunks.into_iter().fold(Sums::default(), Sums::and).statistics(&payloads);
-    Ok(Measured { payloads, scale_log2, statistics })
+    let statistics = chunks.into_iter().fold(Sums::default(), Sums::and).statistics(&codes);
+    Ok(Measured { codes, scale_log2, statistics })
 }
 
 /// Quantizes the elements from `first` on into `out`.
@@ -180,21 +180,21 @@ fn quantize(
     out: &mut [i64],
 ) -> Sums {
     let mut sums = Sums::default();
-    for (i, payload) in (first..).zip(out) {
+    for (i, code) in (first..).zip(out) {
         // NaN was refused before.
         let Some(x) = values.real(i) else { continue };
         let word = if quantizer.round.is_stochastic() { stream.word(i as u64) } else { 0 };
-        *payload = quantizer.payload(x, scale_log2, word);
+        *code = quantizer.code(x, scale_log2, word);
         let shift_bits = scale_log2 - x.exponent - quantizer.format.frac_bits();
         let rounded = quantizer.round.shift_right(x.mantissa, shift_bits, word);
-        sums.saturated += u64::from(rounded != *payload);
+        sums.saturated += u64::from(rounded != *code);
         sums.ties += u64::from(is_tie(x.mantissa, shift_bits));
         if values.is_infinite(i) {
             sums.infinite += 1;
             continue;
         }
         let scaled = Real { mantissa: x.mantissa, exponent: x.exponent - scale_log2 };
-        let error = quantizer.value(*payload).to_f64() - scaled.to_f64();
+        let error = quantizer.value(*code).to_f64() - scaled.to_f64();
         sums.error += error;
         sums.square += error * error;
         sums.error_max = sums.error_max.max(error.abs());
@@ -230,8 +230,8 @@ impl Sums {
         }
     }
 
-    fn statistics(self, payloads: &[i64]) -> Statistics {
-        let n = payloads.len() as u64;
+    fn statistics(self, codes: &[i64]) -> Statistics {
+        let n = codes.len() as u64;
         let n_finite = (n - self.infinite) as f64;
         Statistics {
             n,
@@ -239,11 +239,11 @@ impl Sums {
             mse: self.square / n_finite,
             error_max: self.error_max,
             saturated: self.saturated,
-            zeros: payloads.par_iter().filter(|p| **p == 0).count() as u64,
+            zeros: codes.par_iter().filter(|p| **p == 0).count() as u64,
             ties: self.ties,
             infinite: self.infinite,
-            payload_min: payloads.par_iter().copied().min().unwrap_or(0),
-            payload_max: payloads.par_iter().copied().max().unwrap_or(0),
+            code_min: codes.par_iter().copied().min().unwrap_or(0),
+            code_max: codes.par_iter().copied().max().unwrap_or(0),
         }
     }
 }
@@ -263,7 +263,7 @@ mod tests {
     fn gupta_rounds_ties_down_and_saturates() {
         let x = Values::F64(vec![0.0, 2f64.powi(-13), -(2f64.powi(-13)), 100.0, f64::NEG_INFINITY]);
         let measured = measure(x, "Q4.12", "nearest-down", "saturate");
-        assert_eq!(measured.payloads, [0, 0, -1, 32_767, -32_768]);
+        assert_eq!(measured.codes, [0, 0, -1, 32_767, -32_768]);
         let s = measured.statistics;
         assert_eq!((s.n, s.saturated, s.zeros, s.ties, s.infinite), (5, 2, 2, 2, 1));
         let errors = [0.0, -(2f64.powi(-13)), -(2f64.powi(-13)), 32_767.0 / 4096.0 - 100.0];
@@ -276,7 +276,7 @@ mod tests {
         // Shift(0.3) = 2^-2: 0.3 / 0.25 saturates at 127/128.
         let measured =
             measure(Values::F64(vec![0.3, -0.1, 0.0]), "unit<8>@shift", "nearest-even", "saturate");
-        assert_eq!((measured.scale_log2, measured.payloads.as_slice()), (-2, &[127, -51, 0][..]));
+        assert_eq!((measured.scale_log2, measured.codes.as_slice()), (-2, &[127, -51, 0][..]));
         assert_eq!(measured.statistics.error_max, 0.3 / 0.25 - 127.0 / 128.0);
         assert_eq!(measure(Values::F64(vec![0.0]), "unit<8>@shift", "floor", "saturate").scale_log2, 0);
     }
@@ -284,8 +284,8 @@ mod tests {
     #[test]
     fn integers_wrap_and_clip() {
         let x = || Values::Integers(vec![130, -5, i64::MIN]);
-        assert_eq!(measure(x(), "int<8>", "floor", "wrap").payloads[..2], [-126, -5]);
-        assert_eq!(measure(x(), "int<8>", "floor", "clip<3>").payloads, [3, -3, -3]);
+        assert_eq!(measure(x(), "int<8>", "floor", "wrap").codes[..2], [-126, -5]);
+        assert_eq!(measure(x(), "int<8>", "floor", "clip<3>").codes, [3, -3, -3]);
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
         let stream = Stream::new(1, Purpose::Tool, 0, 0);
         // floor(0.375 + r / 2^16), with r the top 16 bits of the word.
         let expected: Vec<i64> = (0..n as u64).map(|i| i64::from((stream.word(i) >> 16) >= 40_960)).collect();
-        assert_eq!(measured.payloads, expected);
+        assert_eq!(measured.codes, expected);
         assert!(measured.statistics.bias.abs() < 0.01);
     }
 

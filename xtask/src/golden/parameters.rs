@@ -149,11 +149,10 @@ fn momentum(line: &str, decay: f64, numbers: &mut Numbers) -> Case {
         let sum: i128 = terms.iter().map(|(m, e)| i128::from(*m) << (e - exponent)).sum();
         // Bound: the cases are small enough for the 64-bit rounding, which is the same as one on 128 bits.
         let sum = i64::try_from(sum).unwrap_or_else(|_| unreachable!("{sum} of case {line} is too large"));
-        quantizer.payload_of_shifted(sum, -exponent - frac_bits, words.get(i).copied().unwrap_or(0))
+        quantizer.code_of_shifted(sum, -exponent - frac_bits, words.get(i).copied().unwrap_or(0))
     };
     let momentums: Vec<i64> = (0..gradient.len()).map(updated).collect();
-    let masters =
-        master.iter().zip(&momentums).map(|(w, v)| master_quantizer.payload_of_shifted(w - v, 0, 0));
+    let masters = master.iter().zip(&momentums).map(|(w, v)| master_quantizer.code_of_shifted(w - v, 0, 0));
     let masters = masters.collect();
     let name = format!("momentum 0.9, rate 0.1 / 100, decay {decay:e}, {line}");
     let op = Momentum {
@@ -203,7 +202,7 @@ fn init_wage(weight_bits: u32, fan_in: u32) -> Case {
     let payload = |element| {
         let word = init_words(stream).word(element);
         let uniform = (2.0 * f64::from(word) + 1.0 - 4_294_967_296.0) / 4_294_967_296.0;
-        Real::from_f64(limit * uniform).map_or(0, |x| quantizer.payload(x, 0, 0))
+        Real::from_f64(limit * uniform).map_or(0, |x| quantizer.code(x, 0, 0))
     };
     let payloads = (0..48).map(payload).collect();
     case(
@@ -223,7 +222,7 @@ fn init_normal(deviation_millionths: u32, line: &str) -> Case {
         #[allow(clippy::cast_precision_loss, reason = "twelve words have 36 bits")]
         let normal = (*sum as f64 + 6.0) / 4_294_967_296.0 - 6.0;
         let x = f64::from(deviation_millionths) / 1e6 * normal;
-        Real::from_f64(x).map_or(0, |x| quantizer.payload(x, 0, 0))
+        Real::from_f64(x).map_or(0, |x| quantizer.code(x, 0, 0))
     };
     let payloads = word_sums.iter().map(payload).collect();
     let op = InitNormal { deviation_millionths, quantizer: line.to_owned(), stream, word_sums, payloads };

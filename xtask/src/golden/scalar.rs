@@ -168,8 +168,7 @@ fn quantize_case(name: String, line: &str, inputs: &[f64], numbers: &mut Numbers
     let largest = reals.iter().filter_map(|x| x.round_log2()).max();
     let scale_log2 = if quantizer.scale == Scale::Shift { largest.unwrap_or(0) } else { 0 };
     let word = |i: usize| words.get(i).copied().unwrap_or(0);
-    let payloads =
-        reals.iter().enumerate().map(|(i, x)| quantizer.payload(*x, scale_log2, word(i))).collect();
+    let payloads = reals.iter().enumerate().map(|(i, x)| quantizer.code(*x, scale_log2, word(i))).collect();
     let inputs = inputs.to_vec();
     case(name, Op::Quantize(Quantize { quantizer: line.to_owned(), inputs, words, scale_log2, payloads }))
 }
@@ -186,7 +185,7 @@ fn pixels_case(scaling: &str, line: &str) -> Case {
         let scaled: i64 = numerator << 40;
         let follows = i64::from(scaled.rem_euclid(denominator) != 0);
         let real = Real { mantissa: scaled.div_euclid(denominator) * 2 + follows, exponent: -41 };
-        quantizer.payload(real, 0, 0)
+        quantizer.code(real, 0, 0)
     });
     let op = Pixels { scaling: scaling.to_owned(), quantizer: line.to_owned(), payloads: payloads.collect() };
     case(format!("{scaling} as {line}"), Op::Pixels(op))
@@ -362,7 +361,7 @@ fn error_case(name: String, line: &str, sums: Vec<i64>, inside: Vec<u8>, passes:
     let (stream, words): (Option<Stream>, _) =
         random_words(quantizer.round, Purpose::ErrorAtActivation, left.len());
     let payload = |(i, x): (usize, &i64)| {
-        if is_set(&passes, i) { quantizer.payload_of_shifted(*x, shift, words[i]) } else { 0 }
+        if is_set(&passes, i) { quantizer.code_of_shifted(*x, shift, words[i]) } else { 0 }
     };
     let payloads = left.iter().enumerate().map(payload).collect();
     debug_assert_eq!(quantizer.overflow, Overflow::Saturate, "the schema has no other");

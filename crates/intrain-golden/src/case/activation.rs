@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Stream;
 
 operations! {
-    /// ReLU, activation quantizer and the trace for the way back.
+    /// ReLU, activation quantizer and the trace for the backward pass.
     Activate {
         /// Type of the sums: `i32` or `i64`.
         sum_type: String,
@@ -37,7 +37,7 @@ operations! {
     Relu6 {
         /// Integer sums.
         sums: Vec<i64>,
-        /// Binary digits behind the point of the sums.
+        /// Fraction bits of the sums.
         sum_frac_bits: i32,
         /// Line of the activation's quantizer.
         quantizer: String,

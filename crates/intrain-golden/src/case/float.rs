@@ -17,7 +17,7 @@ operations! {
         /// Their values, rounded to binary32.
         values: Vec<f64>,
     }
-    /// An activation between floats, and its way back.
+    /// An activation between floats, and its backward pass.
     FloatActivation {
         /// Line of the quantizer.
         quantizer: String,

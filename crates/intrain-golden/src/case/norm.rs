@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 operations! {
-    /// A channel's normalization and its way back.
+    /// A channel's normalization and its backward pass.
     IntegerNorm {
         /// `l2`, `l1` or `range`.
         spread: String,
-        /// Binary digits of the words.
+        /// Fraction bits of the words.
         frac_bits: i32,
         /// Line of the row `norm.mean`.
         mean_row: String,
@@ -21,7 +21,7 @@ operations! {
         gain: i64,
         /// The errors behind the norm.
         errors: Vec<i16>,
-        /// Binary digits of the line back.
+        /// Fraction bits of the line back.
         places: i32,
         /// Payload of the mean.
         mean: i64,
@@ -36,7 +36,7 @@ operations! {
     IntegerLine {
         /// `l2`, `l1` or `range`.
         spread: String,
-        /// Binary digits of the words.
+        /// Fraction bits of the words.
         frac_bits: i32,
         /// Line of the row `norm.mean`.
         mean_row: String,
@@ -57,7 +57,7 @@ operations! {
     IntegerSoftmax {
         /// `softmax-i-exp` or `softmax-base-2`.
         kind: String,
-        /// Binary digits of the logits.
+        /// Fraction bits of the logits.
         digits: i32,
         /// Logits.
         logits: Vec<i64>,
@@ -68,7 +68,7 @@ operations! {
     }
     /// I-BERT's exponential.
     IExp {
-        /// Binary digits of the arguments.
+        /// Fraction bits of the arguments.
         digits: u32,
         /// Arguments, none above 0.
         inputs: Vec<i64>,

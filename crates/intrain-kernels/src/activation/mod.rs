@@ -1,6 +1,6 @@
-//! Activations between floats, and their ways back: ReLU, a codebook in its place, or the sign.
+//! Activations between floats, and their backward passes: ReLU, a codebook in its place, or the sign.
 //!
-//! HWGQ, arXiv 1702.00953 sections 3.1 and 3.2. The way back looks at the value that had entered. Comparisons and
+//! HWGQ, arXiv 1702.00953 sections 3.1 and 3.2. The backward pass looks at the value that had entered. Comparisons and
 //! selections, but for the tail's division: the same bits with every kernel.
 #![allow(clippy::float_arithmetic, reason = "a float role")]
 
@@ -57,10 +57,10 @@ pub fn back(isa: Isa, quantizer: &Quantizer, x: &[f32], dy: &mut [f32]) {
     }
 }
 
-/// The payloads of values that an activation has left: of levels in equal steps, or of signs.
+/// The codes of values that an activation has left: of levels in equal steps, or of signs.
 ///
 /// # Panics
-/// When lengths differ, or for a format without such payloads.
+/// When lengths differ, or for a format without such codes.
 pub fn codes(isa: Isa, quantizer: &Quantizer, x: &[f32], out: &mut [i8]) {
     assert!(x.len() == out.len(), "codes: lengths differ");
     let step = match quantizer.format {
@@ -92,18 +92,18 @@ struct Codes<'a> {
 impl Operation for Codes<'_> {
     type Output = ();
 
-    #[allow(clippy::cast_possible_truncation, reason = "a payload of at most 15")]
+    #[allow(clippy::cast_possible_truncation, reason = "a code of at most 15")]
     fn reference(self) {
         for (out, &x) in self.out.iter_mut().zip(self.x) {
-            *out = self.quantizer.payload_of_float(x, 0) as i8;
+            *out = self.quantizer.code_of_float(x, 0) as i8;
         }
     }
 
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation, reason = "a payload of at most 15")]
+    #[allow(clippy::cast_possible_truncation, reason = "a code of at most 15")]
     fn vectorized(self, _isa: Isa) {
         for (out, &x) in self.out.iter_mut().zip(self.x) {
-            // A multiple of the step but for its last bits, so the nearest whole number is the payload; -1 of signs too.
+            // A multiple of the step but for its last bits, so the nearest whole number is the code; -1 of signs too.
             *out = ((x * self.inverse + 128.5) as i32 - 128) as i8;
         }
     }
@@ -169,7 +169,7 @@ impl Operation for Codebook<'_> {
 
     fn reference(self) {
         for x in self.x {
-            *x = self.levels.value(self.levels.payload(*x));
+            *x = self.levels.value(self.levels.code(*x));
         }
     }
 

@@ -44,7 +44,7 @@ fn levels_have_codes_and_sums_a_worth() {
     for quantizer in steps.map(|line| line.parse::<Quantizer>().unwrap()) {
         let (range, mut want) = (quantizer.format.min()..=quantizer.format.max(), vec![]);
         want.extend(range.filter(|p| quantizer.format != Format::Binary || *p != 0));
-        let x: Vec<f32> = want.iter().map(|&payload| quantizer.value_as_float(payload)).collect();
+        let x: Vec<f32> = want.iter().map(|&code| quantizer.value_as_float(code)).collect();
         for isa in Isa::available() {
             let mut out = vec![99; x.len()];
             codes(isa, &quantizer, &x, &mut out);

@@ -15,10 +15,10 @@ pub(super) fn run(args: Args<'_>) {
         let mut sums = init.map_or_else(|| vec![0; n], <[i64]>::to_vec);
         for (s, &step) in steps.iter().enumerate() {
             for lane in 0..2 {
-                let payload = i64::from(a[row as usize + step as usize + lane]);
+                let code = i64::from(a[row as usize + step as usize + lane]);
                 let values = &matrix[(2 * s + lane) * n..][..n];
                 // Bound: below 2^46 a product, so 2^17 steps and more before the 64-bit sum could overflow.
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += payload * value);
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += code * value);
             }
         }
         for (c, sum) in c[m * c_stride..].iter_mut().zip(sums) {

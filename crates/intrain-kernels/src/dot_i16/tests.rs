@@ -6,7 +6,7 @@ use crate::pack::{PackedI16, Source, pack_i16};
 use crate::product::Packed;
 use crate::product::tests::{assert_kernels_match, noise, scattered, segments};
 
-/// Payloads of `bits`: least, greatest, alternating, noise.
+/// Codes of `bits`: least, greatest, alternating, noise.
 fn fill(kind: usize, bits: u32, i: usize) -> i32 {
     let (min, max) = (i32::MIN >> (32 - bits), i32::MAX >> (32 - bits));
     match kind {

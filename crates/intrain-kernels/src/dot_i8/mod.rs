@@ -1,6 +1,6 @@
 //! The byte product, `C[m][n] (+)= init[n] + sum (A[rows[m] + steps[s] + i] - zero) * B[s][n][i]`, 4 lanes a step.
 //!
-//! A holds `payload + zero` as `u8`, where [`crate::pack::Left`] says which zero; B is [`PackedI8`], C is `i32`. Most
+//! A holds `code + zero` as `u8`, where [`crate::pack::Left`] says which zero; B is [`PackedI8`], C is `i32`. Most
 //! of a training step's time is spent here.
 //! Invariant: sums are taken modulo 2^32; the caller has proven that the true sum fits in `i32`.
 

@@ -16,10 +16,10 @@ pub(super) fn run(args: Args<'_>) {
         let mut sums = init.map_or_else(|| vec![0; n], <[i32]>::to_vec);
         for (s, &step) in steps.iter().enumerate() {
             for lane in 0..4 {
-                let payload = i32::from(a[row as usize + step as usize + lane]) - zero;
+                let code = i32::from(a[row as usize + step as usize + lane]) - zero;
                 let values = &matrix[(4 * s + lane) * n..][..n];
                 // Wrapping: modulo 2^32; the caller has proven that the true sum fits.
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.wrapping_add(payload * value));
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.wrapping_add(code * value));
             }
         }
         for (c, sum) in c[m * c_stride..].iter_mut().zip(sums) {

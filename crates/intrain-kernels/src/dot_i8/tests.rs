@@ -103,7 +103,7 @@ fn the_meaning_on_one_example() {
             store: Store::Add,
         };
         run(isa, args);
-        // Payloads -127 0 127 -128 and 0 127 -128 0.
+        // Codes -127 0 127 -128 and 0 127 -128 0.
         assert_eq!(c, [1007 - 381 + 889 + 16384, 1007 - 635 - 896]);
     }
 }

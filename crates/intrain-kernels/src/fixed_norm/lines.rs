@@ -1,13 +1,13 @@
-//! The channels' lines as lanes: a row of numbers for each vector of words, until the channels begin anew.
+//! The channels' lines as lanes: a row of numbers for each vector of integers, until the channels begin anew.
 
 use intrain_num::Round;
-use intrain_num::norm::{Line, LineBack};
+use intrain_num::norm::{ChannelAffine, NormBackward};
 
 use super::Store;
 
-/// Words of a vector.
+/// Integers of a vector.
 pub(super) const LANES: usize = 16;
-/// A number for each word of a vector.
+/// A number for each integer of a vector.
 pub(super) type Lane = [i32; LANES];
 /// Rows, at least: with fewer the time would go into counting them.
 const ROWS: usize = 8;
@@ -23,7 +23,7 @@ fn rows(channels: usize) -> usize {
     period * ROWS.div_ceil(period)
 }
 
-/// Row, of `rows`, and lane of a tensor's word `i`.
+/// Row, of `rows`, and lane of a tensor's integer `i`.
 pub(super) const fn at(i: usize, rows: usize) -> (usize, usize) {
     (i / LANES % rows, i % LANES)
 }
@@ -34,17 +34,17 @@ fn row(k: usize, channels: usize, f: impl Fn(usize) -> i64) -> Lane {
     std::array::from_fn(|i| i32::try_from(f((k * LANES + i) % channels)).unwrap_or(i32::MAX))
 }
 
-/// What is made of a vector of words of each tensor. No closure: only a method can demand to be inlined, and so to be
+/// What is made of a vector of integers of each tensor. No closure: only a method can demand to be inlined, and so to be
 /// compiled with the instructions of its caller.
 pub(super) trait OfVector<const N: usize> {
     /// Lanes, or sums of them.
     type Output;
 
-    /// Of words whose channels are row `k`. Must be `#[inline(always)]`.
+    /// Of integers whose channels are row `k`. Must be `#[inline(always)]`.
     fn of(&self, k: usize, words: [&[i16; LANES]; N]) -> Self::Output;
 }
 
-/// The vector of each tensor that begins at its word `at`, filled up with zeros behind the last.
+/// The vector of each tensor that begins at its integer `at`, filled up with zeros behind the last.
 #[inline(always)]
 pub(super) fn filled<const N: usize>(tensors: [&[i16]; N], at: usize) -> [[i16; LANES]; N] {
     tensors.map(|tensor| {
@@ -54,13 +54,13 @@ pub(super) fn filled<const N: usize>(tensors: [&[i16]; N], at: usize) -> [[i16; 
     })
 }
 
-/// The vector of each tensor that begins at its word `at`. Bound: it is whole.
+/// The vector of each tensor that begins at its integer `at`. Bound: it is whole.
 #[inline(always)]
 pub(super) fn vectors<const N: usize>(tensors: [&[i16]; N], at: usize) -> [&[i16; LANES]; N] {
     tensors.map(|tensor| tensor[at..].first_chunk().expect("a whole vector"))
 }
 
-/// `out = lanes.of(words)`, or added to `out`, for each vector of tensors as long as `out`.
+/// `out = lanes.of(integers)`, or added to `out`, for each vector of tensors as long as `out`.
 #[inline(always)]
 pub(super) fn each<const N: usize>(
     tensors: [&[i16]; N],
@@ -94,13 +94,13 @@ fn put(lanes: &[i32], out: &mut [i32], store: Store) {
 #[derive(Debug, Clone, Default)]
 pub struct Means {
     pub(super) rows: Vec<Lane>,
-    /// A mean's last bit lies so many places below the words'.
+    /// A mean's last bit lies so many places below the integers'.
     pub(super) places: u32,
     channels: usize,
 }
 
 impl Means {
-    /// From the mean of each channel, in a bit that lies `places` below the words' last.
+    /// From the mean of each channel, in a bit that lies `places` below the integers' last.
     ///
     /// # Panics
     /// When there are no channels.
@@ -132,7 +132,7 @@ impl Means {
 
 /// The lines of all channels.
 #[derive(Debug, Clone, Default)]
-pub struct Lines {
+pub struct Affines {
     pub(super) rows: Vec<Row>,
     pub(super) means: Means,
     /// Least and largest value.
@@ -151,7 +151,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The value of a word that is the vector's `i`-th.
+    /// The value of an integer that is the vector's `i`-th.
     #[inline(always)]
     pub(super) fn value(&self, i: usize, x: i16, (min, max): (i32, i32)) -> i32 {
         let sum = i32::from(x) * self.multiplier[i] + self.addend[i];
@@ -160,7 +160,7 @@ impl Row {
     }
 }
 
-impl Lines {
+impl Affines {
     /// From each channel's line, and what its values are multiplied by and what is added: `value * gain + offset`.
     ///
     /// `round` is one that adds a constant: to the nearest with ties down, or floor.
@@ -169,7 +169,7 @@ impl Lines {
     /// When it is another, when lengths differ, or a shift is not in 1 to 30.
     pub fn set(
         &mut self,
-        lines: &[Line],
+        lines: &[ChannelAffine],
         means: Means,
         [gain, offset]: [&[i64]; 2],
         round: Round,
@@ -211,13 +211,13 @@ impl Lines {
         self.means.channels
     }
 
-    /// The value of the tensor's word `i`, one by one.
+    /// The value of the tensor's integer `i`, one by one.
     pub(super) fn value(&self, i: usize, x: i16) -> i32 {
         let (k, i) = self.at(i);
         self.rows[k].value(i, x, self.limits)
     }
 
-    /// Row and lane of the tensor's word `i`.
+    /// Row and lane of the tensor's integer `i`.
     pub(super) const fn at(&self, i: usize) -> (usize, usize) {
         at(i, self.rows.len())
     }
@@ -230,7 +230,7 @@ impl Lines {
 
 /// The lines back of all channels.
 #[derive(Debug, Clone, Default)]
-pub struct LinesBack {
+pub struct AffinesBackward {
     pub(super) rows: Vec<RowBack>,
     pub(super) channels: usize,
 }
@@ -243,12 +243,12 @@ pub(super) struct RowBack {
     pub(super) constant: Lane,
 }
 
-impl LinesBack {
+impl AffinesBackward {
     /// From each channel's line back.
     ///
     /// # Panics
     /// When there are no channels.
-    pub fn set(&mut self, lines: &[LineBack]) {
+    pub fn set(&mut self, lines: &[NormBackward]) {
         let c = lines.len();
         assert!(c > 0, "fixed_norm: no channels");
         self.channels = c;

@@ -1,4 +1,4 @@
-//! Normalization of 16-bit words, channels last: exact sums over pixels, a line per channel, and the line back.
+//! Normalization of 16-bit integers, channels last: exact sums over pixels, a line per channel, and the line back.
 //!
 //! What each channel's line is, `intrain_num::norm` says; everything here is a product of at most 16 bits each, an addition
 //! and a shift in 32-bit lanes. Sums are exact, so a part of a batch may be cut anywhere.
@@ -15,8 +15,8 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+pub use lines::{Affines, AffinesBackward, Means};
 use lines::{LANES, Lane, OfVector, each};
-pub use lines::{Lines, LinesBack, Means};
 pub use sums::{Sums, add_distances, add_moments, add_products, add_ranges};
 
 /// What a normalized value is added to.
@@ -34,7 +34,7 @@ pub enum Store {
 ///
 /// # Panics
 /// When lengths differ, or `x` is not whole pixels.
-pub fn apply(isa: Isa, x: &[i16], lines: &Lines, out: &mut [i32], store: Store) {
+pub fn apply(isa: Isa, x: &[i16], lines: &Affines, out: &mut [i32], store: Store) {
     lines.check(x.len());
     assert_eq!(x.len(), out.len(), "fixed_norm: lengths differ");
     elementwise::run(isa, Apply { x, lines, out, store });
@@ -51,7 +51,7 @@ pub fn back(
     isa: Isa,
     spread: Spread,
     [x, error]: [&[i16]; 2],
-    (lines, back): (&Lines, &LinesBack),
+    (lines, back): (&Affines, &AffinesBackward),
     out: &mut [i32],
 ) {
     lines.check(x.len());
@@ -80,7 +80,7 @@ pub fn gate(isa: Isa, trace: &[u8], mask: u8, error: &mut [i16]) -> u64 {
 
 struct Apply<'a> {
     x: &'a [i16],
-    lines: &'a Lines,
+    lines: &'a Affines,
     out: &'a mut [i32],
     store: Store,
 }
@@ -105,7 +105,7 @@ impl Operation for Apply<'_> {
 }
 
 /// Normalized values with gain and offset.
-impl OfVector<1> for Lines {
+impl OfVector<1> for Affines {
     type Output = Lane;
 
     #[inline(always)]
@@ -122,8 +122,8 @@ struct Back<'a> {
     x: &'a [i16],
     error: &'a [i16],
     spread: Spread,
-    lines: &'a Lines,
-    back: &'a LinesBack,
+    lines: &'a Affines,
+    back: &'a AffinesBackward,
     out: &'a mut [i32],
 }
 
@@ -156,10 +156,10 @@ impl Operation for Back<'_> {
     }
 }
 
-/// Errors in front of a norm, from words and the errors behind it; with the signs of distances, or with values.
+/// Errors in front of a norm, from integers and the errors behind it; with the signs of distances, or with values.
 struct Errors<'a, const SIGNS: bool> {
-    lines: &'a Lines,
-    back: &'a LinesBack,
+    lines: &'a Affines,
+    back: &'a AffinesBackward,
 }
 
 impl<const SIGNS: bool> OfVector<2> for Errors<'_, SIGNS> {
@@ -167,7 +167,7 @@ impl<const SIGNS: bool> OfVector<2> for Errors<'_, SIGNS> {
 
     #[inline(always)]
     fn of(&self, k: usize, [x, error]: [&[i16; LANES]; 2]) -> Lane {
-        let Lines { rows, means, limits } = self.lines;
+        let Affines { rows, means, limits } = self.lines;
         let (row, mean, back, mut y) = (&rows[k], &means.rows[k], &self.back.rows[k], [0; LANES]);
         for i in 0..LANES {
             let w = if SIGNS { sign(x[i], mean[i], means.places) } else { row.value(i, x[i], *limits) };
@@ -177,7 +177,7 @@ impl<const SIGNS: bool> OfVector<2> for Errors<'_, SIGNS> {
     }
 }
 
-/// On which side of the mean a word lies.
+/// On which side of the mean an integer lies.
 #[inline(always)]
 fn sign(x: i16, mean: i32, places: u32) -> i32 {
     ((i32::from(x) << places) - mean).signum()
@@ -232,7 +232,7 @@ impl Operation for Gate<'_> {
     }
 }
 
-/// Where each channel of the pixels `pixels` has its first largest and its first smallest word: `[largest, smallest]` by
+/// Where each channel of the pixels `pixels` has its first largest and its first smallest integer: `[largest, smallest]` by
 /// their numbers in `x`, into `ends`; nothing without pixels.
 pub fn ends(x: &[i16], channels: usize, pixels: Range<usize>, ends: &mut Vec<[usize; 2]>) {
     ends.clear();

@@ -1,15 +1,15 @@
-//! Exact sums of words over the pixels of a part of a batch, channel by channel.
+//! Exact sums of integers over the pixels of a part of a batch, channel by channel.
 
 use std::ops::Range;
 
-use super::lines::{LANES, Lane, Lines, Means, OfVector, at, filled, period, vectors};
+use super::lines::{Affines, LANES, Lane, Means, OfVector, at, filled, period, vectors};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 
 /// Sums of each channel; what each is, says who adds to them.
 pub type Sums = [Vec<i64>];
 
-/// Adds each channel's sum of words to `sums[0]`, and that of their squares to `sums[1]`.
+/// Adds each channel's sum of integers to `sums[0]`, and that of their squares to `sums[1]`.
 ///
 /// # Panics
 /// When lengths differ, or `x` is not whole pixels.
@@ -34,14 +34,14 @@ pub fn add_distances(isa: Isa, x: &[i16], means: &Means, sums: &mut Sums) {
 ///
 /// # Panics
 /// When lengths differ, or `x` is not whole pixels.
-pub fn add_products(isa: Isa, [x, error]: [&[i16]; 2], lines: &Lines, sums: &mut Sums) {
+pub fn add_products(isa: Isa, [x, error]: [&[i16]; 2], lines: &Affines, sums: &mut Sums) {
     check(x.len(), sums, 2);
     assert_eq!(x.len(), error.len(), "fixed_norm: lengths differ");
     assert_eq!(lines.channels(), sums[0].len(), "fixed_norm: lengths differ");
     elementwise::run(isa, AddProducts { x, error, lines, sums });
 }
 
-/// Adds each channel's largest word less its smallest, of the pixels `pixels`, to `sums[0]`.
+/// Adds each channel's largest integer less its smallest, of the pixels `pixels`, to `sums[0]`.
 ///
 /// # Panics
 /// When `x` is not whole pixels.
@@ -78,7 +78,7 @@ fn check(x: usize, sums: &Sums, n: usize) {
 /// Vectors whose sums fit 32 bits: those of short terms, and those of long terms split as they are.
 const VECTORS: usize = 1 << 14;
 
-/// Adds two terms of each word to two sums per channel: a short one of at most 16 bits and a sign, and a long one of at most
+/// Adds two terms of each integer to two sums per channel: a short one of at most 16 bits and a sign, and a long one of at most
 /// 31 and a sign. `terms` are those of a vector, with the channels of row `k`.
 ///
 /// Exact: a long term is split in its low 16 bits and the rest, whose sums over [`VECTORS`] fit 32 bits.
@@ -146,7 +146,7 @@ impl Operation for AddMoments<'_> {
     }
 }
 
-/// Words and their squares.
+/// Integers and their squares.
 struct Moments;
 
 impl OfVector<1> for Moments {
@@ -208,7 +208,7 @@ impl OfVector<1> for Means {
 struct AddProducts<'a> {
     x: &'a [i16],
     error: &'a [i16],
-    lines: &'a Lines,
+    lines: &'a Affines,
     sums: &'a mut Sums,
 }
 
@@ -230,7 +230,7 @@ impl Operation for AddProducts<'_> {
 }
 
 /// Errors, and errors times values.
-impl OfVector<2> for Lines {
+impl OfVector<2> for Affines {
     type Output = [Lane; 2];
 
     #[inline(always)]

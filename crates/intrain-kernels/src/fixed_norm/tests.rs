@@ -1,8 +1,8 @@
-//! Every kernel against the plain loops and against `intrain_num::norm`, on extreme words.
+//! Every kernel against the plain loops and against `intrain_num::norm`, on extreme integers.
 
 #![allow(clippy::cast_possible_truncation, reason = "noise is cut down on purpose")]
 
-use intrain_num::norm::{Line, LineBack, Rows};
+use intrain_num::norm::{ChannelAffine, NormBackward, Rows};
 use intrain_num::{Round, Spread};
 
 use super::*;
@@ -33,7 +33,7 @@ fn rows() -> Rows {
     }
 }
 
-fn lines_of(c: usize) -> Vec<Line> {
+fn lines_of(c: usize) -> Vec<ChannelAffine> {
     (0..c).map(|i| rows().line(noise(i, 3) << 4, 16 + (noise(i, 5).abs() << (i % 5)))).collect()
 }
 
@@ -43,20 +43,20 @@ fn equal_to_the_definition_with_every_kernel() {
         let lines = lines_of(c);
         let gain: Vec<i64> = (0..c).map(|i| noise(i, 9) / 2).collect();
         let offset: Vec<i64> = (0..c).map(|i| noise(i, 11) << 12).collect();
-        let mut set = Lines::default();
+        let mut set = Affines::default();
         let means: Vec<i64> = (0..c).map(|i| noise(i, 3) << 4).collect();
         set.set(&lines, Means::new(&means, 4), [&gain, &offset], Round::NearestDown, (-32_768, 32_767));
         let n = 37 * c;
         let (x, error) = (words(n, 1), words(n, 2));
-        let back_lines: Vec<LineBack> = (0..c)
-            .map(|i| LineBack {
+        let back_lines: Vec<NormBackward> = (0..c)
+            .map(|i| NormBackward {
                 from_error: noise(i, 13) / 2,
                 from_value: noise(i, 15) / 4,
                 constant: noise(i, 17) << 12,
                 point: 0,
             })
             .collect();
-        let mut back_set = LinesBack::default();
+        let mut back_set = AffinesBackward::default();
         back_set.set(&back_lines);
         for isa in Isa::available() {
             let mut out = vec![0; n];
@@ -75,7 +75,7 @@ fn equal_to_the_definition_with_every_kernel() {
                         Spread::L1 => ((i64::from(x[i]) << 4) - means[i % c]).signum(),
                         _ => value(i),
                     };
-                    let LineBack { from_error, from_value, constant, .. } = back_lines[i % c];
+                    let NormBackward { from_error, from_value, constant, .. } = back_lines[i % c];
                     let expected = i64::from(error[i]) * from_error + w * from_value + constant;
                     assert_eq!(i64::from(out[i]), expected);
                 }
@@ -88,7 +88,7 @@ fn equal_to_the_definition_with_every_kernel() {
 fn sums_are_exact_with_every_kernel() {
     for (c, pixels) in [(1, 5), (1, 0), (3, 300_000), (16, 40_000), (20, 99), (64, 300), (100, 33)] {
         let lines = lines_of(c);
-        let mut set = Lines::default();
+        let mut set = Affines::default();
         let means: Vec<i64> = (0..c).map(|i| noise(i, 3) << 4).collect();
         set.set(
             &lines,
@@ -121,12 +121,12 @@ fn sums_are_exact_with_every_kernel() {
     }
 }
 
-/// As many vectors as sums of 32 bits hold, and one more, of words whose products are the largest.
+/// As many vectors as sums of 32 bits hold, and one more, of integers whose products are the largest.
 #[test]
 fn sums_hold_the_smallest_word_everywhere() {
     let (n, smallest) = (((1 << 14) + 1) * 16, i64::from(i16::MIN));
-    let mut lines = Lines::default();
-    let line = Line { multiplier: 2, offset: 0, shift: 1, power: 0 };
+    let mut lines = Affines::default();
+    let line = ChannelAffine { multiplier: 2, offset: 0, shift: 1, power: 0 };
     lines.set(&[line], Means::new(&[0], 0), [&[1], &[0]], Round::Floor, (smallest, -smallest - 1));
     let words = vec![i16::MIN; n];
     for isa in Isa::available() {
@@ -142,11 +142,11 @@ fn sums_hold_the_smallest_word_everywhere() {
 #[test]
 #[should_panic(expected = "lines of another number of channels")]
 fn lines_back_of_other_channels_are_refused() {
-    let mut lines = Lines::default();
+    let mut lines = Affines::default();
     let means = Means::new(&[0; 16], 0);
     lines.set(&lines_of(16), means, [&[1; 16], &[0; 16]], Round::Floor, (-1, 1));
-    let mut back_lines = LinesBack::default();
-    back_lines.set(&vec![LineBack { from_error: 1, from_value: 1, constant: 0, point: 0 }; 64]);
+    let mut back_lines = AffinesBackward::default();
+    back_lines.set(&vec![NormBackward { from_error: 1, from_value: 1, constant: 0, point: 0 }; 64]);
     back(Isa::Reference, Spread::L2, [&[0; 64]; 2], (&lines, &back_lines), &mut [0; 64]);
 }
 

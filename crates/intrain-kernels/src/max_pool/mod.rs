@@ -80,7 +80,7 @@ impl Element for f32 {
     }
 }
 
-/// What can go back: payloads of errors, `i8`, `i16`, `i32` and `f32`.
+/// What can go back: codes of errors, `i8`, `i16`, `i32` and `f32`.
 pub trait Error: Element + Accumulator<Self> {
     /// Holds a sum of 64 of them.
     type Wide: Accumulator<Self>;

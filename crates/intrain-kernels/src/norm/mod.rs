@@ -27,7 +27,7 @@ pub fn add_moments(isa: Isa, x: &[f32], sums: &mut [f64]) {
 pub fn apply(isa: Isa, x: &[f32], [gain, offset]: [&[f32]; 2], y: &mut [f32]) {
     check(x, gain.len());
     assert!(x.len() == y.len() && gain.len() == offset.len(), "norm: lengths differ");
-    elementwise::run(isa, Line { x, gain, offset, y });
+    elementwise::run(isa, ChannelAffine { x, gain, offset, y });
 }
 
 /// Adds each channel's sum of the errors `dy` to `sums[..c]`, and that of `dy * (x - mean) * inverse` to `sums[c..]`.
@@ -43,7 +43,7 @@ pub fn add_products(isa: Isa, [x, dy]: [&[f32]; 2], [mean, inverse]: [&[f32]; 2]
     elementwise::run(isa, Products { x, dy, mean, inverse, sums });
 }
 
-/// The way back: `dy = p * dy + (q * x + r)`, channel by channel.
+/// The backward pass: `dy = p * dy + (q * x + r)`, channel by channel.
 ///
 /// # Panics
 /// When lengths differ.
@@ -117,14 +117,14 @@ impl Operation for Moments<'_> {
     }
 }
 
-struct Line<'a> {
+struct ChannelAffine<'a> {
     x: &'a [f32],
     gain: &'a [f32],
     offset: &'a [f32],
     y: &'a mut [f32],
 }
 
-impl Operation for Line<'_> {
+impl Operation for ChannelAffine<'_> {
     type Output = ();
 
     fn reference(self) {

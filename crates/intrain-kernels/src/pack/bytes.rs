@@ -1,4 +1,4 @@
-//! B of the byte product: `i8` payloads in lines of 16 columns by 4 bytes, with the sum of each column.
+//! B of the byte product: `i8` codes in lines of 16 columns by 4 bytes, with the sum of each column.
 
 use std::ops::Range;
 
@@ -9,18 +9,18 @@ use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 use crate::product::Packed;
 
-/// How the A of a byte product holds its payloads, as unsigned bytes.
+/// How the A of a byte product holds its codes, as unsigned bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Left {
-    /// `payload + 128`: any payload.
+    /// `code + 128`: any code.
     #[default]
     Signed,
-    /// The payload itself, which is never negative.
+    /// The code itself, which is never negative.
     Unsigned,
 }
 
 impl Left {
-    /// What a payload of 0 is in A.
+    /// What a code of 0 is in A.
     #[must_use]
     pub const fn zero(self) -> u8 {
         match self {
@@ -55,7 +55,7 @@ pub struct PackedI8 {
 }
 
 impl PackedI8 {
-    /// How A must hold its payloads.
+    /// How A must hold its codes.
     #[must_use]
     pub const fn left(&self) -> Left {
         self.left
@@ -180,7 +180,7 @@ impl Operation for PackBytes<'_> {
     }
 }
 
-/// Packs `i8` payloads for an A that holds its payloads as `left` says; `source.table` holds 4 lanes a step.
+/// Packs `i8` codes for an A that holds its codes as `left` says; `source.table` holds 4 lanes a step.
 ///
 /// # Panics
 /// As [`pack_i8_into`], which uses buffers again.

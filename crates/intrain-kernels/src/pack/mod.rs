@@ -25,7 +25,7 @@ pub const ZERO_LANE: u32 = u32::MAX;
 /// Where the values of B lie: `value(step, column, lane) = values[column * n_stride + table[LANES * step + lane]]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a, T> {
-    /// The payloads, in any order.
+    /// The codes, in any order.
     pub values: &'a [T],
     /// Columns of B.
     pub n: usize,

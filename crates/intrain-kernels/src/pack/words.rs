@@ -1,4 +1,4 @@
-//! B of the word product: payloads of up to 32 bits, split into 16-bit limbs so that no 32-bit sum overflows.
+//! B of the word product: codes of up to 32 bits, split into 16-bit limbs so that no 32-bit sum overflows.
 //!
 //! `v = sum over limbs of limb * 2^shift`, every limb but the last a balanced digit of `width` bits.
 //! Invariant: `2 * a_max * |limb| * flush_steps < 2^31`; this also keeps `-32768 * -32768 * 2 = 2^31` out.
@@ -118,7 +118,7 @@ impl Packed for PackedI16 {
     }
 }
 
-/// Packs payloads of 8, 16 or 32 bits; `source.table` holds 2 lanes a step, `a_max` bounds `|a|` of the other side and
+/// Packs codes of 8, 16 or 32 bits; `source.table` holds 2 lanes a step, `a_max` bounds `|a|` of the other side and
 /// `range` the values: they decide how many limbs there are.
 ///
 /// # Panics

@@ -18,8 +18,8 @@ use crate::isa::{Isa, Kernel, choose};
 pub enum Operands {
     /// Unsigned by signed bytes into 32 bits, as in `dot_i8`.
     Bytes,
-    /// Words into 32 bits, as in `dot_i16`.
-    Words,
+    /// Integers of 16 bits into 32, as in `dot_i16`.
+    Int16,
     /// binary32, as in `dot_f32`.
     Floats,
 }

@@ -11,7 +11,7 @@ pub(super) fn run(operands: Operands, rounds: u32) -> u64 {
     // Exact: whole numbers below 2^24.
     match operands {
         Operands::Bytes => count(rounds, 1_i8, 0, |sum: i32, a, b| sum + i32::from(a) * i32::from(b)),
-        Operands::Words => count(rounds, 1_i16, 0, |sum: i32, a, b| sum + i32::from(a) * i32::from(b)),
+        Operands::Int16 => count(rounds, 1_i16, 0, |sum: i32, a, b| sum + i32::from(a) * i32::from(b)),
         Operands::Floats => count(rounds, 1_f32, 0.0, |sum: f32, a, b| sum + a * b),
     }
 }

@@ -5,7 +5,7 @@ use super::{KERNELS, Operands, ROUND, ROUNDS_MAX, run};
 #[test]
 fn every_kernel_does_all_its_work() {
     for kernel in KERNELS.iter().filter(|kernel| kernel.isa.is_available()) {
-        for operands in [Operands::Bytes, Operands::Words, Operands::Floats] {
+        for operands in [Operands::Bytes, Operands::Int16, Operands::Floats] {
             // Around the rounds after which 16 bits are full.
             for rounds in [0, 1, 2, 3, 1000, 4094, 4095, 4096, 8191, ROUNDS_MAX] {
                 let count = run(kernel.isa, operands, rounds);

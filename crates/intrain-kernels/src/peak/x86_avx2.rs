@@ -36,7 +36,7 @@ pub(super) unsafe fn run(operands: Operands, rounds: u32) -> u64 {
     match operands {
         Operands::Bytes => bytes(rounds),
         // A round is 12 times 16 words, eight times.
-        Operands::Words => {
+        Operands::Int16 => {
             total(accumulate!("vpmaddwd {product}, {ones}, {ones}", "vpaddd {sum}, {sum}, {product}";
             _mm256_set1_epi16(1), 8 * rounds))
         }

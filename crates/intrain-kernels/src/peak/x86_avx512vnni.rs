@@ -32,7 +32,7 @@ pub(super) unsafe fn run(operands: Operands, rounds: u32) -> u64 {
     // A round is 24 times 64 bytes, so twice as often 32 words, or four times 16 floats.
     let sums = match operands {
         Operands::Bytes => accumulate!("vpdpbusd", _mm512_set1_epi8(1), rounds),
-        Operands::Words => accumulate!("vpdpwssd", _mm512_set1_epi16(1), 2 * rounds),
+        Operands::Int16 => accumulate!("vpdpwssd", _mm512_set1_epi16(1), 2 * rounds),
         Operands::Floats => {
             let ones = _mm512_castps_si512(_mm512_set1_ps(1.0));
             let mut sums = accumulate!("vfmadd231ps", ones, 4 * rounds);

@@ -60,7 +60,7 @@ pub trait Packed {
 /// Operands of one product of `rows.len()` rows and `b.n()` columns.
 #[derive(Debug)]
 pub struct Args<'a, B: Packed> {
-    /// A, flat; in the byte product each is its payload plus the zero of [`crate::pack::Left`].
+    /// A, flat; in the byte product each is its code plus the zero of [`crate::pack::Left`].
     pub a: &'a [B::Left],
     /// Where each row of C starts in A, in elements.
     pub rows: &'a [u32],

@@ -1,4 +1,4 @@
-//! Quantization chunk by chunk: a float becomes the floor and the top 32 bits of the fraction of its payload, in lanes
+//! Quantization chunk by chunk: a float becomes the floor and the top 32 bits of the fraction of its code, in lanes
 //! of 32 bits, and what the rounding adds to the fraction carries into the floor.
 #![allow(
     clippy::cast_possible_truncation,
@@ -25,7 +25,7 @@ const INFINITY: u32 = 0x7f80_0000;
 
 /// The fraction bits that lanes serve.
 ///
-/// Exact: with at most as many, what is below 2^-126 has a payload below 2^-32, of which only the sign matters; with at
+/// Exact: with at most as many, what is below 2^-126 has a code below 2^-32, of which only the sign matters; with at
 /// least as many, infinity, read as 2^128, has one beyond every limit.
 const FRAC_BITS: RangeInclusive<i32> = -96..=94;
 
@@ -68,7 +68,7 @@ struct Elements<'a, T, const OF_MAGNITUDE: bool> {
     values: &'a [f32],
     out: &'a mut [T],
     words: &'a [u32],
-    /// The last biased exponent with a fraction: half a payload is the last bit of its mantissa.
+    /// The last biased exponent with a fraction: half a code is the last bit of its mantissa.
     last: u32,
     min: i32,
     max: i32,
@@ -81,19 +81,19 @@ impl<T: Integer, const OF_MAGNITUDE: bool> Biased<i32> for Elements<'_, T, OF_MA
     fn run(self, bias: impl Fn(i32, u32) -> u32) {
         let Self { values, out, words, last, min, max, .. } = self;
         let mut largest = *self.largest;
-        for ((payload, &x), &word) in out.iter_mut().zip(values).zip(words) {
+        for ((code, &x), &word) in out.iter_mut().zip(values).zip(words) {
             let bits = x.to_bits();
             largest = largest.max(bits << 1);
             let (floor, fraction) = split::<T, OF_MAGNITUDE>(bits, last);
             // Exact: the carry out of `fraction + bias`. Bound: where the floor passes 2^23 there is no fraction.
             let rounded = if fraction > !bias(floor, word) { floor + 1 } else { floor };
-            *payload = T::from_i32(rounded.max(min).min(max));
+            *code = T::from_i32(rounded.max(min).min(max));
         }
         *self.largest = largest;
     }
 }
 
-/// The floor of a float's payload and the top 32 bits of its fraction; a number that is too large stays too large.
+/// The floor of a float's code and the top 32 bits of its fraction; a number that is too large stays too large.
 #[inline(always)]
 fn split<T: Integer, const OF_MAGNITUDE: bool>(bits: u32, last: u32) -> (i32, u32) {
     // Exact: what is below 2^-126 gets a leading bit that it lacks, and keeps its sign; -0 is read as positive.

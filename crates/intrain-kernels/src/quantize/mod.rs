@@ -1,4 +1,4 @@
-//! Floats to payloads: `out[i] = clamp(round(values[i] * 2^frac_bits), min, max)`, on the exact value of each float.
+//! Floats to codes: `out[i] = clamp(round(values[i] * 2^frac_bits), min, max)`, on the exact value of each float.
 //!
 //! Nothing here is float arithmetic: a float is a mantissa and a power of two, and rounding drops bits of the mantissa.
 //! Invariant: equal to `Round::shift_right` of `Real::from_f32` and `overflow::clamp`, element by element.
@@ -22,15 +22,15 @@ mod tests;
 pub struct Args<'a, T> {
     /// What is quantized. Infinities lie beyond every limit; NaN is refused.
     pub values: &'a [f32],
-    /// Payloads of 8, 16 or 32 bits, as many as values.
+    /// Codes of 8, 16 or 32 bits, as many as values.
     pub out: &'a mut [T],
-    /// Binary digits of a payload behind the point, less the power of two that the tensor is divided by: -512 to 512.
+    /// Fraction bits of a code, less the power of two that the tensor is divided by: -512 to 512.
     pub frac_bits: i32,
     /// How.
     pub round: Round,
-    /// Smallest payload, in `T`.
+    /// Smallest code, in `T`.
     pub min: i64,
-    /// Largest payload, in `T` and at least `min`.
+    /// Largest code, in `T` and at least `min`.
     pub max: i64,
     /// The random words; a stochastic rounding needs them, others don't look.
     pub stream: Option<Stream>,
@@ -38,7 +38,7 @@ pub struct Args<'a, T> {
     pub first_element: u64,
 }
 
-/// A value that has no payload: the first NaN among the values.
+/// A value that has no code: the first NaN among the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NanAt(
     /// Its index.
@@ -59,12 +59,12 @@ impl std::error::Error for NanAt {}
 /// A value is NaN; what `out` then holds is not said.
 ///
 /// # Panics
-/// When this CPU lacks `isa`, lengths differ, payloads are wider than 32 bits, `frac_bits` or a limit is out of range,
+/// When this CPU lacks `isa`, lengths differ, codes are wider than 32 bits, `frac_bits` or a limit is out of range,
 /// a stochastic rounding has no stream or not 1 to 32 bits.
 pub fn run<T: Integer>(isa: Isa, args: Args<'_, T>) -> Result<(), NanAt> {
     let Args { values, out, frac_bits, min, max, .. } = &args;
     assert_eq!(values.len(), out.len(), "quantize: values and out differ in length");
-    assert!(T::BITS <= 32, "quantize: payloads have up to 32 bits, not {}", T::BITS);
+    assert!(T::BITS <= 32, "quantize: codes have up to 32 bits, not {}", T::BITS);
     assert!((-512..=512).contains(frac_bits), "quantize: {frac_bits} fraction bits are not in -512..=512");
     assert!(
         T::MIN <= *min && min <= max && *max <= T::MAX,

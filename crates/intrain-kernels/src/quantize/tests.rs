@@ -10,7 +10,7 @@ use crate::requantize::tests::{ROUNDS, STREAM};
 /// Digits behind the point, and what lies around the ends of what lanes serve.
 const FRAC_BITS: [i32; 16] = [-200, -97, -96, -20, -3, -1, 0, 1, 7, 8, 12, 24, 31, 40, 94, 95];
 
-fn payloads<T: Integer>(
+fn codes<T: Integer>(
     isa: Isa,
     values: &[f32],
     (round, frac_bits, min, max): (Round, i32, i64, i64),
@@ -26,9 +26,9 @@ fn compare<T>(values: &[f32], how: (Round, i32, i64, i64), first_element: u64)
 where
     T: Integer + std::fmt::Debug,
 {
-    let want = payloads::<T>(Isa::Reference, values, how, first_element).unwrap();
+    let want = codes::<T>(Isa::Reference, values, how, first_element).unwrap();
     for isa in Isa::available() {
-        let got = payloads::<T>(isa, values, how, first_element).unwrap();
+        let got = codes::<T>(isa, values, how, first_element).unwrap();
         if let Some(i) = (0..got.len()).find(|i| got[*i] != want[*i]) {
             let (x, got, want) = (values[i].to_bits(), got[i], want[i]);
             panic!("{isa:?} {how:?}: element {i} from {first_element}, {x:#x}: {got:?} instead of {want:?}");
@@ -144,10 +144,10 @@ fn the_first_nan_is_refused() {
         for n in [1, 17, 800, 2000] {
             let mut values = vec![1.0; n];
             let how = (Round::Floor, 3, -100, 100);
-            assert_eq!(payloads::<i8>(isa, &values, how, 0), Ok(vec![8; n]));
+            assert_eq!(codes::<i8>(isa, &values, how, 0), Ok(vec![8; n]));
             for at in [n - 1, n / 2] {
                 values[at] = f32::from_bits(0xff80_0001);
-                assert_eq!(payloads::<i8>(isa, &values, how, 0), Err(NanAt(at)), "{isa:?} {n}");
+                assert_eq!(codes::<i8>(isa, &values, how, 0), Err(NanAt(at)), "{isa:?} {n}");
             }
         }
     }

@@ -1,6 +1,6 @@
-//! Requantization chunk by chunk: sums to payloads in one pass, then the trace.
+//! Requantization chunk by chunk: sums to codes in one pass, then the trace.
 
-use super::rounding::{Biased, CHUNK, Lane, Payloads, Rounding, WordsOfChunk};
+use super::rounding::{Biased, CHUNK, Codes, Lane, Rounding, WordsOfChunk};
 use super::{Args, Relu, TRACE_INDEX, TRACE_INSIDE, TRACE_RELU, Trace};
 use crate::elementwise::{Integer, Operation};
 use crate::isa::Isa;
@@ -29,7 +29,7 @@ impl<S: Integer, T: Integer> Operation for Args<'_, S, T> {
 #[inline(always)]
 fn chunks<L: Lane, S: Integer, T: Integer>(args: Args<'_, S, T>, rounding: Rounding, isa: Isa)
 where
-    for<'a> Payloads<'a, S, T>: Biased<L>,
+    for<'a> Codes<'a, S, T>: Biased<L>,
 {
     let Args { sums, out, mut trace, words, first_element, .. } = args;
     let inside = Inside::new::<S>(args.shift, args.min, args.max);
@@ -39,8 +39,8 @@ where
         let start = c * CHUNK;
         let words = words.get(first_element + start as u64, sums.len());
         if (1..L::BITS).contains(&shift) {
-            let payloads = Payloads { sums, out: &mut *out, words, rounding };
-            L::with_bias(rounding.round, shift.unsigned_abs(), payloads);
+            let codes = Codes { sums, out: &mut *out, words, rounding };
+            L::with_bias(rounding.round, shift.unsigned_abs(), codes);
         } else {
             through_lanes(sums, out, words, rounding);
         }
@@ -52,7 +52,7 @@ where
     }
 }
 
-/// Any shift, in lanes of 64 bits: sums to lanes, rounded in place, lanes to payloads.
+/// Any shift, in lanes of 64 bits: sums to lanes, rounded in place, lanes to codes.
 #[inline(always)]
 fn through_lanes<S: Integer, T: Integer>(sums: &[S], out: &mut [T], words: &[u32], rounding: Rounding) {
     let mut lanes = [0_i64; CHUNK];
@@ -61,8 +61,8 @@ fn through_lanes<S: Integer, T: Integer>(sums: &[S], out: &mut [T], words: &[u32
         *lane = x.into();
     }
     Lane::round(lanes, words, rounding);
-    for (payload, lane) in out.iter_mut().zip(lanes) {
-        *payload = lane.into_payload();
+    for (code, lane) in out.iter_mut().zip(lanes) {
+        *code = lane.into_code();
     }
 }
 
@@ -82,13 +82,13 @@ fn write<S: Integer>(trace: &mut [u8], sums: &[S], relu: Relu, inside: &Inside) 
     }
 }
 
-/// Zeroes the payloads that the activation held back.
+/// Zeroes the codes that the activation held back.
 ///
 /// Exact: every rounding takes 0 to 0, so a mask behind it is the same as one before it.
 #[inline(always)]
 fn gate<T: Integer>(out: &mut [T], trace: &[u8], mask: u8) {
-    for (payload, t) in out.iter_mut().zip(trace) {
-        *payload = if t & mask == mask { *payload } else { T::default() };
+    for (code, t) in out.iter_mut().zip(trace) {
+        *code = if t & mask == mask { *code } else { T::default() };
     }
 }
 

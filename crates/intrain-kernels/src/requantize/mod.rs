@@ -1,10 +1,10 @@
-//! Wide sums to narrow payloads: shift, round, clamp; forward with ReLU and its trace, backward through that trace.
+//! Wide sums to narrow codes: shift, round, clamp; forward with ReLU and its trace, backward through that trace.
 //!
 //! `out[i] = clamp(round(x * 2^-shift), min, max)` with `x = sums[i]`, held at 0 from below behind a ReLU. It is
 //! the epilogue of every product. Invariant: equal to `Round::shift_right` and `overflow::clamp`, element by element.
 
 use intrain_num::Round;
-use intrain_num::random::Words;
+use intrain_num::random::RandomBits;
 
 use crate::elementwise::{self, Integer};
 use crate::isa::Isa;
@@ -57,25 +57,25 @@ pub enum Trace<'a> {
 pub struct Args<'a, S, T> {
     /// What is rounded. Bound: not `i64::MIN`.
     pub sums: &'a [S],
-    /// Payloads, as many as sums.
+    /// Codes, as many as sums.
     pub out: &'a mut [T],
     /// Fraction bits dropped; negative multiplies exactly.
     pub shift: i32,
     /// How.
     pub round: Round,
-    /// Smallest payload, in `T` and at most 0.
+    /// Smallest code, in `T` and at most 0.
     pub min: i64,
-    /// Largest payload, in `T` and at least 0.
+    /// Largest code, in `T` and at least 0.
     pub max: i64,
     /// The random words; a stochastic rounding needs them, others don't look.
-    pub words: Option<Words<'a>>,
+    pub words: Option<RandomBits<'a>>,
     /// The element that `sums[0]` is. Bound: `first_element + sums.len() <= 2^34`.
     pub first_element: u64,
     /// ReLU and mask.
     pub trace: Trace<'a>,
 }
 
-/// Rounds sums into payloads.
+/// Rounds sums into codes.
 ///
 /// # Panics
 /// When this CPU lacks `isa`, lengths differ, a limit is outside of `T` or on the wrong side of 0, a stochastic

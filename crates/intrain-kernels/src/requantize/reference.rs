@@ -25,10 +25,10 @@ pub(super) fn run<S: Integer, T: Integer>(mut args: Args<'_, S, T>) {
             Trace::None | Trace::Gate { .. } => sum,
         };
         let word = word(args.words, args.round, args.first_element, i);
-        let payload = clamp(args.round.shift_right(x, args.shift, word), args.min, args.max);
+        let code = clamp(args.round.shift_right(x, args.shift, word), args.min, args.max);
         args.out[i] = match &args.trace {
             Trace::Gate { trace, mask } if trace[i] & mask != *mask => T::default(),
-            _ => T::from_i64(payload),
+            _ => T::from_i64(code),
         };
     }
 }

@@ -1,4 +1,4 @@
-//! `Round::shift_right` and a clamp over slices, branch-free: from sums to payloads as requantization wants it, and in place
+//! `Round::shift_right` and a clamp over slices, branch-free: from sums to codes as requantization wants it, and in place
 //! in lanes as update does.
 //!
 //! Every rounding is `floor(x / 2^s) + ((rest + bias) >> s)`, `0 <= rest < 2^s` and `0 <= bias <= 2^s`: they differ in
@@ -12,7 +12,7 @@
 
 use intrain_num::Round;
 use intrain_num::overflow::clamp;
-use intrain_num::random::Words;
+use intrain_num::random::RandomBits;
 
 use crate::elementwise::Integer;
 use crate::isa::Isa;
@@ -49,8 +49,8 @@ pub(crate) trait Lane: Copy + Default {
 
     /// `x` as a lane. Bound: it fits.
     fn of<S: Integer>(x: S) -> Self;
-    /// The lane as a payload. Bound: it fits.
-    fn into_payload<T: Integer>(self) -> T;
+    /// The lane as a code. Bound: it fits.
+    fn into_code<T: Integer>(self) -> T;
     /// `x` held in the range of lanes.
     fn limit(x: i64) -> Self;
     /// Rounds and clamps all lanes, the i-th with `words[i]`.
@@ -65,8 +65,8 @@ pub(crate) trait Biased<L: Lane> {
     fn run(self, bias: impl Fn(L, u32) -> L::Unsigned);
 }
 
-/// Sums on their way to payloads, each with its word. Bound: `1 <= shift < BITS`.
-pub(super) struct Payloads<'a, S, T> {
+/// Sums on their way to codes, each with its word. Bound: `1 <= shift < BITS`.
+pub(super) struct Codes<'a, S, T> {
     pub(super) sums: &'a [S],
     pub(super) out: &'a mut [T],
     pub(super) words: &'a [u32],
@@ -98,7 +98,7 @@ macro_rules! lane {
                 $of(x)
             }
             #[inline(always)]
-            fn into_payload<T: Integer>(self) -> T {
+            fn into_code<T: Integer>(self) -> T {
                 T::$from(self)
             }
             #[inline(always)]
@@ -151,12 +151,12 @@ macro_rules! lane {
             }
         }
 
-        impl<S: Integer, T: Integer> Biased<$int> for Payloads<'_, S, T> {
+        impl<S: Integer, T: Integer> Biased<$int> for Codes<'_, S, T> {
             #[inline(always)]
             fn run(self, bias: impl Fn($int, u32) -> $uint) {
                 let step = Step::<$int>::new(self.rounding);
                 for ((out, &x), &word) in self.out.iter_mut().zip(self.sums).zip(self.words) {
-                    *out = step.round(Lane::of(x), |floor| bias(floor, word)).into_payload();
+                    *out = step.round(Lane::of(x), |floor| bias(floor, word)).into_code();
                 }
             }
         }
@@ -227,7 +227,7 @@ fn shift_left(lanes: &mut [i64], rounding: Rounding) {
 }
 
 /// The word of element `i` of a tensor that begins at `first_element`; 0 where no word is used.
-pub(crate) fn word(words: Option<Words<'_>>, round: Round, first_element: u64, i: usize) -> u32 {
+pub(crate) fn word(words: Option<RandomBits<'_>>, round: Round, first_element: u64, i: usize) -> u32 {
     match words {
         Some(words) if round.is_stochastic() => words.word(first_element + i as u64),
         _ => 0,
@@ -237,14 +237,14 @@ pub(crate) fn word(words: Option<Words<'_>>, round: Round, first_element: u64, i
 /// The random words of one chunk after the other, `SIZE - 4` elements or less: a chunk may begin inside a block.
 pub(crate) struct WordsOfChunk<'a, const SIZE: usize> {
     buffer: [u32; SIZE],
-    words: Option<Words<'a>>,
+    words: Option<RandomBits<'a>>,
     isa: Isa,
 }
 
 impl<'a, const SIZE: usize> WordsOfChunk<'a, SIZE> {
     /// Of `words`, where `round` is stochastic.
     #[inline(always)]
-    pub(crate) fn new(isa: Isa, words: Option<Words<'a>>, round: Round) -> Self {
+    pub(crate) fn new(isa: Isa, words: Option<RandomBits<'a>>, round: Round) -> Self {
         Self { buffer: [0; SIZE], words: words.filter(|_| round.is_stochastic()), isa }
     }
 
@@ -253,8 +253,8 @@ impl<'a, const SIZE: usize> WordsOfChunk<'a, SIZE> {
     pub(crate) fn get(&mut self, first: u64, n: usize) -> &[u32] {
         let stream = match self.words {
             None => return &self.buffer[..n],
-            Some(Words::Listed(words)) => return &words[first as usize..][..n],
-            Some(Words::Stream(stream)) => stream,
+            Some(RandomBits::Listed(words)) => return &words[first as usize..][..n],
+            Some(RandomBits::Stream(stream)) => stream,
         };
         // A block holds four words.
         let skipped = (first % 4) as usize;

@@ -1,7 +1,7 @@
 //! Every kernel equals the reference: all roundings, all shifts, ends and ties, lengths around the vectors'.
 
 use intrain_num::Round;
-use intrain_num::random::{Purpose, Stream, Words};
+use intrain_num::random::{Purpose, RandomBits, Stream};
 
 use super::{Args, Relu, TRACE_INSIDE, TRACE_RELU, Trace, run};
 use crate::elementwise::Integer;
@@ -73,7 +73,7 @@ fn results<S: Integer, T: Integer>(
         Use::Write(relu) => Trace::Write { trace: &mut bytes, relu },
         Use::Gate(mask) => Trace::Gate { trace: &gate, mask },
     };
-    let words = round.is_stochastic().then_some(Words::Stream(STREAM));
+    let words = round.is_stochastic().then_some(RandomBits::Stream(STREAM));
     run(isa, Args { sums, out: &mut out, shift, round, min, max, words, first_element, trace });
     (out, bytes)
 }
@@ -89,7 +89,7 @@ where
         for isa in Isa::available() {
             let got = results::<S, T>(isa, sums, how, first_element, use_of_trace);
             let case = (isa, how, sums.len(), first_element, use_of_trace, S::BITS);
-            assert_eq!(got.0, want.0, "payloads of {case:?}");
+            assert_eq!(got.0, want.0, "codes of {case:?}");
             assert_eq!(got.1, want.1, "trace of {case:?}");
         }
     }

@@ -17,20 +17,20 @@ pub use tables::{Band, Conv, Tables};
 /// Elements that a buffer must hold behind its images, so that the last lanes of a step never leave it.
 pub const SLACK: usize = 4;
 
-/// A payload as tensors store it, and as the product of its width reads it.
-pub trait Payload: Copy {
+/// A code as tensors store it, and as the product of its width reads it.
+pub trait Code: Copy {
     /// An element of A.
     type Staged: Copy + PartialEq + std::fmt::Debug;
     /// Elements in a step of the product.
     const LANES: usize;
-    /// The element of A for this payload, where 0 is staged as `zero`.
+    /// The element of A for this code, where 0 is staged as `zero`.
     fn stage(self, zero: Self::Staged) -> Self::Staged;
-    /// All of `payloads` as elements of A without a copy, where 0 is staged as itself.
-    fn staged(payloads: &[Self], zero: Self::Staged) -> Option<&[Self::Staged]>;
+    /// All of `codes` as elements of A without a copy, where 0 is staged as itself.
+    fn staged(codes: &[Self], zero: Self::Staged) -> Option<&[Self::Staged]>;
 }
 
 /// An image that is A as it is: 0 is staged as itself, there are no zeros around pixels, and steps end with them.
-pub fn staged_as_is<'a, P: Payload>(
+pub fn staged_as_is<'a, P: Code>(
     src: &'a [P],
     layout: &RowsLayout,
     zero: P::Staged,
@@ -40,23 +40,23 @@ pub fn staged_as_is<'a, P: Payload>(
     P::staged(&src[..layout.h * layout.w * layout.c], zero).filter(|_| is_plain && ends_with_steps)
 }
 
-impl Payload for i8 {
+impl Code for i8 {
     type Staged = u8;
     const LANES: usize = 4;
 
-    /// Exact: `payload + zero`. A zero of 128 turns the sign bit; a zero of 0 is for payloads that are not negative.
+    /// Exact: `code + zero`. A zero of 128 turns the sign bit; a zero of 0 is for codes that are not negative.
     #[inline(always)]
     fn stage(self, zero: u8) -> u8 {
         self.cast_unsigned() ^ zero
     }
 
-    fn staged(payloads: &[i8], zero: u8) -> Option<&[u8]> {
-        // SAFETY: the same bytes, and every byte is a `u8`; length and lifetime are those of the payloads.
-        (zero == 0).then(|| unsafe { std::slice::from_raw_parts(payloads.as_ptr().cast(), payloads.len()) })
+    fn staged(codes: &[i8], zero: u8) -> Option<&[u8]> {
+        // SAFETY: the same bytes, and every byte is a `u8`; length and lifetime are those of the codes.
+        (zero == 0).then(|| unsafe { std::slice::from_raw_parts(codes.as_ptr().cast(), codes.len()) })
     }
 }
 
-impl Payload for i16 {
+impl Code for i16 {
     type Staged = Self;
     const LANES: usize = 2;
 
@@ -66,12 +66,12 @@ impl Payload for i16 {
         self
     }
 
-    fn staged(payloads: &[i16], _: i16) -> Option<&[i16]> {
-        Some(payloads)
+    fn staged(codes: &[i16], _: i16) -> Option<&[i16]> {
+        Some(codes)
     }
 }
 
-impl Payload for f32 {
+impl Code for f32 {
     type Staged = Self;
     const LANES: usize = 1;
 
@@ -81,13 +81,13 @@ impl Payload for f32 {
         self
     }
 
-    fn staged(payloads: &[f32], _: f32) -> Option<&[f32]> {
-        Some(payloads)
+    fn staged(codes: &[f32], _: f32) -> Option<&[f32]> {
+        Some(codes)
     }
 }
 
-/// Stages a run of contiguous payloads.
+/// Stages a run of contiguous codes.
 #[inline(always)]
-fn stage_run<P: Payload>(from: &[P], to: &mut [P::Staged], zero: P::Staged) {
+fn stage_run<P: Code>(from: &[P], to: &mut [P::Staged], zero: P::Staged) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to = from.stage(zero));
 }

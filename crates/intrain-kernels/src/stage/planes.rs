@@ -6,7 +6,7 @@
 //! Tap `(ky, kx)` of output pixel `(y, x)` is row `y + ky / stride`, column `x + kx / stride` of phase
 //! `(ky % stride, kx % stride)`, so `x`, `x + 1`, ... are one run for any stride.
 
-use super::{Payload, SLACK, stage_run};
+use super::{Code, SLACK, stage_run};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
 use crate::transpose::{BLOCK, transposed};
@@ -68,7 +68,7 @@ impl PlanesLayout {
 ///
 /// # Panics
 /// If a slice is too short or `channels` leaves the image.
-pub fn stage_planes<P: Payload>(
+pub fn stage_planes<P: Code>(
     isa: Isa,
     src: &[P],
     layout: &PlanesLayout,
@@ -82,7 +82,7 @@ pub fn stage_planes<P: Payload>(
 }
 
 /// Staging as an operation: the same loops, compiled for each instruction set.
-struct StagePlanes<'a, P: Payload> {
+struct StagePlanes<'a, P: Code> {
     src: &'a [P],
     layout: &'a PlanesLayout,
     channels: Range<usize>,
@@ -90,7 +90,7 @@ struct StagePlanes<'a, P: Payload> {
     zero: P::Staged,
 }
 
-impl<P: Payload> Operation for StagePlanes<'_, P> {
+impl<P: Code> Operation for StagePlanes<'_, P> {
     type Output = ();
 
     fn reference(self) {
@@ -104,7 +104,7 @@ impl<P: Payload> Operation for StagePlanes<'_, P> {
 }
 
 #[inline(always)]
-fn stage<P: Payload>(args: StagePlanes<'_, P>) {
+fn stage<P: Code>(args: StagePlanes<'_, P>) {
     let StagePlanes { src, layout, channels, dst, zero } = args;
     dst.fill(zero);
     for phase_y in 0..layout.phases_y {
@@ -141,7 +141,7 @@ struct Strided<V> {
 
 /// `to[channel][pixel] = from[pixel][channel]` in blocks, so that both sides are touched a run at a time.
 #[inline(always)]
-fn transpose<P: Payload>(
+fn transpose<P: Code>(
     from: Strided<&[P]>,
     to: Strided<&mut [P::Staged]>,
     [n_pixels, n_channels]: [usize; 2],
@@ -172,7 +172,7 @@ fn transpose<P: Payload>(
 
 /// A block whose upper left `[rows, columns]` come from rows `pitch` apart, `columns` being a multiple of `RUN`.
 #[inline(always)]
-fn read<P: Payload, const RUN: usize>(
+fn read<P: Code, const RUN: usize>(
     from: &[P],
     pitch: usize,
     [rows, columns]: [usize; 2],
@@ -183,13 +183,13 @@ fn read<P: Payload, const RUN: usize>(
     for to in &mut block[..rows] {
         let from = from[first..first + columns].as_chunks::<RUN>().0;
         let to = to.as_chunks_mut::<RUN>().0;
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.map(|payload| payload.stage(zero)));
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.map(|code| code.stage(zero)));
         first += pitch;
     }
     block
 }
 
-/// The way back of [`read`].
+/// The backward pass of [`read`].
 #[inline(always)]
 fn write<T: Copy, const RUN: usize>(
     block: &[[T; BLOCK]; BLOCK],

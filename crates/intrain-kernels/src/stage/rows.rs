@@ -1,6 +1,6 @@
 //! Channels-last images with zeros around them and, for the error of a strided convolution, between their pixels.
 
-use super::{Payload, SLACK, stage_run};
+use super::{Code, SLACK, stage_run};
 
 /// The shape of a staged image, `[height][width][c]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl RowsLayout {
 ///
 /// # Panics
 /// If a slice is too short.
-pub fn stage_rows<P: Payload>(src: &[P], layout: &RowsLayout, dst: &mut [P::Staged], zero: P::Staged) {
+pub fn stage_rows<P: Code>(src: &[P], layout: &RowsLayout, dst: &mut [P::Staged], zero: P::Staged) {
     let (width, c) = (layout.width(), layout.c);
     let (src, dst) = (&src[..layout.h * layout.w * c], &mut dst[..layout.image_len()]);
     if c == 0 {

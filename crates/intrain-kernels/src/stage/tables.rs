@@ -7,7 +7,7 @@
 //! ```
 //! A linear layer is a 1 x 1 convolution over an image of one row, whose pixels are the batch.
 
-use super::{Payload, PlanesLayout, RowsLayout};
+use super::{Code, PlanesLayout, RowsLayout};
 use crate::pack::{Source, ZERO_LANE};
 use std::ops::Range;
 
@@ -140,7 +140,7 @@ impl Conv {
 
     /// How the input is staged for [`Conv::gradient`].
     #[must_use]
-    pub fn gradient_layout<P: Payload>(&self) -> PlanesLayout {
+    pub fn gradient_layout<P: Code>(&self) -> PlanesLayout {
         let Self { h, w, c_in: c, pad, stride, kh, kw, .. } = *self;
         PlanesLayout {
             h,
@@ -157,7 +157,7 @@ impl Conv {
 
     /// `C[image, y, x][c_out]` from consecutive staged inputs and the weights.
     #[must_use]
-    pub fn forward<P: Payload>(&self, images: usize) -> Tables {
+    pub fn forward<P: Code>(&self, images: usize) -> Tables {
         let layout = self.forward_layout();
         let weights = |ky: usize, i: usize| (ky * self.kw * self.c_in + i) * self.c_out;
         // Rows of the kernel that lie on the image.
@@ -178,7 +178,7 @@ impl Conv {
 
     /// `C[image, y, x][c_in]` from consecutive staged errors and the weights, whose taps run backwards.
     #[must_use]
-    pub fn error<P: Payload>(&self, images: usize) -> Tables {
+    pub fn error<P: Code>(&self, images: usize) -> Tables {
         let layout = self.error_layout();
         let skip = [self.error_skip(self.kh), self.error_skip(self.kw)];
         let weights = |ky: usize, i: usize| {
@@ -204,7 +204,7 @@ impl Conv {
     /// `C[ky, kx, ci][c_out]` for `ci` in `channels`, from consecutive staged inputs and the errors
     /// `[image][out_h][out_w][c_out]`.
     #[must_use]
-    pub fn gradient<P: Payload>(&self, images: usize, channels: Range<usize>) -> Tables {
+    pub fn gradient<P: Code>(&self, images: usize, channels: Range<usize>) -> Tables {
         let layout = self.gradient_layout::<P>();
         let n_rows = self.kw * channels.len();
         // Rows of output pixels that see the image through this row of the kernel.
@@ -239,7 +239,7 @@ impl Conv {
     }
 
     /// A window is `kh` runs of `kw * c` elements, each rounded up to whole steps.
-    fn window_steps<P: Payload>(&self, layout: &RowsLayout) -> Vec<u32> {
+    fn window_steps<P: Code>(&self, layout: &RowsLayout) -> Vec<u32> {
         let (run, pitch) = (self.kw * layout.c, layout.width() * layout.c);
         grid(self.kh, run.div_ceil(P::LANES))
             .map(|(ky, step)| address(ky * pitch + step * P::LANES))
@@ -247,7 +247,7 @@ impl Conv {
     }
 
     /// The lanes of [`Conv::window_steps`]; `weight(ky, i)` is the offset of the weight of run element `i`.
-    fn window_lanes<P: Payload>(&self, c: usize, weight: impl Fn(usize, usize) -> usize) -> Vec<u32> {
+    fn window_lanes<P: Code>(&self, c: usize, weight: impl Fn(usize, usize) -> usize) -> Vec<u32> {
         let run = self.kw * c;
         grid(self.kh, run.next_multiple_of(P::LANES))
             .map(|(ky, i)| if i < run { address(weight(ky, i)) } else { ZERO_LANE })

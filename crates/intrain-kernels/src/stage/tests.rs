@@ -1,6 +1,6 @@
 //! Staging, tables, packing and products together, against convolutions in the plainest loops.
 
-use super::{Band, Conv, Payload, RowsLayout, Tables, stage_planes, stage_rows, staged_as_is};
+use super::{Band, Code, Conv, RowsLayout, Tables, stage_planes, stage_rows, staged_as_is};
 use crate::isa::Isa;
 use crate::pack::{Left, PackedF32, pack_f32_into, pack_i8, pack_i16};
 use crate::product::tests::noise;
@@ -52,10 +52,10 @@ fn naive(conv: &Conv, images: usize, tensors: [&[i64]; 3]) -> [Vec<i64>; 3] {
 }
 
 /// A product that takes a staged A, tables and B's values, and gives C without its scratch columns.
-type Product<'a, P, B> = &'a dyn Fn(&[<P as Payload>::Staged], &Tables, &[B]) -> Vec<i64>;
+type Product<'a, P, B> = &'a dyn Fn(&[<P as Code>::Staged], &Tables, &[B]) -> Vec<i64>;
 
-/// Forward, error and gradient through staging; weights may be wider than payloads.
-fn staged<P: Payload, W: Copy>(
+/// Forward, error and gradient through staging; weights may be wider than codes.
+fn staged<P: Code, W: Copy>(
     conv: &Conv,
     images: usize,
     zero: P::Staged,

@@ -125,7 +125,7 @@ macro_rules! update_lane {
                     let stored = next.max(limits.min).min(limits.max);
                     dead += u32::from((update == 0) & (g != G::default()));
                     clamped += u32::from(stored != next);
-                    *weight = stored.into_payload();
+                    *weight = stored.into_code();
                 }
                 (dead, clamped)
             }

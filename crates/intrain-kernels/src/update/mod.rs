@@ -1,4 +1,4 @@
-//! The station where a stored weight changes, elementwise over parameters: the gradient becomes a rounded update,
+//! Where a stored weight changes, elementwise over parameters: the gradient becomes a rounded update,
 //! and the update is subtracted.
 //!
 //! `u = clamp(round(gradient * multiplier * 2^-shift), update_min, update_max)`, then
@@ -22,7 +22,7 @@ mod tests;
 pub struct Args<'a, G, M> {
     /// Gradients. Bound: `|gradient * multiplier| < 2^63`, proven by the caller.
     pub gradient: &'a [G],
-    /// Stored weights' payloads, as many as gradients.
+    /// Stored weights' codes, as many as gradients.
     pub master: &'a mut [M],
     /// Mantissa of the learning rate, `|multiplier| < 2^16`.
     pub multiplier: i64,
@@ -40,9 +40,9 @@ pub struct Args<'a, G, M> {
     pub update_max: i64,
     /// Limit of `|master|` before the subtraction (WAGE's `W_clip_op`), at least 0.
     pub before: Option<i64>,
-    /// Smallest payload, in `M`.
+    /// Smallest code, in `M`.
     pub master_min: i64,
-    /// Largest payload, in `M`.
+    /// Largest code, in `M`.
     pub master_max: i64,
 }
 

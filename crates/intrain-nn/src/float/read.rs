@@ -25,9 +25,9 @@ pub(crate) fn weights(
                 rounding(read.round, intrain_num::random::Purpose::Weight, plan.index, mode);
             quantized(&Quantizer { round, ..read }, values, plan.product.output.c, stream, out, magnitudes);
         }
-        payloads => {
+        codes => {
             out.clear();
-            out.extend((0..payloads.len()).map(|i| master.value_as_float(payloads.payload(i))));
+            out.extend((0..codes.len()).map(|i| master.value_as_float(codes.code(i))));
         }
     }
 }
@@ -47,7 +47,7 @@ fn quantized(
     } else {
         out.extend(values.iter().zip(0..).map(|(&w, i)| {
             let word = stream.map_or(0, |stream| stream.word(i));
-            read.value_as_float(read.payload_of_float(w, word))
+            read.value_as_float(read.code_of_float(w, word))
         }));
     }
     if read.scale == Scale::Filter {

@@ -38,7 +38,7 @@ struct Direction<O: Operands> {
     tables: Tables,
     /// [`GROUP`] columns each.
     packed: Vec<O::Packed>,
-    /// How far from 0 the payloads may be that the weights were packed for; none where they are not packed yet.
+    /// How far from 0 the codes may be that the weights were packed for; none where they are not packed yet.
     reach: Option<u64>,
 }
 
@@ -53,13 +53,13 @@ impl<O: Operands> Direction<O> {
         Self { tables, packed, reach: None }
     }
 
-    /// Packs `weights` for `values`, unless they are already packed for payloads as large.
+    /// Packs `weights` for `values`, unless they are already packed for codes as large.
     fn prepare(
         &mut self,
         isa: Isa,
         (weights, weight_reach): (&[O::Weight], u64),
         left: Operand,
-        values: &[O::Payload],
+        values: &[O::Code],
     ) {
         let reach = O::reach(isa, left, values);
         if self.reach.is_some_and(|packed| reach <= packed) {
@@ -154,8 +154,8 @@ impl<O: Operands> Product<O> {
             conv,
             weights: vec![],
             weight_reach: 0,
-            forward: Direction::new(conv.forward::<O::Payload>(1), plan.input_operand, weight),
-            error: Direction::new(conv.error::<O::Payload>(1), plan.error_operand, weight),
+            forward: Direction::new(conv.forward::<O::Code>(1), plan.input_operand, weight),
+            error: Direction::new(conv.error::<O::Code>(1), plan.error_operand, weight),
             gradient: None,
             compact: vec![],
             dense: None,
@@ -171,17 +171,17 @@ impl<O: Operands> Product<O> {
     }
 
     /// Packs the weights for [`Product::forward`] with items of `input`.
-    pub(crate) fn prepare_forward(&mut self, isa: Isa, plan: &BlockPlan, input: &[O::Payload]) {
+    pub(crate) fn prepare_forward(&mut self, isa: Isa, plan: &BlockPlan, input: &[O::Code]) {
         self.forward.prepare(isa, (&self.weights, self.weight_reach), plan.input_operand, input);
     }
 
     /// Packs the weights for [`Product::error`] with items of `error`.
-    pub(crate) fn prepare_error(&mut self, isa: Isa, plan: &BlockPlan, error: &[O::Payload]) {
+    pub(crate) fn prepare_error(&mut self, isa: Isa, plan: &BlockPlan, error: &[O::Code]) {
         self.error.prepare(isa, (&self.weights, self.weight_reach), plan.error_operand, error);
     }
 
     /// `sums[pixel][out] = bias[out] + sum over window of input * weight`, into the scratch.
-    pub(crate) fn forward(&self, isa: Isa, plan: &BlockPlan, input: &[O::Payload], scratch: &mut Scratch<O>) {
+    pub(crate) fn forward(&self, isa: Isa, plan: &BlockPlan, input: &[O::Code], scratch: &mut Scratch<O>) {
         let Scratch { staged, sums, .. } = scratch;
         let of_input = input.len() / plan.product.input.len() * plan.product.output.len();
         sums.resize(of_input, O::Sum::default());
@@ -193,7 +193,7 @@ impl<O: Operands> Product<O> {
         &self,
         isa: Isa,
         plan: &BlockPlan,
-        input: &[O::Payload],
+        input: &[O::Code],
         staged: &mut Vec<Staged<O>>,
         sums: &mut [O::Sum],
     ) {
@@ -203,7 +203,7 @@ impl<O: Operands> Product<O> {
     }
 
     /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`, into the scratch.
-    pub(crate) fn error(&self, isa: Isa, plan: &BlockPlan, error: &[O::Payload], scratch: &mut Scratch<O>) {
+    pub(crate) fn error(&self, isa: Isa, plan: &BlockPlan, error: &[O::Code], scratch: &mut Scratch<O>) {
         let Scratch { staged, sums, .. } = scratch;
         let of_error = error.len() / plan.product.output.len() * plan.product.input.len();
         sums.resize(of_error, O::Sum::default());
@@ -215,7 +215,7 @@ impl<O: Operands> Product<O> {
         &self,
         isa: Isa,
         plan: &BlockPlan,
-        error: &[O::Payload],
+        error: &[O::Code],
         staged: &mut Vec<Staged<O>>,
         sums: &mut [O::Sum],
     ) {
@@ -223,11 +223,11 @@ impl<O: Operands> Product<O> {
         self.run(isa, left, &self.error, None, staged, sums);
     }
 
-    /// One call of the kernel, for both directions: payloads, their zero and layout, by packed weights.
+    /// One call of the kernel, for both directions: codes, their zero and layout, by packed weights.
     fn run(
         &self,
         isa: Isa,
-        (from, zero, mut layout): (&[O::Payload], Staged<O>, RowsLayout),
+        (from, zero, mut layout): (&[O::Code], Staged<O>, RowsLayout),
         Direction { tables, packed, .. }: &Direction<O>,
         init: Option<&[O::Sum]>,
         staged: &mut Vec<Staged<O>>,
@@ -263,7 +263,7 @@ impl<O: Operands> Product<O> {
         &mut self,
         isa: Isa,
         plan: &BlockPlan,
-        (input, error): (&[O::Payload], &[O::Payload]),
+        (input, error): (&[O::Code], &[O::Code]),
         out: &mut Gradient,
         scratches: &mut [S],
     ) -> Option<u64> {

@@ -89,7 +89,7 @@ impl<O: Operands> GradientProduct<O> {
                 .flat_map(|span| parts(c_in, block).map(move |block| (block, span.clone())))
                 .collect(),
             tables: [block, last_block].map(|channels| {
-                [group, last_group].map(|images| conv.gradient::<O::Payload>(images, 0..channels))
+                [group, last_group].map(|images| conv.gradient::<O::Code>(images, 0..channels))
             }),
             packed: (0..n_groups).map(|_| O::packed(reach)).collect(),
             partial: vec![],
@@ -107,7 +107,7 @@ impl<O: Operands> GradientProduct<O> {
         &mut self,
         isa: Isa,
         reach: [u64; 2],
-        (input, error): (&[O::Payload], &[O::Payload]),
+        (input, error): (&[O::Code], &[O::Code]),
         target: Target<'_, O::Sum>,
         has_shift: bool,
         scratches: &mut [S],
@@ -170,7 +170,7 @@ impl<O: Operands> GradientProduct<O> {
         &self,
         isa: Isa,
         reach: [u64; 2],
-        error: &[O::Payload],
+        error: &[O::Code],
         images: &Range<usize>,
         packed: &mut O::Packed,
     ) {
@@ -186,12 +186,12 @@ impl<O: Operands> GradientProduct<O> {
         &self,
         isa: Isa,
         (channels, span): &Task,
-        input: &[O::Payload],
+        input: &[O::Code],
         c: &mut [O::Sum],
         scratch: &mut Scratch<O>,
     ) {
         let conv = &self.conv;
-        let layout = conv.gradient_layout::<O::Payload>();
+        let layout = conv.gradient_layout::<O::Code>();
         let (image_len, staged_len) = (conv.h * conv.w * conv.c_in, channels.len() * layout.channel_len());
         let zero = O::zero(self.input);
         for i in span.clone() {

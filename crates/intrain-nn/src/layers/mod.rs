@@ -1,4 +1,4 @@
-//! Layers: the products and their way back, and what lies between them.
+//! Layers: the products and their backward pass, and what lies between them.
 
 pub(crate) mod conv;
 pub(crate) mod gradient;

@@ -1,6 +1,6 @@
 //! An activation that is a node of its own: in integers it adds up its terms, norms included, and rounds once.
 //!
-//! Section 7.4 of `docs/arithmetic.md`. Norms and residual sums are never stored: each norm is an affine map of the wide
+//! Section 7.1 and 7.3 of `docs/arithmetic.md`. Norms and residual sums are never stored: each norm is an affine map of the wide
 //! integers that a product left.
 
 use std::sync::atomic::{AtomicU64, Ordering};

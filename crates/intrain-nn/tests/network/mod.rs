@@ -209,7 +209,7 @@ pub(crate) fn recipe(spec: &str) -> Recipe {
     recipe
 }
 
-/// Initial parameters, some layers of which are filled with payloads from all over the stored format.
+/// Initial parameters, some layers of which are filled with codes from all over the stored format.
 pub(crate) fn parameters(plan: &Plan, seed: u64) -> Vec<Parameters> {
     let mut draw = Draw::new(seed ^ 0x5eed);
     let mut parameters = Parameters::initial(plan, seed);
@@ -218,14 +218,14 @@ pub(crate) fn parameters(plan: &Plan, seed: u64) -> Vec<Parameters> {
         let style = if format.is_quantized() { draw.below(3) } else { 0 };
         for stored in std::iter::once(&mut p.weight).chain(&mut p.bias) {
             for i in 0..stored.len() {
-                let payload = match (style, draw.below(8)) {
+                let code = match (style, draw.below(8)) {
                     (1, 0) => format.min(),
                     (1, 1) => format.max(),
                     (1, _) => draw.within(format.min(), format.max()),
                     (2, _) => draw.within(format.min() / 8, format.max() / 8),
-                    _ => stored.payload(i),
+                    _ => stored.code(i),
                 };
-                stored.set_payload(i, payload);
+                stored.set_code(i, code);
             }
             if let Stored::F32(values) = stored {
                 values.iter_mut().filter(|x| **x == 0.0).for_each(|x| *x = draw.below(100) as f32 / 400.0);

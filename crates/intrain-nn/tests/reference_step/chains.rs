@@ -90,17 +90,17 @@ fn layers_of_both_widths_equal_the_reference() {
     }
 }
 
-/// Payloads that no rounding of the contract could have made must still give the sums that the contract says.
+/// Codes that no rounding of the contract could have made must still give the sums that the contract says.
 #[test]
 fn extreme_weights_and_images_equal_the_reference() {
     let model = model((5, 5, 4), &[conv(20, 3, 1, 1).pooled(3, 2), linear(9)], 3);
     for spec in INT8.iter().chain(&INT16) {
         let case = Case { model: model.clone(), recipe: (*spec).to_owned(), n: 2, seed: 0 };
         let (plan, format) = (case.plan(), recipe(spec).master.base.format);
-        for payload in [format.min(), format.max()] {
+        for code in [format.min(), format.max()] {
             let mut parameters = Parameters::initial(&plan, 0);
             let all = parameters.iter_mut().flat_map(|p| std::iter::once(&mut p.weight).chain(&mut p.bias));
-            all.for_each(|stored| fill(stored, payload));
+            all.for_each(|stored| fill(stored, code));
             let images = vec![255; 2 * plan.input.shape.len()];
             case.compare_all(&parameters, (&images, &[0, 2]));
         }
@@ -121,8 +121,8 @@ fn large_sums_of_errors_equal_the_reference() {
     }
 }
 
-fn fill(stored: &mut Stored, payload: i64) {
-    (0..stored.len()).for_each(|i| stored.set_payload(i, payload));
+fn fill(stored: &mut Stored, code: i64) {
+    (0..stored.len()).for_each(|i| stored.set_code(i, code));
 }
 
 fn any_block() -> impl Strategy<Value = BlockShape> {

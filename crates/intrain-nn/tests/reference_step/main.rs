@@ -103,7 +103,7 @@ impl Case {
         assert_eq!(network.gradients().len(), plan.blocks.len());
         for (found, block) in network.gradients().zip(&plan.blocks) {
             if let Some(moments) = found.moments {
-                let means: Vec<_> = (0..moments.mean.len()).map(|k| moments.mean.payload(k)).collect();
+                let means: Vec<_> = (0..moments.mean.len()).map(|k| moments.mean.code(k)).collect();
                 assert_eq!(means, step.batch_means(&block.name), "means of {}: {self:?}", block.name);
             }
             let Some((weight, bias, worth)) = expected.remove(&block.name) else {

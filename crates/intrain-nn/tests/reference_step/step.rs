@@ -1,7 +1,7 @@
 //! The step forward, layer by layer, in 128-bit integers; what is rounded, and where.
 //!
 //! A network of products alone follows sections 7.1 and 7.3 of the contract: a product, a pooling and a ReLU are a block,
-//! behind which one station rounds. A recipe whose row `error.product` is `@bound` follows section 7.4 instead.
+//! behind which one row rounds; in every other network each ReLU is.
 
 mod back;
 mod loss;
@@ -10,7 +10,7 @@ mod places;
 
 use intrain_model::{LayerKind, Logits, Model, Shape};
 use intrain_nn::{Parameters, StepKey};
-use intrain_num::norm::Line;
+use intrain_num::norm::ChannelAffine;
 use intrain_num::random::{Lfsr, Purpose, Stream};
 use intrain_num::scale::{fan_log2, round_log2};
 use intrain_num::{Quantizer, RandomSource, Round, Scale, Surrogate};
@@ -18,7 +18,7 @@ use intrain_recipe::{Bias, Recipe};
 
 pub(crate) use loss::answer;
 
-/// Integers and their binary digits behind the point.
+/// Integers and their fraction bits.
 #[derive(Clone, Default)]
 pub(crate) struct Tensor {
     pub(crate) x: Vec<i128>,
@@ -32,7 +32,7 @@ impl Tensor {
         Self { x, digits, limits: [i128::MIN, i128::MAX] }
     }
 
-    /// A wide error of section 7.4: held in 16 bits.
+    /// A wide error of section 7.3: held in 16 bits.
     fn wide(mut x: Vec<i128>, digits: i32) -> Self {
         let limits = [-32_767, 32_767];
         x.iter_mut().for_each(|x| *x = (*x).clamp(limits[0], limits[1]));
@@ -59,7 +59,7 @@ impl Tensor {
     }
 }
 
-/// What the way back needs of a layer.
+/// What the backward pass needs of a layer.
 #[derive(Default)]
 struct Trace {
     /// Of a ReLU.
@@ -69,7 +69,7 @@ struct Trace {
     /// Of a max pooling: where each result came from.
     from: Vec<usize>,
     weights: Tensor,
-    lines: Vec<Line>,
+    lines: Vec<ChannelAffine>,
     means: Vec<i64>,
     values: Vec<i64>,
 }
@@ -83,9 +83,9 @@ pub(crate) struct Step<'a> {
     key: Option<StepKey>,
     shapes: Vec<Shape>,
     sources: Vec<Vec<usize>>,
-    /// Whether section 7.4 is followed.
+    /// Whether the network is no chain.
     is_graph: bool,
-    /// Whether errors in front of products are cut by what they could reach.
+    /// Whether errors in front of products are rounded by what they could reach.
     has_bound: bool,
     n: usize,
     /// Result of each place of the model, the image first.
@@ -112,7 +112,7 @@ impl<'a> Step<'a> {
         for i in 0..model.layers.len() {
             let (mut y, mut trace) = step.layer(i);
             trace.inside = vec![true; y.x.len()];
-            if let Some((q, block)) = step.station(i) {
+            if let Some((q, block)) = step.rounding_behind(i) {
                 trace.inside = inside(q, &y);
                 let entering = &step.results[step.sources[i][0]];
                 y = match q.scale {
@@ -198,28 +198,28 @@ impl<'a> Step<'a> {
             _ => 0,
         };
         let round = if self.key.is_some() { q.round } else { q.round.in_evaluation() };
-        let payload = |(i, x): (usize, &i128)| {
+        let code = |(i, x): (usize, &i128)| {
             let rounded = round.shift_right_wide(*x, exact.digits + n - q.format.frac_bits(), word(i));
             q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits())
         };
         // '@shift' forgets the power of two, '@dynamic' keeps it.
         let digits = q.format.frac_bits() - if q.scale == Scale::Dynamic { n } else { 0 };
-        let payloads = exact.x.iter().enumerate().map(payload).map(i128::from).collect();
-        Tensor { x: payloads, digits, limits: [q.format.min(), q.format.max()].map(i128::from) }
+        let codes = exact.x.iter().enumerate().map(code).map(i128::from).collect();
+        Tensor { x: codes, digits, limits: [q.format.min(), q.format.max()].map(i128::from) }
     }
 
     fn input(&self, images: &[u8]) -> Tensor {
         let q = self.recipe.input.base;
-        let payload = |p: &u8| {
+        let code = |p: &u8| {
             let (numerator, denominator) = self.model.input.pixels.fraction(*p);
             let rounded = q.round.ratio(numerator << q.format.frac_bits(), denominator);
             q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits()).into()
         };
-        Tensor::exact(images.iter().map(payload).collect(), q.format.frac_bits())
+        Tensor::exact(images.iter().map(code).collect(), q.format.frac_bits())
     }
 
     /// The row `activation` that rounds what leaves a layer, and the number of its random bits.
-    fn station(&self, i: usize) -> Option<(Quantizer, usize)> {
+    fn rounding_behind(&self, i: usize) -> Option<(Quantizer, usize)> {
         let layers = &self.model.layers;
         let (row, kind) = (&self.recipe.activation, layers[i].kind);
         let product = self.product_before(i + 1)?;
@@ -370,13 +370,13 @@ impl<'a> Step<'a> {
         kind.is_product() && kind.biases(self.shapes[i]) > 0 && self.recipe.bias == Bias::Model
     }
 
-    /// Station 1: the stored weights as products read them, and `log2 alpha`, by which the product is divided.
+    /// Section 7.1: the stored weights as products read them, and `log2 alpha`, by which the product is divided.
     fn weights(&self, i: usize) -> (Tensor, i32) {
         let name = &self.model.layers[i].name;
         let (read, master) = (self.recipe.weight.of_layer(name), self.recipe.master.of_layer(name));
         let stored = &self.parameters[self.block(i)].weight;
-        let payloads = (0..stored.len()).map(|k| stored.payload(k).into()).collect();
-        let mut w = Tensor::exact(payloads, master.format.frac_bits());
+        let codes = (0..stored.len()).map(|k| stored.code(k).into()).collect();
+        let mut w = Tensor::exact(codes, master.format.frac_bits());
         let mut alpha = 0;
         if read.format.is_quantized() {
             w = self.quantize(read, &w, Purpose::Weight, self.block(i));
@@ -391,7 +391,7 @@ impl<'a> Step<'a> {
         (w, alpha)
     }
 
-    /// Stations 1 to 3 of section 7.1.
+    /// Weights and product of section 7.1.
     fn product(&self, i: usize) -> (Tensor, Trace) {
         let (name, c, block) = (&self.model.layers[i].name, self.shapes[i + 1].c, self.block(i));
         let entering = &self.results[self.sources[i][0]];
@@ -402,7 +402,7 @@ impl<'a> Step<'a> {
         if self.has_bias(i) {
             let bias = self.parameters[block].bias.as_ref().unwrap();
             let finer = digits - self.recipe.master.of_layer(name).format.frac_bits();
-            let add = |(y, sum): (usize, &mut i128)| *sum += i128::from(bias.payload(y % c)) << finer;
+            let add = |(y, sum): (usize, &mut i128)| *sum += i128::from(bias.code(y % c)) << finer;
             sums.iter_mut().enumerate().for_each(add);
         }
         let mut y = Tensor::exact(sums, digits + alpha);

@@ -1,4 +1,4 @@
-//! Values and the way back against real arithmetic and finite differences.
+//! Values and the backward pass against real arithmetic and finite differences.
 #![allow(clippy::float_arithmetic, reason = "the float twin is what integers are compared with")]
 #![allow(
     clippy::cast_precision_loss,
@@ -21,7 +21,7 @@ fn rows(spread: Spread, frac_bits: i32) -> Rows {
     }
 }
 
-/// Sums in the plainest way, for words of one channel.
+/// Sums in the plainest way, for integers of one channel.
 fn moments(rows: &Rows, x: &[i64]) -> Moments {
     let n = x.len();
     let mut moments = Moments { n: n as u64, sum: x.iter().sum(), other: 0 };
@@ -97,7 +97,7 @@ fn a_constant_channel_is_0_and_extremes_fit_32_bits() {
         let rows = rows(spread, 8);
         for x in [-32_768, -5, 0, 32_767] {
             let moments = moments(&rows, &[x; 64]);
-            // One step of the words.
+            // One step of the integers.
             assert_eq!((rows.mean(moments), rows.spread(moments)), (x << 4, 1 << 4), "{spread} of {x}");
             let line = rows.line(x << 4, 16);
             assert_eq!(rows.value(x, line), 0);
@@ -132,7 +132,7 @@ fn the_way_back_is_the_derivative() {
             products: dy.iter().zip(&x).map(|(e, x)| e * rows.value(*x, line)).sum(),
             signs: x.iter().map(|x| ((x << 4) - mean).signum()).sum(),
         };
-        let back = Back { rows, n: n as u64, places: 14 };
+        let back = Back { rows, n: n as u64, frac_bits: 14 };
         let line_back = back.line(gain, line, sums);
         let parts = (0..range_parts(n)).map(|part| range_part(part, n));
         let ends: Vec<[usize; 2]> = parts
@@ -164,7 +164,7 @@ fn the_way_back_is_the_derivative() {
             let up = loss(&moved);
             moved[i] -= 2e-3;
             let difference = (up - loss(&moved)) / 2e-3;
-            // Units: errors and words as payloads; gain / spread as payloads times 2^places.
+            // Units: errors and integers as codes; gain / spread as codes times 2^places.
             let ours = dx(i) as f64 / 2.0_f64.powi(14) / gain as f64 * 4096.0 / 256.0;
             worst = worst.max((ours - difference).abs());
             largest = largest.max(difference.abs());
@@ -173,7 +173,7 @@ fn the_way_back_is_the_derivative() {
     }
 }
 
-/// `sum(dy * value)` of the float twin, all words as reals.
+/// `sum(dy * value)` of the float twin, all integers as reals.
 fn twin(spread: Spread, x: &[f64], dy: &[i64]) -> f64 {
     let n = x.len() as f64;
     let mean = x.iter().sum::<f64>() / n;

@@ -1,10 +1,11 @@
 //! Whether a plan's rows can carry updates: asked when a run is planned, so that no step can fail.
 
 use intrain_nn::{BlockPlan, Plan};
+use intrain_num::random::Purpose;
 use intrain_recipe::Feedback;
 
 use super::terms::{Terms, bits_of};
-use super::{Hyper, Method, Part, is_float, rate_of_sum, rounding_row};
+use super::{Hyper, Method, Part, is_float, rate_of_sum, rounding, rounding_row};
 use crate::TrainError;
 use crate::rate::Rate;
 
@@ -65,6 +66,16 @@ pub(super) fn check_rows(plan: &Plan, hyper: Hyper) -> Result<(), TrainError> {
     plan.blocks.iter().try_for_each(|block| check_block(block, hyper))
 }
 
+/// The row that rounds the update of a block.
+fn rounding_role(block: &BlockPlan, hyper: Hyper) -> &'static str {
+    match rounding(block, hyper).1 {
+        Purpose::Gradient => "gradient",
+        Purpose::Momentum => "momentum",
+        Purpose::Update => "update",
+        _ => "master",
+    }
+}
+
 fn check_block(block: &BlockPlan, hyper: Hyper) -> Result<(), TrainError> {
     if is_float(block) {
         return Ok(());
@@ -73,8 +84,11 @@ fn check_block(block: &BlockPlan, hyper: Hyper) -> Result<(), TrainError> {
     let (row, master) = (rounding_row(block, hyper), block.weight.master);
     if row.format.frac_bits() != master.format.frac_bits() {
         return refuse(format!(
-            "an update in {} does not lie on the grid of the stored weight {}; give both the same fractional bits",
-            row.format, master.format
+            "an update in {} does not lie on the grid of the stored weight {}; give the rows 'master' and '{}' the same \
+             fraction bits, for norms too (exceptions for '@norms')",
+            row.format,
+            master.format,
+            rounding_role(block, hyper)
         ));
     }
     if hyper.has_terms() && block.gradient.format.is_quantized() && !block.momentum.format.is_quantized() {

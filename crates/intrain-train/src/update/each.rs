@@ -22,7 +22,7 @@ pub(super) struct Each {
     pub(super) before: Option<i64>,
     pub(super) master: (i64, i64),
     /// Whether `drift` is measured.
-    pub(super) is_watched: bool,
+    pub(super) collects_stats: bool,
 }
 
 impl Each {
@@ -38,7 +38,7 @@ impl Each {
             .zip(gradient.par_chunks(CHUNK))
             .enumerate()
             .map(|(i, (master, gradient))| {
-                let before = if self.is_watched { master.to_vec() } else { vec![] };
+                let before = if self.collects_stats { master.to_vec() } else { vec![] };
                 let counts = update::run(
                     self.isa,
                     Args {

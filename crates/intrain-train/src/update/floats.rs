@@ -32,7 +32,7 @@ pub(super) struct Floats {
     /// Of the words that round it.
     pub(super) stream: Option<Stream>,
     /// Whether `drift` is measured.
-    pub(super) is_watched: bool,
+    pub(super) collects_stats: bool,
     /// Whether the error of rounding goes into the momentum.
     pub(super) feeds_back: bool,
 }
@@ -64,9 +64,9 @@ macro_rules! weights {
                 master.value_as_float(self.into())
             }
 
-            #[allow(clippy::cast_possible_truncation, reason = "a payload of the format that the type was chosen for")]
+            #[allow(clippy::cast_possible_truncation, reason = "a code of the format that the type was chosen for")]
             fn stored(master: &Quantizer, x: f32, word: u32) -> Self {
-                master.payload_of_float(x, word) as Self
+                master.code_of_float(x, word) as Self
             }
         }
     )*};
@@ -178,7 +178,7 @@ impl Floats {
             }
             stats.n_dead += u64::from(update != 0.0 && weight.value(master) == w);
             stats.n_saturated += u64::from(next.abs() > limit);
-            if self.is_watched {
+            if self.collects_stats {
                 // Exact to the part: this is for the eye, and sums of integers have no order.
                 #[allow(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
                 let drift = (f64::from(weight.value(master) - next) / step * f64::from(1 << 20)) as i64;
@@ -253,7 +253,7 @@ mod tests {
             step: 0,
             master,
             stream: Floats::stream(master, 1, 0, 0),
-            is_watched: true,
+            collects_stats: true,
             feeds_back: false,
         }
     }

@@ -15,7 +15,7 @@ pub(super) fn blend(running: &mut Moments, batch: &Moments) {
         }
         (running, batch) => {
             for i in 0..running.len() {
-                running.set_payload(i, norm::blend(running.payload(i), batch.payload(i)));
+                running.set_code(i, norm::blend(running.code(i), batch.code(i)));
             }
         }
     };

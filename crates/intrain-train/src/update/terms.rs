@@ -7,38 +7,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use intrain_kernels::requantize::{self, Args, Trace};
 use intrain_kernels::{Integer, Isa};
 use intrain_nn::{BlockPlan, Gradient, StepKey, Stored};
-use intrain_num::random::{Purpose, Stream, Words};
+use intrain_num::random::{Purpose, RandomBits, Stream};
 use intrain_num::scale::round_log2;
 use intrain_num::{Quantizer, Scale};
 use rayon::prelude::*;
 
-use super::{Hyper, Part, Station, largest, rounding_row};
+use super::{Hyper, Part, WeightUpdate, largest, rounding_row};
 use crate::rate::Rate;
 
 /// The exact sum in front of the one rounding: rate * G, decay * W, momentum * v, aligned.
 pub(super) struct Terms {
     /// Mantissa of each term's rate, and the places by which its product is moved.
     factors: [(i64, i32); 3],
-    /// Binary digits behind the point of the sum.
+    /// Fraction bits of the sum.
     pub(super) frac_bits: i32,
 }
 
 impl Terms {
     pub(super) fn new(block: &BlockPlan, hyper: Hyper, rate: f64, rate_of_sum: f64, part: &Part) -> Self {
         let rates = [rate_of_sum, rate * hyper.weight_decay, hyper.momentum].map(Rate::new);
-        let payload_frac_bits = [
+        let code_frac_bits = [
             part.gradient_frac_bits,
             block.weight.master_frac_bits(),
-            rounding_row(block, hyper).format.frac_bits() + block.weight.places,
+            rounding_row(block, hyper).format.frac_bits() + block.weight.fan_shift,
         ];
-        let mut digits: [i32; 3] = std::array::from_fn(|i| payload_frac_bits[i] - rates[i].exponent);
+        let mut digits: [i32; 3] = std::array::from_fn(|i| code_frac_bits[i] - rates[i].exponent);
         let mut is_nothing = false;
         if let Some(bits) = part.kept_bits {
             // Bound: below 2^-40 of a step a gradient is nothing, and one so large that its places would pass 120 bits
             // saturates whatever it is.
             let others = (1..3).filter(|i| rates[*i].mantissa != 0).map(|i| digits[i]).max();
-            let others = others.unwrap_or(payload_frac_bits[2]);
-            is_nothing = digits[0] > payload_frac_bits[2] + bits + 55 || digits[0] - others > 84;
+            let others = others.unwrap_or(code_frac_bits[2]);
+            is_nothing = digits[0] > code_frac_bits[2] + bits + 55 || digits[0] - others > 84;
             digits[0] = if is_nothing { others } else { digits[0].max(others + bits - 105) };
         }
         let frac_bits = digits.into_iter().max().unwrap_or(0);
@@ -52,19 +52,19 @@ impl Terms {
 
     /// Bits of the longest term: of gradients of `gradient_bits`, of weights and momentum of `block`.
     pub(super) fn bits(&self, gradient_bits: u32, block: &BlockPlan) -> u32 {
-        let payload_bits = [gradient_bits, block.weight.master.format.bits(), block.momentum.format.bits()];
-        let bits = |((mantissa, places), payload): (&(i64, i32), u32)| {
-            bits_of(*mantissa) + payload + places.unsigned_abs()
+        let code_bits = [gradient_bits, block.weight.master.format.bits(), block.momentum.format.bits()];
+        let bits = |((mantissa, places), code): (&(i64, i32), u32)| {
+            bits_of(*mantissa) + code + places.unsigned_abs()
         };
-        self.factors.iter().zip(payload_bits).map(bits).max().unwrap_or(0)
+        self.factors.iter().zip(code_bits).map(bits).max().unwrap_or(0)
     }
 
     /// Bound: [`super::check`] has proven that each term fits.
-    fn sum(&self, payloads: [i64; 3]) -> i128 {
-        let term = |((mantissa, places), payload): (&(i64, i32), i64)| {
-            (i128::from(*mantissa) * i128::from(payload)) << places
+    fn sum(&self, codes: [i64; 3]) -> i128 {
+        let term = |((mantissa, places), code): (&(i64, i32), i64)| {
+            (i128::from(*mantissa) * i128::from(code)) << places
         };
-        self.factors.iter().zip(payloads).map(term).sum()
+        self.factors.iter().zip(codes).map(term).sum()
     }
 
     /// The same of the elements from number `start` on, where all sums fit 64 bits: term by term, in vectors.
@@ -100,7 +100,7 @@ impl Terms {
         first_element: u64,
         updates: &mut [i32],
     ) -> u64 {
-        let payloads = |i| [element(gradient, i), master.payload(i), momentum.map_or(0, |v| v.payload(i))];
+        let codes = |i| [element(gradient, i), master.code(i), momentum.map_or(0, |v| v.code(i))];
         let chunks = updates.par_chunks_mut(CHUNK).enumerate();
         let dead = chunks.map(|(chunk, updates)| {
             let start = chunk * CHUNK;
@@ -111,7 +111,7 @@ impl Terms {
                 self.short_sums((gradient, master, momentum), start, sums);
                 rounding.short(sums, first, updates)
             } else {
-                let sums = (0..updates.len()).map(|i| self.sum(payloads(start + i)));
+                let sums = (0..updates.len()).map(|i| self.sum(codes(start + i)));
                 rounding.long(sums, first, updates)
             }
         });
@@ -127,7 +127,7 @@ pub(super) struct Rounding {
     pub(super) isa: Isa,
     /// The row that rounds.
     pub(super) row: Quantizer,
-    /// Binary digits of the sums below the row's step.
+    /// Fraction bits of the sums below the row's step.
     pub(super) shift: i32,
     pub(super) stream: Option<Stream>,
     /// Whether all sums fit 64 bits.
@@ -143,7 +143,7 @@ impl Rounding {
         out.par_chunks_mut(CHUNK).zip(sums.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (out, sums))| {
             let first_element = first_element + (chunk * CHUNK) as u64;
             let trace = Trace::None;
-            let words = stream.map(Words::Stream);
+            let words = stream.map(RandomBits::Stream);
             requantize::run(isa, Args { sums, out, shift, round, min, max, words, first_element, trace });
         });
     }
@@ -153,7 +153,7 @@ impl Rounding {
         let (min, max, round) = (row.format.min(), row.format.max(), row.round);
         let out = &mut *updates;
         let trace = Trace::None;
-        let words = stream.map(Words::Stream);
+        let words = stream.map(RandomBits::Stream);
         requantize::run(isa, Args { sums, out, shift, round, min, max, words, first_element, trace });
         let dead = |(update, sum): &(&mut i32, &i64)| **update == 0 && **sum != 0;
         updates.iter_mut().zip(sums).filter(dead).count() as u64
@@ -173,11 +173,11 @@ impl Rounding {
     }
 }
 
-/// Adds `payload * mantissa * 2^places` to each sum.
-fn add_term<T: Integer>((mantissa, places): (i64, i32), payloads: &[T], sums: &mut [i64]) {
-    for (sum, payload) in sums.iter_mut().zip(payloads) {
-        let payload: i64 = (*payload).into();
-        *sum += (payload * mantissa) << places;
+/// Adds `code * mantissa * 2^places` to each sum.
+fn add_term<T: Integer>((mantissa, places): (i64, i32), codes: &[T], sums: &mut [i64]) {
+    for (sum, code) in sums.iter_mut().zip(codes) {
+        let code: i64 = (*code).into();
+        *sum += (code * mantissa) << places;
     }
 }
 
@@ -189,7 +189,7 @@ fn element(gradient: &Gradient, i: usize) -> i64 {
     }
 }
 
-/// Replaces each payload by that of `f(place, payload)`; how many times `f` also said true.
+/// Replaces each code by that of `f(place, code)`; how many times `f` also said true.
 pub(super) fn store(stored: &mut Stored, f: impl Fn(usize, i64) -> (i64, bool) + Sync) -> u64 {
     /// `f` over all threads.
     fn each<T: Integer + Send>(values: &mut [T], f: impl Fn(usize, i64) -> (i64, bool) + Sync) -> u64 {
@@ -198,7 +198,7 @@ pub(super) fn store(stored: &mut Stored, f: impl Fn(usize, i64) -> (i64, bool) +
             let mut of_chunk = 0;
             for (i, value) in values.iter_mut().enumerate() {
                 let (next, is_true) = f(chunk * CHUNK + i, (*value).into());
-                // Bound: payloads of a format that the type was chosen for.
+                // Bound: codes of a format that the type was chosen for.
                 *value = T::from_i64(next);
                 of_chunk += u64::from(is_true);
             }
@@ -226,7 +226,7 @@ pub(super) struct Rounded {
     pub(super) updates: Vec<i32>,
 }
 
-impl Station<'_> {
+impl WeightUpdate<'_> {
     /// The row `gradient` in front of a momentum: codes, which then are the gradient.
     pub(super) fn rounded(
         &self,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use intrain_kernels::pack::{Left, PackedF32, pack_f32_into, pack_i8, pack_i16};
 use intrain_kernels::product::{Args, Packed, Store};
-use intrain_kernels::stage::{Conv, Payload, RowsLayout, Tables, stage_rows, staged_as_is};
+use intrain_kernels::stage::{Code, Conv, RowsLayout, Tables, stage_rows, staged_as_is};
 use intrain_kernels::{Isa, dot_f32, dot_i8, dot_i16};
 use intrain_nn::{Context, linear_rows};
 use rayon::prelude::*;
@@ -68,7 +68,7 @@ fn words(context: &Context, size: Size) -> Run {
     product::<i16, _>(context, size, (a, 0), (tables, b), dot_i16::run)
 }
 
-/// A product of payloads, of which 0 is staged as `zero`, and a packed B with the tables that it was packed by.
+/// A product of codes, of which 0 is staged as `zero`, and a packed B with the tables that it was packed by.
 fn product<P, B>(
     context: &Context,
     [m, n, k]: Size,
@@ -77,7 +77,7 @@ fn product<P, B>(
     dot: fn(Isa, Args<'_, B>),
 ) -> Run
 where
-    P: Payload<Staged: Send + Sync> + Sync + 'static,
+    P: Code<Staged: Send + Sync> + Sync + 'static,
     B: Packed<Left = P::Staged, Sum: Send> + Sync + 'static,
 {
     let (isa, threads) = (context.isa, Arc::clone(&context.threads));

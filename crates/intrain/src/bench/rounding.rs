@@ -6,7 +6,7 @@ use intrain_kernels::quantize;
 use intrain_kernels::requantize::{self, Args, Trace};
 use intrain_nn::Context;
 use intrain_num::Round;
-use intrain_num::random::{Purpose, Stream, Words};
+use intrain_num::random::{Purpose, RandomBits, Stream};
 use rayon::prelude::*;
 
 use super::{Group, Run, Task, Unit, Work, Yardstick, noise, noise_of_floats};
@@ -37,20 +37,20 @@ fn work(name: &str, prepare: fn(&Context) -> (usize, Run)) -> Work {
     Work { name: name.to_owned(), group: Group::Rounding, prepare: Box::new(prepare) }
 }
 
-/// Sums of 32 bits to payloads of 8.
+/// Sums of 32 bits to codes of 8.
 fn requantize(context: &Context, round: Round) -> (usize, Run) {
     let (isa, threads) = (context.isa, Arc::clone(&context.threads));
     let stream = round.is_stochastic().then(|| Stream::new(1, Purpose::Tool, 0, 0));
-    // Sums of 17 bits: one in four lies outside of the payloads' range.
+    // Sums of 17 bits: one in four lies outside of the codes' range.
     let sums: Vec<i32> = noise(isa, 1, ELEMENTS).into_iter().map(|word| word.cast_signed() >> 15).collect();
-    let mut payloads = vec![0_i8; ELEMENTS];
+    let mut codes = vec![0_i8; ELEMENTS];
     let run = move || {
         threads.install(|| {
-            let chunks = payloads.par_chunks_mut(CHUNK).zip(sums.par_chunks(CHUNK)).enumerate();
+            let chunks = codes.par_chunks_mut(CHUNK).zip(sums.par_chunks(CHUNK)).enumerate();
             chunks.for_each(|(chunk, (out, sums))| {
                 let (first_element, trace) = ((chunk * CHUNK) as u64, Trace::None);
                 let (shift, min, max) = (9, -127, 127);
-                let words = stream.map(Words::Stream);
+                let words = stream.map(RandomBits::Stream);
                 requantize::run(isa, Args { sums, out, shift, round, min, max, words, first_element, trace });
             });
         });
@@ -58,15 +58,15 @@ fn requantize(context: &Context, round: Round) -> (usize, Run) {
     (size_of::<i32>() + size_of::<i8>(), Box::new(run))
 }
 
-/// Floats between -1 and 1 to payloads of 8 bits, 7 of them behind the point.
+/// Floats between -1 and 1 to codes of 8 bits, 7 of them behind the point.
 fn quantize(context: &Context, round: Round) -> (usize, Run) {
     let (isa, threads) = (context.isa, Arc::clone(&context.threads));
     let stream = round.is_stochastic().then(|| Stream::new(1, Purpose::Tool, 0, 0));
     let values = noise_of_floats(isa, 1, ELEMENTS);
-    let mut payloads = vec![0_i8; ELEMENTS];
+    let mut codes = vec![0_i8; ELEMENTS];
     let run = move || {
         threads.install(|| {
-            let chunks = payloads.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).enumerate();
+            let chunks = codes.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).enumerate();
             chunks.for_each(|(chunk, (out, values))| {
                 let first_element = (chunk * CHUNK) as u64;
                 let (frac_bits, min, max) = (7, -128, 127);

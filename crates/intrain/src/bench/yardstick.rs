@@ -65,7 +65,7 @@ impl Yardstick {
     pub(super) fn task(self, context: &Context) -> Task {
         let (amount, run) = match self {
             Self::Int8 => multiply_adds(context, context.isa, Operands::Bytes),
-            Self::Int16 => multiply_adds(context, context.isa, Operands::Words),
+            Self::Int16 => multiply_adds(context, context.isa, Operands::Int16),
             Self::Float32 => multiply_adds(context, Isa::best(), Operands::Floats),
             Self::Copy { bytes } => copy(context, bytes),
         };

@@ -98,7 +98,7 @@ impl Layer {
     }
 }
 
-/// A histogram in bars: payloads from, to, and how many.
+/// A histogram in bars: codes from, to, and how many.
 fn bars(histogram: &Histogram) -> String {
     let merge = histogram.bins.len().div_ceil(LINES).max(1);
     let merged: Vec<(i64, i64, u64)> = histogram
@@ -112,8 +112,8 @@ fn bars(histogram: &Histogram) -> String {
         .map(|(from, to, n)| {
             // At least one column where there is anything at all.
             let columns = (n * BAR).div_ceil(most);
-            let payloads = if from == to { from.to_string() } else { format!("{from}..{to}") };
-            [payloads, grouped(n), (0..columns).map(|_| '#').collect()]
+            let codes = if from == to { from.to_string() } else { format!("{from}..{to}") };
+            [codes, grouped(n), (0..columns).map(|_| '#').collect()]
         })
         .collect();
     table([&format!("{}, {}", histogram.layer, histogram.format), "weights", ""], &rows)

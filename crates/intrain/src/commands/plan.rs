@@ -8,6 +8,7 @@ use intrain::nn::plan::{Memory, Operation, Promise};
 use intrain::nn::{Arithmetic, Plan};
 use intrain::train::config::Config;
 use intrain::train::run::RunDir;
+use intrain::train::session;
 use intrain::train::telemetry::size;
 use serde_json::json;
 
@@ -22,6 +23,8 @@ pub(crate) fn run(args: &PlanArgs, output: &Output) -> anyhow::Result<ExitCode> 
         None => resolve(&args.train)?,
     };
     let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
+    // Later epochs' rows and the updates too: what is planned can be trained.
+    session::prove(&config, 0, 1)?;
     if args.require_integer && !plan.float_operations().is_empty() {
         let floats = float_operations(&plan);
         return Err(Usage(format!(

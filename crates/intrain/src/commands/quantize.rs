@@ -20,7 +20,7 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
     let array = Array::read(&args.input)?;
     let measured = measure::run(&array.values, &quantizer, args.seed, &args.input)?;
     let n_inexact = write_values(args, &array, &quantizer, &measured)?;
-    write_payloads(args, &array, &quantizer, &measured)?;
+    write_codes(args, &array, &quantizer, &measured)?;
 
     let s = measured.statistics;
     let count = |count: u64| {
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
         ("saturated", count(s.saturated)),
         ("zeros", count(s.zeros)),
         ("ties", count(s.ties)),
-        ("payloads", format!("{} to {}", s.payload_min, s.payload_max)),
+        ("payloads", format!("{} to {}", s.code_min, s.code_max)),
     ]);
     if s.infinite > 0 {
         lines.push(("infinite", format!("{}, in no error", count(s.infinite))));
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
         "bias": s.bias, "mse": s.mse, "error_max": s.error_max,
         "saturated": s.saturated, "saturated_share": s.share(s.saturated),
         "zeros": s.zeros, "zeros_share": s.share(s.zeros), "ties": s.ties, "infinite": s.infinite,
-        "payload_min": s.payload_min, "payload_max": s.payload_max,
+        "payload_min": s.code_min, "payload_max": s.code_max,
         "out": text(&args.out), "payload": text(&args.payload), "inexact": n_inexact,
     });
     output.finish(&facts(&lines), &object)?;
@@ -83,7 +83,7 @@ fn write_values(
     measured: &Measured,
 ) -> Result<u64, MeasureError> {
     let Some(path) = &args.out else { return Ok(0) };
-    let values = measured.payloads.iter().map(|p| quantizer.value(*p).to_f64());
+    let values = measured.codes.iter().map(|p| quantizer.value(*p).to_f64());
     let bits = if matches!(array.values, Values::F32(_)) {
         #[allow(
             clippy::cast_possible_truncation,
@@ -96,22 +96,22 @@ fn write_values(
         F64_BITS
     };
     let significant = |p: &i64| 64 - p.unsigned_abs().leading_zeros() - p.trailing_zeros().min(63);
-    Ok(measured.payloads.iter().filter(|p| **p != 0 && significant(p) > bits).count() as u64)
+    Ok(measured.codes.iter().filter(|p| **p != 0 && significant(p) > bits).count() as u64)
 }
 
-fn write_payloads(
+fn write_codes(
     args: &QuantizeArgs,
     array: &Array,
     quantizer: &Quantizer,
     measured: &Measured,
 ) -> Result<(), MeasureError> {
     let Some(path) = &args.payload else { return Ok(()) };
-    let payloads = measured.payloads.iter().copied();
+    let codes = measured.codes.iter().copied();
     if quantizer.format.bits() <= 32 {
-        #[allow(clippy::cast_possible_truncation, reason = "payloads of a format of at most 32 bits")]
-        array::write(path, &array.layout, payloads.map(|p| p as i32))?;
+        #[allow(clippy::cast_possible_truncation, reason = "codes of a format of at most 32 bits")]
+        array::write(path, &array.layout, codes.map(|p| p as i32))?;
     } else {
-        array::write(path, &array.layout, payloads)?;
+        array::write(path, &array.layout, codes)?;
     }
     Ok(())
 }

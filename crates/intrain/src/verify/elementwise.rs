@@ -12,7 +12,7 @@ use intrain_num::scale::round_log2;
 use intrain_num::{Overflow, Quantizer, Round, Scale};
 
 use super::Differences;
-use intrain_num::random::Words;
+use intrain_num::random::RandomBits;
 
 use super::scalar::{relu6_limit, stream};
 
@@ -136,7 +136,7 @@ where
             round,
             min: c.min,
             max: c.max,
-            words: c.stream.map(stream).map(Words::Stream),
+            words: c.stream.map(stream).map(RandomBits::Stream),
             first_element: c.stream.map_or(0, |at| at.first_element),
             trace: Trace::None,
         },
@@ -163,7 +163,7 @@ where
             round,
             min: c.min,
             max: c.max,
-            words: c.stream.map(stream).map(Words::Stream),
+            words: c.stream.map(stream).map(RandomBits::Stream),
             first_element: c.stream.map_or(0, |at| at.first_element),
             trace: Trace::Write { trace: &mut trace, relu: if c.relu { Relu::Yes } else { Relu::No } },
         },
@@ -225,7 +225,7 @@ fn error_in<T: Integer>(c: &golden::Error, quantizer: Quantizer, isa: Isa, found
             round: quantizer.round,
             min: quantizer.format.min(),
             max: quantizer.format.max(),
-            words: c.stream.map(stream).map(Words::Stream),
+            words: c.stream.map(stream).map(RandomBits::Stream),
             first_element: c.stream.map_or(0, |at| at.first_element),
             trace: Trace::Gate { trace: &trace, mask: TRACE_INSIDE | TRACE_RELU },
         },

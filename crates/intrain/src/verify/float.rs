@@ -1,4 +1,4 @@
-//! The cases between floats: payloads of floats, activations and their ways back, scales of filters, codebooks.
+//! The cases between floats: payloads of floats, activations and their backward passes, scales of filters, codebooks.
 
 use intrain_golden as golden;
 use intrain_golden::Op;
@@ -49,7 +49,7 @@ fn quantize(c: &golden::FloatQuantize, found: &mut Differences) {
     let word = |i: usize| c.words.get(i).copied().unwrap_or(0);
     let inputs = floats(&c.inputs);
     let payloads: Vec<i64> =
-        inputs.iter().enumerate().map(|(i, &x)| quantizer.payload_of_float(x, word(i))).collect();
+        inputs.iter().enumerate().map(|(i, &x)| quantizer.code_of_float(x, word(i))).collect();
     found.same_elements("payloads", &payloads, &c.payloads);
     let values: Vec<f32> = payloads.iter().map(|&payload| quantizer.value_as_float(payload)).collect();
     found.same_elements("values", &bits(&values), &bits(&floats(&c.values)));
@@ -71,7 +71,7 @@ fn activate(c: &golden::FloatActivation, isa: Isa, found: &mut Differences) {
 fn filter(c: &golden::Filter, found: &mut Differences) {
     let weights = floats(&c.weights);
     let read = Quantizer::plain(Format::Binary, intrain_num::Round::NearestAway);
-    let signs: Vec<i64> = weights.iter().map(|&w| read.payload_of_float(w, 0)).collect();
+    let signs: Vec<i64> = weights.iter().map(|&w| read.code_of_float(w, 0)).collect();
     found.same_elements("signs", &signs, &c.signs);
     found.same_elements(
         "means",
@@ -89,7 +89,7 @@ fn binary_product(c: &golden::BinaryProduct, found: &mut Differences) {
     let read = Quantizer::plain(Format::Binary, intrain_num::Round::NearestAway);
     let mut sums = vec![0; c.filters];
     for (code, weights) in c.codes.iter().zip(weights.chunks_exact(c.filters)) {
-        let products = weights.iter().map(|&w| code * read.payload_of_float(w, 0));
+        let products = weights.iter().map(|&w| code * read.code_of_float(w, 0));
         sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
     }
     found.same_elements("sums", &sums, &c.sums);

@@ -3,8 +3,10 @@
 use intrain_golden as golden;
 use intrain_golden::Op;
 use intrain_kernels::Isa;
-use intrain_kernels::fixed_norm::{self, Lines, LinesBack, Means, Store};
-use intrain_num::norm::{Back, ErrorSums, Line, LineBack, Moments, Rows, range_part, range_parts};
+use intrain_kernels::fixed_norm::{self, Affines, AffinesBackward, Means, Store};
+use intrain_num::norm::{
+    Back, ChannelAffine, ErrorSums, Moments, NormBackward, Rows, range_part, range_parts,
+};
 use intrain_num::{Spread, softmax};
 use intrain_recipe::Loss;
 
@@ -71,7 +73,7 @@ fn norm(c: &golden::IntegerNorm, isa: Option<Isa>, found: &mut Differences) {
         products: c.errors.iter().zip(&values).map(|(e, value)| i64::from(*e) * value).sum(),
         signs: c.words.iter().map(sign).sum(),
     };
-    let back = Back { rows, n: c.words.len() as u64, places: c.places }.line(c.gain, line, sums);
+    let back = Back { rows, n: c.words.len() as u64, frac_bits: c.places }.line(c.gain, line, sums);
     let (values, mut dx) = match isa {
         None => {
             let w = |i: usize| match rows.spread {
@@ -104,9 +106,9 @@ fn kernels(
     c: &golden::IntegerNorm,
     isa: Isa,
     rows: &Rows,
-    (mean, line, back): (i64, Line, LineBack),
+    (mean, line, back): (i64, ChannelAffine, NormBackward),
 ) -> (Vec<i64>, Vec<i64>) {
-    let (mut lines, mut lines_back) = (Lines::default(), LinesBack::default());
+    let (mut lines, mut lines_back) = (Affines::default(), AffinesBackward::default());
     let places = (rows.mean.format.frac_bits() - rows.frac_bits).unsigned_abs();
     let limits = (rows.value.format.min(), rows.value.format.max());
     lines.set(&[line], Means::new(&[mean], places), [&[1], &[0]], rows.value.round, limits);

@@ -102,7 +102,7 @@ fn quantize(c: &golden::Quantize, found: &mut Differences) {
     let largest =
         reals.iter().filter_map(|x| x.round_log2()).max().filter(|_| quantizer.scale == Scale::Shift);
     found.same("scale_log2", &largest.unwrap_or(0), &c.scale_log2);
-    let payload = |(i, x): (usize, &Real)| quantizer.payload(*x, c.scale_log2, word(&c.words, i));
+    let payload = |(i, x): (usize, &Real)| quantizer.code(*x, c.scale_log2, word(&c.words, i));
     found.same_elements("payloads", &reals.iter().enumerate().map(payload).collect::<Vec<_>>(), &c.payloads);
 }
 
@@ -173,7 +173,7 @@ fn error(c: &golden::Error, found: &mut Differences) {
     let point = if is_shift { c.max_log2 } else { c.sum_frac_bits };
     let shift = point - quantizer.format.frac_bits();
     let payload = |(i, x): (usize, &i64)| {
-        if keeps(&c.passes, i) { quantizer.payload_of_shifted(*x, shift, words[i]) } else { 0 }
+        if keeps(&c.passes, i) { quantizer.code_of_shifted(*x, shift, words[i]) } else { 0 }
     };
     found.same_elements("payloads", &each(&left, payload), &c.payloads);
 }

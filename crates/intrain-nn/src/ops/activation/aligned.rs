@@ -1,6 +1,6 @@
 //! An activation where a step finds what its terms, or its codes, are worth (`@dynamic`): sums of 64 bits at the finest unit.
 //!
-//! Section 7.4 of `docs/arithmetic.md`.
+//! Section 7.1 and 7.3 of `docs/arithmetic.md`.
 #![deny(clippy::float_arithmetic)]
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,10 +5,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use intrain_kernels::fixed_norm::{self, Lines, LinesBack, Means};
+use intrain_kernels::fixed_norm::{self, Affines, AffinesBackward, Means};
 use intrain_kernels::{Integer, Isa, max_abs};
 use intrain_num::norm::Moments as Sums;
-use intrain_num::norm::{Back, ErrorSums, Line, LineBack, range_part, range_parts};
+use intrain_num::norm::{Back, ChannelAffine, ErrorSums, NormBackward, range_part, range_parts};
 use intrain_num::{Quantizer, Round, Spread};
 
 use super::learned::{Learned, chunk, found, mean_shift};
@@ -31,7 +31,7 @@ pub(crate) struct Norm {
     batch: Option<Moments>,
     mean: Vec<i64>,
     spread: Vec<i64>,
-    line: Vec<Line>,
+    line: Vec<ChannelAffine>,
     /// Two sums of each channel over the batch.
     sums: [Vec<i64>; 2],
     /// Sums of the signs of this batch, for a mean distance.
@@ -39,9 +39,9 @@ pub(crate) struct Norm {
     /// Gains and offsets in the sum's last bit.
     scaled: [Vec<i64>; 2],
     /// The affine map of each channel.
-    pub(crate) lines: Lines,
-    line_back: Vec<LineBack>,
-    back: LinesBack,
+    pub(crate) lines: Affines,
+    line_back: Vec<NormBackward>,
+    back: AffinesBackward,
     /// What is added to which error, where the spread is a range.
     points: Vec<(usize, i32)>,
     ends: Vec<[usize; 2]>,
@@ -60,9 +60,9 @@ impl Norm {
             sums: [vec![], vec![]],
             signs: vec![],
             scaled: [vec![], vec![]],
-            lines: Lines::default(),
+            lines: Affines::default(),
             line_back: vec![],
-            back: LinesBack::default(),
+            back: AffinesBackward::default(),
             points: vec![],
             ends: vec![],
         }
@@ -93,7 +93,7 @@ impl Norm {
         let finer = found(&rows, x);
         match (mode, &self.running) {
             (Mode::Evaluation, Some(Moments { mean, spread })) => {
-                let of = |i: usize| rows.of_running([mean.payload(i), spread.payload(i)], finer);
+                let of = |i: usize| rows.of_running([mean.code(i), spread.code(i)], finer);
                 let c = self.learned.gain.len();
                 fill(&mut self.mean, (0..c).map(|i| of(i)[0]));
                 fill(&mut self.spread, (0..c).map(|i| of(i)[1]));
@@ -148,15 +148,15 @@ impl Norm {
     fn lines_back(&mut self, error: &Error) -> i32 {
         let (rows, n) = (self.plan.rows, error.tensor.len() / self.learned.gain.len());
         // Bits with which no coefficient of an error is above 2^14.
-        let bits = |(gain, line): (&i64, &Line)| {
+        let bits = |(gain, line): (&i64, &ChannelAffine)| {
             let factor = (gain * line.multiplier).unsigned_abs();
             (factor > 0).then(|| (64 - factor.leading_zeros()).cast_signed() - line.power.cast_signed())
         };
         let most = self.learned.gain.iter().zip(&self.line).filter_map(bits).max().unwrap_or(0);
         let value_max = rows.value.format.magnitude();
-        let mut places = 14 - most;
+        let mut frac_bits = 14 - most;
         loop {
-            let back = Back { rows, n: n as u64, places };
+            let back = Back { rows, n: n as u64, frac_bits };
             let of = |i: usize| {
                 let signs = self.signs.get(i).copied().unwrap_or(0);
                 let sums = ErrorSums { errors: self.sums[0][i], products: self.sums[1][i], signs };
@@ -166,9 +166,9 @@ impl Norm {
             // Bound: what the affine maps add up fits 32 bits.
             if self.line_back.iter().all(|line| line.bound(error.max_abs, value_max) < 1 << 31) {
                 let finer = rows.spread_row.format.frac_bits() - self.plan.gain_frac_bits;
-                return error.exponent + finer - places;
+                return error.exponent + finer - frac_bits;
             }
-            places -= 1;
+            frac_bits -= 1;
         }
     }
 
@@ -224,7 +224,7 @@ impl Norm {
     }
 
     /// What is added to which error, beside its affine map: at the ends of each part of the batch, in the order of their
-    /// places.
+    /// positions.
     fn find_points(&mut self, x: &[i16]) {
         let c = self.line_back.len();
         for part in 0..range_parts(x.len() / c) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::fixed_norm::Store;
 use intrain_kernels::max_abs;
-use intrain_num::norm::{Back, ErrorSums, Line, LineBack, Moments as Sums};
+use intrain_num::norm::{Back, ChannelAffine, ErrorSums, Moments as Sums, NormBackward};
 use intrain_num::{Quantizer, Spread};
 use rayon::prelude::*;
 
@@ -32,13 +32,13 @@ pub(crate) struct LayerNorm {
     sums: [Vec<i64>; 2],
     /// Each pixel with its sums of errors.
     pixels: Vec<(Pixel, ErrorSums)>,
-    line_back: Vec<LineBack>,
+    line_back: Vec<NormBackward>,
 }
 
 /// What a pixel is normalized by.
 struct Pixel {
     mean: i64,
-    line: Line,
+    line: ChannelAffine,
 }
 
 impl LayerNorm {
@@ -141,22 +141,22 @@ impl LayerNorm {
         let bits = |(pixel, _): &(Pixel, ErrorSums)| {
             (64 - pixel.line.multiplier.leading_zeros()).cast_signed() - pixel.line.power.cast_signed()
         };
-        let mut places = 14 - pixels.iter().map(bits).max().unwrap_or(0);
+        let mut frac_bits = 14 - pixels.iter().map(bits).max().unwrap_or(0);
         let largest_gain = self.learned.gain.iter().map(|gain| gain.unsigned_abs()).max().unwrap_or(0);
         let (largest, value_max) = (error.max_abs * largest_gain, rows.value.format.magnitude());
         loop {
-            let back = Back { rows, n: c as u64, places };
+            let back = Back { rows, n: c as u64, frac_bits };
             self.line_back.clear();
             self.line_back.extend(pixels.iter().map(|(pixel, sums)| back.line(1, pixel.line, *sums)));
             // Bound: what the affine maps add up fits 63 bits.
             if self.line_back.iter().all(|line| line.bound(largest, value_max) < 1 << 62) {
                 break;
             }
-            places -= 1;
+            frac_bits -= 1;
         }
         self.pixels = pixels;
         let finer = rows.spread_row.format.frac_bits() - self.plan.gain_frac_bits;
-        error.exponent + finer - places
+        error.exponent + finer - frac_bits
     }
 
     /// The error behind the norm becomes that at the output of the product in front, block `layer`, whose row is

@@ -1,6 +1,6 @@
 //! Layer normalization, both ways (Ba et al. 2016, arXiv 1607.06450), in floats: a pixel's channels by their own moments.
 //!
-//! Nothing is kept between the passes: mean and deviation of a pixel are computed once more on the way back. Gradients are
+//! Nothing is kept between the passes: mean and deviation of a pixel are computed once more in the backward pass. Gradients are
 //! sums over parts of whole images, part after part: the same for any number of threads.
 
 use rayon::prelude::*;

@@ -27,7 +27,7 @@ pub(crate) fn chunk(c: usize) -> usize {
 pub(crate) fn initial(plan: &NormPlan, block: &BlockPlan) -> Parameters {
     let (c, master) = (block.product.output.c, block.weight.master);
     let mut weight = Stored::zeros(master, block.product.n_weights());
-    (0..weight.len()).for_each(|i| weight.set_payload(i, 1 << master.format.frac_bits()));
+    (0..weight.len()).for_each(|i| weight.set_code(i, 1 << master.format.frac_bits()));
     let one = 1_i32 << (plan.rows.spread_row.format.frac_bits() + RUNNING_BITS.cast_signed()).clamp(0, 30);
     let moments = || Moments { mean: Stored::I32(vec![0; c]), spread: Stored::I32(vec![one; c]) };
     Parameters {
@@ -44,12 +44,12 @@ impl Learned {
         let master = block.weight.master.format.frac_bits();
         let read = |stored: &Stored, row: Quantizer, to: &mut Vec<i64>| {
             let of = |i: usize| {
-                let code = stored.payload(i);
+                let code = stored.code(i);
                 if !row.format.is_quantized() {
                     return code;
                 }
                 let row = Quantizer { round: row.round.in_evaluation(), ..row };
-                row.payload_of_shifted(code, master - row.format.frac_bits(), 0)
+                row.code_of_shifted(code, master - row.format.frac_bits(), 0)
             };
             to.clear();
             to.extend((0..c).map(of));

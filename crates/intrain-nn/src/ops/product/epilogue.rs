@@ -6,7 +6,7 @@
 use intrain_kernels::requantize::{self, Relu, TRACE_INDEX, TRACE_INSIDE, TRACE_RELU, Trace};
 use intrain_kernels::{Integer, Isa, max_pool};
 use intrain_num::Quantizer;
-use intrain_num::random::{Purpose, Words};
+use intrain_num::random::{Purpose, RandomBits};
 
 use super::Place;
 use crate::key::{Mode, rounding};
@@ -91,7 +91,7 @@ impl Epilogue<'_> {
     ) {
         let (round, stream) = rounding(row.round, Purpose::Activation, self.place.plan.index, self.mode);
         let words = stream
-            .map(|stream| if self.words.is_empty() { stream.into() } else { Words::Listed(self.words) });
+            .map(|stream| if self.words.is_empty() { stream.into() } else { RandomBits::Listed(self.words) });
         let (min, max) = (row.format.min(), row.format.max());
         let shift = self.sum_frac_bits - row.format.frac_bits();
         let args = requantize::Args { sums, out, shift, round, min, max, words, first_element, trace };

@@ -1,13 +1,13 @@
 //! The error in front of a product of integers: sums of a backward product, rounded at once or to wide errors.
 //!
-//! Section 7.3 and 7.4 of `docs/arithmetic.md`; which of the two a product has is the plan's `ErrorRule`.
+//! Section 7.3 of `docs/arithmetic.md`; which of the two a product has is the plan's `ErrorRule`.
 #![deny(clippy::float_arithmetic)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use intrain_kernels::requantize::{self, TRACE_INSIDE, TRACE_RELU, Trace};
 use intrain_kernels::{Integer, Isa, max_abs};
-use intrain_num::random::{Purpose, Words};
+use intrain_num::random::{Purpose, RandomBits};
 use intrain_num::scale::round_log2;
 use intrain_num::{Quantizer, Scale, Surrogate};
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ struct Direct<'a> {
     exponent: i32,
     /// What of an element's trace lets its error through.
     mask: u8,
-    words: Words<'a>,
+    words: RandomBits<'a>,
 }
 
 impl Direct<'_> {
@@ -104,7 +104,7 @@ where
         space: &mut Workspace,
     ) -> Error {
         let (plan, len) = (place.plan, before.result.tensor.len());
-        let codes = W::Payload::of(&error.tensor);
+        let codes = W::Code::of(&error.tensor);
         self.product.prepare_error(space.isa, plan, codes);
         let mut out: Vec<P> = space.free.take(len);
         let mut words = std::mem::take(&mut space.words);
@@ -133,7 +133,7 @@ where
     fn by_largest<P: Code>(
         &mut self,
         place: Place<'_>,
-        error: &[W::Payload],
+        error: &[W::Code],
         trace: &[u8],
         direct: &mut Direct<'_>,
         space: &mut Workspace,
@@ -157,7 +157,7 @@ where
     fn keep<K: Integer + Send + Sync, P: Code>(
         &self,
         isa: Isa,
-        (place, error): (Place<'_>, &[W::Payload]),
+        (place, error): (Place<'_>, &[W::Code]),
         trace: &[u8],
         direct: &mut Direct<'_>,
         kept: &mut Vec<K>,
@@ -202,9 +202,9 @@ where
     ) -> Error {
         let (plan, path) = (place.plan, &place.product.error);
         let row = path.at_input;
-        let codes = W::Payload::of(&error.tensor);
+        let codes = W::Code::of(&error.tensor);
         self.product.prepare_error(space.isa, plan, codes);
-        let weight_frac_bits = plan.weight.operand.frac_bits;
+        let weight_frac_bits = backward_frac_bits(place);
         let (shift, exponent) = if row.scale == Scale::Bound {
             if self.max_weight_sum == 0 {
                 self.max_weight_sum = max_weight_sum::<W>(plan, &self.product.weights, &mut self.weight_sums);
@@ -225,9 +225,9 @@ where
             _ if !row.round.is_stochastic() => None,
             Some(columns) => {
                 list(columns, stream, len, plan.product.input.c, &mut listed);
-                Some(Words::Listed(&listed))
+                Some(RandomBits::Listed(&listed))
             }
-            None => Some(Words::Stream(stream)),
+            None => Some(RandomBits::Stream(stream)),
         };
         let (round, min, max) = (row.round, -row.format.max(), row.format.max());
         let Items { input: item_in, product: item_product, .. } = Items::of(self.images, place);
@@ -265,18 +265,26 @@ fn direct<'a>(
         (path.at_input, Purpose::ErrorAtProduct, plan.index)
     };
     let stream = key.stream(purpose, layer);
-    let sum_exponent = exponent - plan.weight.operand.frac_bits;
+    let sum_exponent = exponent - backward_frac_bits(place);
     let exponent = -quantizer.format.frac_bits();
     let shift = exponent - sum_exponent;
     let words = match plan.columns {
         Some(columns) if purpose == Purpose::ErrorAtProduct && quantizer.round.is_stochastic() => {
             list(columns, stream, len, plan.product.input.c, listed);
-            Words::Listed(listed)
+            RandomBits::Listed(listed)
         }
-        _ => Words::Stream(stream),
+        _ => RandomBits::Stream(stream),
     };
     let mask = mask(before.place.product.epilogue.activation);
     Direct { quantizer, sum_exponent, shift, exponent, mask, words }
+}
+
+/// Fraction bits that a product's error sums have beyond those of the error: the layer's alpha is left out where `@shift`
+/// forgets the power of two.
+fn backward_frac_bits(place: Place<'_>) -> i32 {
+    let weight = &place.plan.weight;
+    let forgets = place.product.error.at_output.scale == Scale::Shift;
+    weight.operand.frac_bits + if forgets { 0 } else { weight.alpha_log2 }
 }
 
 /// The largest sum of magnitudes of the weights that one input channel meets: no error sum is larger than that times the

@@ -32,7 +32,7 @@ pub(crate) struct Integers<W: Width> {
     /// Those sums of all channels.
     pub(super) weight_sums: Vec<u64>,
     /// What enters, where its tensor has a narrower type.
-    widened: Vec<W::Payload>,
+    widened: Vec<W::Code>,
     /// Sums of a whole batch, where the largest decides how they are rounded.
     kept: Vec<W::Sum>,
     /// Whether an error sum was once too large for the narrow type.
@@ -61,7 +61,7 @@ where
         let finer = plan.bias_shift();
         self.product.bias.clear();
         if let Some(bias) = &parameters.bias {
-            self.product.bias.extend((0..bias.len()).map(|i| W::sum(bias.payload(i) << finer)));
+            self.product.bias.extend((0..bias.len()).map(|i| W::sum(bias.code(i) << finer)));
         }
         self.product.load(isa, plan);
         self.max_weight_sum = 0;
@@ -215,7 +215,7 @@ where
         space: &mut Workspace,
     ) {
         let codes = W::codes(&input.tensor, &mut self.widened);
-        let error_codes = W::Payload::of(&error.tensor);
+        let error_codes = W::Code::of(&error.tensor);
         let operands = (codes, error_codes);
         gradients.exponents = [error.exponent - input.frac_bits, error.exponent];
         gradients.weight_max =
@@ -227,12 +227,8 @@ where
 }
 
 /// The gradient of the biases: the error's sum over batch and pixels.
-fn bias_gradient<W: Width>(
-    plan: &BlockPlan,
-    error: &[W::Payload],
-    out: &mut Gradient,
-    scratches: &mut [Scratch],
-) where
+fn bias_gradient<W: Width>(plan: &BlockPlan, error: &[W::Code], out: &mut Gradient, scratches: &mut [Scratch])
+where
     Scratch: Lend<W>,
 {
     let Gradient::I64(sums) = out else { unreachable!("biases of an integer network are summed in 64 bits") };

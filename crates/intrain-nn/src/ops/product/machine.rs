@@ -36,7 +36,7 @@ impl OnMachine {
         conv::spread(&plan.product, &mut self.weights, &mut self.compact);
         let bias = parameters.bias.as_ref();
         let biases: Vec<i32> =
-            bias.map_or(vec![], |bias| (0..bias.len()).map(|i| i32::from_i64(bias.payload(i))).collect());
+            bias.map_or(vec![], |bias| (0..bias.len()).map(|i| i32::from_i64(bias.code(i))).collect());
         self.product.load(&self.weights, &biases);
     }
 

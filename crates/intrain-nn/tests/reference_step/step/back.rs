@@ -1,4 +1,4 @@
-//! The way back: gradients of every product and norm, and the errors in front of them.
+//! The backward pass: gradients of every product and norm, and the errors in front of them.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl Step<'_> {
                 }
                 if let Some(product) = self.fused(i) {
                     let row = self.recipe.error_at_activation.of_layer(&self.model.layers[i].name);
-                    return vec![(source, self.cut(row, &gated, product))];
+                    return vec![(source, self.rounded(row, &gated, product))];
                 }
                 return self.to_terms(source, gated);
             }
@@ -89,8 +89,28 @@ impl Step<'_> {
         vec![(source, before)]
     }
 
+    /// Whether the row that rounds the error at a product's output is `@shift`.
+    fn forgets(&self, i: usize) -> bool {
+        let (name, recipe) = (&self.model.layers[i].name, self.recipe);
+        if i + 1 == self.model.layers.len() {
+            return recipe.error_at_loss.of_layer(name).scale == Scale::Shift;
+        }
+        let is_normed = self.has_norm_behind(i);
+        let row = if is_normed { &recipe.error_at_norm } else { &recipe.error_at_activation };
+        row.base.scale == Scale::Shift
+    }
+
+    /// Whether a norm reads a product, behind a pooling or not.
+    fn has_norm_behind(&self, i: usize) -> bool {
+        let reader = (0..self.sources.len()).find(|reader| self.sources[*reader].contains(&(i + 1)));
+        reader.is_some_and(|reader| match self.model.layers[reader].kind {
+            LayerKind::MaxPool { .. } => self.has_norm_behind(reader),
+            kind => kind.is_norm(),
+        })
+    }
+
     /// The error at a product's output, rounded by a row unless that is exact.
-    fn cut(&self, row: Quantizer, error: &Tensor, product: usize) -> Tensor {
+    fn rounded(&self, row: Quantizer, error: &Tensor, product: usize) -> Tensor {
         match row.format.is_quantized() {
             true => self.quantize(row, error, Purpose::ErrorAtActivation, self.block(product)),
             false => error.clone(),
@@ -115,7 +135,7 @@ impl Step<'_> {
         false
     }
 
-    /// A gated error to what a ReLU has added up: in section 7.4 cut in front of a product, as it is for the rest.
+    /// A gated error to what a ReLU has added up: in section 7.3 rounded in front of a product, as it is for the rest.
     fn to_terms(&self, place: usize, error: Tensor) -> Vec<(usize, Tensor)> {
         let i = place - 1;
         let row = &self.recipe.error_at_activation;
@@ -123,7 +143,7 @@ impl Step<'_> {
             LayerKind::Add => {
                 self.sources[i].iter().flat_map(|source| self.to_terms(*source, error.clone())).collect()
             }
-            kind if kind.is_product() => vec![(place, self.cut(row.base, &error, i))],
+            kind if kind.is_product() => vec![(place, self.rounded(row.base, &error, i))],
             _ => vec![(place, error)],
         }
     }
@@ -139,7 +159,9 @@ impl Step<'_> {
         gradients.insert(self.model.layers[i].name.clone(), (gradient, bias, worth));
         let mut sums = vec![0; x.x.len()];
         self.products(i, |xi, wi, ei| sums[xi] += error.x[ei] * weights.x[wi]);
-        let sums = Tensor::exact(sums, error.digits + weights.digits);
+        // '@shift' at the product's output has forgotten the power of two, and alpha with it.
+        let alpha = if self.forgets(i) { 0 } else { self.weights(i).1 };
+        let sums = Tensor::exact(sums, error.digits + weights.digits + alpha);
         let mut source = self.sources[i][0];
         while source > 0 && self.model.layers[source - 1].kind == LayerKind::Flatten {
             source = self.sources[source - 1][0];
@@ -160,7 +182,7 @@ impl Step<'_> {
         }
     }
 
-    /// Section 7.4: error sums cut to words by what they could reach at most.
+    /// Section 7.3: error sums rounded to wide errors by the bound of what they can be.
     fn bounded(&self, i: usize, error: &Tensor, sums: Tensor) -> Tensor {
         let weights = &self.traces[i].weights.x;
         let (c_in, c_out) = (self.shapes[self.sources[i][0]].c, self.shapes[i + 1].c);
@@ -182,7 +204,7 @@ impl Step<'_> {
         Tensor::wide(sums.x.iter().enumerate().map(word).collect(), sums.digits - shift)
     }
 
-    /// Steps 4 and 5 of section 7.3; step 6 is that of the ReLU in front.
+    /// Section 7.3, where an error passes directly; the mask `passes` is that of the ReLU in front.
     fn direct(&self, i: usize, mut sums: Tensor) -> Tensor {
         let source = self.sources[i][0];
         let Some(before) = self.product_before(source) else { return sums };

@@ -7,7 +7,7 @@ use intrain_recipe::{Loss, Recipe};
 use super::{Step, Tensor};
 
 impl Step<'_> {
-    /// Payloads of `error.loss`.
+    /// Codes of `error.loss`.
     pub(super) fn error_at_loss(&self, labels: &[u16]) -> Tensor {
         let Tensor { x: y, digits, .. } = self.logits();
         let n_classes = y.len() / labels.len();
@@ -36,7 +36,7 @@ impl Step<'_> {
                     let p = float_softmax(row, *digits).into_iter().enumerate();
                     for error in p.map(|(k, p)| p - f64::from(u8::from(k == label))) {
                         let word = stream.word(errors.len() as u64);
-                        errors.push(q.payload(Real::from_f64(error).unwrap(), 0, word).into());
+                        errors.push(q.code(Real::from_f64(error).unwrap(), 0, word).into());
                     }
                 }
             }

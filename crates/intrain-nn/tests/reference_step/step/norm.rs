@@ -2,7 +2,9 @@
 
 use intrain_model::LayerKind;
 use intrain_nn::Stored;
-use intrain_num::norm::{Back, ErrorSums, Line, LineBack, Moments, Rows, range_part, range_parts};
+use intrain_num::norm::{
+    Back, ChannelAffine, ErrorSums, Moments, NormBackward, Rows, range_part, range_parts,
+};
 use intrain_num::random::Purpose;
 use intrain_num::{Round, Spread};
 use intrain_recipe::Slot;
@@ -26,7 +28,7 @@ impl Step<'_> {
         }
     }
 
-    /// Digits that a step has found for the words, beyond those of their row.
+    /// Digits that a step has found for the integers, beyond those of their row.
     fn found(&self, i: usize) -> i32 {
         self.results[self.sources[i][0]].digits - self.rows(i).frac_bits
     }
@@ -59,16 +61,16 @@ impl Step<'_> {
         let read = |slot: &Slot, stored: Option<&Stored>, one: bool| {
             let q = slot.of_norm(name);
             let digits = if q.format.is_quantized() { q.format.frac_bits() } else { master };
-            let payload = |k: usize| match stored {
+            let code = |k: usize| match stored {
                 None => i64::from(one) << digits,
                 Some(stored) if q.format.is_quantized() => {
                     let round = q.round.in_evaluation();
-                    let rounded = round.shift_right(stored.payload(k), master - digits, 0);
+                    let rounded = round.shift_right(stored.code(k), master - digits, 0);
                     q.overflow.apply(rounded, q.format.min(), q.format.max(), q.format.bits())
                 }
-                Some(stored) => stored.payload(k),
+                Some(stored) => stored.code(k),
             };
-            ((0..c).map(payload).collect(), digits)
+            ((0..c).map(code).collect(), digits)
         };
         let [gain, offset] = [affine.then_some(&p.weight), p.bias.as_ref().filter(|_| affine)];
         [read(&self.recipe.norm_gain, gain, true), read(&self.recipe.norm_offset, offset, false)]
@@ -87,7 +89,7 @@ impl Step<'_> {
                 (rows.mean(moments), rows.spread(moments))
             };
             let (mean, spread) = running.map_or_else(of_batch, |running| {
-                let [mean, spread] = [&running.mean, &running.spread].map(|stored| stored.payload(k));
+                let [mean, spread] = [&running.mean, &running.spread].map(|stored| stored.code(k));
                 rows.of_running([mean, spread], self.found(i)).into()
             });
             means.push(mean);
@@ -159,21 +161,21 @@ impl Step<'_> {
     }
 }
 
-/// The lines of the way back, with the most places with which every coefficient of an error has at most 14 bits, and
+/// The lines of the backward pass, with the most places with which every coefficient of an error has at most 14 bits, and
 /// every sum from errors up to `largest` is below `limit`.
 fn lines_back(
     rows: Rows,
     n: u64,
-    (gains, lines, sums): (&[i64], &[Line], &[ErrorSums]),
+    (gains, lines, sums): (&[i64], &[ChannelAffine], &[ErrorSums]),
     (largest, limit): (u64, u128),
-) -> (i32, Vec<LineBack>) {
-    let bits = |(gain, line): (&i64, &Line)| {
+) -> (i32, Vec<NormBackward>) {
+    let bits = |(gain, line): (&i64, &ChannelAffine)| {
         let factor = (gain * line.multiplier).unsigned_abs();
         (factor > 0).then(|| 64 - factor.leading_zeros() as i32 - line.power as i32)
     };
     let mut places = 14 - gains.iter().zip(lines).filter_map(bits).max().unwrap_or(0);
     loop {
-        let back = Back { rows, n, places };
+        let back = Back { rows, n, frac_bits: places };
         let lines: Vec<_> = (0..gains.len()).map(|k| back.line(gains[k], lines[k], sums[k])).collect();
         if lines.iter().all(|line| line.bound(largest, rows.value.format.magnitude()) < limit) {
             return (places, lines);
@@ -182,8 +184,8 @@ fn lines_back(
     }
 }
 
-/// What a range gives back to the first largest and the first smallest word of each part of a channel.
-fn take_points(dx: &mut [i128], x: &[i64], lines: &[LineBack]) {
+/// What a range gives back to the first largest and the first smallest integer of each part of a channel.
+fn take_points(dx: &mut [i128], x: &[i64], lines: &[NormBackward]) {
     let c = lines.len();
     let n = x.len() / c;
     for (k, part) in grid(c, range_parts(n)) {
