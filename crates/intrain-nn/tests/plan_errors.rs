@@ -164,10 +164,7 @@ fn networks_that_cannot_be_trained_are_refused() {
     image_at_end.layers.truncate(1);
     for (model, parts) in [
         (ends_with_relu, ["'last'", "remove the ReLU"]),
-        (
-            two_pools,
-            ["'relu0' is no product", "write @dynamic in place of @shift"],
-        ),
+        (two_pools, ["'relu0' is no product", "write @dynamic in place of @shift"]),
         (no_product, ["'small'", "no conv or linear layer"]),
         (same_name, ["'block0'", "names must be unique"]),
         (image_at_end, ["'small'", "end with a linear layer"]),

@@ -45,32 +45,41 @@ fn has_role(layer: &Layer, role: Role, layout: Layout) -> bool {
         (Layout::FloatGraph, Role::Activation) | (Layout::IntegerGraph, Role::ErrorAtActivation) => {
             kind.is_activation()
         }
-        (Layout::IntegerGraph, Role::Gradient | Role::Momentum | Role::Update | Role::Master) => {
-            kind.is_product() || is_norm
-        }
         _ if Role::OF_NORMS.contains(&role) => is_norm,
+        (Layout::IntegerGraph, _) if norms_have(role) => kind.is_product() || is_norm,
         _ => kind.is_product(),
     }
 }
 
-/// The first and the last layer that have a role.
-pub(crate) fn ends(model: &Model, role: Role, layout: Layout) -> [String; 2] {
-    let mut names =
-        model.layers.iter().filter(|layer| has_role(layer, role, layout)).map(|layer| &layer.name);
-    let first = names.next();
-    let last = names.next_back().or(first);
-    [first, last].map(|name| name.cloned().unwrap_or_default())
+/// The layers that a row's exceptions can name, in the order of the network: those whose tensors it rounds. The image enters
+/// the first product, and the loss sees what the last one leaves.
+fn layers_of(model: &Model, role: Role, layout: Layout) -> Vec<&str> {
+    let layers = model.layers.iter().filter(|layer| has_role(layer, role, layout));
+    let mut names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+    match role {
+        Role::Input => names.truncate(1),
+        Role::ErrorAtLoss => drop(names.drain(..names.len().saturating_sub(1))),
+        _ => {}
+    }
+    names
 }
 
+/// The first and the last layer that have a role.
+pub(crate) fn ends(model: &Model, role: Role, layout: Layout) -> [String; 2] {
+    let names = layers_of(model, role, layout);
+    [names.first(), names.last()].map(|name| name.map_or_else(String::new, |name| (*name).to_owned()))
+}
+
+/// Refuses an exception that names no layer. Norms may be named where the network has none.
 pub(crate) fn check_patterns(recipe: &Recipe, model: &Model, layout: Layout) -> Result<(), PlanError> {
     for role in Role::ALL {
-        let layers = model.layers.iter().filter(|layer| has_role(layer, role, layout));
-        let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+        let names = layers_of(model, role, layout);
         for exception in &recipe.slot(role).except {
-            // A network may have no norms.
-            if exception.layers.0 != Pattern::NORMS
-                && !names.iter().any(|name| exception.layers.matches(name))
-            {
+            let matches = match exception.layers.0.as_str() {
+                Pattern::NORMS => norms_have(role),
+                _ => names.iter().any(|name| exception.layers.matches(name)),
+            };
+            if !matches {
                 return Err(PlanError::Pattern {
                     role: role.name(),
                     pattern: exception.layers.0.clone(),
@@ -80,4 +89,10 @@ pub(crate) fn check_patterns(recipe: &Recipe, model: &Model, layout: Layout) -> 
         }
     }
     Ok(())
+}
+
+/// Whether a row rounds something of a norm.
+fn norms_have(role: Role) -> bool {
+    Role::OF_NORMS.contains(&role)
+        || matches!(role, Role::Gradient | Role::Momentum | Role::Update | Role::Master)
 }

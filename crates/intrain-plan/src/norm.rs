@@ -2,7 +2,7 @@
 
 use intrain_model::Layer;
 use intrain_num::norm::Rows;
-use intrain_num::{Quantizer, Spread, Sum};
+use intrain_num::{Quantizer, Round, Spread, Sum};
 use intrain_recipe::{Recipe, Slot};
 
 use crate::block::{BlockPlan, NormPlan, Operand, ProductKind, ProductPlan, WeightPlan};
@@ -24,6 +24,14 @@ fn required(recipe: &Recipe, layer: &Layer, role: &'static str, slot: &Slot) -> 
     Err(refuse(&layer.name, reason))
 }
 
+/// A spread is rounded down, by the contract.
+fn rounded_down(layer: &str, row: Quantizer) -> Result<Quantizer, PlanError> {
+    if row.round == Round::Floor {
+        return Ok(row);
+    }
+    Err(refuse(layer, format!("its row 'norm.spread' is '{row}', and a spread is rounded down; write floor")))
+}
+
 /// A norm's block, and what its affine map leaves, exactly.
 pub(crate) fn block_of(
     recipe: &Recipe,
@@ -35,8 +43,8 @@ pub(crate) fn block_of(
     let rows = Rows {
         spread: recipe.norm,
         frac_bits: entering.frac_bits,
-        mean: required(recipe, layer, "norm.mean", &recipe.norm_mean)?,
-        spread_row: required(recipe, layer, "norm.spread", &recipe.norm_spread)?,
+        mean: constant(name, "norm.mean", required(recipe, layer, "norm.mean", &recipe.norm_mean)?)?,
+        spread_row: rounded_down(name, required(recipe, layer, "norm.spread", &recipe.norm_spread)?)?,
         value: constant(name, "norm.value", required(recipe, layer, "norm.value", &recipe.norm_value)?)?,
     };
     check_rows(name, &rows)?;

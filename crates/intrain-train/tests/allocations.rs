@@ -74,6 +74,11 @@ fn steps_take_no_memory() {
         ("resnet20:4", "float32", 8, with_terms, 0.01),
         ("resnet20:4", "hwgq", 8, with_terms, 0.01),
         ("resnet20:4", "li-bc", 8, with_terms, 0.01),
+        ("digits-cnn", "li-ef", 20, with_terms, 0.01),
+        ("resnet20:4", "niti", 8, plain, 1.0),
+        ("resnet20:4", "gupta:Q2.14", 8, with_terms, 0.01),
+        ("mlp-norm", "intrain-int8", 20, with_terms, 0.01),
+        ("mlp-norm", "float32", 20, with_terms, 0.01),
     ] {
         let (model_of, recipe_of) = (intrain_model::preset(model), intrain_recipe::preset(recipe));
         let plan = Plan::build(&model_of.unwrap(), &recipe_of.unwrap(), batch_size).unwrap();

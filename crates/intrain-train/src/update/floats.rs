@@ -103,13 +103,14 @@ impl Floats {
                 let chunks = chunks.zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
                 chunks
                     .map(|(((i, (w, g)), m), v)| {
-                        let mut lost = self.lost(w.len());
-                        let stats =
-                            self.store(i, w, &mut lost, |i, w| adam.update(g[i], w, &mut m[i], &mut v[i]));
-                        for (i, lost) in lost.into_iter().enumerate() {
-                            m[i] -= adam.moment_of(lost, v[i]);
-                        }
-                        stats
+                        self.with_lost(w.len(), |lost| {
+                            let stats =
+                                self.store(i, w, lost, |i, w| adam.update(g[i], w, &mut m[i], &mut v[i]));
+                            for (i, lost) in lost.iter().enumerate() {
+                                m[i] -= adam.moment_of(*lost, v[i]);
+                            }
+                            stats
+                        })
                     })
                     .reduce(UpdateStats::default, UpdateStats::and)
             }
@@ -118,14 +119,15 @@ impl Floats {
                 chunks
                     .zip(v.par_chunks_mut(CHUNK))
                     .map(|((i, (w, g)), v)| {
-                        let mut lost = self.lost(w.len());
-                        let stats = self.store(i, w, &mut lost, |i, w| {
-                            v[i] = keep * v[i] + (rate * g[i] + decay * w);
-                            v[i]
-                        });
-                        // What a momentum of that size gives to all steps that follow is the error.
-                        lost.into_iter().zip(v).for_each(|(lost, v)| *v -= lost * ((1.0 - keep) / keep));
-                        stats
+                        self.with_lost(w.len(), |lost| {
+                            let stats = self.store(i, w, lost, |i, w| {
+                                v[i] = keep * v[i] + (rate * g[i] + decay * w);
+                                v[i]
+                            });
+                            // What a momentum of that size gives to all steps that follow is the error.
+                            lost.iter().zip(v).for_each(|(lost, v)| *v -= lost * ((1.0 - keep) / keep));
+                            stats
+                        })
                     })
                     .reduce(UpdateStats::default, UpdateStats::and)
             }
@@ -136,9 +138,13 @@ impl Floats {
         UpdateStats { n, ..stats }
     }
 
-    /// Room for the errors of rounding, where they are needed.
-    fn lost(&self, n: usize) -> Vec<f32> {
-        if self.feeds_back && self.master.format.is_quantized() { vec![0.0; n] } else { vec![] }
+    /// Calls `f` with a buffer on the stack for the errors of rounding of a chunk, empty where nobody needs them.
+    fn with_lost<T>(&self, n: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
+        if self.feeds_back && self.master.format.is_quantized() {
+            f(&mut [0.0; CHUNK][..n])
+        } else {
+            f(&mut [])
+        }
     }
 
     /// Subtracts the update of each weight of a chunk and stores the difference; `lost` gets what rounding took away.
