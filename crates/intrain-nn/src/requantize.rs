@@ -4,8 +4,6 @@
 //! added; every sum is exact before its one rounding.
 #![deny(clippy::float_arithmetic)]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use intrain_kernels::fixed_norm::{self, Store};
 use intrain_kernels::requantize::{self, Trace};
 use intrain_kernels::{Integer, Isa, max_abs};
@@ -102,10 +100,9 @@ pub(crate) fn add(isa: Isa, a: Error, b: Error, scratches: &mut [Scratch], free:
     }
     let bound = (u128::from(high.max_abs) << apart) + u128::from(low.max_abs);
     let shift = surplus(bound).cast_signed();
-    let max_abs = AtomicU64::new(0);
     let wide = i16::of_mut(&mut high.tensor);
     let chunks = wide.chunks_mut(CHUNK).zip(i16::of(&low.tensor).chunks(CHUNK));
-    threads::for_each(scratches, chunks, |scratch, (high, low)| {
+    let max_abs = threads::max(scratches, chunks, |scratch, (high, low)| {
         if bound < 1 << 31 {
             let lanes = scratch.lanes(low.len());
             fixed_norm::add_shifted(isa, high, apart.unsigned_abs(), lanes, Store::Set);
@@ -117,10 +114,10 @@ pub(crate) fn add(isa: Isa, a: Error, b: Error, scratches: &mut [Scratch], free:
             scratch.wide.extend(high.iter().zip(low).map(sum));
             to_wide(isa, &scratch.wide, shift, high);
         }
-        max_abs.fetch_max(max_abs::run(isa, high), Ordering::Relaxed);
+        max_abs::run(isa, high)
     });
     high.exponent = low.exponent + shift;
-    high.max_abs = max_abs.into_inner();
+    high.max_abs = max_abs;
     free.put(low.tensor);
     high
 }

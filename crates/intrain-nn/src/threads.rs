@@ -13,14 +13,29 @@ where
     S: Send,
     I: Iterator + Send,
 {
+    max(scratches, items, |scratch, item| {
+        f(scratch, item);
+        0
+    });
+}
+
+/// The same, and the largest number that `f` gives, 0 without items: the one place where a maximum over a batch is taken.
+pub(crate) fn max<S, I>(scratches: &mut [S], items: I, f: impl Fn(&mut S, I::Item) -> u64 + Sync) -> u64
+where
+    S: Send,
+    I: Iterator + Send,
+{
     let items = Mutex::new(items);
-    scratches.par_iter_mut().with_max_len(1).for_each(|scratch| {
+    let of_thread = |scratch: &mut S| {
         // A lock that a panic left behind is no reason for a second one: the first reaches the caller.
         let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let mut largest = 0;
         while let Some(item) = next() {
-            f(scratch, item);
+            largest = largest.max(f(scratch, item));
         }
-    });
+        largest
+    };
+    scratches.par_iter_mut().with_max_len(1).map(of_thread).max().unwrap_or(0)
 }
 
 #[cfg(test)]

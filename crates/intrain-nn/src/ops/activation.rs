@@ -3,8 +3,6 @@
 //! Section 7.1 and 7.3 of `docs/arithmetic.md`. Norms and residual sums are never stored: each norm is an affine map of the wide
 //! integers that a product left.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use intrain_kernels::fixed_norm::{self, Store};
 use intrain_kernels::requantize::{self, Relu, TRACE_INSIDE, Trace};
 use intrain_kernels::{Isa, activation};
@@ -120,10 +118,9 @@ pub(crate) fn mask_error(terms: Terms<'_>, c: usize, trace: &[u8], error: &mut E
     // Above its ceiling an activation is constant, and no error passes.
     let above = if ceiling(activation.kind).is_some() { TRACE_INSIDE } else { 0 };
     let (isa, mask, chunk) = (space.isa, mask(activation.row) | above, chunk(c));
-    let largest = AtomicU64::new(0);
     let chunks = i16::of_mut(&mut error.tensor).chunks_mut(chunk).zip(trace.chunks(chunk)).enumerate();
-    threads::for_each(&mut space.scratches, chunks, |scratch, (k, (error, trace))| {
-        largest.fetch_max(fixed_norm::gate(isa, trace, mask, error), Ordering::Relaxed);
+    error.max_abs = threads::max(&mut space.scratches, chunks, |scratch, (k, (error, trace))| {
+        let largest = fixed_norm::gate(isa, trace, mask, error);
         for (term, sums) in activation.terms.iter().zip(&mut scratch.channel_sums) {
             let x = || &i16::of(&results[term.source].tensor)[k * chunk..k * chunk + error.len()];
             match term.norm.map(|block| blocks[block].norm()) {
@@ -132,8 +129,8 @@ pub(crate) fn mask_error(terms: Terms<'_>, c: usize, trace: &[u8], error: &mut E
                 _ => {}
             }
         }
+        largest
     });
-    error.max_abs = largest.into_inner();
 }
 
 /// Masks a wide error by a trace; its largest magnitude is known afterwards.

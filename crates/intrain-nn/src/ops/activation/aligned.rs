@@ -3,17 +3,15 @@
 //! Section 7.1 and 7.3 of `docs/arithmetic.md`.
 #![deny(clippy::float_arithmetic)]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use intrain_kernels::fixed_norm::{self, Store};
 use intrain_kernels::requantize::{self, Relu, Trace};
 use intrain_kernels::{Isa, max_abs};
 use intrain_num::scale::round_log2;
 use intrain_num::{Round, Scale};
 
-use super::super::norm::learned::chunk;
-use super::super::product::Workspace;
 use super::{Terms, largest_code};
+use crate::ops::norm::learned::chunk;
+use crate::ops::product::Workspace;
 use crate::scratch::Scratch;
 use crate::tensor::{self, Code, Element, for_integers};
 use crate::threads;
@@ -54,13 +52,11 @@ pub(super) fn forward<P: Code>(
     let units = Units::of(terms);
     let (mut frac_bits, mut shift) = (row.format.frac_bits(), units.frac_bits - row.format.frac_bits());
     if row.scale == Scale::Dynamic {
-        let max_abs = AtomicU64::new(0);
         let chunks = P::of_mut(&mut out.tensor).chunks(chunk).enumerate();
-        threads::for_each(&mut space.scratches, chunks, |scratch, (k, codes)| {
-            let sums = add_up(isa, terms, &units, (k * chunk, codes.len()), scratch);
-            max_abs.fetch_max(max_abs::run(isa, sums), Ordering::Relaxed);
+        let max_abs = threads::max(&mut space.scratches, chunks, |scratch, (k, codes)| {
+            max_abs::run(isa, add_up(isa, terms, &units, (k * chunk, codes.len()), scratch))
         });
-        let n = round_log2(max_abs.into_inner()).unwrap_or(0);
+        let n = round_log2(max_abs).unwrap_or(0);
         // The sum counts as a number of n fraction bits: the largest is about 1.
         shift = n - row.format.frac_bits();
         frac_bits = units.frac_bits - shift;

@@ -3,8 +3,6 @@
 //! Section 7.5 of `docs/arithmetic.md`.
 #![deny(clippy::float_arithmetic)]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use intrain_kernels::fixed_norm::{self, Affines, AffinesBackward, Means};
 use intrain_kernels::{Integer, Isa, max_abs};
 use intrain_num::norm::Moments as Sums;
@@ -205,22 +203,19 @@ impl Norm {
             }
         };
         let error = i16::of(&error.tensor);
-        let largest = AtomicU64::new(0);
         let chunks = x.chunks(chunk).zip(error.chunks(chunk)).enumerate();
-        threads::for_each(&mut space.scratches, chunks, |scratch, (i, (x, error))| {
+        let largest = threads::max(&mut space.scratches, chunks, |scratch, (i, (x, error))| {
             run(scratch, i * chunk, x, error);
-            largest.fetch_max(max_abs::run(isa, scratch.lanes(x.len())), Ordering::Relaxed);
+            max_abs::run(isa, scratch.lanes(x.len()))
         });
-        let quantizer = ErrorQuantizer::new(quantizer, layer, largest.into_inner(), unit, key);
+        let quantizer = ErrorQuantizer::new(quantizer, layer, largest, unit, key);
         let mut codes: Vec<P> = space.free.take(x.len());
-        let largest = AtomicU64::new(0);
         let chunks = x.chunks(chunk).zip(error.chunks(chunk)).zip(codes.chunks_mut(chunk)).enumerate();
-        threads::for_each(&mut space.scratches, chunks, |scratch, (i, ((x, error), out))| {
+        let max_abs = threads::max(&mut space.scratches, chunks, |scratch, (i, ((x, error), out))| {
             run(scratch, i * chunk, x, error);
-            let of_chunk = quantizer.run(isa, scratch.lanes(x.len()), (i * chunk) as u64, out);
-            largest.fetch_max(of_chunk, Ordering::Relaxed);
+            quantizer.run(isa, scratch.lanes(x.len()), (i * chunk) as u64, out)
         });
-        Error { tensor: P::tensor(codes), exponent: quantizer.exponent, max_abs: largest.into_inner() }
+        Error { tensor: P::tensor(codes), exponent: quantizer.exponent, max_abs }
     }
 
     /// What is added to which error, beside its affine map: at the ends of each part of the batch, in the order of their

@@ -3,8 +3,6 @@
 //! Section 7.5 of `docs/arithmetic.md`. Nothing is kept between the passes: a pixel's line is computed wherever it is needed.
 #![deny(clippy::float_arithmetic)]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use intrain_kernels::fixed_norm::Store;
 use intrain_kernels::max_abs;
 use intrain_num::norm::{Back, ChannelAffine, ErrorSums, Moments as Sums, NormBackward};
@@ -178,22 +176,20 @@ impl LayerNorm {
             this.run_back(i * chunk / c, x, error, &mut scratch.wide[..x.len()]);
         };
         let error = i16::of(&error.tensor);
-        let largest = AtomicU64::new(0);
         let chunks = x.chunks(chunk).zip(error.chunks(chunk)).enumerate();
-        threads::for_each(&mut space.scratches, chunks, |scratch, (i, (x, error))| {
+        let largest = threads::max(&mut space.scratches, chunks, |scratch, (i, (x, error))| {
             run(scratch, i, x, error);
-            largest.fetch_max(max_abs::run(isa, &scratch.wide[..x.len()]), Ordering::Relaxed);
+            max_abs::run(isa, &scratch.wide[..x.len()])
         });
-        let quantizer = ErrorQuantizer::new(quantizer, layer, largest.into_inner(), unit, key);
+        let quantizer = ErrorQuantizer::new(quantizer, layer, largest, unit, key);
         let mut codes: Vec<P> = space.free.take(x.len());
-        let largest = AtomicU64::new(0);
         let chunks = x.chunks(chunk).zip(error.chunks(chunk)).zip(codes.chunks_mut(chunk));
-        threads::for_each(&mut space.scratches, chunks.enumerate(), |scratch, (i, ((x, error), out))| {
-            run(scratch, i, x, error);
-            let of_chunk = quantizer.run(isa, &scratch.wide[..x.len()], (i * chunk) as u64, out);
-            largest.fetch_max(of_chunk, Ordering::Relaxed);
-        });
-        Error { tensor: P::tensor(codes), exponent: quantizer.exponent, max_abs: largest.into_inner() }
+        let max_abs =
+            threads::max(&mut space.scratches, chunks.enumerate(), |scratch, (i, ((x, error), out))| {
+                run(scratch, i, x, error);
+                quantizer.run(isa, &scratch.wide[..x.len()], (i * chunk) as u64, out)
+            });
+        Error { tensor: P::tensor(codes), exponent: quantizer.exponent, max_abs }
     }
 
     /// The affine maps of whole pixels, the first of which has that number.

@@ -3,8 +3,6 @@
 //! Section 7.3 of `docs/arithmetic.md`; which of the two a product has is the plan's `ErrorRule`.
 #![deny(clippy::float_arithmetic)]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use intrain_kernels::requantize::{self, TRACE_INSIDE, TRACE_RELU, Trace};
 use intrain_kernels::{Integer, Isa, max_abs};
 use intrain_num::random::{Purpose, RandomBits};
@@ -167,16 +165,13 @@ where
         // The largest is that of the sums in front of ReLU's mask.
         let inside = direct.mask & !TRACE_RELU;
         kept.resize(trace.len(), K::default());
-        let largest = AtomicU64::new(0);
         let ends = kept.chunks_mut(item_in).zip(trace.chunks(item_in));
         let items = error.chunks(item_product).zip(ends);
-        threads::for_each(scratches, items, |scratch, (error, (kept, trace))| {
+        let largest = threads::max(scratches, items, |scratch, (error, (kept, trace))| {
             let scratch = scratch.lend();
             self.product.error(isa, place.plan, error, scratch);
-            let of_item = max_abs::keep(isa, &scratch.sums, trace, inside, kept);
-            largest.fetch_max(of_item, Ordering::Relaxed);
+            max_abs::keep(isa, &scratch.sums, trace, inside, kept)
         });
-        let largest = largest.into_inner();
         if largest > K::MAX.cast_unsigned() {
             return false;
         }
@@ -231,9 +226,9 @@ where
         };
         let (round, min, max) = (row.round, -row.format.max(), row.format.max());
         let Items { input: item_in, product: item_product, .. } = Items::of(self.images, place);
-        let (isa, product, max_abs) = (space.isa, &self.product, AtomicU64::new(0));
+        let (isa, product) = (space.isa, &self.product);
         let items = codes.chunks(item_product).zip(wide.chunks_mut(item_in)).enumerate();
-        threads::for_each(&mut space.scratches, items, |scratch, (i, (error, out))| {
+        let max_abs = threads::max(&mut space.scratches, items, |scratch, (i, (error, out))| {
             let scratch = scratch.lend();
             product.error(isa, plan, error, scratch);
             let (sums, first_element, trace) = (&scratch.sums[..], (i * item_in) as u64, Trace::None);
@@ -241,10 +236,10 @@ where
             let args =
                 requantize::Args { sums, out: target, shift, round, min, max, words, first_element, trace };
             requantize::run(isa, args);
-            max_abs.fetch_max(max_abs::run(isa, out), Ordering::Relaxed);
+            max_abs::run(isa, out)
         });
         space.words = listed;
-        Error { tensor: i16::tensor(wide), exponent, max_abs: max_abs.into_inner() }
+        Error { tensor: i16::tensor(wide), exponent, max_abs }
     }
 }
 

@@ -3,8 +3,6 @@
 //! No float operation is in this file.
 #![deny(clippy::float_arithmetic)]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use intrain_kernels::{Integer, Isa, max_abs};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
@@ -177,16 +175,15 @@ where
         let (plan, isa) = (place.plan, space.isa);
         let n = codes.len() / plan.product.input.len();
         kept.resize(n * plan.product.output.len(), W::Sum::default());
-        let largest = AtomicU64::new(0);
         let items = codes.chunks(item_in).zip(kept.chunks_mut(item_product));
-        threads::for_each(&mut space.scratches, items, |scratch, (input, kept)| {
+        let largest = threads::max(&mut space.scratches, items, |scratch, (input, kept)| {
             product.forward_into(isa, plan, input, &mut scratch.lend().staged, kept);
-            largest.fetch_max(max_abs::run(isa, kept), Ordering::Relaxed);
+            max_abs::run(isa, kept)
         });
         let mut sum_frac_bits = input.frac_bits + plan.weight.operand.frac_bits + plan.weight.alpha_log2;
         let row = place.product.epilogue.at_product;
         if row.scale == Scale::Dynamic {
-            let n = round_log2(largest.into_inner()).unwrap_or(0);
+            let n = round_log2(largest).unwrap_or(0);
             out.frac_bits = row.format.frac_bits() + sum_frac_bits - n;
             // The sums count as numbers of n fraction bits: the largest is about 1.
             sum_frac_bits = n;
