@@ -18,6 +18,10 @@ impl<T: Element> Operation for ForwardArgs<'_, T> {
         if out.is_empty() {
             return;
         }
+        // A network that has diverged need not be fast, and comparisons that know NaN would cost all others.
+        if T::has_nan(input) {
+            return super::reference::forward(ForwardArgs { input, image, pool, out, index });
+        }
         let wo = pool.outputs(w);
         for (o, (out, index)) in out.chunks_exact_mut(c).zip(index.chunks_exact_mut(c)).enumerate() {
             if pool.size == 2 && pool.pad == 0 {
@@ -49,7 +53,7 @@ impl<T: Element> Operation for ForwardArgs<'_, T> {
 #[inline(always)]
 fn challenge<T: Element>(input: &[T], place: u8, out: &mut [T], index: &mut [u8]) {
     for ((m, i), &x) in out.iter_mut().zip(index).zip(input) {
-        let is_above = x.is_above(*m);
+        let is_above = x > *m;
         *m = if is_above { x } else { *m };
         *i = if is_above { place } else { *i };
     }
@@ -62,7 +66,7 @@ fn window_of_four<T: Element>(pixels: [&[T]; 4], out: &mut [T], index: &mut [u8]
     for ((m, i), ((&a, &b), (&c, &d))) in out.iter_mut().zip(index).zip(rows) {
         let (mut best, mut place) = (a, 0);
         for (x, p) in [(b, 1), (c, 2), (d, 3)] {
-            let is_above = x.is_above(best);
+            let is_above = x > best;
             best = if is_above { x } else { best };
             place = if is_above { p } else { place };
         }

@@ -61,12 +61,20 @@ pub trait Element: Copy + Default + PartialOrd {
     /// Whether it takes the place of the largest so far. The first NaN of a window stays: a network that has diverged must
     /// not look as if it had not.
     fn is_above(self, largest: Self) -> bool;
+
+    /// Whether any is NaN.
+    fn has_nan(elements: &[Self]) -> bool;
 }
 
 impl<T: Integer> Element for T {
     #[inline(always)]
     fn is_above(self, largest: Self) -> bool {
         self > largest
+    }
+
+    #[inline(always)]
+    fn has_nan(_: &[Self]) -> bool {
+        false
     }
 }
 
@@ -77,6 +85,15 @@ impl Element for f32 {
         #[allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN is above")]
         let is_above = !(self <= largest);
         is_above && !largest.is_nan()
+    }
+
+    #[inline(always)]
+    fn has_nan(elements: &[Self]) -> bool {
+        let mut has_nan = false;
+        for x in elements {
+            has_nan |= x.is_nan();
+        }
+        has_nan
     }
 }
 
