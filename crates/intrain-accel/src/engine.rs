@@ -144,7 +144,6 @@ fn is_read_directly(plan: &Plan, node: usize) -> bool {
 
 /// How many bits a result drops is fixed when the machine is built, so the units of its operands must be.
 fn check_units(plan: &Plan, node: usize, placed: &Placed) -> Result<(), String> {
-    let is_found = |row: &Quantizer| matches!(row.scale, Scale::Dynamic | Scale::Shift);
     if plan.nodes[plan.nodes[node].sources[0]].finds_unit {
         return Err("the activation that enters has a power of two that each step finds (@dynamic), and the array drops a \
                     number of bits that is fixed; give the row 'activation.product' a format such as fixed<8,8>"
@@ -152,7 +151,7 @@ fn check_units(plan: &Plan, node: usize, placed: &Placed) -> Result<(), String> 
     }
     let at_output = &placed.error.at_output;
     let arrives = !at_output.format.is_quantized() && !is_read_directly(plan, node);
-    if placed.error.rule != ErrorRule::None && (arrives || is_found(at_output)) {
+    if placed.error.rule != ErrorRule::None && (arrives || at_output.scale == Scale::Dynamic) {
         return Err("the error at its output has a power of two that each step finds, and the array drops a number of bits that \
                     is fixed; give the rows 'error.activation' and 'error.norm' a format such as fixed<2,14>"
             .to_owned());

@@ -64,6 +64,10 @@ fn residual_networks_run_on_the_array() {
         assert_eq!(found, expected);
         assert_eq!(array.tally(), account::of_step(&machine, &plan));
     }
+    // What '@shift' leaves has the unit of its row.
+    let mut shifted = recipe("gupta:array", None);
+    shifted.error_at_loss.base = "fixed<2,14>@shift nearest-even".parse().unwrap();
+    check(&machine, &Plan::build(&model, &shifted, 4).unwrap()).unwrap_or_else(|e| panic!("{e}"));
     // A product whose error is a sum of errors, as it arrives.
     let norm = r#"{ name = "norm3", kind = "layer-norm" },"#;
     let text = RESIDUAL.replace(norm, "").replace("norm3", "conv3");

@@ -28,6 +28,12 @@ pub enum Scale {
 }
 
 impl Scale {
+    /// Whether the largest magnitude of the whole tensor decides how it is rounded.
+    #[must_use]
+    pub const fn is_relative(self) -> bool {
+        matches!(self, Self::Shift | Self::Dynamic)
+    }
+
     /// The suffix of a format's name.
     #[must_use]
     pub const fn suffix(self) -> &'static str {

@@ -3,8 +3,6 @@
 //! Counted are tensors that are there whole. The buffers of each thread, the data, what a run copies for its files, and the
 //! program itself come on top.
 
-use intrain_num::Scale;
-
 use crate::block::{Arithmetic, BlockPlan, ProductKind};
 use crate::node::{Element, ErrorRule, Node, Op, Storage};
 use crate::plan::Plan;
@@ -86,7 +84,7 @@ impl Plan {
         let bytes_of_sum = sum_bytes(block.arithmetic);
         let rows = [product.error.at_input, before.error.at_output];
         let sums = match block.sums.error {
-            _ if rows.iter().all(|row| row.scale != Scale::Shift) => 0,
+            _ if !rows.iter().any(|row| row.scale.is_relative()) => 0,
             // They are kept in half the bits while they fit.
             Some(sum) if sum.fits(if bytes_of_sum == 8 { 32 } else { 16 }) => bytes_of_sum / 2,
             _ => bytes_of_sum,

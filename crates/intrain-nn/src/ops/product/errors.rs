@@ -36,11 +36,6 @@ struct Direct<'a> {
 }
 
 impl Direct<'_> {
-    /// Whether the largest of all sums decides how they are rounded.
-    fn is_relative(&self) -> bool {
-        matches!(self.quantizer.scale, Scale::Shift | Scale::Dynamic)
-    }
-
     /// Settles a rounding by the largest of all sums.
     fn settle(&mut self, max_abs: u64) {
         self.shift = round_log2(max_abs).unwrap_or(0) - self.quantizer.format.frac_bits();
@@ -108,7 +103,7 @@ where
         let mut words = std::mem::take(&mut space.words);
         let mut direct = direct(place, before, (error.exponent, key), len, &mut words);
         let trace = &before.result.trace[..];
-        if direct.is_relative() {
+        if direct.quantizer.scale.is_relative() {
             self.by_largest(place, codes, trace, &mut direct, space, &mut out);
         } else {
             let Items { input: item_in, product: item_product, .. } = Items::of(self.images, place);
