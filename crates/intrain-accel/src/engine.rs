@@ -96,6 +96,13 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
         if !block.weight.master.format.is_fixed_point() {
             return unfit("the array runs fixed-point products; use a recipe such as gupta:array".to_owned());
         }
+        if !machine.exact {
+            return unfit(
+                "its gradient leaves the array as whole accumulators, which a machine with exact = false does not build; set \
+                 exact = true"
+                    .to_owned(),
+            );
+        }
         check_units(plan, node, &placed).or_else(unfit)?;
         if let Some(columns) = block.columns.filter(|columns| *columns != machine.columns()) {
             return unfit(format!(
@@ -216,11 +223,7 @@ fn check_row(
     role: &str,
 ) -> Result<(), String> {
     if placed.epilogue.is_exact() && role == "activation.product" {
-        return if machine.exact {
-            Ok(())
-        } else {
-            Err(no_format(role, "accumulators as they are; set exact = true"))
-        };
+        return Ok(());
     }
     let is_plain = row.scale == Scale::One && row.overflow == Overflow::Saturate;
     if !row.format.is_fixed_point() || !is_plain || row.format.bits() != machine.word {

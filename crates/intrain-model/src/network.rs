@@ -3,6 +3,9 @@
 use crate::ModelError;
 use crate::layer::{INPUT, Layer, LayerKind, Model, Shape};
 
+/// Bytes of a layer's name, at most.
+const NAME_MAX: usize = 255;
+
 impl Model {
     /// Shape of the image, then behind each layer: `layers.len() + 1` of them.
     ///
@@ -42,6 +45,12 @@ impl Model {
             if layer.name.is_empty() || layer.name == INPUT || layer.name.contains(['*', '@', '/', '\n']) {
                 let reason = "a name needs characters other than '*', '@' and '/', and 'input' is the image";
                 return Err(fail(reason.to_owned()));
+            }
+            if layer.name.len() > NAME_MAX {
+                let start: String = layer.name.chars().take(40).collect();
+                let reason =
+                    format!("a name of {} bytes is longer than {NAME_MAX}; shorten it", layer.name.len());
+                return Err(ModelError::Layer { layer: format!("{start}..."), reason });
             }
             if self.layers[..i].iter().any(|other| other.name == layer.name) {
                 return Err(fail("two layers have this name; names must be unique".to_owned()));

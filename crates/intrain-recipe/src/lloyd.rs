@@ -148,15 +148,22 @@ pub fn free(density: &impl Density, n: usize) -> Vec<f64> {
     levels
 }
 
-/// The mean squared error of positive numbers, counting half of all numbers as zero: as HWGQ's tables have it.
+/// The mean squared error over all numbers of which half are positive and the others become zero, as in HWGQ's tables: half of
+/// [`mean_squared_error`].
 #[must_use]
 pub fn squared_error(density: &impl Density, levels: &[f64]) -> f64 {
+    0.5 * mean_squared_error(density, levels)
+}
+
+/// The mean squared error of the positive numbers.
+#[must_use]
+pub fn mean_squared_error(density: &impl Density, levels: &[f64]) -> f64 {
     let of_level = |(level, end): (&f64, &[f64])| {
         let (a, b) = (end[0], end[1]);
         density.second_moment(a, b) - 2.0 * level * density.moment(a, b) + level * level * density.mass(a, b)
     };
     let sum: f64 = levels.iter().zip(ends(levels).windows(2)).map(of_level).sum();
-    0.5 * sum / density.mass(0.0, f64::INFINITY)
+    sum / density.mass(0.0, f64::INFINITY)
 }
 
 /// 0, the middles of neighbouring levels, infinity.
@@ -220,6 +227,11 @@ mod tests {
             for (a, b) in free(&histogram, n).iter().zip(free(&HalfNormal, n)) {
                 assert!((a - b).abs() < 1e-4, "{n}: {a} and {b}");
             }
+        }
+        // Numbers evenly from 0 to 4 with one level at 2: the mean of x^2 over -2..2 is 4/3, however many there are.
+        for n in [1, 1000] {
+            let even = Histogram::new(1.0, &[n; 4]).unwrap();
+            assert!((mean_squared_error(&even, &free(&even, 1)) - 4.0 / 3.0).abs() < 1e-12, "{n}");
         }
         assert!(Histogram::new(0.0, &[1]).is_err());
         assert!(Histogram::new(1.0, &[0, 0]).is_err());

@@ -44,7 +44,9 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
     let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
     for row in std::iter::once(&headings.map(str::to_owned)).chain(rows) {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
+        // A width of `format!` has 16 bits.
+        let padded = |(cell, w): (&String, usize)| format!("{cell}{}", " ".repeat(w - cell.chars().count()));
+        let cells: Vec<String> = row.iter().zip(widths).map(padded).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }

@@ -68,7 +68,7 @@ fn levels(text: &str, of: Option<&Path>, output: &Output) -> anyhow::Result<()> 
 
 fn solve(density: &impl Density, n: usize, is_free: bool) -> (Vec<f64>, f64) {
     let levels = if is_free { lloyd::free(density, n) } else { lloyd::uniform(density, n) };
-    let error = lloyd::squared_error(density, &levels) / density.mass(0.0, f64::INFINITY);
+    let error = lloyd::mean_squared_error(density, &levels);
     (levels, error)
 }
 

@@ -118,6 +118,7 @@ fn of_step(machine: &Machine, args: &RtlArgs) -> anyhow::Result<Vec<Job>> {
     let settings = &config.settings;
     let parameters = Parameters::initial(&plan, settings.seed);
     let mut batches = TrainBatches::new(dataset, settings.batch_size, settings.seed, settings.augment())?;
+    batches = batches.ending_with(settings.last_batch());
     let batch = batches.batch(batches.position_of_step(0));
     let key = StepKey { seed: settings.seed, step: 0 };
     let mut network = Network::new(plan, context);
