@@ -64,7 +64,37 @@ pub fn order_of_epoch(seed: u64, epoch: u64, n_images: u32) -> Vec<u32> {
     order
 }
 
-/// The batches to learn from: every epoch in its own order; what is left over at its end is dropped.
+/// What becomes of the images at an epoch's end that make no whole batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LastBatch {
+    /// They are left out of this epoch; each epoch leaves out others.
+    #[default]
+    Drop,
+    /// They make a batch with the first images of the same epoch, which so are in it twice.
+    Fill,
+}
+
+impl LastBatch {
+    /// Batches of `batch_size`, above 0, in an epoch of `n_images`.
+    #[must_use]
+    pub const fn per_epoch(self, n_images: usize, batch_size: usize) -> usize {
+        match self {
+            Self::Drop => n_images / batch_size,
+            Self::Fill => n_images.div_ceil(batch_size),
+        }
+    }
+
+    /// Images that an epoch leaves out.
+    #[must_use]
+    pub const fn n_left_out(self, n_images: usize, batch_size: usize) -> usize {
+        match self {
+            Self::Drop => n_images % batch_size,
+            Self::Fill => 0,
+        }
+    }
+}
+
+/// The batches to learn from: every epoch in its own order.
 #[derive(Debug, Clone)]
 pub struct TrainBatches {
     dataset: Arc<Dataset>,
@@ -72,6 +102,7 @@ pub struct TrainBatches {
     batch_size: usize,
     seed: u64,
     augment: Augment,
+    last: LastBatch,
     /// The epoch that was asked for last, and its order.
     current: (u64, Vec<u32>),
 }
@@ -96,13 +127,19 @@ impl TrainBatches {
         // Bound: an image has a byte at least, and a data set at most MAX_BYTES < 2^32 of them in a split.
         let n_images = n_images as u32;
         let current = (0, order_of_epoch(seed, 0, n_images));
-        Ok(Self { dataset, n_images, batch_size, seed, augment, current })
+        Ok(Self { dataset, n_images, batch_size, seed, augment, last: LastBatch::Drop, current })
     }
 
-    /// Full batches in an epoch; at least 1.
+    /// The same with another end of each epoch.
+    #[must_use]
+    pub fn ending_with(self, last: LastBatch) -> Self {
+        Self { last, ..self }
+    }
+
+    /// Batches in an epoch; at least 1.
     #[must_use]
     pub fn per_epoch(&self) -> usize {
-        self.n_images as usize / self.batch_size
+        self.last.per_epoch(self.n_images as usize, self.batch_size)
     }
 
     /// Images in a batch.
@@ -158,7 +195,10 @@ impl TrainBatches {
         }
         batch.position = position;
         batch.indices.clear();
-        batch.indices.extend_from_slice(&self.current.1[index * self.batch_size..][..self.batch_size]);
+        let (order, start) = (&self.current.1, index * self.batch_size);
+        let end = order.len().min(start + self.batch_size);
+        batch.indices.extend_from_slice(&order[start..end]);
+        batch.indices.extend_from_slice(&order[..start + self.batch_size - end]);
         batch.labels.clear();
         batch.images.clear();
         let Dataset { shape, stored, .. } = *self.dataset;
@@ -261,6 +301,22 @@ mod tests {
         first.sort_unstable();
         first.dedup();
         assert_eq!(first.len(), 1400, "an image came twice in an epoch");
+    }
+
+    #[test]
+    fn a_filled_epoch_has_every_image() {
+        let last = LastBatch::Fill;
+        let mut filled = TrainBatches::new(digits(), 100, 42, Augment::default()).unwrap().ending_with(last);
+        let mut dropped = TrainBatches::new(digits(), 100, 42, Augment::default()).unwrap();
+        assert_eq!((filled.per_epoch(), dropped.per_epoch()), (15, 14));
+        assert_eq!((last.n_left_out(1438, 100), LastBatch::Drop.n_left_out(1438, 100)), (0, 38));
+        let of_epoch = |batch| Position { epoch: 2, batch };
+        for batch in 0..14 {
+            assert_eq!(filled.batch(of_epoch(batch)), dropped.batch(of_epoch(batch)));
+        }
+        let order = order_of_epoch(42, 2, 1438);
+        assert_eq!(filled.batch(of_epoch(14)).indices, [&order[1400..], &order[..62]].concat());
+        assert_eq!(filled.position_of_step(31), Position { epoch: 2, batch: 1 });
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub mod summary;
 pub mod svhn;
 
 pub use augment::Augment;
-pub use batches::{Batch, Position, TrainBatches, evaluation};
+pub use batches::{Batch, LastBatch, Position, TrainBatches, evaluation};
 pub use catalog::{DataFolders, load};
 pub use dataset::{Dataset, ImageShape, Part, Split};
 pub use error::DataError;

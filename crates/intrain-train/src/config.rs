@@ -7,7 +7,7 @@ mod keys;
 
 use std::path::Path;
 
-use intrain_data::{Augment, Dataset, ImageShape};
+use intrain_data::{Augment, Dataset, ImageShape, LastBatch};
 use intrain_model::{LayerKind, Model, ModelFile, Shape};
 use intrain_recipe::{LearningRate, Recipe};
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,19 @@ pub struct Config {
     pub model: Model,
     /// What its file says of runs that say nothing; kept with the run, so that a copy of the model trains alike.
     pub model_defaults: toml::Table,
+    /// The network whose weights it starts from; without one they are drawn from the seed.
+    pub init: Option<Init>,
     /// The numbers.
     pub settings: Settings,
+}
+
+/// The weights that a run starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Init {
+    /// A `model.safetensors`.
+    pub path: String,
+    /// SHA-256 over its weights and biases, once it was read: the run is repeated from the same ones, or not at all.
+    pub sha256: Option<String>,
 }
 
 /// The numbers of a run.
@@ -48,6 +59,10 @@ pub struct Settings {
     pub max_steps: u64,
     /// Images in a step.
     pub batch_size: usize,
+    /// Whether the images at an epoch's end that make no whole batch get one with the first images of the epoch; else they are
+    /// left out of it.
+    #[serde(default)]
+    pub fill_last_batch: bool,
     /// Learning rate at the start.
     pub learning_rate: f64,
     /// From which epoch (counted from 0) which learning rate holds.
@@ -70,6 +85,16 @@ pub struct Settings {
     pub flip: bool,
     /// Steps between two checkpoints, besides those at the end of each epoch.
     pub checkpoint_every: u64,
+    /// Epochs from one evaluation to the next; the last step is followed by one in any case.
+    #[serde(default = "every_epoch")]
+    pub evaluate_every: u32,
+    /// The run ends when so many evaluations in a row have not lowered the best test error; 0 is no such end.
+    #[serde(default)]
+    pub patience: u32,
+}
+
+const fn every_epoch() -> u32 {
+    1
 }
 
 impl Config {
@@ -157,6 +182,10 @@ impl Config {
         let mut keys =
             toml::Table::try_from(&self.settings).map_err(|e| TrainError::Setting(e.to_string()))?;
         keys.insert("data".to_owned(), self.data.clone().into());
+        if let Some(Init { path, sha256 }) = &self.init {
+            keys.insert("init".to_owned(), path.clone().into());
+            keys.extend(sha256.clone().map(|sha256| ("init_sha256".to_owned(), sha256.into())));
+        }
         keys.insert("recipe".to_owned(), parse_table(&self.recipe.to_toml())?.into());
         let file = ModelFile { model: self.model.clone(), defaults: self.model_defaults.clone() };
         keys.insert("model".to_owned(), parse_table(&file.to_toml())?.into());
@@ -175,6 +204,7 @@ impl Config {
         let Some(toml::Value::String(data)) = keys.remove("data") else {
             return Err(TrainError::Setting("'data' must be a name or PATH in quotes".to_owned()));
         };
+        let init = take_init(&mut keys)?;
         let epochs = keys.get("epochs").and_then(toml::Value::as_integer);
         let rate = keys.get("learning_rate").and_then(number);
         let mut all =
@@ -191,7 +221,7 @@ impl Config {
         }
         let settings =
             all.try_into().map_err(|e: toml::de::Error| TrainError::Setting(e.message().to_owned()))?;
-        let config = Self { data, recipe, model, model_defaults, settings };
+        let config = Self { data, recipe, model, model_defaults, init, settings };
         config.check_settings()?;
         Ok(config)
     }
@@ -247,6 +277,9 @@ impl Config {
                 s.poly
             ));
         }
+        if s.evaluate_every == 0 {
+            return refuse("evaluate_every = 0 would never evaluate; use at least 1".to_owned());
+        }
         if s.checkpoint_every == 0 {
             return refuse("checkpoint_every = 0 would never write a checkpoint; use at least 1".to_owned());
         }
@@ -301,10 +334,14 @@ impl Settings {
     }
 
     /// The first setting that another run of the same recipe and model has otherwise, with both values. How far a run
-    /// goes, and how often it is saved, changes no bit on the way.
+    /// goes, and how often it is saved, changes no bit on the way; with `poly`, the rates depend on the number of epochs, and
+    /// those from here on follow the new one.
     pub(crate) fn difference(&self, other: &toml::Table) -> Option<String> {
-        let own = toml::Table::try_from(self).unwrap_or_default();
-        let free = ["max_steps", "checkpoint_every"];
+        let table = |settings: &Self| toml::Table::try_from(settings).unwrap_or_default();
+        let own = table(self);
+        // A setting that an older checkpoint does not know has its default there.
+        let other = &Self::deserialize(other.clone()).map_or_else(|_| other.clone(), |other| table(&other));
+        let free = ["epochs", "max_steps", "checkpoint_every", "evaluate_every", "patience"];
         let changed = own
             .iter()
             .find(|(key, value)| !free.contains(&key.as_str()) && other.get(key.as_str()) != Some(*value));
@@ -312,6 +349,18 @@ impl Settings {
             let before = other.get(key).map_or_else(|| "not there".to_owned(), toml::Value::to_string);
             format!("{key} was {before} and is {value} now")
         })
+    }
+
+    /// What becomes of the images that make no whole batch.
+    #[must_use]
+    pub const fn last_batch(&self) -> LastBatch {
+        if self.fill_last_batch { LastBatch::Fill } else { LastBatch::Drop }
+    }
+
+    /// Steps of an epoch of `n_images`; at least 1.
+    #[must_use]
+    pub fn steps_per_epoch(&self, n_images: usize) -> u64 {
+        self.last_batch().per_epoch(n_images, self.batch_size.max(1)).max(1) as u64
     }
 
     /// What is done to training images.
@@ -347,6 +396,21 @@ fn read_model(value: Option<&toml::Value>) -> Result<Option<ModelFile>, TrainErr
             return Err(TrainError::Setting(message));
         }
     }))
+}
+
+fn take_init(keys: &mut toml::Table) -> Result<Option<Init>, TrainError> {
+    let mut text = |key: &str| match keys.remove(key) {
+        None => Ok(None),
+        Some(toml::Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(TrainError::Setting(format!("{key} = {other} must be a text in quotes"))),
+    };
+    let (path, sha256) = (text("init")?, text("init_sha256")?);
+    if path.is_none() && sha256.is_some() {
+        return Err(TrainError::Setting(
+            "init_sha256 is there without init; name the model's file".to_owned(),
+        ));
+    }
+    Ok(path.map(|path| Init { path, sha256 }))
 }
 
 fn take_model(
@@ -517,6 +581,7 @@ mod tests {
             ("epochs = 0", &[], "1..=100000"),
             ("epochs = 4294967295", &[], "1..=100000"),
             ("", &["checkpoint_every=0"], "use at least 1"),
+            ("", &["evaluate_every=0"], "use at least 1"),
             ("decay = 0", &[], "above 0"),
             ("", &["seed"], "key=value"),
             ("", &["nothing.here=3"], "no such table"),

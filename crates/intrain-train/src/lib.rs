@@ -26,6 +26,7 @@ mod summary;
 mod sums;
 pub mod telemetry;
 pub mod tensorboard;
+pub mod transfer;
 pub mod update;
 
 pub use atomic::atomic_write;

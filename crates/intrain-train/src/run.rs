@@ -14,11 +14,12 @@ use crate::metrics::{MetricsFile, Row};
 use crate::saved;
 use crate::session::{Epoch, Listener, Session};
 use crate::telemetry::{self, Events};
+use crate::transfer::Taken;
 use crate::{TrainError, atomic_write};
 
 pub use crate::run_dir::RunDir;
 pub use crate::session::Progress;
-pub use crate::summary::Summary;
+pub use crate::summary::{Ended, Summary};
 
 /// Who watches a run.
 pub trait Observer {
@@ -77,6 +78,7 @@ impl Run {
         config.check(dataset.shape, dataset.n_classes)?;
         let lock = dir.lock()?;
         let (state, tensors) = saved::read_checkpoint(&checkpoint, &config, &dataset)?;
+        config.check_settings()?;
         let max_steps = config.settings.max_steps;
         if max_steps != 0 && max_steps < state.step {
             return Err(TrainError::Setting(format!(
@@ -85,11 +87,38 @@ impl Run {
             )));
         }
         let mut session = Session::at_state(config, dataset, context, &state)?;
+        if session.n_steps() < state.step {
+            return Err(TrainError::Setting(format!(
+                "epochs = {} end at step {}, behind which the run is (step {}); ask for more epochs",
+                session.config().settings.epochs,
+                session.n_steps(),
+                state.step
+            )));
+        }
         saved::restore(&checkpoint, tensors, session.trainer_mut(), state.step)?;
         let (metrics, mut events) = (MetricsFile::resume(&dir.metrics(), state.step)?, Events::create(&dir)?);
         events.restarted_at(state.step + 1)?;
         atomic_write(&dir.config(), session.config().to_toml()?.as_bytes())?;
         Ok(Self { session, dir, metrics, events, lock })
+    }
+
+    /// Training images that each epoch leaves out, because they make no whole batch.
+    #[must_use]
+    pub fn n_left_out(&self) -> usize {
+        let settings = &self.session.config().settings;
+        settings.last_batch().n_left_out(self.session.dataset().train.len(), settings.batch_size)
+    }
+
+    /// What was taken from the file that it begins with, where there is one and nothing was resumed.
+    #[must_use]
+    pub const fn taken(&self) -> Option<&Taken> {
+        self.session.taken()
+    }
+
+    /// Whether there is no step to do: it was resumed behind its end.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.session.is_done()
     }
 
     /// The plan in force.
@@ -187,6 +216,7 @@ fn finish(
         weights_sha256: saved::weights_sha256(trainer.parameters()),
         run_dir: dir.0.clone(),
         interrupted,
+        ended: session.ended(),
     };
     if let Err(error) = telemetry::write_report(dir, config, trainer, &rows, &summary) {
         observer.warn(&format!("no report: {error}"));

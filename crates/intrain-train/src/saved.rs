@@ -1,6 +1,6 @@
 //! Networks on disk: checkpoints to go on from, and `model.safetensors` with the integers as integers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use intrain_data::Dataset;
@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) step: u64,
     pub(crate) sums: EpochSums,
     pub(crate) best_test_error: f64,
+    /// Evaluations since the best one.
+    pub(crate) since_best: u32,
     pub(crate) clock: Clock,
 }
 
@@ -63,15 +65,14 @@ fn stored(data: TensorData) -> Option<Stored> {
     }
 }
 
-fn parameter_tensors(plan: &Plan, parameters: &[Parameters]) -> Vec<NamedTensor> {
-    let mut tensors = Vec::new();
+/// A tensor on its way to a file: name, shape, elements.
+type Part<'a> = (String, Vec<usize>, &'a Stored);
+
+fn parameter_parts<'a>(plan: &Plan, parameters: &'a [Parameters]) -> Vec<Part<'a>> {
+    let mut parts = Vec::new();
     for (block, p) in plan.blocks.iter().zip(parameters) {
-        let mut add = |part: &str, shape: Vec<usize>, stored: &Stored| {
-            tensors.push(NamedTensor {
-                name: format!("{}.{part}", block.name),
-                shape,
-                data: stored.clone().into(),
-            });
+        let mut add = |part: &str, shape: Vec<usize>, stored: &'a Stored| {
+            parts.push((format!("{}.{part}", block.name), shape, stored));
         };
         if !p.weight.is_empty() {
             add("weight", block.product.weight_shape(), &p.weight);
@@ -84,7 +85,38 @@ fn parameter_tensors(plan: &Plan, parameters: &[Parameters]) -> Vec<NamedTensor>
             add(spread_name(block), vec![spread.len()], spread);
         }
     }
-    tensors
+    parts
+}
+
+/// Everything that a checkpoint keeps of a trainer.
+fn parts(trainer: &Trainer) -> Vec<Part<'_>> {
+    let mut parts = parameter_parts(trainer.plan(), trainer.parameters());
+    for (moment, of_blocks) in trainer.optimizer().moments() {
+        for (block, of_parts) in trainer.plan().blocks.iter().zip(of_blocks) {
+            for (part, stored) in ["weight", "bias"].iter().zip(of_parts) {
+                if let Some(stored) = stored {
+                    parts.push((format!("{}.{part}.{moment}", block.name), vec![stored.len()], stored));
+                }
+            }
+        }
+    }
+    parts
+}
+
+fn tensors(parts: Vec<Part<'_>>) -> Vec<NamedTensor> {
+    let tensor = |(name, shape, stored): Part<'_>| NamedTensor { name, shape, data: stored.clone().into() };
+    parts.into_iter().map(tensor).collect()
+}
+
+/// Checks that a checkpoint can hold the trainer: each of its tensors has a name of its own.
+pub(crate) fn check_names(trainer: &Trainer) -> Result<(), TrainError> {
+    let mut seen = BTreeSet::new();
+    match parts(trainer).into_iter().find(|(name, ..)| !seen.insert(name.clone())) {
+        Some((name, ..)) => Err(TrainError::Setting(format!(
+            "the tensors of two layers would both be called '{name}' in a checkpoint; rename the layer whose name has a dot"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// SHA-256 over all stored weights and biases in layer order, little-endian.
@@ -122,7 +154,7 @@ pub fn write_model(
         metadata.insert(format!("{}.format", block.name), block.weight.master.format.to_string());
         metadata.insert(format!("{}.alpha_log2", block.name), block.weight.alpha_log2.to_string());
     }
-    checkpoint::write_safetensors(path, &metadata, &parameter_tensors(plan, parameters))?;
+    checkpoint::write_safetensors(path, &metadata, &tensors(parameter_parts(plan, parameters)))?;
     Ok(())
 }
 
@@ -153,6 +185,22 @@ pub fn read_model(path: &Path) -> Result<SavedModel, TrainError> {
         return Err(TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem }));
     }
     Ok(SavedModel { model, recipe, data: key("data")?, parameters })
+}
+
+/// Reads the network in a checkpoint of the run that `config` describes.
+///
+/// # Errors
+/// A file that is missing, damaged, or of another run.
+pub fn read_model_of_checkpoint(path: &Path, config: &Config) -> Result<SavedModel, TrainError> {
+    let Checkpoint { header, tensors } = checkpoint::read(path)?;
+    check_identity(path, &header, config, None)?;
+    let epoch = header.get("epoch").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let (model, recipe) = (config.model.clone(), config.recipe.at_epoch(epoch));
+    let plan = Plan::build(&model, &recipe, 1)?;
+    let mut by_name: BTreeMap<_, _> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
+    let parameters =
+        plan.blocks.iter().map(|b| take_parameters(path, b, &mut by_name)).collect::<Result<_, _>>()?;
+    Ok(SavedModel { model, recipe, data: config.data.clone(), parameters })
 }
 
 fn take_parameters(
@@ -240,31 +288,41 @@ pub(crate) fn write_checkpoint(
         ("n_saturated", updates.n_saturated.to_string()),
         ("n_updates", updates.n.to_string()),
         ("best_test_error", float(state.best_test_error)),
+        ("since_best", state.since_best.to_string()),
         ("seconds", float(state.clock.seconds)),
         ("images", state.clock.images.to_string()),
     ];
-    let mut tensors = parameter_tensors(trainer.plan(), trainer.parameters());
-    for (moment, of_blocks) in trainer.optimizer().moments() {
-        for (block, of_parts) in trainer.plan().blocks.iter().zip(of_blocks) {
-            for (part, stored) in ["weight", "bias"].iter().zip(of_parts) {
-                if let Some(stored) = stored {
-                    let name = format!("{}.{part}.{moment}", block.name);
-                    tensors.push(NamedTensor {
-                        name,
-                        shape: vec![stored.len()],
-                        data: stored.clone().into(),
-                    });
-                }
-            }
-        }
-    }
     let header = header.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-    checkpoint::write(path, &Checkpoint { header, tensors })?;
+    checkpoint::write(path, &Checkpoint { header, tensors: tensors(parts(trainer)) })?;
     Ok(())
 }
 
 fn settings_table(config: &Config) -> Result<toml::Table, TrainError> {
     toml::Table::try_from(&config.settings).map_err(|e| TrainError::Setting(e.to_string()))
+}
+
+/// Checks that a checkpoint is of that recipe and model, and of that data where there is some.
+fn check_identity(
+    path: &Path,
+    header: &BTreeMap<String, String>,
+    config: &Config,
+    dataset: Option<&Dataset>,
+) -> Result<(), TrainError> {
+    let of_data = dataset.map(|dataset| ("data", dataset.fingerprint()));
+    let known = [("model", config.model.sha256()), ("recipe", config.recipe.sha256())];
+    for (what, expected) in known.into_iter().chain(of_data) {
+        let found = header.get(&format!("{what}_sha256")).ok_or_else(|| {
+            let problem = format!("'{what}_sha256' is not in its header");
+            TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem })
+        })?;
+        if *found != expected {
+            return Err(TrainError::Setting(format!(
+                "{}: it belongs to another {what}; resume it in the run folder that it came from, on the same data",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a checkpoint of the run that `config` describes, on its data.
@@ -277,19 +335,7 @@ pub(crate) fn read_checkpoint(
     let damaged =
         |problem: String| TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem });
     let text = |key: &str| header.get(key).ok_or_else(|| damaged(format!("'{key}' is not in its header")));
-    for (key, expected) in [
-        ("model_sha256", config.model.sha256()),
-        ("recipe_sha256", config.recipe.sha256()),
-        ("data_sha256", dataset.fingerprint()),
-    ] {
-        if *text(key)? != expected {
-            let what = key.trim_end_matches("_sha256");
-            return Err(TrainError::Setting(format!(
-                "{}: it belongs to another {what}; resume it in the run folder that it came from, on the same data",
-                path.display()
-            )));
-        }
-    }
+    check_identity(path, &header, config, Some(dataset))?;
     let settings: toml::Table = text("settings")?
         .parse()
         .map_err(|_| damaged("'settings' in its header are not settings".to_owned()))?;
@@ -321,6 +367,8 @@ pub(crate) fn read_checkpoint(
         step: number("step")?,
         sums: EpochSums { outcome, updates },
         best_test_error: float("best_test_error")?,
+        // Older checkpoints do not count them.
+        since_best: header.get("since_best").and_then(|text| text.parse().ok()).unwrap_or(0),
         clock: Clock { seconds: float("seconds")?, images: number("images")? },
     };
     Ok((state, tensors))

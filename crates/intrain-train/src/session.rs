@@ -12,11 +12,11 @@ use std::time::Instant;
 use intrain_data::{Batch, Dataset, Loader, Part, TrainBatches, evaluation};
 use intrain_kernels::Isa;
 use intrain_model::Shape;
-use intrain_nn::{Context, Logits, Network, Outcome, Plan};
+use intrain_nn::{Context, Logits, Network, Outcome, Parameters, Plan};
 use rayon::ThreadPoolBuilder;
 
 use crate::TrainError;
-use crate::config::{Config, polynomial};
+use crate::config::{Config, Init, polynomial};
 use crate::divergence;
 use crate::metrics::{Details, Row};
 use crate::microscope::Microscope;
@@ -25,8 +25,10 @@ use crate::saved;
 use crate::signs::Signs;
 use crate::silence::{Answers, Silence};
 use crate::step::Trainer;
+use crate::summary::Ended;
 use crate::sums::{Clock, EpochSums};
 use crate::telemetry;
+use crate::transfer::{self, Taken};
 use crate::update;
 
 /// Images that are evaluated at a time.
@@ -98,10 +100,16 @@ pub struct Session {
     epoch: u32,
     sums: EpochSums,
     best_test_error: f64,
+    /// Evaluations since the best one.
+    since_best: u32,
     /// The signs that weights started with; looked up at the end of the first epoch.
     signs: Option<Signs>,
     microscope: Microscope,
     silence: Silence,
+    /// What was taken from the file that the run begins with.
+    taken: Option<Taken>,
+    /// Whether it was said that rounding loses updates; once is enough.
+    has_warned: bool,
     /// Seconds and images of training proper, those before a restart included.
     clock: Clock,
 }
@@ -115,8 +123,20 @@ impl Session {
     pub fn new(config: Config, dataset: Arc<Dataset>, context: Context) -> Result<Self, TrainError> {
         config.check_settings()?;
         config.check(dataset.shape, dataset.n_classes)?;
-        let session = Self::at_epoch(config, dataset, context, 0)?;
+        let mut session = Self::at_epoch(config, dataset, context, 0)?;
+        let begun = start(&session.config, session.trainer.plan())?;
+        if let (Some(init), (parameters, Some(taken))) = (&mut session.config.init, begun) {
+            init.sha256 = Some(taken.sha256.clone());
+            *session.trainer.restore().0 = parameters;
+            session.taken = Some(taken);
+        }
         session.batches()?;
+        saved::check_names(&session.trainer)?;
+        if session.config.settings.patience > 0 && session.dataset.test.is_empty() {
+            let reason =
+                "patience counts evaluations, and the data has no test images; leave it out".to_owned();
+            return Err(TrainError::Setting(reason));
+        }
         Ok(session)
     }
 
@@ -128,8 +148,8 @@ impl Session {
         state: &saved::State,
     ) -> Result<Self, TrainError> {
         let session = Self::at_epoch(config, dataset, context, state.epoch)?;
-        let saved::State { sums, best_test_error, clock, .. } = *state;
-        Ok(Self { sums, best_test_error, clock, ..session })
+        let saved::State { sums, best_test_error, since_best, clock, .. } = *state;
+        Ok(Self { sums, best_test_error, since_best, clock, ..session })
     }
 
     fn at_epoch(
@@ -138,7 +158,7 @@ impl Session {
         context: Context,
         epoch: u32,
     ) -> Result<Self, TrainError> {
-        let per_epoch = (dataset.train.len() / config.settings.batch_size.max(1)).max(1) as u64;
+        let per_epoch = config.settings.steps_per_epoch(dataset.train.len());
         prove(&config, epoch, per_epoch)?;
         let trainer = trainer_at(&config, epoch, context.clone())?;
         Ok(Self {
@@ -149,9 +169,12 @@ impl Session {
             epoch,
             sums: EpochSums::default(),
             best_test_error: f64::INFINITY,
+            since_best: 0,
             signs: None,
             microscope: Microscope::default(),
             silence: Silence::default(),
+            taken: None,
+            has_warned: false,
             clock: Clock::default(),
         })
     }
@@ -163,6 +186,7 @@ impl Session {
             step: self.trainer.steps(),
             sums: self.sums,
             best_test_error: self.best_test_error,
+            since_best: self.since_best,
             clock: self.clock,
         }
     }
@@ -177,6 +201,12 @@ impl Session {
     #[must_use]
     pub fn dataset(&self) -> &Dataset {
         &self.dataset
+    }
+
+    /// What was taken from the file that it begins with, where there is one and nothing was resumed.
+    #[must_use]
+    pub const fn taken(&self) -> Option<&Taken> {
+        self.taken.as_ref()
     }
 
     /// The network that learns.
@@ -204,7 +234,7 @@ impl Session {
     /// Steps of an epoch.
     #[must_use]
     pub fn steps_per_epoch(&self) -> u64 {
-        (self.dataset.train.len() / self.config.settings.batch_size).max(1) as u64
+        self.config.settings.steps_per_epoch(self.dataset.train.len())
     }
 
     /// Steps at the end.
@@ -244,6 +274,29 @@ impl Session {
         step.is_multiple_of(self.steps_per_epoch()) || step == self.n_steps()
     }
 
+    /// Whether all steps are done, or as many evaluations as the settings have `patience` have not lowered the best test error.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.trainer.steps() >= self.n_steps() || self.has_lost_patience()
+    }
+
+    /// What ended it.
+    pub(crate) fn ended(&self) -> Ended {
+        let of = self.steps_per_epoch() * u64::from(self.config.settings.epochs);
+        match self.trainer.steps() {
+            _ if self.has_lost_patience() => Ended::Patience { evaluations: self.since_best },
+            steps if steps >= of => Ended::Epochs,
+            steps if steps >= self.n_steps() => Ended::MaxSteps { of },
+            _ => Ended::NotYet,
+        }
+    }
+
+    /// Whether the run ends because its test error falls no more.
+    const fn has_lost_patience(&self) -> bool {
+        let patience = self.config.settings.patience;
+        patience > 0 && self.since_best >= patience
+    }
+
     /// Trains to the end, or until the listener breaks; says whether the listener ended it. The next call goes on from there.
     ///
     /// # Errors
@@ -254,7 +307,7 @@ impl Session {
         let start = batches.position_of_step(self.trainer.steps());
         let mut loader = Loader::start(batches, start);
         let mut flow = ControlFlow::Continue(());
-        while self.trainer.steps() < self.n_steps() && flow.is_continue() {
+        while !self.is_done() && flow.is_continue() {
             let Some(batch) = loader.next() else { break };
             let rate = self.step(&batch)?;
             loader.recycle(batch);
@@ -304,13 +357,23 @@ impl Session {
 
     fn end_epoch(&mut self, rate: f64, listener: &mut dyn Listener) -> Result<(), TrainError> {
         self.check_weights()?;
-        let (test, answers) = self.answers(Part::Test)?;
-        let (plan, seed) = (self.trainer.plan(), self.config.settings.seed);
-        let signs = self.signs.get_or_insert_with(|| Signs::at_start(plan, seed));
-        let changed = signs.changed(plan, self.trainer.parameters());
+        let (test, answers) = if self.is_evaluated() {
+            self.answers(Part::Test)?
+        } else {
+            (Outcome::default(), Answers::default())
+        };
+        let signs = match self.signs.take() {
+            Some(signs) => signs,
+            None => self.signs_at_start(listener),
+        };
+        let changed = signs.changed(self.trainer.plan(), self.trainer.parameters());
+        self.signs = Some(signs);
         let row = self.row(rate, test, changed.all);
         let details = self.microscope.details(&self.trainer, &changed);
-        if let Some(warning) = telemetry::warning(self.trainer.plan(), &row, &details) {
+        let hyper = self.config.settings.hyper();
+        if let Some(warning) = telemetry::warning(self.trainer.plan(), hyper, &row, &details)
+            && !std::mem::replace(&mut self.has_warned, true)
+        {
             listener.warn(&warning);
         }
         if let Some(warning) = self.silence.warning(row.step, self.steps_per_epoch(), &answers) {
@@ -323,7 +386,27 @@ impl Session {
         if is_best {
             self.best_test_error = row.test_error.unwrap_or(self.best_test_error);
         }
+        self.since_best = if is_best { 0 } else { self.since_best + u32::from(row.test_error.is_some()) };
         listener.epoch(self, &Epoch { row: &row, details: &details, is_best })
+    }
+
+    /// The signs that weights started with.
+    fn signs_at_start(&self, listener: &mut dyn Listener) -> Signs {
+        let start = start(&self.config, self.trainer.plan());
+        start.map_or_else(
+            |error| {
+                listener.warn(&format!("changed signs are counted from here on: {error}"));
+                Signs::of(self.trainer.parameters())
+            },
+            |(parameters, _)| Signs::of(&parameters),
+        )
+    }
+
+    /// Whether the test images follow the last step: the epoch is one that is evaluated, or the run ends.
+    fn is_evaluated(&self) -> bool {
+        let epochs = self.trainer.steps().div_ceil(self.steps_per_epoch());
+        let is_due = epochs.is_multiple_of(self.config.settings.evaluate_every.into());
+        is_due || self.trainer.steps() == self.n_steps()
     }
 
     /// The numbers of an epoch that ends.
@@ -409,7 +492,8 @@ impl Session {
     fn batches(&self) -> Result<TrainBatches, TrainError> {
         let settings = &self.config.settings;
         let (dataset, augment) = (Arc::clone(&self.dataset), settings.augment());
-        Ok(TrainBatches::new(dataset, settings.batch_size, settings.seed, augment)?)
+        let batches = TrainBatches::new(dataset, settings.batch_size, settings.seed, augment)?;
+        Ok(batches.ending_with(settings.last_batch()))
     }
 }
 
@@ -422,6 +506,23 @@ pub fn this_machine(threads: usize) -> Result<Context, TrainError> {
     let pool =
         pool.map_err(|e| TrainError::Setting(format!("{threads} threads: {e}; ask for fewer, at least 1")))?;
     Ok(Context { isa: Isa::best(), threads: Arc::new(pool), machine: None })
+}
+
+/// The weights before the first step: drawn from the seed, or from the file that the run begins with.
+fn start(config: &Config, plan: &Plan) -> Result<(Vec<Parameters>, Option<Taken>), TrainError> {
+    let seed = config.settings.seed;
+    let Some(Init { path, sha256 }) = &config.init else {
+        return Ok((Parameters::initial(plan, seed), None));
+    };
+    let (parameters, taken) = transfer::initial(Path::new(path), plan, seed)?;
+    match sha256.as_ref().filter(|expected| **expected != taken.sha256) {
+        Some(expected) => Err(TrainError::Setting(format!(
+            "{path}: its weights have the SHA-256 {}, and the run began with {expected}; put that file back, or leave out \
+             init_sha256",
+            taken.sha256
+        ))),
+        None => Ok((parameters, Some(taken))),
+    }
 }
 
 /// A trainer for the recipe as it holds in `epoch`.

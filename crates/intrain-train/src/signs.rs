@@ -1,7 +1,8 @@
 //! How far weights have come: the share of them whose sign is not the one that they started with.
 //!
 //! Li 2017, section 7: with stochastic rounding it rises towards a half, as if signs were drawn anew; with a float copy it
-//! stays low. Initial weights are a function of the seed, so nothing needs to be kept with a run.
+//! stays low. Initial weights are a function of the seed, or of a file that the run began with, so nothing needs to be kept
+//! with a run.
 
 use intrain_nn::{BlockPlan, Parameters, Plan, Stored};
 
@@ -18,9 +19,9 @@ pub(crate) struct Changed {
 }
 
 impl Signs {
-    /// Of the weights that `plan` starts from.
-    pub(crate) fn at_start(plan: &Plan, seed: u64) -> Self {
-        Self(Parameters::initial(plan, seed).iter().map(|parameters| negative(&parameters.weight)).collect())
+    /// Of weights, block by block.
+    pub(crate) fn of(parameters: &[Parameters]) -> Self {
+        Self(parameters.iter().map(|parameters| negative(&parameters.weight)).collect())
     }
 
     #[allow(clippy::cast_precision_loss, reason = "counts of weights are far below 2^53")]

@@ -31,4 +31,25 @@ pub struct Summary {
     pub run_dir: PathBuf,
     /// Whether the observer ended it early.
     pub interrupted: bool,
+    /// What ended it.
+    pub ended: Ended,
+}
+
+/// What ended a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Its epochs are done.
+    Epochs,
+    /// `max_steps`, earlier than the epochs, which would have so many steps.
+    MaxSteps {
+        /// Steps of all epochs.
+        of: u64,
+    },
+    /// So many evaluations in a row have not lowered the best test error.
+    Patience {
+        /// Evaluations.
+        evaluations: u32,
+    },
+    /// Nothing yet: the observer broke.
+    NotYet,
 }

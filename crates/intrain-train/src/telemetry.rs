@@ -2,6 +2,7 @@
 
 use intrain_nn::{BlockPlan, Plan, Stored};
 use intrain_num::{Quantizer, Round};
+use intrain_recipe::{Feedback, Role};
 
 use crate::config::Config;
 use crate::metrics::{Details, Row};
@@ -10,6 +11,7 @@ use crate::run_dir::RunDir;
 use crate::step::Trainer;
 use crate::summary::Summary;
 use crate::tensorboard::EventWriter;
+use crate::update::{self, Hyper};
 use crate::{TrainError, atomic_write};
 
 /// The run's TensorBoard events.
@@ -63,32 +65,37 @@ impl Events {
     }
 }
 
-/// A warning where most updates of a layer came to nothing although the rounding is not stochastic.
-pub(crate) fn warning(plan: &Plan, row: &Row, details: &Details) -> Option<String> {
-    let is_nearest =
-        |q: Quantizer| q.format.is_quantized() && !q.round.is_stochastic() && q.round != Round::Floor;
+/// A warning where rounding lost most updates of a layer: the one row that rounds them goes to the nearest. Rows that round
+/// stochastically turn as many updates to nothing and lose none on average.
+pub(crate) fn warning(plan: &Plan, hyper: Hyper, row: &Row, details: &Details) -> Option<String> {
     let dead = |block: &BlockPlan| {
         let name = format!("{}/update/dead", block.name);
         details.iter().find(|(known, _)| *known == name).and_then(|(_, value)| *value).unwrap_or(0.0)
     };
-    let rounding = |block: &BlockPlan| {
-        [block.gradient, block.update, block.weight.master].into_iter().find(|q| is_nearest(*q))
-    };
-    let mut stuck = plan.blocks.iter().filter(|block| rounding(block).is_some() && dead(block) > 0.5);
-    let first = stuck.next()?;
+    let losing = |block: &BlockPlan| losing_row(plan, block, hyper).filter(|_| dead(block) > 0.5);
+    let mut stuck = plan.blocks.iter().filter_map(|block| Some((block, losing(block)?)));
+    let (first, (role, quantizer)) = stuck.next()?;
     let others = match stuck.count() {
         0 => String::new(),
-        1 => " and one layer more".to_owned(),
-        n => format!(" and {n} layers more"),
+        1 => " and of one layer more".to_owned(),
+        n => format!(" and of {n} layers more"),
     };
-    let round = rounding(first).map(|q| q.round.to_string()).unwrap_or_default();
     Some(format!(
-        "epoch {}: rounding turned {:.0} % of the updates of '{}'{others} to nothing ({round}): most are below half a \
-         step; use stochastic rounding, more fractional bits or a higher learning rate",
+        "epoch {}: rounding turned {:.0} % of the updates of '{}'{others} to nothing: row {role}, '{quantizer}', rounds to \
+         the nearest, and most updates are below half of its step; use stochastic rounding, more fractional bits or a higher \
+         learning rate",
         row.epoch,
         100.0 * dead(first),
         first.name
     ))
+}
+
+/// The row that rounds a block's updates, where it rounds to the nearest and what it takes is not fed back.
+fn losing_row(plan: &Plan, block: &BlockPlan, hyper: Hyper) -> Option<(Role, Quantizer)> {
+    let (role, quantizer) = update::rounding_row(block, hyper);
+    let is_nearest = !quantizer.round.is_stochastic() && quantizer.round != Round::Floor;
+    let loses = quantizer.format.is_quantized() && is_nearest && plan.error_feedback == Feedback::None;
+    loses.then_some((role, quantizer))
 }
 
 /// Bins of a histogram, at most.
@@ -173,8 +180,8 @@ pub(crate) fn write_report(
     let details = crate::metrics::read_details(&dir.metrics()).unwrap_or_default();
     let last =
         details.names.iter().cloned().zip(details.rows.last().into_iter().flatten().copied()).collect();
-    let plan_warnings = trainer.plan().warnings.iter().map(|w| format!("{}: {}", w.role, w.message));
-    let of_last_row = rows.last().and_then(|row| warning(trainer.plan(), row, &last));
+    let of_last_row =
+        rows.last().and_then(|row| warning(trainer.plan(), trainer.optimizer().hyper(), row, &last));
     let report = Report {
         title: format!("{} on {} with {}", summary.model, summary.data, summary.recipe),
         facts: vec![
@@ -195,7 +202,7 @@ pub(crate) fn write_report(
         plan: plan_table(trainer.plan()),
         histograms: histograms(trainer),
         details,
-        warnings: plan_warnings.chain(of_last_row).collect(),
+        warnings: of_last_row.into_iter().collect(),
     };
     let page = report::render(&report).map_err(|e| TrainError::Setting(e.to_string()))?;
     Ok(atomic_write(&dir.report(), page.as_bytes())?)

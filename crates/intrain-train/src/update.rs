@@ -8,7 +8,7 @@ use intrain_nn::{BlockGradient, BlockPlan, Gradient, Parameters, Plan, StepKey, 
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
 use intrain_num::{Format, Overflow, Quantizer, Scale};
-use intrain_recipe::Feedback;
+use intrain_recipe::{Feedback, Role};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -253,8 +253,16 @@ fn rounding(block: &BlockPlan, hyper: Hyper) -> (Quantizer, Purpose) {
     first.unwrap_or((block.weight.master, Purpose::Master))
 }
 
-fn rounding_row(block: &BlockPlan, hyper: Hyper) -> Quantizer {
-    rounding(block, hyper).0
+/// The one row that rounds a block's updates, with its quantizer.
+pub(crate) fn rounding_row(block: &BlockPlan, hyper: Hyper) -> (Role, Quantizer) {
+    let (quantizer, purpose) = rounding(block, hyper);
+    let role = match purpose {
+        Purpose::Gradient => Role::Gradient,
+        Purpose::Momentum => Role::Momentum,
+        Purpose::Update => Role::Update,
+        _ => Role::Master,
+    };
+    (role, quantizer)
 }
 
 /// The rate of a gradient that is a sum over the batch.
@@ -393,7 +401,7 @@ impl WeightUpdate<'_> {
 
     /// Learning rate times gradient, rounded once, subtracted: one pass over the weights.
     fn fused(&self, gradient: &Gradient, master: &mut Stored, part: &Part, key: StepKey) -> UpdateStats {
-        let row = rounding_row(self.block, self.hyper);
+        let (row, _) = rounding(self.block, self.hyper);
         let rate = Rate::new(self.rate_of_sum);
         let shift = match row.scale {
             // Exact: rate * G / 2^n in steps of one code, whatever the gradient's own last bit is worth.
@@ -448,7 +456,7 @@ impl WeightUpdate<'_> {
         key: StepKey,
         updates: &mut Vec<i32>,
     ) -> UpdateStats {
-        let row = rounding_row(self.block, self.hyper);
+        let (row, _) = rounding(self.block, self.hyper);
         let gradient_max = part.gradient_max.unwrap_or_else(|| largest(self.isa, gradient));
         let gradient_bits = 64 - gradient_max.leading_zeros();
         part.kept_bits = part.kept_bits.map(|_| gradient_bits.cast_signed());

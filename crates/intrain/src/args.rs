@@ -174,11 +174,15 @@ pub(crate) struct TrainArgs {
     /// New run folder [default: runs/DATA-RECIPE-1, or the next free number]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with a run from its last checkpoint, to the same bits as if it had never stopped; only --max-steps,
-    /// --threads and --kernel can change
+    /// Go on with a run from its last checkpoint, to the same bits as if it had never stopped; only --epochs,
+    /// --max-steps, --threads and --kernel can change. More epochs go on at the learning rates of the run's config.toml
     #[arg(long, value_name = "DIR", conflicts_with_all =
-        ["config", "model", "recipe", "data", "epochs", "batch_size", "lr", "seed", "out", "set"])]
+        ["config", "model", "recipe", "data", "batch_size", "lr", "seed", "out", "set"])]
     pub(crate) resume: Option<PathBuf>,
+    /// Start from the weights of a run folder or a model.safetensors, under any recipe; layers are found by their names, and
+    /// those that differ start anew
+    #[arg(long, value_name = "RUN|MODEL", conflicts_with = "resume")]
+    pub(crate) init: Option<PathBuf>,
     /// Any other setting, such as momentum=0.9 or recipe.roles.gradient='unit<9>@shift stochastic'; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -195,6 +199,9 @@ pub(crate) struct EvalArgs {
     /// Which images
     #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"])]
     pub(crate) split: String,
+    /// A checkpoint of the run folder instead of the network that its run ended with
+    #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
+    pub(crate) checkpoint: Option<String>,
     /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) logits: Option<PathBuf>,
@@ -349,6 +356,9 @@ pub(crate) struct InspectArgs {
     /// Run folder, or its model.safetensors
     #[arg(value_name = "RUN|MODEL")]
     pub(crate) model: PathBuf,
+    /// A checkpoint of the run folder instead of the network that its run ended with
+    #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
+    pub(crate) checkpoint: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,7 @@ mod failure;
 mod output;
 mod progress;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -11,12 +11,11 @@ use intrain::train::metrics::Row;
 use intrain::train::run::{Observer, Progress};
 
 use crate::output::{grouped, percent, say, speed};
+use crate::signals;
+pub(crate) use crate::signals::INTERRUPTED;
 
 /// Without a terminal a line comes after each epoch, and after this time.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
-
-/// Exit code of a program that Ctrl-C ended.
-pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Watches a run for a person.
 pub(crate) struct Watcher {
@@ -35,13 +34,7 @@ impl Watcher {
     /// # Errors
     /// The system refuses a signal handler.
     pub(crate) fn new(n_epochs: u32) -> anyhow::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        ctrlc::set_handler(move || {
-            if asked.swap(true, Ordering::Relaxed) {
-                std::process::exit(INTERRUPTED.into());
-            }
-        })?;
+        let stop = signals::watch()?;
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {msg}, {eta} left");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

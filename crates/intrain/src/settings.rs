@@ -100,6 +100,12 @@ fn keys(args: &TrainArgs) -> anyhow::Result<(Table, Vec<String>)> {
             keys.insert(key.to_owned(), value);
         }
     }
+    if let Some(init) = &args.init {
+        let file = if init.is_dir() { RunDir(init.clone()).model() } else { init.clone() };
+        let file = std::path::absolute(&file).unwrap_or(file);
+        keys.insert("init".to_owned(), file.display().to_string().into());
+        keys.remove("init_sha256");
+    }
     // These three decide what the rest means, so an assignment to one of them is the same as its flag.
     let (first, rest): (Vec<_>, Vec<_>) =
         args.set.iter().cloned().partition(|assignment| {
@@ -137,20 +143,40 @@ pub(crate) fn context(threads: Option<u16>, kernel: Option<&str>) -> anyhow::Res
     Ok(Context { isa, ..this_machine(threads.unwrap_or(0).into())? })
 }
 
-/// The network that a run folder or a `model.safetensors` holds.
+/// The network that a run folder or a `model.safetensors` holds, or a checkpoint of the folder.
 ///
 /// # Errors
 /// The file is missing, damaged, or of another program.
-pub(crate) fn open_model(path: &Path) -> anyhow::Result<SavedModel> {
+pub(crate) fn open_model(path: &Path, checkpoint: Option<&str>) -> anyhow::Result<SavedModel> {
+    let name = path.display();
     if !path.exists() {
-        let name = path.display();
         return Err(Usage(format!(
             "{name}: there is no such run folder or model; name a run folder or its model.safetensors"
         ))
         .into());
     }
-    let file = if path.is_dir() { RunDir(path.to_owned()).model() } else { path.to_owned() };
-    Ok(saved::read_model(&file)?)
+    let dir = RunDir(path.to_owned());
+    match checkpoint {
+        None => Ok(saved::read_model(&if path.is_dir() { dir.model() } else { path.to_owned() })?),
+        Some(_) if !path.is_dir() => {
+            Err(Usage(format!("{name}: --checkpoint is for a run folder, and this is a file")).into())
+        }
+        Some(which) => {
+            let file = if which == "best" { dir.best() } else { dir.last() };
+            Ok(saved::read_model_of_checkpoint(&file, &config_of(&dir)?)?)
+        }
+    }
+}
+
+/// What the config.toml of a run folder says.
+///
+/// # Errors
+/// It is not there, or not one.
+pub(crate) fn config_of(dir: &RunDir) -> anyhow::Result<Config> {
+    let path = dir.config();
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| Usage(format!("{}: cannot read: {e}; name the folder of a run", path.display())))?;
+    Ok(Config::from_toml(&text).map_err(|e| Usage(format!("{}: {e}", path.display())))?)
 }
 
 /// The first of `runs/DATA-RECIPE-1`, `-2`, ... that is not there yet, made.

@@ -205,6 +205,7 @@ impl Settings {
             epochs,
             max_steps: 0,
             batch_size: defaults.batch_size,
+            fill_last_batch: false,
             learning_rate,
             schedule,
             decay: defaults.decay,
@@ -215,6 +216,8 @@ impl Settings {
             pad: defaults.pad.unwrap_or(if is_augmented { 4 } else { 0 }),
             flip: defaults.flip.unwrap_or(is_augmented || is_cropped),
             checkpoint_every: 500,
+            evaluate_every: 1,
+            patience: 0,
         })
     }
 }

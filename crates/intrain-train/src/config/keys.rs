@@ -2,14 +2,17 @@
 
 use crate::TrainError;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 22] = [
     "data",
     "recipe",
     "model",
+    "init",
+    "init_sha256",
     "seed",
     "epochs",
     "max_steps",
     "batch_size",
+    "fill_last_batch",
     "learning_rate",
     "schedule",
     "decay",
@@ -20,6 +23,8 @@ const KEYS: [&str; 17] = [
     "pad",
     "flip",
     "checkpoint_every",
+    "evaluate_every",
+    "patience",
 ];
 
 /// Refuses a key that is no setting of a run: as a CONFIG.toml, `--set` and a sweep's `[settings]` may have them.

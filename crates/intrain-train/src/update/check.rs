@@ -5,7 +5,7 @@ use intrain_num::random::Purpose;
 use intrain_recipe::Feedback;
 
 use super::terms::{Terms, bits_of};
-use super::{Hyper, Method, Part, is_float, rate_of_sum, rounding, rounding_row};
+use super::{Hyper, Method, Part, is_float, rate_of_sum, rounding};
 use crate::TrainError;
 use crate::rate::Rate;
 
@@ -81,7 +81,7 @@ fn check_block(block: &BlockPlan, hyper: Hyper) -> Result<(), TrainError> {
         return Ok(());
     }
     let refuse = |reason: String| Err(TrainError::Row { layer: block.name.clone(), reason });
-    let (row, master) = (rounding_row(block, hyper), block.weight.master);
+    let (row, master) = (rounding(block, hyper).0, block.weight.master);
     if row.format.frac_bits() != master.format.frac_bits() {
         return refuse(format!(
             "an update in {} does not lie on the grid of the stored weight {}; give the rows 'master' and '{}' the same \

@@ -12,7 +12,7 @@ use intrain_num::scale::round_log2;
 use intrain_num::{Quantizer, Scale};
 use rayon::prelude::*;
 
-use super::{Hyper, Part, WeightUpdate, largest, rounding_row};
+use super::{Hyper, Part, WeightUpdate, largest, rounding};
 use crate::rate::Rate;
 
 /// The exact sum in front of the one rounding: rate * G, decay * W, momentum * v, aligned.
@@ -29,7 +29,7 @@ impl Terms {
         let code_frac_bits = [
             part.gradient_frac_bits,
             block.weight.master_frac_bits(),
-            rounding_row(block, hyper).format.frac_bits() + block.weight.fan_shift,
+            rounding(block, hyper).0.format.frac_bits() + block.weight.fan_shift,
         ];
         let mut digits: [i32; 3] = std::array::from_fn(|i| code_frac_bits[i] - rates[i].exponent);
         let mut is_nothing = false;

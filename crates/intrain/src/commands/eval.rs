@@ -21,7 +21,7 @@ const BATCH: usize = 250;
 
 pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let context = context(args.threads, args.kernel.as_deref())?;
-    let saved = open_model(&args.model)?;
+    let saved = open_model(&args.model, args.checkpoint.as_deref())?;
     let data = args.data.as_deref().unwrap_or(&saved.data);
     let dataset = load_data(data)?;
     check(&saved, &dataset)?;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use intrain::nn::{BlockPlan, Parameters, Plan, Stored};
+use intrain::nn::{BlockPlan, Parameters, Plan};
 use intrain::train::metrics::{self, Row};
 use intrain::train::report::Histogram;
 use intrain::train::run::RunDir;
@@ -20,7 +20,7 @@ const LINES: usize = 17;
 const BAR: u64 = 48;
 
 pub(crate) fn run(args: &InspectArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let saved = open_model(&args.model)?;
+    let saved = open_model(&args.model, args.checkpoint.as_deref())?;
     let plan = Plan::build(&saved.model, &saved.recipe, 1)?;
     let sha256 = weights_sha256(&saved.parameters);
     let mut text = facts(&[
@@ -66,10 +66,9 @@ struct Layer {
 impl Layer {
     fn of(block: &BlockPlan, parameters: &Parameters) -> Self {
         let master = block.weight.master;
-        let read = match (&parameters.weight, block.weight.alpha_log2) {
-            (Stored::F32(_), _) => "float32".to_owned(),
-            (_, 0) => block.weight.read.to_string(),
-            (_, alpha) => format!("{}, / 2^{alpha}", block.weight.read),
+        let read = match block.weight.alpha_log2 {
+            0 => block.weight.read.to_string(),
+            alpha => format!("{}, / 2^{alpha}", block.weight.read),
         };
         Self {
             name: block.name.clone(),

@@ -5,23 +5,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use intrain::data::Dataset;
-use intrain::train::TrainError;
 use intrain::train::config::Config;
-use intrain::train::run::{Run, RunDir, Summary};
+use intrain::train::run::{Ended, Run, RunDir, Summary};
 use serde_json::json;
 
 use crate::args::TrainArgs;
-use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, percent, say, speed};
 use crate::progress::{INTERRUPTED, Watcher};
-use crate::settings::{context, load_data, new_run_folder, resolve_with_data};
+use crate::settings::{config_of, context, load_data, new_run_folder, resolve_with_data};
 
 pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let context = context(args.threads, args.kernel.as_deref())?;
     let kernel = context.isa.name();
     let (config, run) = match &args.resume {
         Some(folder) => {
-            let (config, dataset, dir) = reopen(folder, args.max_steps)?;
+            let (config, dataset, dir) = reopen(folder, args)?;
             (config.clone(), Run::resume(config, dataset, context, dir)?)
         }
         None => {
@@ -39,9 +37,20 @@ pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode>
         settings.batch_size,
         settings.seed,
     ));
-    for warning in &run.plan().warnings {
-        say(&format!("warning: {}: {}", warning.role, warning.message));
+    if let (Some(taken), Some(init)) = (run.taken(), &config.init) {
+        say(&format!("the weights of {} layers start from {}", taken.n_layers, init.path));
+        taken.notes.iter().for_each(|note| say(&format!("  {note}")));
     }
+    let left_out = run.n_left_out() as u64;
+    if left_out > 0 {
+        say(&format!(
+            "each epoch leaves out {}, another time others: too few for a batch of {}; --set fill_last_batch=true trains on \
+             them too",
+            if left_out == 1 { "1 image".to_owned() } else { format!("{} images", grouped(left_out)) },
+            settings.batch_size
+        ));
+    }
+    let was_done = run.is_done();
     let mut watcher = Watcher::new(settings.epochs)?;
     let summary = run.train(&mut watcher)?;
     drop(watcher);
@@ -51,22 +60,47 @@ pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode>
         say(&format!("stopped after step {}; go on with: intrain train --resume {folder}", summary.steps));
         return Ok(ExitCode::from(INTERRUPTED));
     }
+    if let Some(text) = how_to_go_on(&summary, was_done) {
+        say(&text);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts a run in `out`, or in a new folder under `runs/`, which goes away again if nothing can start.
+/// Where a run can go on: one that ended before its last epoch, or that was resumed though it had ended.
+fn how_to_go_on(summary: &Summary, was_done: bool) -> Option<String> {
+    let folder = summary.run_dir.display();
+    let (done, epochs) = (grouped(summary.steps), summary.epochs);
+    let stopped = if was_done { "the run had stopped" } else { "stopped" };
+    match summary.ended {
+        Ended::Epochs if was_done => Some(format!(
+            "the run had ended after its {epochs} epochs; train longer with: intrain train --resume {folder} --epochs {}",
+            2 * epochs
+        )),
+        Ended::Epochs | Ended::NotYet => None,
+        Ended::MaxSteps { of } => Some(format!(
+            "{stopped} at max_steps, after {done} of {} steps; go on with: intrain train --resume {folder} --max-steps {of}",
+            grouped(of)
+        )),
+        Ended::Patience { evaluations } => Some(format!(
+            "{stopped} after {done} steps: the best test error is {} old; checkpoints/best.ckpt has its weights",
+            if evaluations == 1 { "1 evaluation".to_owned() } else { format!("{evaluations} evaluations") }
+        )),
+    }
+}
+
+/// Starts a run in `out`, or in a new folder under `runs/`; a folder that this made goes away again if nothing can start.
 pub(crate) fn start(
     config: Config,
     dataset: Arc<Dataset>,
     context: intrain::nn::Context,
     out: Option<&Path>,
 ) -> anyhow::Result<Run> {
-    if let Some(out) = out {
-        return Ok(Run::start(config, dataset, context, RunDir::create(out)?)?);
-    }
-    let folder = new_run_folder(&config)?;
+    let (folder, is_new) = match out {
+        Some(out) => (out.to_owned(), !out.exists()),
+        None => (new_run_folder(&config)?, true),
+    };
     let started = RunDir::create(&folder).and_then(|dir| Run::start(config, dataset, context, dir));
-    if started.is_err() {
+    if started.is_err() && is_new {
         // Only empty folders can be removed like this.
         let _ = std::fs::remove_dir(folder.join("checkpoints")).and_then(|()| std::fs::remove_dir(&folder));
     }
@@ -74,14 +108,12 @@ pub(crate) fn start(
 }
 
 /// The configuration and data of a run to go on with, perhaps to another end.
-fn reopen(folder: &Path, max_steps: Option<u64>) -> anyhow::Result<(Config, Arc<Dataset>, RunDir)> {
+fn reopen(folder: &Path, args: &TrainArgs) -> anyhow::Result<(Config, Arc<Dataset>, RunDir)> {
     let dir = RunDir(folder.to_owned());
-    let path = dir.config();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|e| Usage(format!("{}: cannot read: {e}; name the folder of a run", path.display())))?;
-    let in_file = |e: TrainError| Usage(format!("{}: {e}", path.display()));
-    let mut config = Config::from_toml(&text).map_err(in_file)?;
-    config.settings.max_steps = max_steps.unwrap_or(config.settings.max_steps);
+    let mut config = config_of(&dir)?;
+    let settings = &mut config.settings;
+    settings.max_steps = args.max_steps.unwrap_or(settings.max_steps);
+    settings.epochs = args.epochs.unwrap_or(settings.epochs);
     let dataset = load_data(&config.data)?;
     Ok((config, Arc::new(dataset), dir))
 }

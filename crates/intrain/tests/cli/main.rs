@@ -5,6 +5,7 @@ mod keys;
 mod logits;
 mod models;
 mod older;
+mod runs;
 mod sweeps;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,133 @@
+//! A training that starts from the weights of a file: what a network of another recipe has stored, in the formats of this one.
+//!
+//! Layers are found by their names. What a layer computes with is kept: its stored weight is worth `code * 2^-(fraction bits)`
+//! of its product, WAGE's alpha included, under either recipe; it is rounded to the nearest where the new format is coarser,
+//! and held where the new range is smaller.
+
+use std::path::Path;
+
+use intrain_nn::{BlockPlan, Parameters, Plan, Stored};
+use intrain_num::{Quantizer, Round};
+
+use crate::TrainError;
+use crate::saved::{self, SavedModel};
+use crate::update::bias_master;
+
+/// What was taken from the file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Taken {
+    /// SHA-256 over the file's weights and biases.
+    pub sha256: String,
+    /// Layers whose weights were taken.
+    pub n_layers: usize,
+    /// What a person should know: layers that start anew, and why; what was held at a limit; biases that are dropped.
+    pub notes: Vec<String>,
+}
+
+/// What a network of this plan starts from: initial weights drawn from `seed`, those of a `model.safetensors` in their place
+/// where it has the layer.
+///
+/// # Errors
+/// A file that is missing, damaged or no model of this program, or of which no layer has the name and shape of one here.
+pub(crate) fn initial(path: &Path, plan: &Plan, seed: u64) -> Result<(Vec<Parameters>, Taken), TrainError> {
+    let SavedModel { model, recipe, parameters: old, .. } = saved::read_model(path)?;
+    let old_plan = Plan::build(&model, &recipe, 1)?;
+    let mut taken = Taken { sha256: saved::weights_sha256(&old), ..Taken::default() };
+    let mut all = Parameters::initial(plan, seed);
+    for (block, parameters) in plan.blocks.iter().zip(&mut all) {
+        let place = old_plan.blocks.iter().position(|old| old.name == block.name);
+        let Some((from, old)) = place.map(|i| (&old_plan.blocks[i], &old[i])) else {
+            taken.notes.push(format!("layer '{}' starts anew: the file has none of this name", block.name));
+            continue;
+        };
+        if let Some(reason) = difference(from, block) {
+            taken.notes.push(format!("layer '{}' starts anew: {reason}", block.name));
+            continue;
+        }
+        taken.n_layers += 1;
+        taken.notes.extend(take(from, old, block, parameters));
+    }
+    if taken.n_layers == 0 {
+        return Err(TrainError::Setting(format!(
+            "{}: no layer of the file has the name and the shape of a layer here; take a network with the same layers",
+            path.display()
+        )));
+    }
+    Ok((all, taken))
+}
+
+/// Why the weights of one layer say nothing to another.
+fn difference(from: &BlockPlan, to: &BlockPlan) -> Option<String> {
+    let [old, new] = [from, to].map(|block| (block.product.weight_shape(), block.product.kind));
+    if old != new {
+        return Some(format!("its weights are {:?} in the file and {:?} here", old.0, new.0));
+    }
+    let is_other = to.product.kind.is_norm() && from.norm != to.norm;
+    is_other.then(|| "the two recipes compute its norm differently".to_owned())
+}
+
+/// One layer's parameters from their old formats into their new ones.
+fn take(from: &BlockPlan, old: &Parameters, to: &BlockPlan, new: &mut Parameters) -> Vec<String> {
+    let mut notes = Vec::new();
+    // Bits by which a code is worth less than its format says.
+    let bits = |block: &BlockPlan| block.weight.fan_shift + block.weight.alpha_log2;
+    let shift = bits(from) - bits(to);
+    let masters = (from.weight.master, to.weight.master);
+    let n_held = convert(&old.weight, &mut new.weight, masters, shift);
+    if n_held > 0 {
+        notes.push(format!(
+            "layer '{}': {n_held} of {} weights are held at a limit of {}",
+            to.name,
+            new.weight.len(),
+            to.weight.master
+        ));
+    }
+    match (&old.bias, &mut new.bias) {
+        (Some(a), Some(b)) => {
+            let n_held = convert(a, b, (bias_master(from), bias_master(to)), shift);
+            if n_held > 0 {
+                notes.push(format!("layer '{}': {n_held} biases are held at a limit", to.name));
+            }
+        }
+        (Some(_), None) => notes
+            .push(format!("layer '{}': the recipe has no biases, those of the file are dropped", to.name)),
+        (None, _) => {}
+    }
+    if old.moments.is_some() && new.moments.is_some() {
+        new.moments.clone_from(&old.moments);
+    }
+    notes
+}
+
+/// Values `code * 2^-shift` of one format to the nearest of another; how many the other's range holds at a limit.
+fn convert(from: &Stored, to: &mut Stored, (old, new): (Quantizer, Quantizer), shift: i32) -> usize {
+    let is_exact = old.format.is_fixed_point() && new.format.is_fixed_point();
+    let scale = libm::exp2(f64::from(-shift));
+    let mut n_held = 0;
+    for i in 0..from.len() {
+        #[allow(clippy::cast_possible_truncation, reason = "a float weight is binary32")]
+        let value = || match from {
+            Stored::F32(values) => (f64::from(values[i]) * scale) as f32,
+            codes => (f64::from(old.value_as_float(codes.code(i))) * scale) as f32,
+        };
+        if let Stored::F32(values) = &mut *to {
+            values[i] = value();
+            continue;
+        }
+        if !is_exact {
+            let nearest = Quantizer { round: new.round.in_evaluation(), ..new };
+            let code = nearest.code_of_float(value(), 0);
+            let is_limit =
+                new.format.is_fixed_point() && (code == new.format.min() || code == new.format.max());
+            n_held += usize::from(is_limit && value().abs() > new.value_as_float(code).abs());
+            to.set_code(i, code);
+            continue;
+        }
+        let drop = old.format.frac_bits() + shift - new.format.frac_bits();
+        let code = Round::NearestEven.shift_right(from.code(i), drop, 0);
+        let held = code.clamp(new.format.min(), new.format.max());
+        n_held += usize::from(held != code);
+        to.set_code(i, held);
+    }
+    n_held
+}
