@@ -7,14 +7,14 @@
 //! PNG is exact; what a JPEG decodes to may differ in the last bit with the version of the decoder and the processor.
 
 use std::ffi::OsStr;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
-use image::{ColorType, DynamicImage, ImageReader, Limits};
+use image::{ColorType, DynamicImage};
 
 use crate::bounded::read_file;
 use crate::folder_options::FolderOptions;
+pub use crate::picture::decode;
 use crate::{DataError, Dataset, ImageShape, Split};
 
 /// Largest image file, in bytes.
@@ -68,24 +68,6 @@ pub fn load(folder: &Path, name: &str) -> Result<Dataset, DataError> {
         Some(side) => dataset.cropped(side, folder),
         None => Ok(dataset),
     }
-}
-
-/// Decodes a PNG or JPEG of at most 4096 x 4096 pixels.
-///
-/// # Errors
-/// The bytes are neither, or corrupt, or the image is too large.
-pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
-    let mut limits = Limits::default();
-    let side = u32::try_from(ImageShape::MAX_SIDE).ok();
-    (limits.max_image_width, limits.max_image_height) = (side, side);
-    let decoded =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Into::into).and_then(|mut r| {
-            r.limits(limits);
-            r.decode()
-        });
-    decoded.map_err(|e| {
-        DataError::file(path, format!("cannot be decoded: {e}"), "repair the image or remove it")
-    })
 }
 
 /// Names of the folders in a folder, sorted; hidden ones do not count.

@@ -21,6 +21,7 @@ pub mod mat;
 pub mod memory;
 pub mod npy;
 pub mod npz;
+mod picture;
 pub mod summary;
 pub mod svhn;
 

@@ -1,0 +1,95 @@
+//! One image file: its bytes to pixels. What is not there is never made up: a file that ends too early is an error.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+
+use crate::{DataError, ImageShape};
+
+/// What to do about a file that is no image.
+const REMEDY: &str = "repair the image or remove it";
+
+/// Decodes a PNG or JPEG of at most 4096 x 4096 pixels.
+///
+/// # Errors
+/// The bytes are neither, or corrupt, or end before the image does, or the image is too large.
+pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
+    let mut limits = Limits::default();
+    let side = u32::try_from(ImageShape::MAX_SIDE).ok();
+    (limits.max_image_width, limits.max_image_height) = (side, side);
+    let refuse = |e: &dyn std::fmt::Display| {
+        DataError::file(path, format!("cannot be decoded: {e}"), REMEDY.to_owned())
+    };
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| refuse(&e))?;
+    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(bytes) {
+        let n_bytes = bytes.len();
+        return Err(refuse(&format!(
+            "the file is cut short, its {n_bytes} bytes lack the end-of-image marker"
+        )));
+    }
+    reader.limits(limits);
+    reader.decode().map_err(|e| refuse(&e))
+}
+
+/// Whether a JPEG goes on to the marker of its end; other bytes may follow that. The decoder does not ask: it fills what
+/// is missing with grey.
+///
+/// Segments are skipped by their lengths, so that the marker of a preview in one of them does not count.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // Data of a scan, or bytes that do not belong here: markers begin with 255.
+        let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0xff))
+        else {
+            return false;
+        };
+        at += skipped + 1;
+        match bytes.get(at..) {
+            Some([0xd9, ..]) => return true,
+            // A byte that fills up: the marker may come behind it.
+            Some([0xff, ..]) => {}
+            // A value of 255, a marker without a length.
+            Some([0x00 | 0x01 | 0xd0..=0xd7, ..]) => at += 1,
+            // Another image begins.
+            Some([0xd8, ..]) | None => return false,
+            Some([_, high, low, ..]) => at += 1 + usize::from(u16::from_be_bytes([*high, *low])).max(2),
+            Some(_) => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jpeg(width: u32, height: u32) -> Vec<u8> {
+        let image = image::GrayImage::from_fn(width, height, |x, y| {
+            image::Luma([u8::try_from((x * 9 + y * 5) % 256).unwrap()])
+        });
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_jpeg_ends_with_its_own_marker() {
+        let whole = jpeg(40, 30);
+        assert!(jpeg_is_whole(&whole));
+        assert!((0..whole.len()).all(|n| !jpeg_is_whole(&whole[..n])));
+        // A preview in a segment has a marker of its end, too.
+        let preview = jpeg(8, 8);
+        let length = u16::try_from(preview.len() + 2).unwrap().to_be_bytes();
+        let with_preview = [&whole[..2], &[0xff, 0xe1], &length, &preview, &whole[2..]].concat();
+        assert!(jpeg_is_whole(&with_preview));
+        let n_front = 2 + 2 + 2 + preview.len();
+        assert!((n_front..with_preview.len()).all(|n| !jpeg_is_whole(&with_preview[..n])));
+        // Bytes that fill up before a marker, and bytes behind the end.
+        let filled = [&whole[..whole.len() - 2], &[0xff, 0xff, 0xff, 0xd9, 1, 2, 3]].concat();
+        assert!(jpeg_is_whole(&filled));
+        // The rest of the scan was never written, or is another image.
+        let n = whole.len() - 20;
+        assert!(!jpeg_is_whole(&[&whole[..n], &[0; 1000]].concat()));
+        assert!(!jpeg_is_whole(&[&whole[..n], &preview].concat()));
+    }
+}

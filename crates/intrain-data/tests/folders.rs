@@ -1,0 +1,76 @@
+//! Folders of images as people have them: files that are damaged, hidden, of other kinds or no files at all.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{DynamicImage, ImageFormat, RgbImage};
+use intrain_data::{DataError, DataFolders, Dataset, folder, load};
+
+fn save(image: impl Into<DynamicImage>, path: &Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image.into().save_with_format(path, ImageFormat::from_path(path).unwrap()).unwrap();
+}
+
+/// An image in colour of 48 x 32 pixels, each another.
+fn colours() -> DynamicImage {
+    let value = |n: u32| u8::try_from(n % 256).unwrap();
+    RgbImage::from_fn(48, 32, |x, y| image::Rgb([value(5 * x), value(8 * y), value(3 * x + 2 * y)])).into()
+}
+
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn load_with(folder: &Path, options: &str) -> Result<Dataset, DataError> {
+    load(&format!("folder:{}{options}", folder.display()), &DataFolders::only("/nowhere"))
+}
+
+fn refused(folder: &Path) -> String {
+    load_with(folder, "").unwrap_err().to_string()
+}
+
+#[test]
+fn an_image_that_is_cut_is_never_filled_up() {
+    let progressive = include_bytes!("progressive.jpg").to_vec();
+    let files = [
+        ("baseline.jpg", encoded(&colours(), ImageFormat::Jpeg)),
+        ("progressive.jpg", progressive),
+        ("a.png", encoded(&colours(), ImageFormat::Png)),
+    ];
+    for (name, bytes) in files {
+        let path = Path::new(name);
+        let whole = folder::decode(&bytes, path).unwrap();
+        assert_eq!((whole.width(), whole.height()), (48, 32));
+        for cut in 0..bytes.len() {
+            match folder::decode(&bytes[..cut], path) {
+                // The last bytes of a PNG come behind its pixels.
+                Ok(image) => assert!(name.ends_with("png") && image == whole, "{name} cut at {cut}"),
+                Err(error) => assert!(error.to_string().starts_with(&format!("{name}: cannot be decoded"))),
+            }
+        }
+        // Bytes behind the end, such as a second image of a phone, do no harm.
+        for behind in [&[0; 9][..], &bytes] {
+            assert_eq!(folder::decode(&[&bytes, behind].concat(), path).unwrap(), whole, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_that_is_cut_is_named_or_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    save(colours(), &at("train/a/1.jpg"));
+    save(colours(), &at("test/a/1.jpg"));
+    let bytes = encoded(&colours(), ImageFormat::Jpeg);
+    for percent in [20, 50, 90] {
+        std::fs::write(at("train/a/cut.jpg"), &bytes[..bytes.len() * percent / 100]).unwrap();
+        let message = refused(folder.path());
+        assert!(message.contains("train/a/cut.jpg: cannot be decoded: the file is cut short"), "{message}");
+        assert!(message.contains("repair the image or remove it; `,broken=skip`"), "{message}");
+        let dataset = load_with(folder.path(), ",broken=skip").unwrap();
+        assert_eq!((dataset.train.len(), dataset.left_out.len()), (1, 1));
+        assert!(dataset.left_out[0].contains("train/a/cut.jpg"), "{:?}", dataset.left_out);
+    }
+}
