@@ -104,9 +104,34 @@ impl Split {
 
     /// Parts images without a split of their own: of every five consecutive ones the fifth is for the test.
     pub(crate) fn every_fifth_is_test(self, n_values: usize) -> (Self, Self) {
+        let mut n_seen = 0;
+        self.part(n_values, |_| {
+            n_seen += 1;
+            n_seen % 5 == 0
+        })
+    }
+
+    /// Parts images whose source has classes, but no split: of every five consecutive ones of a class the fifth is for
+    /// the test, of a class of two to four the last. So each class is learned, and tested if it has a second image.
+    ///
+    /// # Panics
+    /// A label is not below `n_classes`.
+    pub(crate) fn a_fifth_of_each_class_is_test(self, n_values: usize, n_classes: usize) -> (Self, Self) {
+        let mut n_of_class = vec![0_usize; n_classes];
+        self.labels.iter().for_each(|label| n_of_class[usize::from(*label)] += 1);
+        let mut n_seen = vec![0_usize; n_classes];
+        self.part(n_values, |label| {
+            let (n, seen) = (n_of_class[usize::from(label)], &mut n_seen[usize::from(label)]);
+            *seen += 1;
+            *seen % 5 == 0 || (2..5).contains(&n) && *seen == n
+        })
+    }
+
+    /// Images to learn from and to test, each in the order that they had; `is_test` is asked image by image.
+    fn part(self, n_values: usize, mut is_test: impl FnMut(u16) -> bool) -> (Self, Self) {
         let (mut train, mut test) = (Self::default(), Self::default());
-        for (index, (pixels, &label)) in self.images.chunks_exact(n_values).zip(&self.labels).enumerate() {
-            let side = if index % 5 == 4 { &mut test } else { &mut train };
+        for (pixels, &label) in self.images.chunks_exact(n_values).zip(&self.labels) {
+            let side = if is_test(label) { &mut test } else { &mut train };
             side.images.extend_from_slice(pixels);
             side.labels.push(label);
         }
@@ -142,6 +167,8 @@ pub struct Dataset {
     pub test: Split,
     /// Why each image is missing that could not be read, where the source was asked to go on.
     pub left_out: Vec<String>,
+    /// What a reader decided that the source does not say, a sentence each, for a person to read.
+    pub notes: Vec<String>,
 }
 
 impl Dataset {
@@ -191,8 +218,9 @@ impl Dataset {
             }
             check_labels(&split.labels, n_classes, path)?;
         }
-        let (name, stored, class_names, left_out) = (name.to_owned(), shape, Vec::new(), Vec::new());
-        Ok(Self { name, shape, stored, n_classes, class_names, train, test, left_out })
+        let (name, stored, class_names) = (name.to_owned(), shape, Vec::new());
+        let (left_out, notes) = (Vec::new(), Vec::new());
+        Ok(Self { name, shape, stored, n_classes, class_names, train, test, left_out, notes })
     }
 
     /// The same with batches of squares of `side` pixels.
@@ -280,5 +308,16 @@ mod tests {
         assert_eq!(test.labels, [4, 9]);
         assert_eq!(test.images, [4, 9]);
         assert_eq!(train.labels, [0, 1, 2, 3, 5, 6, 7, 8, 10]);
+    }
+
+    #[test]
+    fn each_class_gives_its_own_fifths() {
+        // Classes of 6, 1, 4 and 2 images, not in a row; pixels number them.
+        let labels = vec![0, 2, 0, 1, 0, 2, 3, 0, 2, 0, 3, 0, 2];
+        let all = Split { images: (0..13).collect(), labels };
+        let (train, test) = all.a_fifth_of_each_class_is_test(1, 4);
+        assert_eq!((&test.images[..], &test.labels[..]), (&[9, 10, 12][..], &[0, 3, 2][..]));
+        assert_eq!(train.images, [0, 1, 2, 3, 4, 5, 6, 7, 8, 11]);
+        assert_eq!(train.labels, [0, 2, 0, 1, 0, 2, 3, 0, 2, 0]);
     }
 }

@@ -1,18 +1,19 @@
 //! A folder of images: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`, also `.jpg` and `.jpeg`.
 //! Classes are numbered in the order of their names, images come in the order of class and file name. Without `train`
-//! and `test` the folders of `PATH` are the classes, and of every five consecutive images the fifth is for the test.
+//! and `test` the folders of `PATH` are the classes, and of every five consecutive images of a class the fifth is for the
+//! test, of two to four the last; a note says so.
 //! All images have one size, or are brought to one: `PATH,resize=256` cuts the largest square out of the middle and scales
 //! it, `crop=224` then cuts squares out of that, at random to learn and in the middle to test. They are grey if every one
 //! is stored grey, else red, green, blue; transparency is dropped. `broken=skip` leaves out what can't be read.
 //! PNG is exact; what a JPEG decodes to may differ in the last bit with the version of the decoder and the processor.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
 use image::{ColorType, DynamicImage};
 
 use crate::bounded::read_file;
+use crate::folder_layout::{File, Layout};
 use crate::folder_options::FolderOptions;
 pub use crate::picture::decode;
 use crate::{DataError, Dataset, ImageShape, Split};
@@ -27,92 +28,29 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 pub fn load(folder: &Path, name: &str) -> Result<Dataset, DataError> {
     let options = FolderOptions::parse(&folder.to_string_lossy())?;
     let folder = &options.path;
-    let (train, test) = (folder.join("train"), folder.join("test"));
-    let (classes, [train_files, test_files]) = if train.is_dir() || test.is_dir() {
-        let classes = subfolders(&train)?;
-        for class in subfolders(&test)? {
-            if !classes.contains(&class) {
-                let problem = format!("is not a class of {}", train.display());
-                return Err(DataError::file(
-                    &test.join(class),
-                    problem,
-                    "a class needs images to learn from",
-                ));
-            }
-        }
-        let files = [list_images(&train, &classes)?, list_images(&test, &classes)?];
-        (classes, files)
-    } else {
-        let classes = subfolders(folder)?;
-        let files = [list_images(folder, &classes)?, Vec::new()];
-        (classes, files)
-    };
-    let mut images = Images { n_files: train_files.len() + test_files.len(), ..Images::default() };
-    train_files.iter().try_for_each(|file| images.add(file, &options))?;
+    let layout = Layout::find(folder)?;
+    let mut images = Images { n_files: layout.n_files(), ..Images::default() };
+    layout.train.iter().try_for_each(|file| images.add(file, &options))?;
     let n_train = images.split.len();
-    test_files.iter().try_for_each(|file| images.add(file, &options))?;
+    layout.test.iter().flatten().try_for_each(|file| images.add(file, &options))?;
     let Images { first, split, left_out, .. } = images;
     let Some((_, shape)) = first else {
         let problem = format!("holds 0 images that can be read, of {}", left_out.len());
         return Err(DataError::file(folder, problem, "put images into its classes"));
     };
-    let splits = if test_files.is_empty() {
-        split.every_fifth_is_test(shape.n_values()).into()
+    layout.check_classes(&split.labels[..n_train])?;
+    let (splits, notes) = if layout.test.is_some() {
+        (split_at(split, n_train, shape), Vec::new())
     } else {
-        split_at(split, n_train, shape)
+        layout.part(split, shape.n_values())?
     };
-    let mut dataset = Dataset::new(name, shape, classes.len(), splits, folder)?;
-    dataset.class_names = classes.iter().map(|c| c.to_string_lossy().into_owned()).collect();
-    dataset.left_out = left_out;
+    let mut dataset = Dataset::new(name, shape, layout.classes.len(), splits, folder)?;
+    dataset.class_names = layout.classes.iter().map(|c| c.to_string_lossy().into_owned()).collect();
+    (dataset.left_out, dataset.notes) = (left_out, notes);
     match options.crop {
         Some(side) => dataset.cropped(side, folder),
         None => Ok(dataset),
     }
-}
-
-/// Names of the folders in a folder, sorted; hidden ones do not count.
-fn subfolders(folder: &Path) -> Result<Vec<std::ffi::OsString>, DataError> {
-    let mut names: Vec<_> = entries(folder)?
-        .into_iter()
-        .filter(|path| path.is_dir())
-        .filter_map(|path| path.file_name().map(OsStr::to_owned))
-        .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
-        .collect();
-    names.sort();
-    let limit = usize::from(u16::MAX) + 1;
-    if names.is_empty() || names.len() > limit {
-        let problem = format!("holds {} folders, expected one for each of 1 to {limit} classes", names.len());
-        return Err(DataError::file(folder, problem, "sort the images into folders named for their classes"));
-    }
-    Ok(names)
-}
-
-/// Image files of every class, with their labels. A class without a folder here has none.
-fn list_images(folder: &Path, classes: &[std::ffi::OsString]) -> Result<Vec<(PathBuf, u16)>, DataError> {
-    let mut files = Vec::new();
-    for (label, class) in (0_u16..).zip(classes) {
-        let class_folder = folder.join(class);
-        if !class_folder.is_dir() {
-            continue;
-        }
-        let mut images = entries(&class_folder)?;
-        images.retain(|path| {
-            let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-            extension == "png" || extension == "jpg" || extension == "jpeg"
-        });
-        if images.is_empty() {
-            let remedy = "put images there or remove the folder";
-            return Err(DataError::file(&class_folder, "holds 0 files named .png, .jpg or .jpeg", remedy));
-        }
-        images.sort();
-        files.extend(images.into_iter().map(|path| (path, label)));
-    }
-    Ok(files)
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let read = std::fs::read_dir(folder).and_then(|dir| dir.map(|e| Ok(e?.path())).collect());
-    read.map_err(|e| DataError::io(folder, "list", e))
 }
 
 /// Images that are read one by one and laid one behind the other, in one shape.
@@ -128,7 +66,7 @@ struct Images {
 
 impl Images {
     /// Reads one more.
-    fn add(&mut self, (path, label): &(PathBuf, u16), options: &FolderOptions) -> Result<(), DataError> {
+    fn add(&mut self, (path, label): &File, options: &FolderOptions) -> Result<(), DataError> {
         let image = read_file(path, MAX_FILE_BYTES).and_then(|bytes| decode(&bytes, path));
         let image = image.map(|image| match options.resize {
             Some(side) => square(&image, side),

@@ -14,6 +14,7 @@ pub mod digits;
 pub mod error;
 pub mod fetch;
 pub mod folder;
+mod folder_layout;
 mod folder_options;
 pub mod idx;
 pub mod loader;

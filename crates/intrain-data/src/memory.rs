@@ -122,6 +122,7 @@ impl Dataset {
             train: train.split,
             test: test.map(|test| test.split).unwrap_or_default(),
             left_out: Vec::new(),
+            notes: Vec::new(),
         })
     }
 }

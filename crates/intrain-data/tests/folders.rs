@@ -3,12 +3,16 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageFormat, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use intrain_data::{DataError, DataFolders, Dataset, folder, load};
 
 fn save(image: impl Into<DynamicImage>, path: &Path) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     image.into().save_with_format(path, ImageFormat::from_path(path).unwrap()).unwrap();
+}
+
+fn grey(value: u8) -> GrayImage {
+    GrayImage::from_pixel(3, 2, image::Luma([value]))
 }
 
 /// An image in colour of 48 x 32 pixels, each another.
@@ -72,5 +76,52 @@ fn a_jpeg_that_is_cut_is_named_or_left_out() {
         let dataset = load_with(folder.path(), ",broken=skip").unwrap();
         assert_eq!((dataset.train.len(), dataset.left_out.len()), (1, 1));
         assert!(dataset.left_out[0].contains("train/a/cut.jpg"), "{:?}", dataset.left_out);
+    }
+}
+
+#[test]
+fn each_class_is_learned_without_folders_for_the_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    for class in ["a", "b", "c", "d", "e"] {
+        save(grey(class.as_bytes()[0]), &at(&format!("{class}/1.png")));
+    }
+    let message = refused(folder.path());
+    assert!(
+        message.contains("has no folder test, and each of its classes (a, b, c, d, e) has 1 image; give"),
+        "{message}"
+    );
+    save(grey(7), &at("e/2.png"));
+    save(grey(8), &at("b/2.png"));
+    let dataset = load_with(folder.path(), "").unwrap();
+    assert_eq!((&dataset.train.labels[..], &dataset.test.labels[..]), (&[0, 1, 2, 3, 4][..], &[1, 4][..]));
+    assert_eq!(dataset.test.images, [[8; 6], [7; 6]].concat());
+    assert_eq!(dataset.notes.len(), 2);
+    assert!(
+        dataset.notes[1].ends_with("classes with 1 image are not tested: a, c, d"),
+        "{:?}",
+        dataset.notes
+    );
+}
+
+#[test]
+fn a_class_without_a_readable_image_to_learn_from_is_named() {
+    for parts in [["train/", "test/"], ["", ""]] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: String| folder.path().join(path);
+        for (part, image) in parts.into_iter().zip(["1.png", "2.png"]) {
+            for class in ["a", "b"] {
+                save(grey(1), &at(format!("{part}{class}/{image}")));
+            }
+        }
+        let [train, test] = parts;
+        std::fs::write(at(format!("{train}b/1.png")), "no image").unwrap();
+        if test.is_empty() {
+            std::fs::write(at("b/2.png".to_owned()), "no image").unwrap();
+        }
+        let message = load_with(folder.path(), ",broken=skip").unwrap_err().to_string();
+        let n_files = if test.is_empty() { 2 } else { 1 };
+        let expected = format!("{train}b: holds 0 images to learn from that can be read, of {n_files}; put");
+        assert!(message.contains(&expected), "{message}");
     }
 }

@@ -179,9 +179,13 @@ fn folder_without_a_split() {
         save(grey(index), &folder.path().join(format!("{class}/{index:02}.png")));
     }
     let dataset = load_folder(folder.path()).unwrap();
-    assert_eq!(dataset.test.images, [[4; 6], [9; 6]].concat());
+    // The fifth of seven, and the last of four.
+    assert_eq!(dataset.test.images, [[4; 6], [10; 6]].concat());
     assert_eq!(dataset.test.labels, [0, 1]);
     assert_eq!(dataset.train.len(), 9);
+    assert_eq!(dataset.notes.len(), 1);
+    assert!(dataset.notes[0].contains("no folders train and test"), "{:?}", dataset.notes);
+    assert!(dataset.notes[0].ends_with("9 images to learn from, 2 to test"), "{:?}", dataset.notes);
 }
 
 #[test]

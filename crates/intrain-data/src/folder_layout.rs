@@ -1,0 +1,154 @@
+//! Where the images of a folder lie: which files belong to which class, to learn from and to test.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::{DataError, Split};
+
+/// An image file and the number of its class.
+pub(crate) type File = (PathBuf, u16);
+
+/// The files of a data set, in the order of class and file name.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Names of the classes, in the order of their numbers.
+    pub(crate) classes: Vec<OsString>,
+    /// The folder of their images to learn from.
+    class_folder: PathBuf,
+    /// Images to learn from; also those to test, where there is no folder for these.
+    pub(crate) train: Vec<File>,
+    /// Images to test, where there is a folder for them.
+    pub(crate) test: Option<Vec<File>>,
+}
+
+impl Layout {
+    /// Lists the files of a folder with `train/CLASS` and `test/CLASS`, or of one with `CLASS`.
+    ///
+    /// # Errors
+    /// A folder cannot be listed, or a class has no image to learn from; it is named.
+    pub(crate) fn find(folder: &Path) -> Result<Self, DataError> {
+        let (train, test) = (folder.join("train"), folder.join("test"));
+        if !train.is_dir() && !test.is_dir() {
+            let classes = subfolders(folder)?;
+            let files = list_images(folder, &classes)?;
+            return Ok(Self { classes, class_folder: folder.to_owned(), train: files, test: None });
+        }
+        let classes = subfolders(&train)?;
+        for class in subfolders(&test)? {
+            if !classes.contains(&class) {
+                let problem = format!("is not a class of {}", train.display());
+                let remedy = "a class needs images to learn from";
+                return Err(DataError::file(&test.join(class), problem, remedy));
+            }
+        }
+        let (train_files, test_files) = (list_images(&train, &classes)?, list_images(&test, &classes)?);
+        Ok(Self { classes, class_folder: train, train: train_files, test: Some(test_files) })
+    }
+
+    /// Number of files.
+    pub(crate) fn n_files(&self) -> usize {
+        self.train.len() + self.test.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Checks that each class has an image to learn from among those with these labels.
+    ///
+    /// # Errors
+    /// A class has none; its folder is named.
+    pub(crate) fn check_classes(&self, labels: &[u16]) -> Result<(), DataError> {
+        let mut has_images = vec![false; self.classes.len()];
+        labels.iter().for_each(|label| has_images[usize::from(*label)] = true);
+        let Some(class) = has_images.iter().position(|has| !has) else { return Ok(()) };
+        let n_files = self.train.iter().filter(|(_, label)| usize::from(*label) == class).count();
+        let problem = format!("holds 0 images to learn from that can be read, of {n_files}");
+        let folder = self.class_folder.join(&self.classes[class]);
+        Err(DataError::file(&folder, problem, "put images there or remove the folder"))
+    }
+
+    /// Parts images of classes without a folder for the test, and says how.
+    ///
+    /// # Errors
+    /// No class has a second image, so none is left to test.
+    pub(crate) fn part(&self, all: Split, n_values: usize) -> Result<([Split; 2], Vec<String>), DataError> {
+        let folder = self.class_folder.display();
+        let mut counts = vec![0_usize; self.classes.len()];
+        all.labels.iter().for_each(|label| counts[usize::from(*label)] += 1);
+        let single: Vec<String> = counts
+            .iter()
+            .zip(&self.classes)
+            .filter(|(count, _)| **count == 1)
+            .map(|(_, class)| class.to_string_lossy().into_owned())
+            .collect();
+        if single.len() == self.classes.len() {
+            let problem =
+                format!("has no folder test, and each of its classes ({}) has 1 image", few(&single));
+            let remedy = "give a class at least 2 images, or sort them into folders train and test";
+            return Err(DataError::file(&self.class_folder, problem, remedy));
+        }
+        let (train, test) = all.a_fifth_of_each_class_is_test(n_values, self.classes.len());
+        let mut notes = vec![format!(
+            "{folder} has no folders train and test: of each class, every fifth image in the order of names is for the \
+             test, of 2 to 4 images the last: {} images to learn from, {} to test",
+            train.len(),
+            test.len()
+        )];
+        if !single.is_empty() {
+            notes.push(format!("{folder}: classes with 1 image are not tested: {}", few(&single)));
+        }
+        Ok(([train, test], notes))
+    }
+}
+
+/// Names in a row, the first ten of them.
+fn few(names: &[String]) -> String {
+    const MOST: usize = 10;
+    let row = names[..names.len().min(MOST)].join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => row,
+        more => format!("{row} and {more} more"),
+    }
+}
+
+/// Names of the folders in a folder, sorted; hidden ones do not count.
+fn subfolders(folder: &Path) -> Result<Vec<OsString>, DataError> {
+    let mut names: Vec<_> = entries(folder)?
+        .into_iter()
+        .filter(|path| path.is_dir())
+        .filter_map(|path| path.file_name().map(OsStr::to_owned))
+        .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
+        .collect();
+    names.sort();
+    let limit = usize::from(u16::MAX) + 1;
+    if names.is_empty() || names.len() > limit {
+        let problem = format!("holds {} folders, expected one for each of 1 to {limit} classes", names.len());
+        return Err(DataError::file(folder, problem, "sort the images into folders named for their classes"));
+    }
+    Ok(names)
+}
+
+/// Image files of every class, with their labels. A class without a folder here has none.
+fn list_images(folder: &Path, classes: &[OsString]) -> Result<Vec<File>, DataError> {
+    let mut files = Vec::new();
+    for (label, class) in (0_u16..).zip(classes) {
+        let class_folder = folder.join(class);
+        if !class_folder.is_dir() {
+            continue;
+        }
+        let mut images = entries(&class_folder)?;
+        images.retain(|path| {
+            let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+            extension == "png" || extension == "jpg" || extension == "jpeg"
+        });
+        if images.is_empty() {
+            let remedy = "put images there or remove the folder";
+            return Err(DataError::file(&class_folder, "holds 0 files named .png, .jpg or .jpeg", remedy));
+        }
+        images.sort();
+        files.extend(images.into_iter().map(|path| (path, label)));
+    }
+    Ok(files)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let read = std::fs::read_dir(folder).and_then(|dir| dir.map(|e| Ok(e?.path())).collect());
+    read.map_err(|e| DataError::io(folder, "list", e))
+}
