@@ -2,7 +2,7 @@
 //!
 //! Invariant (by [`Dataset::new`] and [`Dataset::from_images`]): in both splits the pixels are `len * height * width *
 //! channels` bytes and every label is below `n_classes`; there is at least one image to learn from, and to test in every
-//! data set from files.
+//! data set from files. Each class has a name.
 
 use std::path::Path;
 
@@ -159,7 +159,7 @@ pub struct Dataset {
     pub stored: ImageShape,
     /// Number of classes, 1 to 65536.
     pub n_classes: usize,
-    /// Their names in the order of the labels; empty where the source has none.
+    /// Their names in the order of the labels, one for each; numbers as text where the source has none.
     pub class_names: Vec<String>,
     /// Images to learn from.
     pub train: Split,
@@ -192,10 +192,10 @@ impl Dataset {
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// A data set without class names.
+    /// A data set whose classes are called by their numbers.
     ///
     /// # Errors
-    /// A split is empty, its pixels do not fit its labels, or a label is not below `n_classes`; `path` is named.
+    /// The number of classes is out of its range, a split is empty, its pixels do not fit its labels, or a label is not below `n_classes`; `path` is named.
     pub fn new(
         name: &str,
         shape: ImageShape,
@@ -203,6 +203,10 @@ impl Dataset {
         [train, test]: [Split; 2],
         path: &Path,
     ) -> Result<Self, DataError> {
+        if !(1..=MAX_CLASSES).contains(&n_classes) {
+            let problem = format!("has {n_classes} classes, the limits are 1 and {MAX_CLASSES}");
+            return Err(DataError::file(path, problem, "give each image one of fewer classes"));
+        }
         for (split, which) in [(&train, "training"), (&test, "test")] {
             if split.is_empty() {
                 let remedy = "a data set needs at least one image to learn from and one to test";
@@ -218,7 +222,7 @@ impl Dataset {
             }
             check_labels(&split.labels, n_classes, path)?;
         }
-        let (name, stored, class_names) = (name.to_owned(), shape, Vec::new());
+        let (name, stored, class_names) = (name.to_owned(), shape, class_numbers(n_classes));
         let (left_out, notes) = (Vec::new(), Vec::new());
         Ok(Self { name, shape, stored, n_classes, class_names, train, test, left_out, notes })
     }
@@ -253,6 +257,14 @@ impl Dataset {
     }
 }
 
+/// Most classes: labels have 16 bits.
+const MAX_CLASSES: usize = 1 << 16;
+
+/// Names of classes that have none: their numbers as text.
+pub(crate) fn class_numbers(n_classes: usize) -> Vec<String> {
+    (0..n_classes).map(|class| class.to_string()).collect()
+}
+
 /// Finds the first label that is not below `n_classes`.
 pub(crate) fn check_labels(labels: &[u16], n_classes: usize, path: &Path) -> Result<(), DataError> {
     match labels.iter().position(|&label| usize::from(label) >= n_classes) {
@@ -280,7 +292,14 @@ mod tests {
 
     #[test]
     fn new_keeps_the_invariant() {
-        assert!(Dataset::new("x", SHAPE, 3, [split(&[0, 2]), split(&[1])], Path::new("f")).is_ok());
+        let new =
+            |n_classes| Dataset::new("x", SHAPE, n_classes, [split(&[0, 2]), split(&[1])], Path::new("f"));
+        assert_eq!(new(3).unwrap().class_names, ["0", "1", "2"]);
+        assert_eq!(new(65_536).unwrap().class_names[65_535], "65535");
+        for n_classes in [0, 65_537, usize::MAX] {
+            let message = new(n_classes).unwrap_err().to_string();
+            assert!(message.contains(&format!("has {n_classes} classes, the limits are 1 and 65536")));
+        }
         assert!(message(split(&[]), split(&[1])).contains("has 0 training images"));
         assert!(message(split(&[1]), split(&[])).contains("has 0 test images"));
         assert!(message(split(&[0, 1]), split(&[0, 3])).contains("label 1 is 3, the limit is 2"));

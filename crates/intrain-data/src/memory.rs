@@ -118,7 +118,7 @@ impl Dataset {
             shape: train.shape,
             stored: train.shape,
             n_classes,
-            class_names: Vec::new(),
+            class_names: crate::dataset::class_numbers(n_classes),
             train: train.split,
             test: test.map(|test| test.split).unwrap_or_default(),
             left_out: Vec::new(),

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
-use intrain_data::{DataError, DataFolders, Dataset, folder, load};
+use intrain_data::{DataError, DataFolders, Dataset, Images, folder, load};
 
 fn save(image: impl Into<DynamicImage>, path: &Path) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -124,4 +124,21 @@ fn a_class_without_a_readable_image_to_learn_from_is_named() {
         let expected = format!("{train}b: holds 0 images to learn from that can be read, of {n_files}; put");
         assert!(message.contains(&expected), "{message}");
     }
+}
+
+#[test]
+fn every_data_set_names_its_classes() {
+    let digits = load("digits", &DataFolders::only("/nowhere")).unwrap();
+    assert_eq!(digits.class_names, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    let images = Images::new([3, 1, 1, 1], vec![0; 3], vec![2, 0, 1]).unwrap();
+    let dataset = Dataset::from_images("mine", 4, images, None).unwrap();
+    assert_eq!(dataset.class_names, ["0", "1", "2", "3"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    // The order of names decides the labels: of bytes, so `10` comes before `9` and `B` before `a`.
+    for class in ["a", "B", "9", "10"] {
+        save(grey(1), &folder.path().join(format!("{class}/1.png")));
+        save(grey(2), &folder.path().join(format!("{class}/2.png")));
+    }
+    assert_eq!(load_with(folder.path(), "").unwrap().class_names, ["10", "9", "B", "a"]);
 }
