@@ -1,11 +1,12 @@
-//! A folder of images: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`, also `.jpg` and `.jpeg`.
+//! A folder of images: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`, also `.jpg`, `.jpeg`, `.bmp` and `.webp`.
+//! Names that begin with a dot do not count; images of other kinds are counted in a note.
 //! Classes are numbered in the order of their names, images come in the order of class and file name. Without `train`
 //! and `test` the folders of `PATH` are the classes, and of every five consecutive images of a class the fifth is for the
 //! test, of two to four the last; a note says so.
 //! All images have one size, or are brought to one: `PATH,resize=256` cuts the largest square out of the middle and scales
 //! it, `crop=224` then cuts squares out of that, at random to learn and in the middle to test. They are grey if every one
 //! is stored grey, else red, green, blue; transparency is dropped. `broken=skip` leaves out what can't be read.
-//! PNG is exact; what a JPEG decodes to may differ in the last bit with the version of the decoder and the processor.
+//! PNG, BMP and WebP without loss are exact; what a JPEG decodes to may differ in the last bit with the version of the decoder and the processor.
 
 use std::path::{Path, PathBuf};
 
@@ -39,10 +40,11 @@ pub fn load(folder: &Path, name: &str) -> Result<Dataset, DataError> {
         return Err(DataError::file(folder, problem, "put images into its classes"));
     };
     layout.check_classes(&split.labels[..n_train])?;
-    let (splits, notes) = if layout.test.is_some() {
-        (split_at(split, n_train, shape), Vec::new())
+    let mut notes = layout.notes.clone();
+    let splits = if layout.test.is_some() {
+        split_at(split, n_train, shape)
     } else {
-        layout.part(split, shape.n_values())?
+        layout.part(split, shape.n_values(), &mut notes)?
     };
     let mut dataset = Dataset::new(name, shape, layout.classes.len(), splits, folder)?;
     dataset.class_names = layout.classes.iter().map(|c| c.to_string_lossy().into_owned()).collect();

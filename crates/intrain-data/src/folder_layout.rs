@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use crate::class_files::{Unread, entries};
 use crate::{DataError, Split};
 
 /// An image file and the number of its class.
@@ -19,6 +20,8 @@ pub(crate) struct Layout {
     pub(crate) train: Vec<File>,
     /// Images to test, where there is a folder for them.
     pub(crate) test: Option<Vec<File>>,
+    /// What is to be said about files that are not read.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Layout {
@@ -28,10 +31,12 @@ impl Layout {
     /// A folder cannot be listed, or a class has no image to learn from; it is named.
     pub(crate) fn find(folder: &Path) -> Result<Self, DataError> {
         let (train, test) = (folder.join("train"), folder.join("test"));
+        let mut unread = Unread::default();
         if !train.is_dir() && !test.is_dir() {
             let classes = subfolders(folder)?;
-            let files = list_images(folder, &classes)?;
-            return Ok(Self { classes, class_folder: folder.to_owned(), train: files, test: None });
+            let train = list_images(folder, &classes, &mut unread)?;
+            let (class_folder, notes) = (folder.to_owned(), unread.notes());
+            return Ok(Self { classes, class_folder, train, test: None, notes });
         }
         let classes = subfolders(&train)?;
         for class in subfolders(&test)? {
@@ -41,8 +46,10 @@ impl Layout {
                 return Err(DataError::file(&test.join(class), problem, remedy));
             }
         }
-        let (train_files, test_files) = (list_images(&train, &classes)?, list_images(&test, &classes)?);
-        Ok(Self { classes, class_folder: train, train: train_files, test: Some(test_files) })
+        let class_folder = train.clone();
+        let train = list_images(&train, &classes, &mut unread)?;
+        let test = Some(list_images(&test, &classes, &mut unread)?);
+        Ok(Self { classes, class_folder, train, test, notes: unread.notes() })
     }
 
     /// Number of files.
@@ -64,20 +71,21 @@ impl Layout {
         Err(DataError::file(&folder, problem, "put images there or remove the folder"))
     }
 
-    /// Parts images of classes without a folder for the test, and says how.
+    /// Parts images of classes without a folder for the test, and notes how.
     ///
     /// # Errors
     /// No class has a second image, so none is left to test.
-    pub(crate) fn part(&self, all: Split, n_values: usize) -> Result<([Split; 2], Vec<String>), DataError> {
+    pub(crate) fn part(
+        &self,
+        all: Split,
+        n_values: usize,
+        notes: &mut Vec<String>,
+    ) -> Result<[Split; 2], DataError> {
         let folder = self.class_folder.display();
         let mut counts = vec![0_usize; self.classes.len()];
         all.labels.iter().for_each(|label| counts[usize::from(*label)] += 1);
-        let single: Vec<String> = counts
-            .iter()
-            .zip(&self.classes)
-            .filter(|(count, _)| **count == 1)
-            .map(|(_, class)| class.to_string_lossy().into_owned())
-            .collect();
+        let single = counts.iter().zip(&self.classes).filter(|(count, _)| **count == 1);
+        let single: Vec<String> = single.map(|(_, class)| class.to_string_lossy().into_owned()).collect();
         if single.len() == self.classes.len() {
             let problem =
                 format!("has no folder test, and each of its classes ({}) has 1 image", few(&single));
@@ -85,16 +93,16 @@ impl Layout {
             return Err(DataError::file(&self.class_folder, problem, remedy));
         }
         let (train, test) = all.a_fifth_of_each_class_is_test(n_values, self.classes.len());
-        let mut notes = vec![format!(
+        notes.push(format!(
             "{folder} has no folders train and test: of each class, every fifth image in the order of names is for the \
              test, of 2 to 4 images the last: {} images to learn from, {} to test",
             train.len(),
             test.len()
-        )];
+        ));
         if !single.is_empty() {
             notes.push(format!("{folder}: classes with 1 image are not tested: {}", few(&single)));
         }
-        Ok(([train, test], notes))
+        Ok([train, test])
     }
 }
 
@@ -114,7 +122,6 @@ fn subfolders(folder: &Path) -> Result<Vec<OsString>, DataError> {
         .into_iter()
         .filter(|path| path.is_dir())
         .filter_map(|path| path.file_name().map(OsStr::to_owned))
-        .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
         .collect();
     names.sort();
     let limit = usize::from(u16::MAX) + 1;
@@ -126,29 +133,13 @@ fn subfolders(folder: &Path) -> Result<Vec<OsString>, DataError> {
 }
 
 /// Image files of every class, with their labels. A class without a folder here has none.
-fn list_images(folder: &Path, classes: &[OsString]) -> Result<Vec<File>, DataError> {
+fn list_images(folder: &Path, classes: &[OsString], unread: &mut Unread) -> Result<Vec<File>, DataError> {
     let mut files = Vec::new();
     for (label, class) in (0_u16..).zip(classes) {
         let class_folder = folder.join(class);
-        if !class_folder.is_dir() {
-            continue;
+        if class_folder.is_dir() {
+            files.extend(unread.list(&class_folder)?.into_iter().map(|path| (path, label)));
         }
-        let mut images = entries(&class_folder)?;
-        images.retain(|path| {
-            let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-            extension == "png" || extension == "jpg" || extension == "jpeg"
-        });
-        if images.is_empty() {
-            let remedy = "put images there or remove the folder";
-            return Err(DataError::file(&class_folder, "holds 0 files named .png, .jpg or .jpeg", remedy));
-        }
-        images.sort();
-        files.extend(images.into_iter().map(|path| (path, label)));
     }
     Ok(files)
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let read = std::fs::read_dir(folder).and_then(|dir| dir.map(|e| Ok(e?.path())).collect());
-    read.map_err(|e| DataError::io(folder, "list", e))
 }

@@ -9,6 +9,7 @@ pub mod batches;
 pub mod bounded;
 pub mod catalog;
 pub mod cifar;
+mod class_files;
 pub mod dataset;
 pub mod digits;
 pub mod error;

@@ -10,10 +10,10 @@ use crate::{DataError, ImageShape};
 /// What to do about a file that is no image.
 const REMEDY: &str = "repair the image or remove it";
 
-/// Decodes a PNG or JPEG of at most 4096 x 4096 pixels.
+/// Decodes a PNG, JPEG, BMP or WebP of at most 4096 x 4096 pixels.
 ///
 /// # Errors
-/// The bytes are neither, or corrupt, or end before the image does, or the image is too large.
+/// The bytes are none of them, or corrupt, or end before the image does, or the image is too large.
 pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
     let mut limits = Limits::default();
     let side = u32::try_from(ImageShape::MAX_SIDE).ok();
@@ -22,11 +22,13 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
         DataError::file(path, format!("cannot be decoded: {e}"), REMEDY.to_owned())
     };
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| refuse(&e))?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(bytes) {
-        let n_bytes = bytes.len();
-        return Err(refuse(&format!(
-            "the file is cut short, its {n_bytes} bytes lack the end-of-image marker"
-        )));
+    let missing = match reader.format() {
+        Some(ImageFormat::Jpeg) if !jpeg_is_whole(bytes) => Some("lack the end-of-image marker"),
+        Some(ImageFormat::WebP) if !webp_is_whole(bytes) => Some("are fewer than its header says"),
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        return Err(refuse(&format!("the file is cut short, its {} bytes {missing}", bytes.len())));
     }
     reader.limits(limits);
     reader.decode().map_err(|e| refuse(&e))
@@ -57,6 +59,14 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
             Some(_) => return false,
         }
     }
+}
+
+/// Whether a WebP has the bytes that its header promises; other bytes may follow. The decoder makes up the last pixels of one
+/// with loss that lacks some.
+fn webp_is_whole(bytes: &[u8]) -> bool {
+    // `RIFF`, how many bytes follow, `WEBP`. Exact: a usize fits u64 on every target of the project.
+    let promised = bytes.get(4..).and_then(|rest| rest.first_chunk::<4>());
+    promised.is_some_and(|promised| 8 + u64::from(u32::from_le_bytes(*promised)) <= bytes.len() as u64)
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ fn an_image_that_is_cut_is_never_filled_up() {
         ("baseline.jpg", encoded(&colours(), ImageFormat::Jpeg)),
         ("progressive.jpg", progressive),
         ("a.png", encoded(&colours(), ImageFormat::Png)),
+        ("a.bmp", encoded(&colours(), ImageFormat::Bmp)),
+        ("a.webp", encoded(&colours(), ImageFormat::WebP)),
+        ("lossy.webp", include_bytes!("lossy.webp").to_vec()),
     ];
     for (name, bytes) in files {
         let path = Path::new(name);
@@ -141,4 +144,51 @@ fn every_data_set_names_its_classes() {
         save(grey(2), &folder.path().join(format!("{class}/2.png")));
     }
     assert_eq!(load_with(folder.path(), "").unwrap().class_names, ["10", "9", "B", "a"]);
+}
+
+#[test]
+fn bmp_and_webp_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    for (class, ending) in [("a", "png"), ("b", "bmp"), ("c", "webp"), ("d", "WebP")] {
+        save(colours(), &at(&format!("train/{class}/1.{ending}")));
+        save(colours(), &at(&format!("test/{class}/1.{ending}")));
+    }
+    let dataset = load_with(folder.path(), "").unwrap();
+    let pixels = colours().into_rgb8().into_raw();
+    assert_eq!(dataset.train.labels, [0, 1, 2, 3]);
+    assert!(dataset.train.images.chunks_exact(pixels.len()).all(|image| image == pixels));
+}
+
+#[test]
+fn hidden_files_do_not_count_and_other_kinds_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    save(grey(1), &at("train/a/1.png"));
+    save(grey(2), &at("test/a/1.png"));
+    save(grey(3), &at("__MACOSX/a/1.png"));
+    save(grey(3), &at("train/__MACOSX/1.png"));
+    save(grey(3), &at("train/.cache/1.png"));
+    for name in ["._1.png", ".DS_Store", ".1.jpg", "Thumbs.db", "desktop.ini", "readme"] {
+        std::fs::write(at("train/a").join(name), "no image").unwrap();
+    }
+    let dataset = load_with(folder.path(), "").unwrap();
+    assert_eq!((dataset.n_classes, dataset.train.len(), dataset.test.len()), (1, 1, 1));
+    assert_eq!((dataset.left_out.len(), dataset.notes.len()), (0, 0), "{:?}", dataset.notes);
+
+    for name in ["train/a/2.gif", "train/a/3.GIF", "test/a/4.heic", "test/a/._5.tiff"] {
+        std::fs::write(at(name), "no image").unwrap();
+    }
+    let notes = load_with(folder.path(), "").unwrap().notes;
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].starts_with("3 images are of kinds that are not read"), "{notes:?}");
+    assert!(
+        notes[0].contains(": 2 .gif, 1 .heic, first ") && notes[0].contains("train/a/2.gif;"),
+        "{notes:?}"
+    );
+
+    std::fs::create_dir(at("train/b")).unwrap();
+    std::fs::write(at("train/b/1.tif"), "no image").unwrap();
+    let message = refused(folder.path());
+    assert!(message.contains("or .webp, but images of other kinds (1 .tif); put"), "{message}");
 }

@@ -192,7 +192,7 @@ proptest! {
 
     #[test]
     fn pictures_never_panic(damage in damage(4)) {
-        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::WebP] {
             let _ = folder::decode(&apply(picture(format), &damage), Path::new("f"));
         }
     }
