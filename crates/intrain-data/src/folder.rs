@@ -5,7 +5,8 @@
 //! test, of two to four the last; a note says so.
 //! All images have one size, or are brought to one: `PATH,resize=256` cuts the largest square out of the middle and scales
 //! it, `crop=224` then cuts squares out of that, at random to learn and in the middle to test. They are grey if every one
-//! is stored grey, else red, green, blue; transparency is dropped. `broken=skip` leaves out what can't be read.
+//! is stored grey, else red, green, blue. They are turned as their EXIF data say, and laid over white where they are
+//! transparent. `broken=skip` leaves out what can't be read.
 //! PNG, BMP and WebP without loss are exact; what a JPEG decodes to may differ in the last bit with the version of the decoder and the processor.
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::bounded::read_file;
 use crate::folder_layout::{File, Layout};
 use crate::folder_options::FolderOptions;
 pub use crate::picture::decode;
+use crate::picture::{self, Picture};
 use crate::{DataError, Dataset, ImageShape, Split};
 
 /// Largest image file, in bytes.
@@ -34,13 +36,14 @@ pub fn load(folder: &Path, name: &str) -> Result<Dataset, DataError> {
     layout.train.iter().try_for_each(|file| images.add(file, &options))?;
     let n_train = images.split.len();
     layout.test.iter().flatten().try_for_each(|file| images.add(file, &options))?;
+    let mut notes = layout.notes.clone();
+    notes.extend(images.note());
     let Images { first, split, left_out, .. } = images;
     let Some((_, shape)) = first else {
         let problem = format!("holds 0 images that can be read, of {}", left_out.len());
         return Err(DataError::file(folder, problem, "put images into its classes"));
     };
     layout.check_classes(&split.labels[..n_train])?;
-    let mut notes = layout.notes.clone();
     let splits = if layout.test.is_some() {
         split_at(split, n_train, shape)
     } else {
@@ -64,18 +67,30 @@ struct Images {
     first: Option<(PathBuf, ImageShape)>,
     split: Split,
     left_out: Vec<String>,
+    /// Images with transparent pixels, and the first of them.
+    n_transparent: usize,
+    first_transparent: Option<PathBuf>,
 }
 
 impl Images {
     /// Reads one more.
     fn add(&mut self, (path, label): &File, options: &FolderOptions) -> Result<(), DataError> {
-        let image = read_file(path, MAX_FILE_BYTES).and_then(|bytes| decode(&bytes, path));
-        let image = image.map(|image| match options.resize {
-            Some(side) => square(&image, side),
-            None => image,
+        let picture = read_file(path, MAX_FILE_BYTES).and_then(|bytes| picture::read(&bytes, path));
+        let appended = picture.and_then(|Picture { image, was_transparent }| {
+            let image = match options.resize {
+                Some(side) => square(&image, side),
+                None => image,
+            };
+            self.append(image, path).map(|()| was_transparent)
         });
-        match image.and_then(|image| self.append(image, path)) {
-            Ok(()) => self.split.labels.push(*label),
+        match appended {
+            Ok(was_transparent) => {
+                self.split.labels.push(*label);
+                if was_transparent {
+                    self.n_transparent += 1;
+                    self.first_transparent.get_or_insert_with(|| path.clone());
+                }
+            }
             Err(error) if options.skips_broken => self.left_out.push(error.to_string()),
             Err(DataError::File { path, problem, remedy }) => {
                 let remedy = format!("{remedy}; `,broken=skip` behind the folder leaves such images out");
@@ -84,6 +99,12 @@ impl Images {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// A sentence about transparent images, where there are some.
+    fn note(&self) -> Option<String> {
+        let (n, first) = (self.n_transparent, self.first_transparent.as_ref()?.display());
+        Some(format!("{n} images have transparent pixels and were laid over white, first {first}"))
     }
 
     fn append(&mut self, image: DynamicImage, path: &Path) -> Result<(), DataError> {

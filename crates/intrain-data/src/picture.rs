@@ -3,18 +3,36 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{
+    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, Luma, Rgb, RgbImage,
+};
 
 use crate::{DataError, ImageShape};
 
 /// What to do about a file that is no image.
 const REMEDY: &str = "repair the image or remove it";
 
-/// Decodes a PNG, JPEG, BMP or WebP of at most 4096 x 4096 pixels.
+/// An image as it is learned from.
+#[derive(Debug)]
+pub(crate) struct Picture {
+    /// Its pixels, upright, and opaque where any was not.
+    pub(crate) image: DynamicImage,
+    /// Whether a pixel was transparent.
+    pub(crate) was_transparent: bool,
+}
+
+/// Decodes a PNG, JPEG, BMP or WebP of at most 4096 x 4096 pixels, turns it as its EXIF data say, and lays it over white
+/// where it is transparent.
 ///
 /// # Errors
 /// The bytes are none of them, or corrupt, or end before the image does, or the image is too large.
 pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
+    read(bytes, path).map(|picture| picture.image)
+}
+
+/// As [`decode`], and says whether it was transparent.
+pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Picture, DataError> {
     let mut limits = Limits::default();
     let side = u32::try_from(ImageShape::MAX_SIDE).ok();
     (limits.max_image_width, limits.max_image_height) = (side, side);
@@ -31,7 +49,51 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
         return Err(refuse(&format!("the file is cut short, its {} bytes {missing}", bytes.len())));
     }
     reader.limits(limits);
-    reader.decode().map_err(|e| refuse(&e))
+    let mut decoder = reader.into_decoder().map_err(|e| refuse(&e))?;
+    // EXIF data that are damaged say nothing about the pixels, which may be sound.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    // Bound: 4096 x 4096 pixels of at most 8 bytes.
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| refuse(&e))?;
+    image.apply_orientation(orientation);
+    Ok(over_white(image))
+}
+
+/// Lays an image over white where it is transparent; an opaque one keeps its pixels.
+fn over_white(image: DynamicImage) -> Picture {
+    let is_transparent = match &image {
+        DynamicImage::ImageLumaA8(image) => image.pixels().any(|p| p.0[1] != u8::MAX),
+        DynamicImage::ImageLumaA16(image) => image.pixels().any(|p| p.0[1] != u16::MAX),
+        DynamicImage::ImageRgba8(image) => image.pixels().any(|p| p.0[3] != u8::MAX),
+        DynamicImage::ImageRgba16(image) => image.pixels().any(|p| p.0[3] != u16::MAX),
+        _ => false,
+    };
+    if !is_transparent {
+        return Picture { image, was_transparent: false };
+    }
+    let (width, height) = (image.width(), image.height());
+    let image = if matches!(image.color(), ColorType::La8 | ColorType::La16) {
+        let of = image.into_luma_alpha8();
+        GrayImage::from_fn(width, height, |x, y| {
+            let [value, alpha] = of.get_pixel(x, y).0;
+            Luma([value_over_white(value, alpha)])
+        })
+        .into()
+    } else {
+        let of = image.into_rgba8();
+        RgbImage::from_fn(width, height, |x, y| {
+            let [red, green, blue, alpha] = of.get_pixel(x, y).0;
+            Rgb([red, green, blue].map(|value| value_over_white(value, alpha)))
+        })
+        .into()
+    };
+    Picture { image, was_transparent: true }
+}
+
+/// `255 - alpha (255 - value) / 255`, rounded to the nearest.
+fn value_over_white(value: u8, alpha: u8) -> u8 {
+    let darkness = (u16::from(u8::MAX - value) * u16::from(alpha) + 127) / 255;
+    // Bound: at most 255, as both factors are.
+    u8::MAX - u8::try_from(darkness).unwrap_or(u8::MAX)
 }
 
 /// Whether a JPEG goes on to the marker of its end; other bytes may follow that. The decoder does not ask: it fills what
@@ -80,6 +142,16 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
         bytes.into_inner()
+    }
+
+    #[test]
+    fn white_shines_through() {
+        for value in 0..=u8::MAX {
+            assert_eq!(value_over_white(value, 255), value);
+            assert_eq!(value_over_white(value, 0), 255);
+        }
+        // 255 - 128 * 255 / 255, and 255 - 128 * 155 / 255 = 177.2.
+        assert_eq!((value_over_white(0, 128), value_over_white(100, 128)), (127, 177));
     }
 
     #[test]

@@ -192,3 +192,56 @@ fn hidden_files_do_not_count_and_other_kinds_are_counted() {
     let message = refused(folder.path());
     assert!(message.contains("or .webp, but images of other kinds (1 .tif); put"), "{message}");
 }
+
+#[test]
+fn images_are_turned_as_their_exif_data_say() {
+    let plain = encoded(&colours(), ImageFormat::Jpeg);
+    let upright = folder::decode(&plain, Path::new("plain.jpg")).unwrap();
+    let turned = |orientation: u8| {
+        // One entry: tag 0x112, of type short, one value.
+        let tiff =
+            [&b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00"[..], &[orientation]];
+        let body = [b"Exif\x00\x00", &tiff.concat()[..], &[0; 6]].concat();
+        let length = u16::try_from(body.len() + 2).unwrap().to_be_bytes();
+        let bytes = [&plain[..2], &[0xff, 0xe1], &length, &body, &plain[2..]].concat();
+        folder::decode(&bytes, Path::new("turned.jpg")).unwrap()
+    };
+    let expected = [
+        upright.clone(),
+        upright.fliph(),
+        upright.rotate180(),
+        upright.flipv(),
+        upright.rotate90().fliph(),
+        upright.rotate90(),
+        upright.rotate270().fliph(),
+        upright.rotate270(),
+    ];
+    for (orientation, expected) in (1..).zip(expected) {
+        assert_eq!(turned(orientation), expected, "{orientation}");
+    }
+    // A number that means nothing turns nothing.
+    assert_eq!(turned(9), upright);
+}
+
+#[test]
+fn transparent_images_are_laid_over_white_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    save(image::RgbaImage::from_pixel(3, 2, image::Rgba([0, 100, 255, 255])), &at("train/a/1.png"));
+    save(image::RgbaImage::from_pixel(3, 2, image::Rgba([0, 100, 255, 0])), &at("test/a/1.png"));
+    save(image::RgbaImage::from_pixel(3, 2, image::Rgba([0, 100, 255, 128])), &at("test/a/2.webp"));
+    save(image::GrayAlphaImage::from_pixel(3, 2, image::LumaA([0, 128])), &at("test/a/3.png"));
+    let dataset = load_with(folder.path(), "").unwrap();
+    assert_eq!(dataset.train.images, [0, 100, 255].repeat(6));
+    assert_eq!(dataset.test.images, [[255; 3], [127, 177, 255], [127; 3]].map(|p| p.repeat(6)).concat());
+    let note = "3 images have transparent pixels and were laid over white, first ";
+    assert_eq!(dataset.notes.len(), 1);
+    assert!(dataset.notes[0].starts_with(note) && dataset.notes[0].ends_with("test/a/1.png"), "{dataset:?}");
+
+    // Opaque pixels of 16 bits are rounded as ever.
+    save(
+        image::ImageBuffer::<image::Rgba<u16>, _>::from_pixel(3, 2, image::Rgba([0, 300, 65_535, 65_535])),
+        &at("train/a/1.png"),
+    );
+    assert_eq!(load_with(folder.path(), "").unwrap().train.images, [0, 1, 255].repeat(6));
+}
