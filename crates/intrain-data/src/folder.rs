@@ -75,7 +75,7 @@ struct Images {
 impl Images {
     /// Reads one more.
     fn add(&mut self, (path, label): &File, options: &FolderOptions) -> Result<(), DataError> {
-        let picture = read_file(path, MAX_FILE_BYTES).and_then(|bytes| picture::read(&bytes, path));
+        let picture = read_regular(path).and_then(|bytes| picture::read(&bytes, path));
         let appended = picture.and_then(|Picture { image, was_transparent }| {
             let image = match options.resize {
                 Some(side) => square(&image, side),
@@ -136,6 +136,16 @@ impl Images {
         });
         Ok(())
     }
+}
+
+/// Reads a file or what a link to one names. To open a pipe would wait for ever, so its type is asked first.
+fn read_regular(path: &Path) -> Result<Vec<u8>, DataError> {
+    let metadata = std::fs::metadata(path).map_err(|e| DataError::io(path, "open", e))?;
+    if !metadata.is_file() {
+        let problem = "is a pipe, a socket or a device, not a file";
+        return Err(DataError::file(path, problem, "put the image there as a file, or remove it"));
+    }
+    read_file(path, MAX_FILE_BYTES)
 }
 
 /// The largest square in the middle of an image, scaled to `side` pixels.

@@ -245,3 +245,33 @@ fn transparent_images_are_laid_over_white_and_counted() {
     );
     assert_eq!(load_with(folder.path(), "").unwrap().train.images, [0, 1, 255].repeat(6));
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_named_and_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    save(grey(1), &at("elsewhere.png"));
+    save(grey(2), &at("train/a/2.png"));
+    save(grey(3), &at("test/a/1.png"));
+    std::os::unix::fs::symlink(at("elsewhere.png"), at("train/a/1.png")).unwrap();
+    assert_eq!(load_with(folder.path(), "").unwrap().train.images, [[1; 6], [2; 6]].concat());
+
+    let made = std::process::Command::new("mkfifo").arg(at("train/a/3.png")).status().unwrap();
+    assert!(made.success());
+    let _socket = std::os::unix::net::UnixListener::bind(at("train/a/4.png")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at("train/a/5.png")).unwrap();
+    std::os::unix::fs::symlink(at("nothing"), at("train/a/6.png")).unwrap();
+    // In a thread, so that a test that waits for the pipe fails instead of waiting.
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let path = folder.path().to_owned();
+    std::thread::spawn(move || {
+        let skipped = load_with(&path, ",broken=skip").unwrap();
+        sender.send((refused(&path), skipped)).unwrap();
+    });
+    let (message, dataset) = receiver.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    assert!(message.contains("train/a/3.png: is a pipe, a socket or a device, not a file; put"), "{message}");
+    assert!(message.ends_with("behind the folder leaves such images out"), "{message}");
+    assert_eq!((dataset.train.len(), dataset.left_out.len()), (2, 4), "{:?}", dataset.left_out);
+    assert!(dataset.left_out[3].contains("6.png: cannot open"), "{:?}", dataset.left_out);
+}
