@@ -13,6 +13,8 @@ const OTHER: [&str; 28] = [
     "arw", "avif", "cr2", "cr3", "dds", "dng", "exr", "gif", "hdr", "heic", "heif", "ico", "jfif", "jp2",
     "jpe", "jxl", "nef", "pbm", "pcx", "pgm", "pnm", "ppm", "psd", "qoi", "svg", "tga", "tif", "tiff",
 ];
+/// Most folders between an image and the folder of its class.
+const MAX_DEPTH: usize = 16;
 /// Folders that systems and archivers put beside those of people, besides the ones with a dot in front.
 const OF_SYSTEMS: [&str; 2] = ["__MACOSX", "@eaDir"];
 
@@ -21,7 +23,7 @@ pub(crate) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || OF_SYSTEMS.iter().any(|system| name == *system)
 }
 
-/// What lies in folders without being hidden, sorted.
+/// What lies in a folder without being hidden, sorted.
 ///
 /// # Errors
 /// The folder cannot be listed; it is named.
@@ -40,24 +42,20 @@ pub(crate) struct Unread {
     kinds: BTreeMap<String, usize>,
     /// The first of them.
     first: Option<PathBuf>,
+    /// Links to folders.
+    n_links: usize,
+    /// The first of them.
+    first_link: Option<PathBuf>,
 }
 
 impl Unread {
-    /// The images of a class, sorted by their paths; what else there is is counted.
+    /// The images of a class, in its folder or in folders below, sorted by their paths; what else there is is counted.
     ///
     /// # Errors
-    /// The folder cannot be listed, or there is no image.
+    /// A folder cannot be listed or lies too deep, or there is no image.
     pub(crate) fn list(&mut self, class_folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         let (mut images, mut of_class) = (Vec::new(), Self::default());
-        for path in entries(class_folder)? {
-            let ending = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
-            let Some(ending) = ending else { continue };
-            if READ.contains(&&*ending) {
-                images.push(path);
-            } else if OTHER.contains(&&*ending) {
-                of_class.add(ending, 1, &path);
-            }
-        }
+        of_class.walk(class_folder, 0, &mut images)?;
         if images.is_empty() {
             let mut problem = "holds 0 files named .png, .jpg, .jpeg, .bmp or .webp".to_owned();
             if of_class.first.is_some() {
@@ -66,29 +64,61 @@ impl Unread {
             let remedy = "put images there, converted to PNG if need be, or remove the folder";
             return Err(DataError::file(class_folder, problem, remedy));
         }
-        let Self { kinds, first } = of_class;
-        if let Some(first) = first {
-            kinds.into_iter().for_each(|(kind, n)| self.add(kind, n, &first));
-        }
+        images.sort();
+        let Self { kinds, first, n_links, first_link } = of_class;
+        kinds.into_iter().for_each(|(kind, n)| *self.kinds.entry(kind).or_default() += n);
+        self.first = self.first.take().or(first);
+        self.n_links += n_links;
+        self.first_link = self.first_link.take().or(first_link);
         Ok(images)
+    }
+
+    /// Takes the images of a folder `depth` folders below its class. Links to folders are counted and not followed, so
+    /// there are no circles and no image is there twice.
+    fn walk(&mut self, folder: &Path, depth: usize, images: &mut Vec<PathBuf>) -> Result<(), DataError> {
+        if depth > MAX_DEPTH {
+            let problem = format!("lies {depth} folders below its class, the limit is {MAX_DEPTH}");
+            return Err(DataError::file(folder, problem, "put its images into a folder further up"));
+        }
+        for path in entries(folder)? {
+            if path.is_dir() {
+                if path.is_symlink() {
+                    self.n_links += 1;
+                    self.first_link.get_or_insert(path);
+                } else {
+                    self.walk(&path, depth + 1, images)?;
+                }
+                continue;
+            }
+            let ending = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+            let Some(ending) = ending else { continue };
+            if READ.contains(&&*ending) {
+                images.push(path);
+            } else if OTHER.contains(&&*ending) {
+                *self.kinds.entry(ending).or_default() += 1;
+                self.first.get_or_insert(path);
+            }
+        }
+        Ok(())
     }
 
     /// Sentences about what was not read, none if there was nothing.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let note = |first: &PathBuf| {
-            let n_images: usize = self.kinds.values().sum();
-            let (counts, first) = (self.counts(), first.display());
-            format!(
-                "{n_images} images are of kinds that are not read, and not in the data set: {counts}, first {first}; \
+        let mut notes = Vec::new();
+        if let Some(first) = &self.first {
+            let (n, counts, first) = (self.kinds.values().sum::<usize>(), self.counts(), first.display());
+            notes.push(format!(
+                "{n} images are of kinds that are not read, and not in the data set: {counts}, first {first}; \
                  convert them to PNG"
-            )
-        };
-        self.first.iter().map(note).collect()
-    }
-
-    fn add(&mut self, kind: String, n: usize, path: &Path) {
-        *self.kinds.entry(kind).or_default() += n;
-        self.first.get_or_insert_with(|| path.to_owned());
+            ));
+        }
+        if let Some(first) = &self.first_link {
+            let (n, first) = (self.n_links, first.display());
+            notes.push(format!(
+                "{n} links to folders below classes were not followed, first {first}; move the images there"
+            ));
+        }
+        notes
     }
 
     /// `2 .gif, 1 .heic`.

@@ -1,5 +1,5 @@
-//! A folder of images: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`, also `.jpg`, `.jpeg`, `.bmp` and `.webp`.
-//! Names that begin with a dot do not count; images of other kinds are counted in a note.
+//! A folder of images: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`, also `.jpg`, `.jpeg`, `.bmp` and `.webp`,
+//! also in folders below that of a class. Names that begin with a dot do not count; images of other kinds are counted in a note.
 //! Classes are numbered in the order of their names, images come in the order of class and file name. Without `train`
 //! and `test` the folders of `PATH` are the classes, and of every five consecutive images of a class the fifth is for the
 //! test, of two to four the last; a note says so.

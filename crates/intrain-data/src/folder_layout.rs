@@ -31,25 +31,40 @@ impl Layout {
     /// A folder cannot be listed, or a class has no image to learn from; it is named.
     pub(crate) fn find(folder: &Path) -> Result<Self, DataError> {
         let (train, test) = (folder.join("train"), folder.join("test"));
-        let mut unread = Unread::default();
-        if !train.is_dir() && !test.is_dir() {
-            let classes = subfolders(folder)?;
+        let mut layout = if train.is_dir() || test.is_dir() {
+            Self::of_parts(train, &test)?
+        } else {
+            let (classes, mut unread) = (subfolders(folder)?, Unread::default());
             let train = list_images(folder, &classes, &mut unread)?;
-            let (class_folder, notes) = (folder.to_owned(), unread.notes());
-            return Ok(Self { classes, class_folder, train, test: None, notes });
+            Self { classes, class_folder: folder.to_owned(), train, test: None, notes: unread.notes() }
+        };
+        if let [class] = &layout.classes[..] {
+            let class_folder = layout.class_folder.join(class);
+            if layout.train.iter().any(|(path, _)| path.parent() != Some(&class_folder)) {
+                layout.notes.push(format!(
+                    "all images are of one class, {}, and some lie in folders below it; if those are the classes, name \
+                     the folder that they lie in",
+                    class_folder.display()
+                ));
+            }
         }
+        Ok(layout)
+    }
+
+    fn of_parts(train: PathBuf, test: &Path) -> Result<Self, DataError> {
         let classes = subfolders(&train)?;
-        for class in subfolders(&test)? {
+        for class in subfolders(test)? {
             if !classes.contains(&class) {
                 let problem = format!("is not a class of {}", train.display());
                 let remedy = "a class needs images to learn from";
                 return Err(DataError::file(&test.join(class), problem, remedy));
             }
         }
-        let class_folder = train.clone();
-        let train = list_images(&train, &classes, &mut unread)?;
-        let test = Some(list_images(&test, &classes, &mut unread)?);
-        Ok(Self { classes, class_folder, train, test, notes: unread.notes() })
+        let mut unread = Unread::default();
+        let train_files = list_images(&train, &classes, &mut unread)?;
+        let test_files = list_images(test, &classes, &mut unread)?;
+        let notes = unread.notes();
+        Ok(Self { classes, class_folder: train, train: train_files, test: Some(test_files), notes })
     }
 
     /// Number of files.

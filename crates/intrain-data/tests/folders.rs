@@ -275,3 +275,50 @@ fn what_is_no_file_is_named_and_not_opened() {
     assert_eq!((dataset.train.len(), dataset.left_out.len()), (2, 4), "{:?}", dataset.left_out);
     assert!(dataset.left_out[3].contains("6.png: cannot open"), "{:?}", dataset.left_out);
 }
+
+#[test]
+fn images_below_a_class_at_any_depth_are_of_that_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    save(grey(1), &at("train/cat/a/b/1.png"));
+    save(grey(2), &at("train/cat/c.png"));
+    save(grey(3), &at("train/dog/x.png/1.png"));
+    save(grey(4), &at("test/dog/deep/1.png"));
+    let dataset = load_with(folder.path(), "").unwrap();
+    assert_eq!(dataset.class_names, ["cat", "dog"]);
+    assert_eq!((&dataset.train.labels[..], &dataset.test.labels[..]), (&[0, 0, 1][..], &[1][..]));
+    assert_eq!(dataset.train.images, [[1; 6], [2; 6], [3; 6]].concat());
+    assert_eq!(dataset.notes.len(), 0);
+
+    save(grey(5), &at(&format!("train/cat/{}1.png", "d/".repeat(16))));
+    assert_eq!(load_with(folder.path(), "").unwrap().train.len(), 4);
+    save(grey(5), &at(&format!("train/cat/{}1.png", "d/".repeat(17))));
+    let message = refused(folder.path());
+    assert!(message.contains("d/d: lies 17 folders below its class, the limit is 16; put"), "{message}");
+
+    // One folder too far up.
+    let notes = load_with(&at("test"), "").unwrap_err().to_string();
+    assert!(notes.contains("each of its classes (dog) has 1 image"), "{notes}");
+    save(grey(4), &at("test/dog/shallow.png"));
+    let notes = load_with(&at("test"), "").unwrap().notes;
+    assert!(notes[0].starts_with("all images are of one class, ") && notes.len() == 2, "{notes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_circles_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    save(grey(1), &at("elsewhere/below/1.png"));
+    save(grey(2), &at("train/b/1.png"));
+    save(grey(3), &at("test/b/1.png"));
+    // The folder of a class may be a link.
+    std::os::unix::fs::symlink(at("elsewhere"), at("train/a")).unwrap();
+    std::os::unix::fs::symlink(at("train"), at("train/b/circle")).unwrap();
+    std::os::unix::fs::symlink(at("train/b"), at("train/b/again")).unwrap();
+    let dataset = load_with(folder.path(), "").unwrap();
+    assert_eq!((&dataset.train.labels[..], dataset.notes.len()), (&[0, 1][..], 1));
+    let note = "2 links to folders below classes were not followed, first ";
+    assert!(dataset.notes[0].starts_with(note), "{:?}", dataset.notes);
+    assert!(dataset.notes[0].contains("train/b/again; move"), "{:?}", dataset.notes);
+}
