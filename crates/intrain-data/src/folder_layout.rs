@@ -32,7 +32,9 @@ impl Layout {
     pub(crate) fn find(folder: &Path) -> Result<Self, DataError> {
         let (train, test) = (folder.join("train"), folder.join("test"));
         let mut layout = if train.is_dir() || test.is_dir() {
-            Self::of_parts(train, &test)?
+            let mut layout = Self::of_parts(train, &test)?;
+            layout.notes.extend(note_of_other_parts(folder)?);
+            layout
         } else {
             let (classes, mut unread) = (subfolders(folder)?, Unread::default());
             let train = list_images(folder, &classes, &mut unread)?;
@@ -119,6 +121,21 @@ impl Layout {
         }
         Ok([train, test])
     }
+}
+
+/// A sentence about folders beside `train` and `test`, such as `val`.
+///
+/// # Errors
+/// The folder cannot be listed.
+fn note_of_other_parts(folder: &Path) -> Result<Option<String>, DataError> {
+    let mut others = entries(folder)?;
+    others.retain(|path| path.is_dir() && !path.ends_with("train") && !path.ends_with("test"));
+    let names = others.iter().filter_map(|path| path.file_name());
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let folder = folder.display();
+    let note =
+        || format!("{folder}: only train and test are read, these folders are not used: {}", few(&names));
+    Ok((!names.is_empty()).then(note))
 }
 
 /// Names in a row, the first ten of them.

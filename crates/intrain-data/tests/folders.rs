@@ -309,11 +309,12 @@ fn images_below_a_class_at_any_depth_are_of_that_class() {
 fn links_in_circles_end() {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &str| folder.path().join(path);
-    save(grey(1), &at("elsewhere/below/1.png"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    save(grey(1), &elsewhere.path().join("below/1.png"));
     save(grey(2), &at("train/b/1.png"));
     save(grey(3), &at("test/b/1.png"));
     // The folder of a class may be a link.
-    std::os::unix::fs::symlink(at("elsewhere"), at("train/a")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), at("train/a")).unwrap();
     std::os::unix::fs::symlink(at("train"), at("train/b/circle")).unwrap();
     std::os::unix::fs::symlink(at("train/b"), at("train/b/again")).unwrap();
     let dataset = load_with(folder.path(), "").unwrap();
@@ -321,4 +322,22 @@ fn links_in_circles_end() {
     let note = "2 links to folders below classes were not followed, first ";
     assert!(dataset.notes[0].starts_with(note), "{:?}", dataset.notes);
     assert!(dataset.notes[0].contains("train/b/again; move"), "{:?}", dataset.notes);
+}
+
+#[test]
+fn folders_beside_train_and_test_are_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    save(grey(1), &at("train/a/1.png"));
+    save(grey(2), &at("test/a/1.png"));
+    std::fs::write(at("labels.csv"), "").unwrap();
+    std::fs::create_dir(at(".cache")).unwrap();
+    let without = load_with(folder.path(), "").unwrap();
+    assert_eq!(without.notes.len(), 0);
+    save(grey(3), &at("val/a/1.png"));
+    let dataset = load_with(folder.path(), "").unwrap();
+    assert_eq!((&dataset.train, &dataset.test), (&without.train, &without.test));
+    assert_eq!(dataset.notes.len(), 1);
+    let note = ": only train and test are read, these folders are not used: val";
+    assert!(dataset.notes[0].ends_with(note), "{:?}", dataset.notes);
 }
