@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bounded::{MAX_BYTES, gunzip, read_file};
 use crate::cifar::{Cifar, CifarFile};
-use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, idx, npz, svhn};
+use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, idx, npz, svhn, tar_names};
 
 /// A data set that has a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,8 +174,10 @@ fn load_cifar(name: &str, cifar: &Cifar, folder: &Path) -> Result<Dataset, DataE
             take(file, &read_file(&path, cifar.max_file_bytes)?, &path)?;
         }
     } else if archive.is_file() {
-        let file = std::fs::File::open(&archive).map_err(|e| DataError::io(&archive, "open", e))?;
-        let files = cifar.unpack(std::io::BufReader::new(file), cifar.max_file_bytes, &archive)?;
+        let open = || std::fs::File::open(&archive).map_err(|e| DataError::io(&archive, "open", e));
+        // Unlike a download, this file has not been compared with the published one.
+        tar_names::check(std::io::BufReader::new(open()?), &archive)?;
+        let files = cifar.unpack(std::io::BufReader::new(open()?), cifar.max_file_bytes, &archive)?;
         for (file, bytes) in cifar.files.iter().zip(files) {
             take(file, &bytes, &archive)?;
         }
@@ -237,6 +239,27 @@ mod tests {
         assert!(message("svhn").contains("train_32x32.mat"), "{}", message("svhn"));
         let message = load("npz:/no/such.npz", &folders).unwrap_err().to_string();
         assert!(message.starts_with("/no/such.npz: cannot open"), "{message}");
+    }
+
+    #[test]
+    fn names_in_an_archive_are_bounded() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("cifar-10");
+        std::fs::create_dir(&folder).unwrap();
+        // A header alone, of a name that the archive does not even hold.
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(3 << 20);
+        header.set_cksum();
+        let archive = std::fs::File::create(folder.join(cifar::TEN.archive)).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(archive, flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, header.as_bytes()).unwrap();
+        gzip.finish().unwrap();
+        let message = load("cifar-10", &DataFolders::only(temporary.path())).unwrap_err().to_string();
+        assert!(
+            message.contains("tar.gz: has a name of 3145728 bytes, the limit is 4096; the file"),
+            "{message}"
+        );
     }
 
     #[test]

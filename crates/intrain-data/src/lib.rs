@@ -26,6 +26,7 @@ pub mod npz;
 mod picture;
 pub mod summary;
 pub mod svhn;
+mod tar_names;
 
 pub use augment::Augment;
 pub use batches::{Batch, LastBatch, Position, TrainBatches, evaluation};
