@@ -195,7 +195,8 @@ impl Dataset {
     /// A data set whose classes are called by their numbers.
     ///
     /// # Errors
-    /// The number of classes is out of its range, a split is empty, its pixels do not fit its labels, or a label is not below `n_classes`; `path` is named.
+    /// The number of classes is out of its range, a split is empty, its pixels do not fit its labels, or a label is not
+    /// below `n_classes`; `path` is named.
     pub fn new(
         name: &str,
         shape: ImageShape,

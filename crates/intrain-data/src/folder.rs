@@ -1,13 +1,14 @@
 //! A folder of images: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`, also `.jpg`, `.jpeg`, `.bmp` and `.webp`,
-//! also in folders below that of a class. Names that begin with a dot do not count; images of other kinds are counted in a note.
-//! Classes are numbered in the order of their names, images come in the order of class and file name. Without `train`
-//! and `test` the folders of `PATH` are the classes, and of every five consecutive images of a class the fifth is for the
-//! test, of two to four the last; a note says so.
+//! also in folders below that of a class. Names that begin with a dot do not count; images of other kinds are counted in
+//! a note. Classes are numbered in the order of their names, images come in the order of class and file name. Without
+//! `train` and `test` the folders of `PATH` are the classes, and of every five consecutive images of a class the fifth is
+//! for the test, of two to four the last; a note says so.
+//!
 //! All images have one size, or are brought to one: `PATH,resize=256` cuts the largest square out of the middle and scales
 //! it, `crop=224` then cuts squares out of that, at random to learn and in the middle to test. They are grey if every one
 //! is stored grey, else red, green, blue. They are turned as their EXIF data say, and laid over white where they are
-//! transparent. `broken=skip` leaves out what can't be read.
-//! PNG, BMP and WebP without loss are exact; what a JPEG decodes to may differ in the last bit with the version of the decoder and the processor.
+//! transparent. `broken=skip` leaves out what can't be read. PNG, BMP and WebP without loss are exact; what a JPEG decodes
+//! to may differ in the last bit with the version of the decoder and the processor.
 
 use std::path::{Path, PathBuf};
 

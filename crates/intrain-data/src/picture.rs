@@ -123,8 +123,8 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether a WebP has the bytes that its header promises; other bytes may follow. The decoder makes up the last pixels of one
-/// with loss that lacks some.
+/// Whether a WebP has the bytes that its header promises; other bytes may follow. The decoder makes up the last pixels
+/// of one with loss that lacks some.
 fn webp_is_whole(bytes: &[u8]) -> bool {
     // `RIFF`, how many bytes follow, `WEBP`. Exact: a usize fits u64 on every target of the project.
     let promised = bytes.get(4..).and_then(|rest| rest.first_chunk::<4>());

@@ -196,9 +196,10 @@ proptest! {
             let _ = folder::decode(&apply(picture(format), &damage), Path::new("f"));
         }
         // EXIF data behind the first marker that say how the image is to be turned.
-        let exif = b"\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00";
+        let tiff = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00";
+        let exif = [&b"\xff\xe1\x00\x22Exif\x00\x00"[..], tiff].concat();
         let plain = picture(ImageFormat::Jpeg);
-        let turned = [&plain[..2], exif, &plain[2..]].concat();
+        let turned = [&plain[..2], &exif, &plain[2..]].concat();
         prop_assert_eq!(folder::decode(&turned, Path::new("f")).unwrap().width(), 12);
         let _ = folder::decode(&apply(turned, &damage), Path::new("f"));
     }
