@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bounded::{MAX_BYTES, gunzip, read_file};
+use crate::bounded::{MAX_BYTES, read_file};
 use crate::cifar::{Cifar, CifarFile};
-use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, idx, npz, svhn, tar_names};
+use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, mnist, npz, published, svhn, tar_names};
 
 /// A data set that has a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,26 +26,6 @@ pub const ENTRIES: [Entry; 6] = [
     Entry { name: "cifar-10", about: "60,000 photographs, 32x32 RGB, 10 classes; 170 MB" },
     Entry { name: "cifar-100", about: "60,000 photographs, 32x32 RGB, 100 classes; 169 MB" },
     Entry { name: "svhn", about: "99,289 house numbers' digits, 32x32 RGB, 10 classes; 246 MB" },
-];
-
-/// The four files of MNIST and Fashion-MNIST: images and labels to learn from, then to test.
-pub(crate) const MNIST_FILES: [[&str; 2]; 2] = [
-    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
-    ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
-];
-
-const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-const FASHION_CLASSES: [&str; 10] = [
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
 ];
 
 /// Where files are looked for, first place first. A data set lies in a folder of its name.
@@ -100,8 +80,8 @@ pub fn load(spec: &str, folders: &DataFolders) -> Result<Dataset, DataError> {
     }
     match spec {
         "digits" => digits::load(),
-        "mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&DIGITS)),
-        "fashion-mnist" => Ok(load_mnist(spec, &folders.locate(spec)?)?.with_class_names(&FASHION_CLASSES)),
+        "mnist" => mnist::DIGITS.load(spec, &folders.locate(spec)?),
+        "fashion-mnist" => mnist::FASHION.load(spec, &folders.locate(spec)?),
         "cifar-10" => load_cifar(spec, &cifar::TEN, &folders.locate(spec)?),
         "cifar-100" => load_cifar(spec, &cifar::HUNDRED, &folders.locate(spec)?),
         "svhn" => load_svhn(spec, &folders.locate(spec)?),
@@ -118,47 +98,12 @@ pub(crate) fn unknown(name: &str) -> DataError {
     DataError::UnknownName { name: name.to_owned(), nearest, known }
 }
 
-fn load_mnist(name: &str, folder: &Path) -> Result<Dataset, DataError> {
-    let n_classes = DIGITS.len();
-    let mut shapes = Vec::new();
-    let mut splits = [Split::default(), Split::default()];
-    for (split, [images_name, labels_name]) in splits.iter_mut().zip(MNIST_FILES) {
-        let (bytes, path) = read_packed_or_plain(name, folder, images_name)?;
-        let (n_images, shape, images) = idx::parse_images(&bytes, &path)?;
-        let (bytes, labels_path) = read_packed_or_plain(name, folder, labels_name)?;
-        let labels = idx::parse_labels(&bytes, n_classes, &labels_path)?;
-        if labels.len() != n_images {
-            let problem =
-                format!("holds {} labels, but {} holds {n_images} images", labels.len(), path.display());
-            return Err(DataError::file(&labels_path, problem, format!("run `intrain data fetch {name}`")));
-        }
-        shapes.push(shape);
-        *split = Split { images, labels };
-    }
-    if shapes[0] != shapes[1] {
-        let problem = format!("training images are {}, but test images are {}", shapes[0], shapes[1]);
-        return Err(DataError::file(folder, problem, format!("run `intrain data fetch {name}`")));
-    }
-    Dataset::new(name, shapes[0], n_classes, splits, folder)
-}
-
-/// The unpacked bytes of `FILE.gz` or `FILE`, and which of the two it was.
-fn read_packed_or_plain(name: &str, folder: &Path, file: &str) -> Result<(Vec<u8>, PathBuf), DataError> {
-    let [packed, plain] = [folder.join(format!("{file}.gz")), folder.join(file)];
-    if packed.is_file() {
-        let bytes = gunzip(&read_file(&packed, MAX_BYTES)?, MAX_BYTES, &packed)?;
-        Ok((bytes, packed))
-    } else if plain.is_file() {
-        Ok((read_file(&plain, MAX_BYTES)?, plain))
-    } else {
-        Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![packed, plain] })
-    }
-}
-
 fn load_cifar(name: &str, cifar: &Cifar, folder: &Path) -> Result<Dataset, DataError> {
     let (unpacked, archive) = (folder.join(cifar.folder), folder.join(cifar.archive));
     let mut splits = [Split::default(), Split::default()];
-    let mut take = |file: &CifarFile, bytes: &[u8], path: &Path| {
+    let mut notes = Vec::new();
+    let mut take = |file: &CifarFile, bytes: &[u8], path: &Path, to_remove: &Path| {
+        notes.extend(published::compare(bytes, file.sha256, name, path, to_remove));
         let split = cifar.parse(bytes, file.n_images, path)?;
         let part = &mut splits[usize::from(file.part == Part::Test)];
         part.images.extend_from_slice(&split.images);
@@ -171,7 +116,7 @@ fn load_cifar(name: &str, cifar: &Cifar, folder: &Path) -> Result<Dataset, DataE
             if !path.is_file() {
                 return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![path] });
             }
-            take(file, &read_file(&path, cifar.max_file_bytes)?, &path)?;
+            take(file, &read_file(&path, cifar.max_file_bytes)?, &path, &unpacked)?;
         }
     } else if archive.is_file() {
         let open = || std::fs::File::open(&archive).map_err(|e| DataError::io(&archive, "open", e));
@@ -179,25 +124,34 @@ fn load_cifar(name: &str, cifar: &Cifar, folder: &Path) -> Result<Dataset, DataE
         tar_names::check(std::io::BufReader::new(open()?), &archive)?;
         let files = cifar.unpack(std::io::BufReader::new(open()?), cifar.max_file_bytes, &archive)?;
         for (file, bytes) in cifar.files.iter().zip(files) {
-            take(file, &bytes, &archive)?;
+            let member = PathBuf::from(format!("{}:{}", archive.display(), file.name));
+            take(file, &bytes, &member, &archive)?;
         }
     } else {
         return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![unpacked, archive] });
     }
-    Ok(Dataset::new(name, cifar::SHAPE, cifar.classes.len(), splits, folder)?.with_class_names(cifar.classes))
+    let mut dataset = Dataset::new(name, cifar::SHAPE, cifar.classes.len(), splits, folder)?;
+    dataset.notes = notes;
+    Ok(dataset.with_class_names(cifar.classes))
 }
 
 fn load_svhn(name: &str, folder: &Path) -> Result<Dataset, DataError> {
     let mut splits = [Split::default(), Split::default()];
-    for (split, ((file, ..), n_images)) in splits.iter_mut().zip(svhn::FILES.into_iter().zip(svhn::N_IMAGES))
-    {
+    let mut notes = Vec::new();
+    let files = svhn::FILES.into_iter().zip(svhn::N_IMAGES);
+    for (split, ((file, _, sha256), n_images)) in splits.iter_mut().zip(files) {
         let path = folder.join(file);
         if !path.is_file() {
             return Err(DataError::NotFound { name: name.to_owned(), looked_at: vec![path] });
         }
-        *split = svhn::parse(&read_file(&path, svhn::MAX_FILE_BYTES)?, n_images, &path)?;
+        let bytes = read_file(&path, svhn::MAX_FILE_BYTES)?;
+        notes.extend(published::compare(&bytes, sha256, name, &path, &path));
+        *split = svhn::parse(&bytes, n_images, &path)?;
     }
-    Ok(Dataset::new(name, svhn::SHAPE, DIGITS.len(), splits, folder)?.with_class_names(&DIGITS))
+    let classes = &mnist::DIGITS.classes;
+    let mut dataset = Dataset::new(name, svhn::SHAPE, classes.len(), splits, folder)?;
+    dataset.notes = notes;
+    Ok(dataset.with_class_names(classes))
 }
 
 #[cfg(test)]

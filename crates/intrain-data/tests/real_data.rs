@@ -11,7 +11,44 @@ fn real(name: &str) -> Option<(PathBuf, Dataset)> {
         return None;
     };
     let dataset = load(name, &DataFolders::only(&folder)).unwrap();
+    assert_eq!(dataset.notes, [""; 0]);
     Some((folder, dataset))
+}
+
+#[test]
+fn files_that_differ_from_the_published_ones_are_noted() {
+    let changed = tempfile::tempdir().unwrap();
+    let notes = |name: &str| load(name, &DataFolders::only(changed.path())).unwrap().notes;
+    if let Some((folder, _)) = real("mnist") {
+        let to = changed.path().join("mnist");
+        std::fs::create_dir(&to).unwrap();
+        for entry in std::fs::read_dir(folder.join("mnist")).unwrap() {
+            let from = entry.unwrap().path();
+            std::fs::copy(&from, to.join(from.file_name().unwrap())).unwrap();
+        }
+        let packed = to.join("train-images-idx3-ubyte.gz");
+        let bytes = std::fs::read(&packed).unwrap();
+        let mut images = intrain_data::bounded::gunzip(&bytes, 1 << 30, &packed).unwrap();
+        let half = images.len() / 2;
+        images[half..].fill(0);
+        std::fs::remove_file(packed).unwrap();
+        std::fs::write(to.join("train-images-idx3-ubyte"), images).unwrap();
+        assert_eq!(notes("mnist").len(), 1);
+        assert!(notes("mnist")[0].contains("mnist/train-images-idx3-ubyte: "), "{:?}", notes("mnist"));
+    }
+    if let Some((folder, _)) = real("cifar-10") {
+        let [from, to] = [&folder, changed.path()].map(|f| f.join("cifar-10").join(cifar::TEN.folder));
+        std::fs::create_dir_all(&to).unwrap();
+        for file in cifar::TEN.files {
+            std::fs::copy(from.join(file.name), to.join(file.name)).unwrap();
+        }
+        let mut batch = std::fs::read(from.join("data_batch_3.bin")).unwrap();
+        batch.chunks_exact_mut(3073).take(5_000).for_each(|record| record[1..].fill(0));
+        std::fs::write(to.join("data_batch_3.bin"), batch).unwrap();
+        let notes = notes("cifar-10");
+        assert!(notes.len() == 1 && notes[0].contains("data_batch_3.bin: "), "{notes:?}");
+        assert!(notes[0].contains(&format!("remove {} and run", to.display())), "{notes:?}");
+    }
 }
 
 fn assert_statistics(dataset: &Dataset, mean: &[f64], std: &[f64], n_per_class: [usize; 2]) {

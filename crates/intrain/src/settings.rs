@@ -34,7 +34,7 @@ pub(crate) fn resolve_with_data(args: &TrainArgs) -> anyhow::Result<(Config, Arc
     Ok((config, dataset))
 }
 
-/// A data set; images that were left out are told.
+/// A data set; its notes, and images that were left out, are told.
 ///
 /// # Errors
 /// It is unknown, missing or damaged.
@@ -42,6 +42,9 @@ pub(crate) fn load_data(name: &str) -> anyhow::Result<Dataset> {
     /// Messages in full.
     const MESSAGES: usize = 10;
     let dataset = data::load(name, &data_folders())?;
+    for note in &dataset.notes {
+        say(&format!("warning: {note}"));
+    }
     for reason in dataset.left_out.iter().take(MESSAGES) {
         say(&format!("warning: left out: {reason}"));
     }
