@@ -48,6 +48,8 @@ pub fn gunzip(packed: &[u8], limit: u64, path: &Path) -> Result<Vec<u8>, DataErr
 
 /// The remedy for a damaged file.
 pub(crate) const AGAIN: &str = "the file is damaged: delete it and get it again";
+/// The remedy for a file that the user made: it is not the program's to say that it is worthless.
+pub(crate) const COPY_AGAIN: &str = "it was not written or copied to its end: save or copy it again";
 
 /// Reads to the end, and fails as soon as there are more than `limit` bytes.
 pub(crate) fn read_all(source: impl Read, limit: u64, path: &Path) -> Result<Vec<u8>, DataError> {

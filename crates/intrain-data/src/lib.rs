@@ -18,6 +18,7 @@ pub mod folder;
 mod folder_layout;
 mod folder_options;
 pub mod idx;
+mod layout;
 pub mod loader;
 pub mod mat;
 pub mod memory;

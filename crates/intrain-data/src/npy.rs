@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use crate::DataError;
-use crate::bounded::AGAIN;
+use crate::bounded::COPY_AGAIN;
 
-/// An array in C order, as it lies in the file.
+/// An array, as it lies in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Npy<'a> {
     /// What a value is.
@@ -17,6 +17,8 @@ pub struct Npy<'a> {
     pub item_bytes: usize,
     /// Byte order of a value.
     pub order: ByteOrder,
+    /// The dimension along which values are neighbours.
+    pub contiguous: Order,
     /// Sizes, slowest dimension first; empty for a single value.
     pub shape: Vec<usize>,
     /// The values: `item_bytes` times the product of `shape`.
@@ -82,29 +84,68 @@ const MAX_HEADER: usize = 4096;
 ///
 /// # Errors
 /// Wrong magic number or version, a header that is not numpy's, a type other than bool, int, uint or float of 1 to 8
-/// bytes, Fortran order, or a length other than the header's.
+/// bytes, or a length other than the header's.
 pub fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<Npy<'a>, DataError> {
-    let (header, values) = split_header(bytes, path)?;
-    let (kind, item_bytes, order) = parse_type(field(header, "descr", path)?, path)?;
-    match field(header, "fortran_order", path)? {
-        "False" => {}
-        "True" => {
-            let remedy = "save it in C order: numpy.ascontiguousarray(x)";
-            return Err(DataError::file(path, "is in Fortran order, expected C order", remedy));
-        }
-        other => return Err(bad_header(path, &format!("fortran_order is {other}, expected False"))),
+    let header = Header::parse(bytes, path)?;
+    // Exact: a usize fits u64 on every target of the project.
+    header.check_length(bytes.len() as u64, path)?;
+    let Header { kind, item_bytes, order, contiguous, shape, values_at } = header;
+    Ok(Npy { kind, item_bytes, order, contiguous, shape, bytes: &bytes[values_at..] })
+}
+
+/// What is known of an array before its values are looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// As in [`Npy`].
+    pub(crate) kind: Kind,
+    /// As in [`Npy`].
+    pub(crate) item_bytes: usize,
+    /// As in [`Npy`].
+    pub(crate) order: ByteOrder,
+    /// As in [`Npy`].
+    pub(crate) contiguous: Order,
+    /// As in [`Npy`].
+    pub(crate) shape: Vec<usize>,
+    /// Where the values begin in the file; at most the length of what the header was read from.
+    pub(crate) values_at: usize,
+}
+
+impl Header {
+    /// Reads it from the beginning of a file.
+    ///
+    /// # Errors
+    /// As [`parse`], but for the length.
+    pub(crate) fn parse(start: &[u8], path: &Path) -> Result<Self, DataError> {
+        let (header, values_at) = split_header(start, path)?;
+        let (kind, item_bytes, order) = parse_type(field(header, "descr", path)?, path)?;
+        let contiguous = match field(header, "fortran_order", path)? {
+            "False" => Order::C,
+            "True" => Order::Fortran,
+            other => {
+                return Err(bad_header(path, &format!("fortran_order is {other}, expected False or True")));
+            }
+        };
+        let shape = parse_shape(field(header, "shape", path)?, path)?;
+        Ok(Self { kind, item_bytes, order, contiguous, shape, values_at })
     }
-    let shape = parse_shape(field(header, "shape", path)?, path)?;
-    let expected = shape.iter().try_fold(item_bytes, |product, &size| product.checked_mul(size));
-    if expected != Some(values.len()) {
+
+    /// Compares the length of the whole file with what the header promises.
+    ///
+    /// # Errors
+    /// They differ, or the promise is more than can be addressed.
+    pub(crate) fn check_length(&self, file_bytes: u64, path: &Path) -> Result<(), DataError> {
+        let Self { item_bytes, shape, values_at, .. } = self;
+        let found = file_bytes.saturating_sub(*values_at as u64);
+        let expected = shape.iter().try_fold(*item_bytes, |product, &size| product.checked_mul(size));
+        if expected.is_some_and(|expected| expected as u64 == found) {
+            return Ok(());
+        }
         let expected = expected.map_or("more than can be addressed".to_owned(), |n| n.to_string());
         let problem = format!(
-            "has {} bytes of values, expected {expected} (shape {shape:?} of {item_bytes} bytes)",
-            values.len()
+            "has {found} bytes of values, expected {expected} (shape {shape:?} of {item_bytes} bytes)"
         );
-        return Err(DataError::file(path, problem, AGAIN));
+        Err(DataError::file(path, problem, COPY_AGAIN))
     }
-    Ok(Npy { kind, item_bytes, order, shape, bytes: values })
 }
 
 /// The bytes of an NPY file of version 1.0: `values` in the order in which they lie in an array of that shape and order.
@@ -150,7 +191,7 @@ pub fn to_bytes<T: Element>(
 }
 
 impl Npy<'_> {
-    /// The values as signed integers; `None` where the array holds floats.
+    /// The values as signed integers, in the order of the file; `None` where the array holds floats.
     #[must_use]
     pub fn integers(&self) -> Option<impl Iterator<Item = i128>> {
         let (signed, unused) = (self.kind == Kind::Signed, 64 - 8 * u32::try_from(self.item_bytes).ok()?);
@@ -161,15 +202,17 @@ impl Npy<'_> {
         (self.kind != Kind::Float).then(|| self.words().map(to_integer))
     }
 
-    /// The values of an array of float32 or float64; `None` for any other.
+    /// The values of an array of float16, float32 or float64, exactly, in the order of the file; `None` for any other.
     #[must_use]
     pub fn floats(&self) -> Option<impl Iterator<Item = f64>> {
-        let single = self.item_bytes == 4;
-        // Exact: every f32 is an f64; the word of an f32 has 32 bits.
-        #[allow(clippy::cast_possible_truncation, reason = "a word of 4 bytes fits u32")]
-        let to_float =
-            move |w: u64| if single { f64::from(f32::from_bits(w as u32)) } else { f64::from_bits(w) };
-        (self.kind == Kind::Float && self.item_bytes >= 4).then(|| self.words().map(to_float))
+        let item_bytes = self.item_bytes;
+        #[allow(clippy::cast_possible_truncation, reason = "a word of 2 bytes fits u16, one of 4 bytes u32")]
+        let to_float = move |word: u64| match item_bytes {
+            2 => from_half(word as u16),
+            4 => f64::from(f32::from_bits(word as u32)),
+            _ => f64::from_bits(word),
+        };
+        (self.kind == Kind::Float).then(|| self.words().map(to_float))
     }
 
     /// The bits of every value in the low end of a word.
@@ -185,17 +228,34 @@ impl Npy<'_> {
     /// The type in numpy's words: `float32`.
     #[must_use]
     pub fn type_name(&self) -> String {
-        let bits = 8 * self.item_bytes;
-        match self.kind {
-            Kind::Bool => "bool".to_owned(),
-            Kind::Signed => format!("int{bits}"),
-            Kind::Unsigned => format!("uint{bits}"),
-            Kind::Float => format!("float{bits}"),
-        }
+        type_name(self.kind, self.item_bytes)
     }
 }
 
-fn split_header<'a>(bytes: &'a [u8], path: &Path) -> Result<(&'a str, &'a [u8]), DataError> {
+fn type_name(kind: Kind, item_bytes: usize) -> String {
+    let bits = 8 * item_bytes;
+    match kind {
+        Kind::Bool => "bool".to_owned(),
+        Kind::Signed => format!("int{bits}"),
+        Kind::Unsigned => format!("uint{bits}"),
+        Kind::Float => format!("float{bits}"),
+    }
+}
+
+/// The value of an IEEE 754 float of 16 bits: a sign, 5 bits of exponent, 10 bits of fraction.
+fn from_half(bits: u16) -> f64 {
+    let (exponent, fraction) = ((bits >> 10) & 0x1f, bits & 0x3ff);
+    let magnitude = match (exponent, fraction) {
+        (0, _) => f64::from(fraction) / f64::from(1_u32 << 24),
+        (0x1f, 0) => f64::INFINITY,
+        (0x1f, _) => f64::NAN,
+        _ => f64::from_bits(((u64::from(exponent) + 1023 - 15) << 52) | (u64::from(fraction) << 42)),
+    };
+    if bits >> 15 == 0 { magnitude } else { -magnitude }
+}
+
+/// The text of the header, and where the values begin.
+fn split_header<'a>(bytes: &'a [u8], path: &Path) -> Result<(&'a str, usize), DataError> {
     let Some(rest) = bytes.strip_prefix(b"\x93NUMPY") else {
         return Err(DataError::file(
             path,
@@ -203,7 +263,8 @@ fn split_header<'a>(bytes: &'a [u8], path: &Path) -> Result<(&'a str, &'a [u8]),
             "this is not an NPY file: save it again",
         ));
     };
-    let cut = || DataError::file(path, format!("ends in its header, after {} bytes", bytes.len()), AGAIN);
+    let cut =
+        || DataError::file(path, format!("ends in its header, after {} bytes", bytes.len()), COPY_AGAIN);
     // Bound: the length field is compared with MAX_HEADER before it is used.
     let (header_bytes, rest) = match *rest {
         [1, 0, a, b, ref rest @ ..] => (usize::from(u16::from_le_bytes([a, b])), rest),
@@ -217,9 +278,9 @@ fn split_header<'a>(bytes: &'a [u8], path: &Path) -> Result<(&'a str, &'a [u8]),
     if header_bytes > MAX_HEADER {
         return Err(bad_header(path, &format!("it has {header_bytes} bytes, the limit is {MAX_HEADER}")));
     }
-    let (header, values) = rest.split_at_checked(header_bytes).ok_or_else(cut)?;
+    let header = rest.get(..header_bytes).ok_or_else(cut)?;
     let header = std::str::from_utf8(header).map_err(|_| bad_header(path, "it is not UTF-8"))?;
-    Ok((header, values))
+    Ok((header, bytes.len() - rest.len() + header_bytes))
 }
 
 /// The text of a value: what follows `'name':`, up to the comma or brace, or for a tuple up to its end.
@@ -265,7 +326,9 @@ fn parse_shape(tuple: &str, path: &Path) -> Result<Vec<usize>, DataError> {
     if inner.is_empty() {
         return Ok(Vec::new());
     }
-    inner.split(',').map(|size| size.trim().parse().map_err(|_| wrong())).collect()
+    // Under Python 2, numpy wrote long integers with an L behind them: `(20L, 3L)`.
+    let to_size = |size: &str| size.strip_suffix('L').unwrap_or(size).parse().map_err(|_| wrong());
+    inner.split(',').map(|size| to_size(size.trim())).collect()
 }
 
 fn bad_header(path: &Path, what: &str) -> DataError {
@@ -320,8 +383,41 @@ mod tests {
         let bytes = file(&header("<f8", "()"), &0.1_f64.to_le_bytes());
         let array = parse(&bytes, Path::new("f")).unwrap();
         assert_eq!(array.floats().unwrap().collect::<Vec<_>>(), [0.1]);
-        let bytes = file(&header("<f2", "(0,)"), &[]);
+        let bytes = file(&header("<u2", "(0,)"), &[]);
         assert!(parse(&bytes, Path::new("f")).unwrap().floats().is_none());
+    }
+
+    #[test]
+    fn halves_are_exact() {
+        let cases = [
+            (0x0000, 0.0),
+            (0x8000, -0.0),
+            (0x0001, 2.0_f64.powi(-24)),
+            (0x03ff, 1023.0 * 2.0_f64.powi(-24)),
+            (0x0400, 2.0_f64.powi(-14)),
+            (0x3c00, 1.0),
+            (0x3c01, 1.0 + 2.0_f64.powi(-10)),
+            (0xc000, -2.0),
+            (0x7bff, 65_504.0),
+            (0x7c00, f64::INFINITY),
+            (0xfc00, f64::NEG_INFINITY),
+        ];
+        let values: Vec<u8> = cases.iter().flat_map(|&(bits, _)| u16::to_be_bytes(bits)).collect();
+        let bytes = file(&header(">f2", &format!("({},)", cases.len())), &values);
+        let array = parse(&bytes, Path::new("f")).unwrap();
+        let found: Vec<u64> = array.floats().unwrap().map(f64::to_bits).collect();
+        assert_eq!(found, cases.map(|(_, value)| value.to_bits()));
+        assert!(from_half(0x7e00).is_nan());
+        assert_eq!(array.type_name(), "float16");
+    }
+
+    #[test]
+    fn headers_of_python_2_and_fortran_order_are_read() {
+        let bytes = file(&header("|u1", "(2L, 3L)"), &[1, 2, 3, 4, 5, 6]);
+        assert_eq!(parse(&bytes, Path::new("f")).unwrap().shape, [2, 3]);
+        let bytes = file(&header("|u1", "(6L,)").replace("False", "True"), &[1, 2, 3, 4, 5, 6]);
+        let array = parse(&bytes, Path::new("f")).unwrap();
+        assert_eq!((&array.shape[..], array.contiguous), (&[6][..], Order::Fortran));
     }
 
     #[test]
@@ -342,7 +438,7 @@ mod tests {
         let bytes = to_bytes(&[0, 5], Order::C, std::iter::empty::<i32>()).unwrap();
         assert_eq!(parse(&bytes, Path::new("f")).unwrap().shape, [0, 5]);
         let bytes = to_bytes(&[1, 1], Order::Fortran, [0.5_f64].into_iter()).unwrap();
-        assert!(parse(&bytes, Path::new("f")).unwrap_err().to_string().contains("Fortran order"));
+        assert_eq!(parse(&bytes, Path::new("f")).unwrap().contiguous, Order::Fortran);
         let message = to_bytes(&[1; 30_000], Order::C, [0_i32].into_iter()).unwrap_err().to_string();
         assert!(message.contains("dimensions is 30000") && message.contains("reshape"), "{message}");
     }
@@ -361,7 +457,8 @@ mod tests {
             (file(&header("|u1", "(2,)"), &[0]), "has 1 bytes of values, expected 2"),
             (file(&header("|u1", "(2,)"), &[0; 3]), "has 3 bytes of values, expected 2"),
             (file(&header("<f8", "(4294967296, 4294967296)"), &[]), "more than can be addressed"),
-            (file(&header("|u1", "(1,)").replace("False", "True"), &[0]), "Fortran order"),
+            (file(&header("|u1", "(1,)").replace("False", "Maybe"), &[0]), "fortran_order is Maybe"),
+            (file(&header("|u1", "(1LL,)"), &[0]), "shape is (1LL,)"),
         ];
         for (bytes, expected) in cases {
             let message = parse(&bytes, Path::new("f")).unwrap_err().to_string();

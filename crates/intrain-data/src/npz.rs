@@ -1,7 +1,7 @@
 //! NPZ files with four arrays: `x_train y_train x_test y_test`, or `train_images train_labels test_images test_labels`.
 //!
-//! Images are `[n, height, width]` or `[n, height, width, channels]`, uint8, or float32 and float64 in 0 to 1, which
-//! become `round(255 x)`, ties away from zero. Labels are `[n]` or `[n, 1]` of any integer type; there are as many
+//! Images are `[n, height, width]` or `[n, height, width, channels]`, uint8, or floats in 0 to 1, which become
+//! `round(255 x)`, ties away from zero; in C order or in Fortran order. Labels are `[n]` or `[n, 1]` of any integer type; there are as many
 //! classes as the greatest label plus one.
 
 use std::io::Cursor;
@@ -11,6 +11,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use crate::bounded::{AGAIN, MAX_BYTES, read_all};
+use crate::layout::Layout;
 use crate::npy::{self, Kind, Npy};
 use crate::{DataError, Dataset, ImageShape, Split};
 
@@ -69,30 +70,33 @@ fn read_member(archive: &mut Archive<'_>, array: &str, path: &Path) -> Result<(V
 
 fn parse_images(bytes: &[u8], path: &Path) -> Result<(ImageShape, Vec<u8>), DataError> {
     let array = npy::parse(bytes, path)?;
-    let (height, width, channels) = match *array.shape.as_slice() {
-        [_, height, width] => (height, width, 1),
-        [_, height, width, channels] => (height, width, channels),
-        ref other => {
-            let problem =
-                format!("has shape {other:?}, expected [n, height, width] or [n, height, width, channels]");
-            return Err(DataError::file(path, problem, "reshape the images"));
-        }
+    let Some(layout) = Layout::new(&array.shape, array.contiguous) else {
+        let problem = format!(
+            "has shape {:?}, expected [n, height, width] or [n, height, width, channels]",
+            array.shape
+        );
+        return Err(DataError::file(path, problem, "reshape the images"));
     };
+    let [n, height, width, channels] = layout.sizes;
     let shape = ImageShape::new(height, width, channels, path)?;
-    shape.bytes_of(array.shape[0], path)?;
+    shape.bytes_of(n, path)?;
+    Ok((shape, layout.in_order(pixels(&array, path)?)))
+}
+
+/// A byte for each value of the array, in the order of the file.
+fn pixels(array: &Npy<'_>, path: &Path) -> Result<Vec<u8>, DataError> {
     if (array.kind, array.item_bytes) == (Kind::Unsigned, 1) {
-        return Ok((shape, array.bytes.to_vec()));
+        return Ok(array.bytes.to_vec());
     }
     let Some(floats) = array.floats() else {
-        let problem = format!("is of type {}, expected uint8, float32 or float64", array.type_name());
+        let problem = format!("is of type {}, expected uint8 or floats", array.type_name());
         return Err(DataError::file(path, problem, "convert the images with astype(\"uint8\")"));
     };
     let pixels = floats.enumerate().map(|(index, x)| to_pixel(x).ok_or((index, x))).collect::<Result<_, _>>();
-    let pixels = pixels.map_err(|(index, x)| {
+    pixels.map_err(|(index, x)| {
         let problem = format!("value {index} is {x}, the limits are 0 and 1");
         DataError::file(path, problem, "scale the images to 0..=1, or save them as uint8")
-    })?;
-    Ok((shape, pixels))
+    })
 }
 
 /// `round(255 x)`, ties away from zero; `None` outside of 0 to 1, and for NaN.

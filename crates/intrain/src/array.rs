@@ -23,7 +23,7 @@ pub struct Array {
 /// The values of an array, exactly.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
-    /// From float32, which every value is exactly.
+    /// From float32 or float16; every value is exactly a float32.
     F32(Vec<f64>),
     /// From float64.
     F64(Vec<f64>),
@@ -44,16 +44,15 @@ impl Array {
     /// Reads an NPY file.
     ///
     /// # Errors
-    /// The file is missing or no NPY file, or holds anything but float32, float64 or integers.
+    /// The file is missing or no NPY file, or holds anything but floats or integers.
     pub fn read(path: &Path) -> Result<Self, MeasureError> {
-        let mut bytes = std::fs::read(path).map_err(|e| MeasureError::Input {
+        let bytes = std::fs::read(path).map_err(|e| MeasureError::Input {
             path: path.to_owned(),
             problem: format!("cannot read: {e}; name an NPY file that exists"),
         })?;
-        let order = take_order(&mut bytes);
         let npy = npy::parse(&bytes, path)?;
         let values = values(&npy, path)?;
-        Ok(Self { values, layout: Layout { shape: npy.shape, order } })
+        Ok(Self { values, layout: Layout { order: npy.contiguous, shape: npy.shape } })
     }
 }
 
@@ -102,26 +101,11 @@ impl Values {
     }
 }
 
-/// Says in which order the array lies, and rewrites the header's word so that a reader of C order takes it as it lies.
-fn take_order(bytes: &mut [u8]) -> Order {
-    // numpy.save always writes the comma and the blank, so the two texts are equally long.
-    const FORTRAN: &[u8] = b"'fortran_order': True, ";
-    const C: &[u8] = b"'fortran_order': False,";
-    let header = bytes.len().min(256);
-    match bytes[..header].windows(FORTRAN.len()).position(|window| window == FORTRAN) {
-        None => Order::C,
-        Some(at) => {
-            bytes[at..at + C.len()].copy_from_slice(C);
-            Order::Fortran
-        }
-    }
-}
-
 fn values(npy: &Npy<'_>, path: &Path) -> Result<Values, MeasureError> {
     let unfit = |problem: String| MeasureError::Input { path: path.to_owned(), problem };
     if let Some(floats) = npy.floats() {
         let floats = floats.collect();
-        return Ok(if npy.item_bytes == 4 { Values::F32(floats) } else { Values::F64(floats) });
+        return Ok(if npy.item_bytes == 8 { Values::F64(floats) } else { Values::F32(floats) });
     }
     let integers = npy.integers().filter(|_| npy.kind != Kind::Bool).ok_or_else(|| {
         unfit(format!("holds {}; convert it to float32, float64 or an integer type", npy.type_name()))

@@ -1,0 +1,122 @@
+//! The order in which an array of images lies in a file, and its pixels in the order of this crate.
+
+use crate::npy::Order;
+
+/// An array `[n, height, width, channels]` of bytes that may lie in another order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Sizes: n, height, width, channels.
+    pub(crate) sizes: [usize; 4],
+    /// How many values apart neighbours lie, along each of these dimensions.
+    strides: [usize; 4],
+}
+
+impl Layout {
+    /// Of an array of this shape, `[n, height, width]` or `[n, height, width, channels]`; `None` for any other rank.
+    pub(crate) fn new(shape: &[usize], contiguous: Order) -> Option<Self> {
+        let strides = strides(shape, contiguous);
+        match (shape, &strides[..]) {
+            (&[n, height, width], &[a, b, c]) => {
+                Some(Self { sizes: [n, height, width, 1], strides: [a, b, c, 1] })
+            }
+            (&[n, height, width, channels], &[a, b, c, d]) => {
+                Some(Self { sizes: [n, height, width, channels], strides: [a, b, c, d] })
+            }
+            _ => None,
+        }
+    }
+
+    /// The pixels image by image, row by row, channels last.
+    ///
+    /// # Panics
+    /// There are not as many of them as the product of the sizes.
+    pub(crate) fn in_order(&self, pixels: Vec<u8>) -> Vec<u8> {
+        /// Images whose pixels are gathered together, so that what they are read from stays in cache.
+        const BLOCK: usize = 64;
+        let [n, height, width, channels] = self.sizes;
+        let n_values = height * width * channels;
+        assert_eq!(pixels.len(), n * n_values, "{self:?}");
+        if self.strides == [n_values, width * channels, channels, 1] || pixels.is_empty() {
+            return pixels;
+        }
+        let [of_image, of_row, of_column, of_channel] = self.strides;
+        let mut ordered = vec![0; pixels.len()];
+        for (block, images) in ordered.chunks_mut(BLOCK * n_values).enumerate() {
+            for value in 0..n_values {
+                let (row, column, channel) =
+                    (value / channels / width, value / channels % width, value % channels);
+                let first =
+                    block * BLOCK * of_image + row * of_row + column * of_column + channel * of_channel;
+                for (i, image) in images.chunks_exact_mut(n_values).enumerate() {
+                    image[value] = pixels[first + i * of_image];
+                }
+            }
+        }
+        ordered
+    }
+}
+
+/// How many values apart neighbours lie, along each dimension of an array without gaps.
+///
+/// Sizes that are more than can be addressed give nonsense, and no panic.
+fn strides(shape: &[usize], contiguous: Order) -> Vec<usize> {
+    let mut strides = vec![0; shape.len()];
+    let mut stride = 1_usize;
+    let mut set = |dimension: usize| {
+        strides[dimension] = stride;
+        stride = stride.saturating_mul(shape[dimension]);
+    };
+    match contiguous {
+        Order::C => (0..shape.len()).rev().for_each(&mut set),
+        Order::Fortran => (0..shape.len()).for_each(&mut set),
+    }
+    strides
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where each value of `[n, height, width, channels]` lies, found by counting through the file.
+    fn counted(sizes: [usize; 4], fastest_last: [usize; 4]) -> Vec<u8> {
+        let [n, height, width, channels] = sizes;
+        let n_values = n * height * width * channels;
+        let place = |dims: [usize; 4]| {
+            let [i, y, x, c] = dims;
+            ((i * height + y) * width + x) * channels + c
+        };
+        let mut file = vec![0; n_values];
+        for (at, value) in file.iter_mut().enumerate() {
+            let (mut rest, mut dims) = (at, [0; 4]);
+            for dimension in fastest_last.into_iter().rev() {
+                dims[dimension] = rest % sizes[dimension];
+                rest /= sizes[dimension];
+            }
+            *value = u8::try_from(place(dims) % 251).unwrap();
+        }
+        file
+    }
+
+    #[test]
+    fn pixels_come_in_order_from_either_order_of_the_file() {
+        // More images than are gathered together.
+        let sizes = [131, 2, 3, 2];
+        let ordered = counted(sizes, [0, 1, 2, 3]);
+        assert_eq!(Layout::new(&sizes, Order::C).unwrap().in_order(ordered.clone()), ordered);
+        let fortran = counted(sizes, [3, 2, 1, 0]);
+        assert_ne!(fortran, ordered);
+        assert_eq!(Layout::new(&sizes, Order::Fortran).unwrap().in_order(fortran), ordered);
+        let grey = Layout::new(&[3, 1, 2], Order::Fortran).unwrap();
+        assert_eq!(
+            (grey.sizes, grey.in_order(vec![0, 1, 2, 3, 4, 5])),
+            ([3, 1, 2, 1], vec![0, 3, 1, 4, 2, 5])
+        );
+    }
+
+    #[test]
+    fn other_ranks_are_none_and_sizes_without_end_no_panic() {
+        assert_eq!(Layout::new(&[2, 3], Order::C), None);
+        assert_eq!(Layout::new(&[1; 5], Order::Fortran), None);
+        assert!(Layout::new(&[0, 1 << 40, 1 << 40, 1 << 40], Order::C).is_some());
+    }
+}
