@@ -25,7 +25,7 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     if metadata.len() > limit {
         return Err(too_long(path, limit));
     }
-    read_all(file, limit, path)
+    read_to_limit(file, limit, path, |e| DataError::io(path, "read", e))
 }
 
 /// Unpacks one gzip stream, which must fill `packed` to its end, to at most `limit` bytes.
@@ -34,7 +34,7 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
 /// The stream is corrupt, cut short, followed by other bytes, or unpacks to more than `limit`.
 pub fn gunzip(packed: &[u8], limit: u64, path: &Path) -> Result<Vec<u8>, DataError> {
     let mut decoder = flate2::bufread::GzDecoder::new(packed);
-    let unpacked = read_all(&mut decoder, limit, path)?;
+    let unpacked = read_all(&mut decoder, limit, path, AGAIN)?;
     let trailing = decoder.into_inner().len();
     if trailing != 0 {
         return Err(DataError::file(
@@ -46,16 +46,31 @@ pub fn gunzip(packed: &[u8], limit: u64, path: &Path) -> Result<Vec<u8>, DataErr
     Ok(unpacked)
 }
 
-/// The remedy for a damaged file.
-pub(crate) const AGAIN: &str = "the file is damaged: delete it and get it again";
+/// The remedy for a file of a data set that can be fetched, which is damaged if it was.
+pub(crate) const AGAIN: &str = "if it was downloaded, it is damaged: remove it and run `intrain data fetch` again; if it is \
+                                your own, write it again";
 /// The remedy for a file that the user made: it is not the program's to say that it is worthless.
 pub(crate) const COPY_AGAIN: &str = "it was not written or copied to its end: save or copy it again";
 
-/// Reads to the end, and fails as soon as there are more than `limit` bytes.
-pub(crate) fn read_all(source: impl Read, limit: u64, path: &Path) -> Result<Vec<u8>, DataError> {
+/// Reads to the end, and fails as soon as there are more than `limit` bytes; `remedy` is what to do where the source
+/// itself fails, because what it unpacks is not right.
+pub(crate) fn read_all(
+    source: impl Read,
+    limit: u64,
+    path: &Path,
+    remedy: &str,
+) -> Result<Vec<u8>, DataError> {
+    read_to_limit(source, limit, path, |e| DataError::file(path, format!("cannot be read: {e}"), remedy))
+}
+
+fn read_to_limit(
+    source: impl Read,
+    limit: u64,
+    path: &Path,
+    failed: impl FnOnce(std::io::Error) -> DataError,
+) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
-    let read = source.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-    let n_bytes = read.map_err(|e| DataError::file(path, format!("cannot be read: {e}"), AGAIN))?;
+    let n_bytes = source.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     // Exact: a usize fits u64 on every target of the project.
     if n_bytes as u64 > limit {
         return Err(too_long(path, limit));

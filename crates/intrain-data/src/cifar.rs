@@ -169,7 +169,7 @@ impl Cifar {
             let is_it = |file: &CifarFile| member.ends_with(Path::new(self.folder).join(file.name));
             let Some(index) = self.files.iter().position(is_it) else { continue };
             let member_path = PathBuf::from(format!("{}:{}", path.display(), member.display()));
-            let bytes = read_all(&mut entry, limit, &member_path)?;
+            let bytes = read_all(&mut entry, limit, &member_path, AGAIN)?;
             if files[index].replace(bytes).is_some() {
                 return Err(DataError::file(&member_path, "is in the archive twice", AGAIN));
             }

@@ -52,6 +52,11 @@ const COMPLEX: u8 = 8;
 /// complex, of a class other than double and uint8, or has a value that is not a whole number from 0 to 255.
 pub fn parse(bytes: &[u8], limit: u64, path: &Path) -> Result<Vec<Array>, DataError> {
     let wrong = |problem: String| DataError::file(path, problem, AGAIN);
+    if is_hdf5(bytes) {
+        let problem = "is an HDF5 file, as MATLAB 7.3 writes them, expected a MAT-file of version 5";
+        let remedy = "save it with save(..., '-v7') in MATLAB, or with scipy.io.savemat in Python";
+        return Err(DataError::file(path, problem, remedy));
+    }
     let Some((header, mut rest)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err(wrong(format!("holds {} bytes, expected at least {HEADER_BYTES}", bytes.len())));
     };
@@ -66,7 +71,7 @@ pub fn parse(bytes: &[u8], limit: u64, path: &Path) -> Result<Vec<Array>, DataEr
     while !rest.is_empty() {
         let array = match element(&mut rest).map_err(wrong)? {
             (COMPRESSED, packed) => {
-                let unpacked = read_all(flate2::bufread::ZlibDecoder::new(packed), left, path)?;
+                let unpacked = read_all(flate2::bufread::ZlibDecoder::new(packed), left, path, AGAIN)?;
                 // Exact, and not below zero: at most `left` bytes were read.
                 left -= unpacked.len() as u64;
                 only_array(&unpacked)
@@ -76,6 +81,11 @@ pub fn parse(bytes: &[u8], limit: u64, path: &Path) -> Result<Vec<Array>, DataEr
         arrays.push(array.map_err(wrong)?);
     }
     Ok(arrays)
+}
+
+/// Whether this is HDF5, of MATLAB or of another program: MATLAB puts its own 512 bytes in front of HDF5's signature.
+pub(crate) fn is_hdf5(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x89HDF\r\n\x1a\n") || bytes.starts_with(b"MATLAB 7.3")
 }
 
 /// The array that an unpacked element consists of.
@@ -296,8 +306,14 @@ pub(crate) mod tests {
         let message = |bytes: &[u8]| parse(bytes, 1000, Path::new("f")).unwrap_err().to_string();
         assert_eq!(
             message(b"MATLAB"),
-            "f: holds 6 bytes, expected at least 128; the file is damaged: delete it and get it again"
+            "f: holds 6 bytes, expected at least 128; if it was downloaded, it is damaged: remove it and run \
+             `intrain data fetch` again; if it is your own, write it again"
         );
+        let of_matlab = [&b"MATLAB 7.3 MAT-file, Platform: GLNXA64"[..], &[b' '; 474], b"\x89HDF\r\n\x1a\n"];
+        for bytes in [&of_matlab.concat()[..], b"\x89HDF\r\n\x1a\n"] {
+            let message = message(bytes);
+            assert!(message.contains("is an HDF5 file") && message.contains("'-v7'"), "{message}");
+        }
         let mut big_endian = file(&[]);
         big_endian[124..].copy_from_slice(b"\x01\x00MI");
         assert!(message(&big_endian).contains("has [01, 00, 4d, 49] at the end of its header"));

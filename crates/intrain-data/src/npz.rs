@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use crate::bounded::{AGAIN, MAX_BYTES, read_all};
+use crate::bounded::{COPY_AGAIN, MAX_BYTES, read_all};
 use crate::layout::Layout;
 use crate::npy::{self, Kind, Npy};
-use crate::{DataError, Dataset, ImageShape, Split};
+use crate::{DataError, Dataset, ImageShape, Split, mat};
 
 /// The two spellings of the arrays: images and labels to learn from, then to test.
 const SPELLINGS: [[[&str; 2]; 2]; 2] = [
@@ -21,17 +21,23 @@ const SPELLINGS: [[[&str; 2]; 2]; 2] = [
     [["train_images", "train_labels"], ["test_images", "test_labels"]],
 ];
 
+const SAVEZ: &str =
+    "save all four arrays with numpy.savez(file, x_train=..., y_train=..., x_test=..., y_test=...)";
+
 /// Reads a data set from the bytes of an NPZ file.
 ///
 /// # Errors
 /// The archive is corrupt, an array is missing or of another type or shape, or a value is out of range.
 pub fn parse(bytes: &[u8], name: &str, path: &Path) -> Result<Dataset, DataError> {
-    let corrupt = |e: ZipError| DataError::file(path, format!("cannot be read as a zip archive: {e}"), AGAIN);
+    if let Some(problem) = another_format(bytes) {
+        return Err(DataError::file(path, problem, SAVEZ));
+    }
+    let corrupt =
+        |e: ZipError| DataError::file(path, format!("cannot be read as a zip archive: {e}"), COPY_AGAIN);
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(corrupt)?;
     let has = |[x, _]: [&str; 2]| archive.index_for_name(&format!("{x}.npy")).is_some();
     let Some(arrays) = SPELLINGS.into_iter().find(|&[train, _]| has(train)) else {
-        let remedy = "save it with numpy.savez(file, x_train=..., y_train=..., x_test=..., y_test=...)";
-        return Err(DataError::file(path, "holds neither x_train nor train_images", remedy));
+        return Err(DataError::file(path, "holds neither x_train nor train_images", SAVEZ));
     };
     let [train, test] = arrays;
     let (train_shape, train) = read_split(&mut archive, train, path)?;
@@ -43,6 +49,19 @@ pub fn parse(bytes: &[u8], name: &str, path: &Path) -> Result<Dataset, DataError
     let greatest = train.labels.iter().chain(&test.labels).max();
     let n_classes = greatest.map_or(0, |&label| usize::from(label) + 1);
     Dataset::new(name, train_shape, n_classes, [train, test], path)
+}
+
+/// What a file is that somebody may take for an NPZ file.
+fn another_format(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(b"\x93NUMPY") {
+        Some("is an NPY file of one array, expected an NPZ file of four")
+    } else if mat::is_hdf5(bytes) {
+        Some("is an HDF5 file (.h5, or .mat of MATLAB 7.3), expected an NPZ file: read it with h5py")
+    } else if bytes.starts_with(b"MATLAB 5.0") {
+        Some("is a MAT-file, expected an NPZ file: read it with scipy.io.loadmat")
+    } else {
+        None
+    }
 }
 
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
@@ -61,11 +80,10 @@ fn read_split(
 /// The bytes of an array, and its path for messages: `file.npz:x_train.npy`.
 fn read_member(archive: &mut Archive<'_>, array: &str, path: &Path) -> Result<(Vec<u8>, PathBuf), DataError> {
     let member = PathBuf::from(format!("{}:{array}.npy", path.display()));
-    let file = archive.by_name(&format!("{array}.npy")).map_err(|e| {
-        let remedy = "save the file again with numpy.savez or numpy.savez_compressed, and all four arrays";
-        DataError::file(&member, format!("cannot be read: {e}"), remedy)
-    })?;
-    Ok((read_all(file, MAX_BYTES, &member)?, member))
+    let file = archive
+        .by_name(&format!("{array}.npy"))
+        .map_err(|e| DataError::file(&member, format!("cannot be read: {e}"), SAVEZ))?;
+    Ok((read_all(file, MAX_BYTES, &member, COPY_AGAIN)?, member))
 }
 
 fn parse_images(bytes: &[u8], path: &Path) -> Result<(ImageShape, Vec<u8>), DataError> {

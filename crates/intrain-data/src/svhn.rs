@@ -88,7 +88,7 @@ mod tests {
         let x = matrix("X", &[32, 32, 3, 1], 2, &vec![0; SHAPE.n_values()]);
         let y = |shape: &[i32], labels: &[u8]| matrix("y", shape, 2, labels);
         let cases = [
-            (vec![x.clone()], "f: lacks the array y; the file is damaged"),
+            (vec![x.clone()], "f: lacks the array y; if it was downloaded, it is damaged"),
             (vec![y(&[1, 1], &[1])], "lacks the array X"),
             (vec![x.clone(), y(&[2, 1], &[1, 2])], "has y of shape [2, 1], expected [1, 1]"),
             (vec![x.clone(), y(&[1], &[1])], "has y of shape [1], expected [1, 1]"),

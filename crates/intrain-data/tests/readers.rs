@@ -129,7 +129,30 @@ fn npz_faults_are_named() {
     assert!(parse(&keras()[..3]).unwrap_err().to_string().contains("a.npz:y_test.npy: cannot be read"));
     let bytes = archive(&keras());
     for cut in 0..bytes.len() {
-        assert!(npz::parse(&bytes[..cut], "x", Path::new("a.npz")).is_err(), "cut at {cut}");
+        let message = npz::parse(&bytes[..cut], "x", Path::new("a.npz")).unwrap_err().to_string();
+        // Nobody is told to delete a file of one's own, which cannot be downloaded again.
+        let says_so = ["delete", "remove", "get it again", "fetch"].iter().any(|word| message.contains(word));
+        assert!(!says_so, "cut at {cut}: {message}");
+    }
+}
+
+#[test]
+fn files_of_other_formats_are_named() {
+    let message = |bytes: &[u8]| npz::parse(bytes, "x", Path::new("a.npz")).unwrap_err().to_string();
+    let cases: [(&[u8], &str); 4] = [
+        (&npy("|u1", "(2, 1, 2)", &[0; 4]), "is an NPY file of one array"),
+        (b"\x89HDF\r\n\x1a\n", "is an HDF5 file (.h5, or .mat of MATLAB 7.3)"),
+        (
+            b"MATLAB 7.3 MAT-file, Platform: GLNXA64",
+            "read it with h5py; save all four arrays with numpy.savez",
+        ),
+        (
+            b"MATLAB 5.0 MAT-file, Platform: GLNXA64",
+            "is a MAT-file, expected an NPZ file: read it with scipy",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        assert!(message(bytes).contains(expected), "{}", message(bytes));
     }
 }
 
