@@ -1,10 +1,13 @@
 //! Whole files and gzip streams in memory, never more than a stated number of bytes.
 //!
-//! Every reader of this crate gets its bytes here, so no header, however wrong, can make it allocate without end.
+//! Every reader of this crate gets its bytes here, so no header, however wrong, can make it allocate without end: vectors
+//! grow with the bytes that come, and nothing is reserved for bytes that a header promises.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+use flate2::bufread::GzDecoder;
 
 use crate::DataError;
 
@@ -25,7 +28,8 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     if metadata.len() > limit {
         return Err(too_long(path, limit));
     }
-    read_to_limit(file, limit, path, |e| DataError::io(path, "read", e))
+    let bytes = read_to_limit(file, limit).map_err(|e| DataError::io(path, "read", e))?;
+    bytes.ok_or_else(|| too_long(path, limit))
 }
 
 /// Unpacks one gzip stream, which must fill `packed` to its end, to at most `limit` bytes.
@@ -33,17 +37,27 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
 /// # Errors
 /// The stream is corrupt, cut short, followed by other bytes, or unpacks to more than `limit`.
 pub fn gunzip(packed: &[u8], limit: u64, path: &Path) -> Result<Vec<u8>, DataError> {
-    let mut decoder = flate2::bufread::GzDecoder::new(packed);
+    let mut decoder = GzDecoder::new(packed);
     let unpacked = read_all(&mut decoder, limit, path, AGAIN)?;
-    let trailing = decoder.into_inner().len();
-    if trailing != 0 {
-        return Err(DataError::file(
-            path,
-            format!("{trailing} bytes follow the gzip stream, expected 0"),
-            AGAIN,
-        ));
-    }
+    at_end(&decoder, path)?;
     Ok(unpacked)
+}
+
+/// As [`gunzip`], of what has said at its beginning how many bytes it holds. There may be fewer.
+pub(crate) fn gunzip_promised(packed: &[u8], promised: u64, path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut decoder = GzDecoder::new(packed);
+    let unpacked = read_promised(&mut decoder, promised, path, AGAIN)?;
+    at_end(&decoder, path)?;
+    Ok(unpacked)
+}
+
+fn at_end(decoder: &GzDecoder<&[u8]>, path: &Path) -> Result<(), DataError> {
+    let trailing = decoder.get_ref().len();
+    if trailing != 0 {
+        let problem = format!("{trailing} bytes follow the gzip stream, expected 0");
+        return Err(DataError::file(path, problem, AGAIN));
+    }
+    Ok(())
 }
 
 /// The remedy for a file of a data set that can be fetched, which is damaged if it was.
@@ -60,25 +74,42 @@ pub(crate) fn read_all(
     path: &Path,
     remedy: &str,
 ) -> Result<Vec<u8>, DataError> {
-    read_to_limit(source, limit, path, |e| DataError::file(path, format!("cannot be read: {e}"), remedy))
+    let cannot = |e| DataError::file(path, format!("cannot be read: {e}"), remedy);
+    read_to_limit(source, limit).map_err(cannot)?.ok_or_else(|| too_long(path, limit))
 }
 
-fn read_to_limit(
+/// As [`read_all`], of a source that has said at its beginning how many bytes it holds. There may be fewer.
+pub(crate) fn read_promised(
     source: impl Read,
-    limit: u64,
+    promised: u64,
     path: &Path,
-    failed: impl FnOnce(std::io::Error) -> DataError,
+    remedy: &str,
 ) -> Result<Vec<u8>, DataError> {
+    let cannot = |e| DataError::file(path, format!("cannot be read: {e}"), remedy);
+    read_to_limit(source, promised).map_err(cannot)?.ok_or_else(|| {
+        let problem = format!("holds more than the {promised} bytes that its header promises");
+        DataError::file(path, problem, remedy)
+    })
+}
+
+/// The first bytes of a source, `n` of them where it has so many.
+pub(crate) fn read_start(source: impl Read, n: u64, path: &Path, remedy: &str) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
-    let n_bytes = source.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-    // Exact: a usize fits u64 on every target of the project.
-    if n_bytes as u64 > limit {
-        return Err(too_long(path, limit));
-    }
+    let read = source.take(n).read_to_end(&mut bytes);
+    read.map_err(|e| DataError::file(path, format!("cannot be read: {e}"), remedy))?;
     Ok(bytes)
 }
 
-fn too_long(path: &Path, limit: u64) -> DataError {
+/// `None` where there are more than `limit` bytes.
+fn read_to_limit(source: impl Read, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let n_bytes = source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    // Exact: a usize fits u64 on every target of the project.
+    Ok((n_bytes as u64 <= limit).then_some(bytes))
+}
+
+/// The error for more than `limit` bytes.
+pub(crate) fn too_long(path: &Path, limit: u64) -> DataError {
     DataError::file(path, format!("holds more than {limit} bytes"), "use a smaller file")
 }
 

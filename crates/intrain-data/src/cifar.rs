@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::bounded::{AGAIN, read_all};
+use crate::bounded::{AGAIN, read_all, too_long};
 use crate::dataset::check_labels;
 use crate::{DataError, ImageShape, Part, Split};
 
@@ -163,12 +163,16 @@ impl Cifar {
         let bound = limit.saturating_mul(12).saturating_add(1 << 20);
         let mut unpacked = flate2::read::GzDecoder::new(archive).take(bound);
         let mut tar = tar::Archive::new(&mut unpacked);
-        for entry in tar.entries().map_err(corrupt)? {
+        // Raw: a name or an attribute in an entry of its own, of any length, is an entry that is skipped like others.
+        for entry in tar.entries().map_err(corrupt)?.raw(true) {
             let mut entry = entry.map_err(corrupt)?;
             let member = entry.path().map_err(corrupt)?.into_owned();
             let is_it = |file: &CifarFile| member.ends_with(Path::new(self.folder).join(file.name));
             let Some(index) = self.files.iter().position(is_it) else { continue };
             let member_path = PathBuf::from(format!("{}:{}", path.display(), member.display()));
+            if entry.size() > limit {
+                return Err(too_long(&member_path, limit));
+            }
             let bytes = read_all(&mut entry, limit, &member_path, AGAIN)?;
             if files[index].replace(bytes).is_some() {
                 return Err(DataError::file(&member_path, "is in the archive twice", AGAIN));

@@ -17,13 +17,29 @@ pub struct Idx<'a> {
     pub values: &'a [u8],
 }
 
+/// Bytes of the longest header: the magic number and four sizes.
+pub(crate) const START_BYTES: u64 = 20;
+
 /// Reads any IDX file of bytes.
 ///
 /// # Errors
 /// The magic number is wrong, or the file is shorter or longer than its header says.
 pub fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<Idx<'a>, DataError> {
-    let Some((&[zero_0, zero_1, kind, rank], rest)) = bytes.split_first_chunk::<4>() else {
-        return Err(length_error(path, bytes.len(), "at least 4"));
+    let (dims, expected) = promise(bytes, path)?;
+    // Exact: a usize fits u64 on every target of the project.
+    if expected != bytes.len() as u64 {
+        return Err(length_error(path, bytes.len(), &format!("{expected} (dimensions {dims:?})")));
+    }
+    Ok(Idx { values: &bytes[4 + 4 * dims.len()..], dims })
+}
+
+/// The sizes that a header gives, and the bytes of the whole file that they mean; [`START_BYTES`] of it are enough.
+///
+/// # Errors
+/// The magic number is wrong, the header is cut short, or it promises more than can be addressed.
+pub(crate) fn promise(start: &[u8], path: &Path) -> Result<(Vec<usize>, u64), DataError> {
+    let Some((&[zero_0, zero_1, kind, rank], rest)) = start.split_first_chunk::<4>() else {
+        return Err(length_error(path, start.len(), "at least 4"));
     };
     if (zero_0, zero_1, kind) != (0, 0, 8) || !(1..=4).contains(&rank) {
         let magic = u32::from_be_bytes([zero_0, zero_1, kind, rank]);
@@ -32,19 +48,19 @@ pub fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<Idx<'a>, DataError> {
         return Err(DataError::file(path, problem, "this is not an IDX file of bytes: get it again"));
     }
     let header_bytes = 4 * usize::from(rank);
-    let Some((header, values)) = rest.split_at_checked(header_bytes) else {
-        return Err(length_error(path, bytes.len(), &format!("at least {}", 4 + header_bytes)));
+    let Some(header) = rest.get(..header_bytes) else {
+        return Err(length_error(path, start.len(), &format!("at least {}", 4 + header_bytes)));
     };
     let (sizes, _) = header.as_chunks::<4>();
     // Exact: u32 fits usize on every target of the project.
     let dims: Vec<usize> = sizes.iter().map(|&size| u32::from_be_bytes(size) as usize).collect();
-    let expected = dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
-    if expected != Some(values.len()) {
-        let expected = expected.and_then(|n| n.checked_add(4 + header_bytes));
-        let expected = expected.map_or("more than can be addressed".to_owned(), |n| n.to_string());
-        return Err(length_error(path, bytes.len(), &format!("{expected} (dimensions {dims:?})")));
-    }
-    Ok(Idx { dims, values })
+    let product = dims.iter().try_fold(1_u64, |product, &dim| product.checked_mul(dim as u64));
+    let total = product.and_then(|n| n.checked_add(4 + header_bytes as u64));
+    let Some(total) = total else {
+        let expected = format!("more than can be addressed (dimensions {dims:?})");
+        return Err(length_error(path, start.len(), &expected));
+    };
+    Ok((dims, total))
 }
 
 /// Reads grey images, `[n, height, width]`: their number, their shape, their pixels.
@@ -53,10 +69,16 @@ pub fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<Idx<'a>, DataError> {
 /// As [`parse`]; or the rank is not 3, or a side is out of range.
 pub fn parse_images(bytes: &[u8], path: &Path) -> Result<(usize, ImageShape, Vec<u8>), DataError> {
     let idx = parse(bytes, path)?;
-    let &[n, height, width] = idx.dims.as_slice() else {
-        return Err(rank_error(path, &idx.dims, "3 (images, height, width)"));
+    let (n, shape) = shape_of_images(&idx.dims, path)?;
+    Ok((n, shape, idx.values.to_vec()))
+}
+
+/// The number of images and their shape, of the sizes in a header.
+pub(crate) fn shape_of_images(dims: &[usize], path: &Path) -> Result<(usize, ImageShape), DataError> {
+    let &[n, height, width] = dims else {
+        return Err(rank_error(path, dims, "3 (images, height, width)"));
     };
-    Ok((n, ImageShape::new(height, width, 1, path)?, idx.values.to_vec()))
+    Ok((n, ImageShape::new(height, width, 1, path)?))
 }
 
 /// Reads labels, `[n]`, each below `n_classes`.
@@ -65,12 +87,18 @@ pub fn parse_images(bytes: &[u8], path: &Path) -> Result<(usize, ImageShape, Vec
 /// As [`parse`]; or the rank is not 1, or a label is out of range.
 pub fn parse_labels(bytes: &[u8], n_classes: usize, path: &Path) -> Result<Vec<u16>, DataError> {
     let idx = parse(bytes, path)?;
-    if idx.dims.len() != 1 {
-        return Err(rank_error(path, &idx.dims, "1 (labels)"));
-    }
+    number_of_labels(&idx.dims, path)?;
     let labels: Vec<u16> = idx.values.iter().map(|&label| u16::from(label)).collect();
     check_labels(&labels, n_classes, path)?;
     Ok(labels)
+}
+
+/// The number of labels, of the sizes in a header.
+pub(crate) fn number_of_labels(dims: &[usize], path: &Path) -> Result<usize, DataError> {
+    match dims {
+        &[n] => Ok(n),
+        _ => Err(rank_error(path, dims, "1 (labels)")),
+    }
 }
 
 fn length_error(path: &Path, found: usize, expected: &str) -> DataError {

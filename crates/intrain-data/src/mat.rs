@@ -9,8 +9,10 @@
 
 use std::path::Path;
 
+use flate2::bufread::ZlibDecoder;
+
 use crate::DataError;
-use crate::bounded::{AGAIN, read_all};
+use crate::bounded::{AGAIN, read_promised, read_start, too_long};
 
 /// A named array.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,12 @@ const VERSION_AND_ORDER: [u8; 4] = *b"\x00\x01IM";
 const MAX_DIMENSIONS: usize = 8;
 /// Longest name, in bytes; MATLAB allows no longer ones.
 const MAX_NAME: usize = 63;
+
+/// Bytes of a tag: a type and a size.
+const TAG_BYTES: usize = 8;
+/// Bytes at the beginning of an unpacked element in which all lies that stands before the numbers: tags of the array, of
+/// flags (8 bytes), dimensions (4 each), name and numbers.
+const START_BYTES: u64 = (5 * TAG_BYTES + 8 + 4 * MAX_DIMENSIONS + MAX_NAME.next_multiple_of(8)) as u64;
 
 // Types of elements.
 const INT8: u32 = 1;
@@ -71,10 +79,13 @@ pub fn parse(bytes: &[u8], limit: u64, path: &Path) -> Result<Vec<Array>, DataEr
     while !rest.is_empty() {
         let array = match element(&mut rest).map_err(wrong)? {
             (COMPRESSED, packed) => {
-                let unpacked = read_all(flate2::bufread::ZlibDecoder::new(packed), left, path, AGAIN)?;
-                // Exact, and not below zero: at most `left` bytes were read.
-                left -= unpacked.len() as u64;
-                only_array(&unpacked)
+                let start = read_start(ZlibDecoder::new(packed), START_BYTES, path, AGAIN)?;
+                let promised = promise(&start).map_err(wrong)?;
+                let Some(rest_of_limit) = left.checked_sub(promised) else {
+                    return Err(too_long(path, left));
+                };
+                left = rest_of_limit;
+                only_array(&read_promised(ZlibDecoder::new(packed), promised, path, AGAIN)?)
             }
             (kind, data) => expect(MATRIX, "an array", kind).and_then(|()| array(data)),
         };
@@ -95,28 +106,62 @@ fn only_array(mut bytes: &[u8]) -> Result<Array, String> {
     array(data)
 }
 
+/// Bytes that an unpacked element consists of, by its tag; the headers in its array are checked against that. `start` is
+/// the element, or [`START_BYTES`] of it.
+fn promise(start: &[u8]) -> Result<u64, String> {
+    let (kind, n_bytes) = tag(start)?;
+    expect(MATRIX, "an array", kind)?;
+    let mut inside = &start[TAG_BYTES..];
+    let head = Head::parse(&mut inside)?;
+    // Exact: a usize fits u64 on every target of the project. The numbers' own tag may hold them, as of small ones.
+    let before = (start.len() - TAG_BYTES - inside.len()) as u64;
+    let numbers_end = before.saturating_add(head.n_bytes as u64);
+    if numbers_end > n_bytes as u64 {
+        return Err(format!("has {} of {} bytes in an array of {n_bytes}", head.name, head.n_bytes));
+    }
+    Ok((TAG_BYTES as u64).saturating_add((n_bytes as u64).next_multiple_of(8)))
+}
+
+/// What stands in an array before its numbers: flags, dimensions, name, and the tag of the numbers.
+struct Head {
+    name: String,
+    shape: Vec<usize>,
+    /// Type of the numbers, [`UINT8`] or [`DOUBLE`].
+    kind: u32,
+    /// Bytes of the numbers.
+    n_bytes: usize,
+}
+
+impl Head {
+    /// Takes it from the beginning of an array, up to the tag of the numbers, which is left.
+    fn parse(bytes: &mut &[u8]) -> Result<Self, String> {
+        check_flags(next(bytes, UINT32, "flags")?)?;
+        let shape = parse_shape(next(bytes, INT32, "dimensions")?)?;
+        let name = next(bytes, INT8, "a name")?;
+        if name.len() > MAX_NAME {
+            return Err(format!("has a name of {} bytes, the limit is {MAX_NAME}", name.len()));
+        }
+        let name = String::from_utf8_lossy(name).into_owned();
+        let (kind, n_bytes) = tag(bytes)?;
+        let item_bytes = match kind {
+            UINT8 => 1,
+            DOUBLE => 8,
+            _ => return Err(format!("has {name} in numbers of type {kind}, expected {UINT8} or {DOUBLE}")),
+        };
+        let expected = shape.iter().try_fold(item_bytes, |product: usize, &size| product.checked_mul(size));
+        if expected != Some(n_bytes) {
+            let expected = expected.map_or("more than can be addressed".to_owned(), |n| n.to_string());
+            return Err(format!("has {name} of shape {shape:?} in {n_bytes} bytes, expected {expected}"));
+        }
+        Ok(Self { name, shape, kind, n_bytes })
+    }
+}
+
 /// The elements of an array: flags, dimensions, name, numbers.
 fn array(mut bytes: &[u8]) -> Result<Array, String> {
-    check_flags(next(&mut bytes, UINT32, "flags")?)?;
-    let shape = parse_shape(next(&mut bytes, INT32, "dimensions")?)?;
-    let name = next(&mut bytes, INT8, "a name")?;
-    if name.len() > MAX_NAME {
-        return Err(format!("has a name of {} bytes, the limit is {MAX_NAME}", name.len()));
-    }
-    let name = String::from_utf8_lossy(name).into_owned();
-    let (kind, numbers) = element(&mut bytes)?;
+    let Head { name, shape, kind, .. } = Head::parse(&mut bytes)?;
+    let (_, numbers) = element(&mut bytes)?;
     at_end(bytes, "numbers")?;
-    let item_bytes = match kind {
-        UINT8 => 1,
-        DOUBLE => 8,
-        _ => return Err(format!("has {name} in numbers of type {kind}, expected {UINT8} or {DOUBLE}")),
-    };
-    let expected = shape.iter().try_fold(item_bytes, |product: usize, &size| product.checked_mul(size));
-    if expected != Some(numbers.len()) {
-        let expected = expected.map_or("more than can be addressed".to_owned(), |n| n.to_string());
-        let found = numbers.len();
-        return Err(format!("has {name} of shape {shape:?} in {found} bytes, expected {expected}"));
-    }
     let values = if kind == UINT8 { numbers.to_vec() } else { to_bytes(numbers, &name)? };
     Ok(Array { name, shape, values })
 }
@@ -170,22 +215,32 @@ fn to_bytes(doubles: &[u8], name: &str) -> Result<Vec<u8>, String> {
     doubles.iter().enumerate().map(to_byte).collect()
 }
 
-/// Takes the next element: its type and its data.
-fn element<'a>(bytes: &mut &'a [u8]) -> Result<(u32, &'a [u8]), String> {
-    let Some((&[a, b, c, d, ref size @ ..], rest)) = bytes.split_first_chunk::<8>() else {
-        return Err(format!("ends in a tag, after {} of 8 bytes", bytes.len()));
+/// The type of the next element, and the bytes of its data.
+fn tag(bytes: &[u8]) -> Result<(u32, usize), String> {
+    let Some(&[a, b, c, d, ref size @ ..]) = bytes.first_chunk::<TAG_BYTES>() else {
+        return Err(format!("ends in a tag, after {} of {TAG_BYTES} bytes", bytes.len()));
     };
     // Of a small element the first word holds both type and size, and the second one its data.
     let small_size = usize::from(u16::from_le_bytes([c, d]));
-    if small_size != 0 {
-        let data = size.get(..small_size);
-        let data = data.ok_or_else(|| format!("has {small_size} bytes in a tag, the limit is 4"))?;
-        *bytes = rest;
-        return Ok((u32::from_le_bytes([a, b, 0, 0]), data));
+    if small_size > size.len() {
+        return Err(format!("has {small_size} bytes in a tag, the limit is {}", size.len()));
     }
-    let kind = u32::from_le_bytes([a, b, c, d]);
+    if small_size != 0 {
+        return Ok((u32::from_le_bytes([a, b, 0, 0]), small_size));
+    }
     // Exact: u32 fits usize on every target of the project.
-    let size = u32::from_le_bytes(*size) as usize;
+    Ok((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(*size) as usize))
+}
+
+/// Takes the next element: its type and its data.
+fn element<'a>(bytes: &mut &'a [u8]) -> Result<(u32, &'a [u8]), String> {
+    let (kind, size) = tag(bytes)?;
+    let (tag, rest) = bytes.split_at(TAG_BYTES);
+    let is_small = tag[2..4] != [0, 0];
+    if is_small {
+        *bytes = rest;
+        return Ok((kind, &tag[4..4 + size]));
+    }
     let Some(data) = rest.get(..size) else {
         return Err(format!("has an element of {size} bytes, but only {} are left", rest.len()));
     };
@@ -302,6 +357,31 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn nothing_is_unpacked_beyond_what_headers_promise() {
+        // What was cut off would be missed by whoever unpacked to the end.
+        let cut = |element: &[u8]| {
+            let packed = deflated(element);
+            let n_bytes = u32::try_from(packed.len() - 8 - 4).unwrap();
+            [&packed[..4], &n_bytes.to_le_bytes(), &packed[8..packed.len() - 4]].concat()
+        };
+        let long = vec![0; 1 << 20];
+        let message = |element: &[u8], limit| {
+            parse(&file(&[cut(element)]), limit, Path::new("f")).unwrap_err().to_string()
+        };
+        let wrong_shape = matrix("X", &[3, 1], UINT8, &long);
+        assert!(message(&wrong_shape, 1 << 30).contains("of shape [3, 1] in 1048576 bytes, expected 3"));
+        let right = matrix("X", &[1024, 1024], UINT8, &long);
+        assert!(message(&right, 1 << 20).contains("holds more than 1048576 bytes"));
+        assert!(message(&right, 1 << 30).contains("cannot be read"));
+        // The array is said to end before its numbers do.
+        let mut too_small = right;
+        too_small[4..8].copy_from_slice(&100_u32.to_le_bytes());
+        assert!(message(&too_small, 1 << 30).contains("has X of 1048576 bytes in an array of 100"));
+        let longer = [&matrix("X", &[3, 1], UINT8, &[7, 8, 9])[..], &long].concat();
+        assert!(message(&longer, 1 << 30).contains("holds more than the 64 bytes that its header promises"));
+    }
+
+    #[test]
     fn files_of_other_kinds_are_named() {
         let message = |bytes: &[u8]| parse(bytes, 1000, Path::new("f")).unwrap_err().to_string();
         assert_eq!(
@@ -332,7 +412,10 @@ pub(crate) mod tests {
             (array[..60].to_vec(), "has an element of 56 bytes, but only 52 are left"),
             (padded(UINT8, &[0]), "has an element of type 2, expected 14 (an array)"),
             (deflated(&padded(UINT8, &[0])), "has an element of type 2, expected 14 (an array)"),
-            (deflated(&[&array[..], &[0; 8]].concat()), "has 8 bytes behind an array, expected 0"),
+            (
+                deflated(&[&array[..], &[0; 8]].concat()),
+                "holds more than the 64 bytes that its header promises",
+            ),
             (padded(COMPRESSED, b"rubbish!"), "cannot be read"),
             (matrix("Xlong", &[1], UINT8, &[0]), "has 5 bytes in a tag, the limit is 4"),
         ];

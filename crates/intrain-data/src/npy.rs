@@ -79,6 +79,8 @@ elements!(f32 = "<f4", f64 = "<f8", i32 = "<i4", i64 = "<i8");
 
 /// Longest header that is read; numpy writes 118 bytes.
 const MAX_HEADER: usize = 4096;
+/// Bytes at the beginning of a file that are enough for its header: magic number, version, length, and the longest header.
+pub(crate) const START_BYTES: u64 = 12 + MAX_HEADER as u64;
 
 /// Reads an array.
 ///
@@ -111,7 +113,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads it from the beginning of a file.
+    /// Reads it from the beginning of a file, of which [`START_BYTES`] are enough.
     ///
     /// # Errors
     /// As [`parse`], but for the length.
@@ -145,6 +147,11 @@ impl Header {
             "has {found} bytes of values, expected {expected} (shape {shape:?} of {item_bytes} bytes)"
         );
         Err(DataError::file(path, problem, COPY_AGAIN))
+    }
+
+    /// The type in numpy's words: `float32`.
+    pub(crate) fn type_name(&self) -> String {
+        type_name(self.kind, self.item_bytes)
     }
 }
 

@@ -1,18 +1,19 @@
 //! NPZ files with four arrays: `x_train y_train x_test y_test`, or `train_images train_labels test_images test_labels`.
 //!
 //! Images are `[n, height, width]` or `[n, height, width, channels]`, uint8, or floats in 0 to 1, which become
-//! `round(255 x)`, ties away from zero; in C order or in Fortran order. Labels are `[n]` or `[n, 1]` of any integer type; there are as many
-//! classes as the greatest label plus one.
+//! `round(255 x)`, ties away from zero; in C order or in Fortran order. Labels are `[n]` or `[n, 1]` of any integer type;
+//! there are as many classes as the greatest label plus one.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
+use zip::read::ZipFile;
 use zip::result::ZipError;
 
-use crate::bounded::{COPY_AGAIN, MAX_BYTES, read_all};
+use crate::bounded::{COPY_AGAIN, MAX_BYTES, read_promised, read_start, too_long};
 use crate::layout::Layout;
-use crate::npy::{self, Kind, Npy};
+use crate::npy::{self, Header, Kind};
 use crate::{DataError, Dataset, ImageShape, Split, mat};
 
 /// The two spellings of the arrays: images and labels to learn from, then to test.
@@ -39,16 +40,21 @@ pub fn parse(bytes: &[u8], name: &str, path: &Path) -> Result<Dataset, DataError
     let Some(arrays) = SPELLINGS.into_iter().find(|&[train, _]| has(train)) else {
         return Err(DataError::file(path, "holds neither x_train nor train_images", SAVEZ));
     };
+    // Headers come first: what they promise must fit together before any of it is unpacked.
     let [train, test] = arrays;
-    let (train_shape, train) = read_split(&mut archive, train, path)?;
-    let (test_shape, test) = read_split(&mut archive, test, path)?;
-    if train_shape != test_shape {
-        let problem = format!("training images are {train_shape}, but test images are {test_shape}");
+    let train = Pair::open(&mut archive, train, path)?;
+    let test = Pair::open(&mut archive, test, path)?;
+    train.check_numbers("training", path)?;
+    test.check_numbers("test", path)?;
+    let shape = train.shape;
+    if shape != test.shape {
+        let problem = format!("training images are {shape}, but test images are {}", test.shape);
         return Err(DataError::file(path, problem, "give both the same size"));
     }
+    let (train, test) = (train.read(&mut archive)?, test.read(&mut archive)?);
     let greatest = train.labels.iter().chain(&test.labels).max();
     let n_classes = greatest.map_or(0, |&label| usize::from(label) + 1);
-    Dataset::new(name, train_shape, n_classes, [train, test], path)
+    Dataset::new(name, shape, n_classes, [train, test], path)
 }
 
 /// What a file is that somebody may take for an NPZ file.
@@ -66,49 +72,106 @@ fn another_format(bytes: &[u8]) -> Option<&'static str> {
 
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-fn read_split(
-    archive: &mut Archive<'_>,
-    [images, labels]: [&str; 2],
-    path: &Path,
-) -> Result<(ImageShape, Split), DataError> {
-    let (bytes, member) = read_member(archive, images, path)?;
-    let (shape, images) = parse_images(&bytes, &member)?;
-    let (bytes, member) = read_member(archive, labels, path)?;
-    Ok((shape, Split { images, labels: parse_labels(&bytes, &member)? }))
+/// An array of which the header was read.
+struct Member {
+    /// For messages: `file.npz:x_train.npy`.
+    path: PathBuf,
+    /// In the archive: `x_train.npy`.
+    name: String,
+    header: Header,
+    /// Bytes of the unpacked array: as many as the header promises.
+    n_bytes: u64,
 }
 
-/// The bytes of an array, and its path for messages: `file.npz:x_train.npy`.
-fn read_member(archive: &mut Archive<'_>, array: &str, path: &Path) -> Result<(Vec<u8>, PathBuf), DataError> {
-    let member = PathBuf::from(format!("{}:{array}.npy", path.display()));
-    let file = archive
-        .by_name(&format!("{array}.npy"))
-        .map_err(|e| DataError::file(&member, format!("cannot be read: {e}"), SAVEZ))?;
-    Ok((read_all(file, MAX_BYTES, &member, COPY_AGAIN)?, member))
+impl Member {
+    fn open(archive: &mut Archive<'_>, array: &str, path: &Path) -> Result<Self, DataError> {
+        let name = format!("{array}.npy");
+        let path = PathBuf::from(format!("{}:{name}", path.display()));
+        let file = Self::find(archive, &name, &path)?;
+        let n_bytes = file.size();
+        if n_bytes > MAX_BYTES {
+            return Err(too_long(&path, MAX_BYTES));
+        }
+        let header = Header::parse(&read_start(file, npy::START_BYTES, &path, COPY_AGAIN)?, &path)?;
+        header.check_length(n_bytes, &path)?;
+        Ok(Self { path, name, header, n_bytes })
+    }
+
+    fn find<'a>(
+        archive: &'a mut Archive<'_>,
+        name: &str,
+        path: &Path,
+    ) -> Result<ZipFile<'a, impl std::io::Read>, DataError> {
+        archive.by_name(name).map_err(|e| DataError::file(path, format!("cannot be read: {e}"), SAVEZ))
+    }
+
+    fn read(&self, archive: &mut Archive<'_>) -> Result<Vec<u8>, DataError> {
+        let file = Self::find(archive, &self.name, &self.path)?;
+        read_promised(file, self.n_bytes, &self.path, COPY_AGAIN)
+    }
 }
 
-fn parse_images(bytes: &[u8], path: &Path) -> Result<(ImageShape, Vec<u8>), DataError> {
-    let array = npy::parse(bytes, path)?;
-    let Some(layout) = Layout::new(&array.shape, array.contiguous) else {
+/// Images and their labels.
+struct Pair {
+    images: Member,
+    layout: Layout,
+    shape: ImageShape,
+    labels: Member,
+}
+
+impl Pair {
+    fn open(archive: &mut Archive<'_>, [images, labels]: [&str; 2], path: &Path) -> Result<Self, DataError> {
+        let images = Member::open(archive, images, path)?;
+        let (layout, shape) = check_images(&images)?;
+        let labels = Member::open(archive, labels, path)?;
+        check_labels(&labels)?;
+        Ok(Self { images, layout, shape, labels })
+    }
+
+    fn check_numbers(&self, which: &str, path: &Path) -> Result<(), DataError> {
+        let (n_images, n_labels) = (self.layout.sizes[0], self.labels.header.shape[0]);
+        if n_images != n_labels {
+            let problem =
+                format!("{n_images} {which} images with {n_labels} labels, expected as many of each");
+            return Err(DataError::file(path, problem, "check that images and labels belong together"));
+        }
+        Ok(())
+    }
+
+    fn read(&self, archive: &mut Archive<'_>) -> Result<Split, DataError> {
+        let bytes = self.images.read(archive)?;
+        let images = self.layout.in_order(to_pixels(bytes, &self.images.path)?);
+        let labels = to_labels(&self.labels.read(archive)?, &self.labels.path)?;
+        Ok(Split { images, labels })
+    }
+}
+
+fn check_images(Member { path, header, .. }: &Member) -> Result<(Layout, ImageShape), DataError> {
+    let Some(layout) = Layout::new(&header.shape, header.contiguous) else {
         let problem = format!(
             "has shape {:?}, expected [n, height, width] or [n, height, width, channels]",
-            array.shape
+            header.shape
         );
         return Err(DataError::file(path, problem, "reshape the images"));
     };
     let [n, height, width, channels] = layout.sizes;
     let shape = ImageShape::new(height, width, channels, path)?;
     shape.bytes_of(n, path)?;
-    Ok((shape, layout.in_order(pixels(&array, path)?)))
+    if (header.kind, header.item_bytes) != (Kind::Unsigned, 1) && header.kind != Kind::Float {
+        let problem = format!("is of type {}, expected uint8 or floats", header.type_name());
+        return Err(DataError::file(path, problem, "convert the images with astype(\"uint8\")"));
+    }
+    Ok((layout, shape))
 }
 
-/// A byte for each value of the array, in the order of the file.
-fn pixels(array: &Npy<'_>, path: &Path) -> Result<Vec<u8>, DataError> {
-    if (array.kind, array.item_bytes) == (Kind::Unsigned, 1) {
-        return Ok(array.bytes.to_vec());
-    }
+/// A byte for each value of an array that was checked, in the order of the file.
+fn to_pixels(mut bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, DataError> {
+    let array = npy::parse(&bytes, path)?;
     let Some(floats) = array.floats() else {
-        let problem = format!("is of type {}, expected uint8 or floats", array.type_name());
-        return Err(DataError::file(path, problem, "convert the images with astype(\"uint8\")"));
+        // In place: there may be no memory for a second copy.
+        let values_at = bytes.len() - array.bytes.len();
+        bytes.drain(..values_at);
+        return Ok(bytes);
     };
     let pixels = floats.enumerate().map(|(index, x)| to_pixel(x).ok_or((index, x))).collect::<Result<_, _>>();
     pixels.map_err(|(index, x)| {
@@ -127,16 +190,22 @@ fn to_pixel(x: f64) -> Option<u8> {
     (0.0..=1.0).contains(&x).then(|| (255.0 * x).round() as u8)
 }
 
-fn parse_labels(bytes: &[u8], path: &Path) -> Result<Vec<u16>, DataError> {
-    let array: Npy<'_> = npy::parse(bytes, path)?;
-    if !matches!(*array.shape.as_slice(), [_] | [_, 1]) {
-        let problem = format!("has shape {:?}, expected [n] or [n, 1]", array.shape);
+fn check_labels(Member { path, header, .. }: &Member) -> Result<(), DataError> {
+    if !matches!(*header.shape.as_slice(), [_] | [_, 1]) {
+        let problem = format!("has shape {:?}, expected [n] or [n, 1]", header.shape);
         return Err(DataError::file(path, problem, "save class numbers, not one-hot vectors: y.argmax(1)"));
     }
-    let Some(integers) = array.integers() else {
-        let problem = format!("is of type {}, expected integers", array.type_name());
+    if header.kind == Kind::Float {
+        let problem = format!("is of type {}, expected integers", header.type_name());
         return Err(DataError::file(path, problem, "convert the labels with astype(\"int64\")"));
-    };
+    }
+    Ok(())
+}
+
+/// The labels of an array that was checked.
+fn to_labels(bytes: &[u8], path: &Path) -> Result<Vec<u16>, DataError> {
+    let array = npy::parse(bytes, path)?;
+    let integers = array.integers().into_iter().flatten();
     let labels = integers.enumerate().map(|(index, y)| u16::try_from(y).map_err(|_| (index, y)));
     labels.collect::<Result<_, _>>().map_err(|(index, y)| {
         let problem = format!("label {index} is {y}, the limits are 0 and {}", u16::MAX);

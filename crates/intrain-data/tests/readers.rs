@@ -137,6 +137,39 @@ fn npz_faults_are_named() {
 }
 
 #[test]
+fn npz_headers_are_compared_before_anything_is_unpacked() {
+    let images = |shape: &str, n: usize| npy("|u1", shape, &vec![0; n * 64 * 64]);
+    let arrays = with(&keras(), "x_train", images("(2, 64, 64)", 2));
+    let arrays = with(&arrays, "x_test", images("(1, 64, 64)", 1));
+    assert!(parse(&arrays).is_ok());
+    // A stored member with another last byte than its checksum says: to read all of it would be another error.
+    let message = |name: &str, bytes: Vec<u8>| {
+        let n_bytes = bytes.len();
+        let mut archive = archive(&with(&arrays, name, bytes.clone()));
+        let at = archive.windows(n_bytes).position(|window| window == bytes).unwrap();
+        archive[at + n_bytes - 1] ^= 1;
+        npz::parse(&archive, "x", Path::new("a.npz")).unwrap_err().to_string()
+    };
+    let cases = [
+        ("x_train", images("(2, 64, 64)", 2), "a.npz:x_train.npy: cannot be read: Invalid checksum"),
+        ("x_train", images("(2, 64, 64)", 3), "has 12288 bytes of values, expected 8192"),
+        ("x_train", images("(3, 64, 64)", 3), "3 training images with 2 labels"),
+        ("x_test", images("(2, 64, 64)", 2), "2 test images with 1 labels"),
+        ("x_test", images("(1, 32, 128)", 1), "but test images are 32x128x1"),
+        ("x_test", images("(1, 5000, 1)", 2), "has 8192 bytes of values, expected 5000"),
+        (
+            "x_test",
+            npy("<i4", "(1, 64, 64)", &[0; 4 * 64 * 64]),
+            "is of type int32, expected uint8 or floats",
+        ),
+    ];
+    for (name, bytes, expected) in cases {
+        let message = message(name, bytes);
+        assert!(message.contains(expected), "{message}\n{expected}");
+    }
+}
+
+#[test]
 fn files_of_other_formats_are_named() {
     let message = |bytes: &[u8]| npz::parse(bytes, "x", Path::new("a.npz")).unwrap_err().to_string();
     let cases: [(&[u8], &str); 4] = [
