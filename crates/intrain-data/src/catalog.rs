@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bounded::{MAX_BYTES, read_file};
+use crate::bounded::read_file;
 use crate::cifar::{Cifar, CifarFile};
 use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, mnist, npz, published, svhn, tar_names};
 
@@ -72,8 +72,7 @@ impl DataFolders {
 /// The name is unknown, or a file is missing, damaged or too large.
 pub fn load(spec: &str, folders: &DataFolders) -> Result<Dataset, DataError> {
     if let Some(path) = spec.strip_prefix("npz:") {
-        let path = Path::new(path);
-        return npz::parse(&read_file(path, MAX_BYTES)?, spec, path);
+        return npz::load(path, spec);
     }
     if let Some(path) = spec.strip_prefix("folder:") {
         return folder::load(Path::new(path), spec);

@@ -2,6 +2,23 @@
 
 use crate::npy::Order;
 
+/// Which dimension of an array of images is which, behind the first, which counts images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Axes {
+    /// `[n, height, width, channels]`
+    ChannelsLast,
+    /// `[n, channels, height, width]`
+    ChannelsFirst,
+}
+
+impl Axes {
+    /// Whether channels seem to come first: as many as grey, colour or transparent images have, in front of a last
+    /// dimension of more. Images of 1, 3 or 4 rows and many channels look the same.
+    pub(crate) fn seem_channels_first(shape: &[usize]) -> bool {
+        matches!(*shape, [_, 1 | 3 | 4, _, last] if last > 4)
+    }
+}
+
 /// An array `[n, height, width, channels]` of bytes that may lie in another order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -12,16 +29,17 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Of an array of this shape, `[n, height, width]` or `[n, height, width, channels]`; `None` for any other rank.
-    pub(crate) fn new(shape: &[usize], contiguous: Order) -> Option<Self> {
+    /// Of an array of this shape, `[n, height, width]` or four dimensions by `axes`; `None` for any other rank.
+    pub(crate) fn new(shape: &[usize], contiguous: Order, axes: Axes) -> Option<Self> {
         let strides = strides(shape, contiguous);
         match (shape, &strides[..]) {
             (&[n, height, width], &[a, b, c]) => {
                 Some(Self { sizes: [n, height, width, 1], strides: [a, b, c, 1] })
             }
-            (&[n, height, width, channels], &[a, b, c, d]) => {
-                Some(Self { sizes: [n, height, width, channels], strides: [a, b, c, d] })
-            }
+            (&[a, b, c, d], &[of_a, of_b, of_c, of_d]) => Some(match axes {
+                Axes::ChannelsLast => Self { sizes: [a, b, c, d], strides: [of_a, of_b, of_c, of_d] },
+                Axes::ChannelsFirst => Self { sizes: [a, c, d, b], strides: [of_a, of_c, of_d, of_b] },
+            }),
             _ => None,
         }
     }
@@ -98,15 +116,23 @@ mod tests {
     }
 
     #[test]
-    fn pixels_come_in_order_from_either_order_of_the_file() {
+    fn pixels_come_in_order_from_any_order_of_the_file() {
+        use Axes::{ChannelsFirst, ChannelsLast};
         // More images than are gathered together.
-        let sizes = [131, 2, 3, 2];
+        let (sizes, planes) = ([131, 2, 3, 2], [131, 2, 2, 3]);
         let ordered = counted(sizes, [0, 1, 2, 3]);
-        assert_eq!(Layout::new(&sizes, Order::C).unwrap().in_order(ordered.clone()), ordered);
-        let fortran = counted(sizes, [3, 2, 1, 0]);
-        assert_ne!(fortran, ordered);
-        assert_eq!(Layout::new(&sizes, Order::Fortran).unwrap().in_order(fortran), ordered);
-        let grey = Layout::new(&[3, 1, 2], Order::Fortran).unwrap();
+        assert_eq!(Layout::new(&sizes, Order::C, ChannelsLast).unwrap().in_order(ordered.clone()), ordered);
+        for (shape, order, axes, fastest_last) in [
+            (&sizes, Order::Fortran, ChannelsLast, [3, 2, 1, 0]),
+            (&planes, Order::C, ChannelsFirst, [0, 3, 1, 2]),
+            (&planes, Order::Fortran, ChannelsFirst, [2, 1, 3, 0]),
+        ] {
+            let file = counted(sizes, fastest_last);
+            assert_ne!(file, ordered);
+            let layout = Layout::new(shape, order, axes).unwrap();
+            assert_eq!((layout.sizes, layout.in_order(file)), (sizes, ordered.clone()));
+        }
+        let grey = Layout::new(&[3, 1, 2], Order::Fortran, ChannelsFirst).unwrap();
         assert_eq!(
             (grey.sizes, grey.in_order(vec![0, 1, 2, 3, 4, 5])),
             ([3, 1, 2, 1], vec![0, 3, 1, 4, 2, 5])
@@ -115,8 +141,23 @@ mod tests {
 
     #[test]
     fn other_ranks_are_none_and_sizes_without_end_no_panic() {
-        assert_eq!(Layout::new(&[2, 3], Order::C), None);
-        assert_eq!(Layout::new(&[1; 5], Order::Fortran), None);
-        assert!(Layout::new(&[0, 1 << 40, 1 << 40, 1 << 40], Order::C).is_some());
+        assert_eq!(Layout::new(&[2, 3], Order::C, Axes::ChannelsLast), None);
+        assert_eq!(Layout::new(&[1; 5], Order::Fortran, Axes::ChannelsLast), None);
+        assert!(Layout::new(&[0, 1 << 40, 1 << 40, 1 << 40], Order::C, Axes::ChannelsLast).is_some());
+    }
+
+    #[test]
+    fn channels_seem_to_come_first_where_they_are_few() {
+        for (shape, seem) in [
+            (&[10, 3, 32, 32][..], true),
+            (&[10, 1, 28, 28], true),
+            (&[10, 4, 8, 5], true),
+            (&[10, 32, 32, 3], false),
+            (&[10, 3, 3, 3], false),
+            (&[10, 2, 32, 32], false),
+            (&[10, 3, 32], false),
+        ] {
+            assert_eq!(Axes::seem_channels_first(shape), seem, "{shape:?}");
+        }
     }
 }

@@ -25,6 +25,7 @@ pub mod memory;
 mod mnist;
 pub mod npy;
 pub mod npz;
+mod npz_options;
 mod picture;
 mod published;
 pub mod summary;

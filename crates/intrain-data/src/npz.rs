@@ -1,8 +1,9 @@
 //! NPZ files with four arrays: `x_train y_train x_test y_test`, or `train_images train_labels test_images test_labels`.
 //!
 //! Images are `[n, height, width]` or `[n, height, width, channels]`, uint8, or floats in 0 to 1, which become
-//! `round(255 x)`, ties away from zero; in C order or in Fortran order. Labels are `[n]` or `[n, 1]` of any integer type;
-//! there are as many classes as the greatest label plus one.
+//! `round(255 x)`, ties away from zero; in C order or in Fortran order. Behind the path `,layout=nchw` says that channels
+//! come first; where they seem to, nothing is read until that or `,layout=nhwc` is said. Labels are `[n]` or `[n, 1]` of
+//! any integer type; there are as many classes as the greatest label plus one.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -11,9 +12,10 @@ use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
 
-use crate::bounded::{COPY_AGAIN, MAX_BYTES, read_promised, read_start, too_long};
-use crate::layout::Layout;
+use crate::bounded::{COPY_AGAIN, MAX_BYTES, read_file, read_promised, read_start, too_long};
+use crate::layout::{Axes, Layout};
 use crate::npy::{self, Header, Kind};
+use crate::npz_options::NpzOptions;
 use crate::{DataError, Dataset, ImageShape, Split, mat};
 
 /// The two spellings of the arrays: images and labels to learn from, then to test.
@@ -30,6 +32,20 @@ const SAVEZ: &str =
 /// # Errors
 /// The archive is corrupt, an array is missing or of another type or shape, or a value is out of range.
 pub fn parse(bytes: &[u8], name: &str, path: &Path) -> Result<Dataset, DataError> {
+    parse_with(bytes, name, &NpzOptions { path: path.to_owned(), ..NpzOptions::default() })
+}
+
+/// Reads a data set from an NPZ file; options may stand behind its path.
+///
+/// # Errors
+/// As [`parse`]; or the file cannot be read, or an option is none.
+pub(crate) fn load(path: &str, name: &str) -> Result<Dataset, DataError> {
+    let options = NpzOptions::parse(path)?;
+    parse_with(&read_file(&options.path, MAX_BYTES)?, name, &options)
+}
+
+fn parse_with(bytes: &[u8], name: &str, options: &NpzOptions) -> Result<Dataset, DataError> {
+    let path = &options.path;
     if let Some(problem) = another_format(bytes) {
         return Err(DataError::file(path, problem, SAVEZ));
     }
@@ -42,8 +58,8 @@ pub fn parse(bytes: &[u8], name: &str, path: &Path) -> Result<Dataset, DataError
     };
     // Headers come first: what they promise must fit together before any of it is unpacked.
     let [train, test] = arrays;
-    let train = Pair::open(&mut archive, train, path)?;
-    let test = Pair::open(&mut archive, test, path)?;
+    let train = Pair::open(&mut archive, train, options)?;
+    let test = Pair::open(&mut archive, test, options)?;
     train.check_numbers("training", path)?;
     test.check_numbers("test", path)?;
     let shape = train.shape;
@@ -120,10 +136,14 @@ struct Pair {
 }
 
 impl Pair {
-    fn open(archive: &mut Archive<'_>, [images, labels]: [&str; 2], path: &Path) -> Result<Self, DataError> {
-        let images = Member::open(archive, images, path)?;
-        let (layout, shape) = check_images(&images)?;
-        let labels = Member::open(archive, labels, path)?;
+    fn open(
+        archive: &mut Archive<'_>,
+        [images, labels]: [&str; 2],
+        options: &NpzOptions,
+    ) -> Result<Self, DataError> {
+        let images = Member::open(archive, images, &options.path)?;
+        let (layout, shape) = check_images(&images, options.axes)?;
+        let labels = Member::open(archive, labels, &options.path)?;
         check_labels(&labels)?;
         Ok(Self { images, layout, shape, labels })
     }
@@ -146,8 +166,18 @@ impl Pair {
     }
 }
 
-fn check_images(Member { path, header, .. }: &Member) -> Result<(Layout, ImageShape), DataError> {
-    let Some(layout) = Layout::new(&header.shape, header.contiguous) else {
+fn check_images(
+    Member { path, header, .. }: &Member,
+    axes: Option<Axes>,
+) -> Result<(Layout, ImageShape), DataError> {
+    if axes.is_none() && Axes::seem_channels_first(&header.shape) {
+        let problem = format!("has shape {:?}, which looks like channels first", header.shape);
+        let remedy = "write `,layout=nchw` behind the path of the file if it is so, or `,layout=nhwc` to take the \
+                      dimensions as [n, height, width, channels]";
+        return Err(DataError::file(path, problem, remedy));
+    }
+    let axes = axes.unwrap_or(Axes::ChannelsLast);
+    let Some(layout) = Layout::new(&header.shape, header.contiguous, axes) else {
         let problem = format!(
             "has shape {:?}, expected [n, height, width] or [n, height, width, channels]",
             header.shape

@@ -137,6 +137,33 @@ fn npz_faults_are_named() {
 }
 
 #[test]
+fn npz_with_channels_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.npz");
+    // Value [i, channel, row, column] is 100 i + 15 channel + 5 row + column.
+    let values: Vec<u8> = (0..2).flat_map(|i| (0..45).map(move |value| 100 * i + value)).collect();
+    let arrays = with(&keras(), "x_train", npy("|u1", "(2, 3, 3, 5)", &values));
+    let arrays = with(&arrays, "x_test", npy("|u1", "(1, 3, 3, 5)", &values[..45]));
+    std::fs::write(&file, archive(&arrays)).unwrap();
+    let load =
+        |options: &str| load(&format!("npz:{}{options}", file.display()), &DataFolders::only(folder.path()));
+    let message = load("").unwrap_err().to_string();
+    assert!(
+        message.contains("x_train.npy: has shape [2, 3, 3, 5], which looks like channels first"),
+        "{message}"
+    );
+    assert!(message.contains("`,layout=nchw` behind the path"), "{message}");
+    let dataset = load(",layout=nchw").unwrap();
+    assert_eq!(dataset.shape, ImageShape { height: 3, width: 5, channels: 3 });
+    assert_eq!(dataset.train.image(dataset.shape, 1)[..6], [100, 115, 130, 101, 116, 131]);
+    assert_eq!(dataset.test.images[15..18], [5, 20, 35]);
+    assert!(dataset.name.ends_with("a.npz,layout=nchw"));
+    let dataset = load(",layout=nhwc").unwrap();
+    assert_eq!(dataset.shape, ImageShape { height: 3, width: 3, channels: 5 });
+    assert_eq!(dataset.train.images, values);
+}
+
+#[test]
 fn npz_headers_are_compared_before_anything_is_unpacked() {
     let images = |shape: &str, n: usize| npy("|u1", shape, &vec![0; n * 64 * 64]);
     let arrays = with(&keras(), "x_train", images("(2, 64, 64)", 2));

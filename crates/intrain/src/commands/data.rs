@@ -23,7 +23,10 @@ pub(crate) fn run(args: &DataArgs, output: &Output) -> anyhow::Result<ExitCode> 
 
 fn list(output: &Output) -> anyhow::Result<()> {
     let own = [
-        ("npz:PATH", "arrays x_train, y_train, x_test and y_test in a file of numpy.savez"),
+        (
+            "npz:PATH",
+            "arrays x_train, y_train, x_test and y_test in a file of numpy.savez; behind PATH: ,layout=nchw where channels come first",
+        ),
         (
             "folder:PATH",
             "PNG or JPEG images in folders train/CLASS and test/CLASS; behind PATH: ,resize=256,crop=224,broken=skip",

@@ -1,0 +1,90 @@
+//! What may stand behind the path of an NPZ file: `PATH,layout=nchw`.
+
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+use crate::layout::Axes;
+
+/// A file and how its arrays are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct NpzOptions {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Which dimension of images is which; `None` where nobody said so.
+    pub(crate) axes: Option<Axes>,
+}
+
+impl NpzOptions {
+    /// Takes options from the end of a text, as long as there are some; the rest is the path. A text that is the path of
+    /// a file has none.
+    ///
+    /// # Errors
+    /// An option that is none, or a value that it can't have.
+    pub(crate) fn parse(text: &str) -> Result<Self, DataError> {
+        let mut options = Self::default();
+        let mut rest = text;
+        while !Path::new(rest).is_file() {
+            let Some((before, option)) = rest.rsplit_once(',') else { break };
+            let Some((key, value)) = option.split_once('=').filter(|(key, _)| is_word(key)) else { break };
+            match key {
+                "layout" => options.axes = Some(parse_axes(value)?),
+                _ => return Err(refuse("the option of an NPZ file", option, "layout=nchw or layout=nhwc")),
+            }
+            rest = before;
+        }
+        options.path = rest.into();
+        Ok(options)
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase())
+}
+
+fn parse_axes(text: &str) -> Result<Axes, DataError> {
+    match text {
+        "nhwc" => Ok(Axes::ChannelsLast),
+        "nchw" => Ok(Axes::ChannelsFirst),
+        _ => {
+            let limit =
+                "`nhwc` (images, height, width, channels) or `nchw` (images, channels, height, width)";
+            Err(refuse("layout", text, limit))
+        }
+    }
+}
+
+fn refuse(setting: &'static str, value: &str, limit: &str) -> DataError {
+    DataError::Setting { setting, value: value.to_owned(), limit: limit.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_stand_behind_the_path() {
+        let parse = |text: &str| NpzOptions::parse(text).unwrap();
+        assert_eq!(parse("a,b.npz"), NpzOptions { path: "a,b.npz".into(), axes: None });
+        let all = parse("a,b/c=d.npz,layout=nchw");
+        assert_eq!((all.path, all.axes), ("a,b/c=d.npz".into(), Some(Axes::ChannelsFirst)));
+        assert_eq!(parse("a.npz,layout=nhwc").axes, Some(Axes::ChannelsLast));
+        for (text, part) in [
+            ("a.npz,layout=hwcn", "layout is hwcn, but must be `nhwc`"),
+            ("a.npz,resize=8", "is resize=8, but must be layout=nchw or layout=nhwc"),
+        ] {
+            let message = NpzOptions::parse(text).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_that_name_has_no_options() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run,lr=1.npz");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(NpzOptions::parse(path.to_str().unwrap()).unwrap().path, path);
+        let with = format!("{},layout=nchw", path.display());
+        let options = NpzOptions::parse(&with).unwrap();
+        assert_eq!((options.path, options.axes), (path, Some(Axes::ChannelsFirst)));
+    }
+}
