@@ -67,10 +67,12 @@ fn parse_with(bytes: &[u8], name: &str, options: &NpzOptions) -> Result<Dataset,
         let problem = format!("training images are {shape}, but test images are {}", test.shape);
         return Err(DataError::file(path, problem, "give both the same size"));
     }
-    let (train, test) = (train.read(&mut archive)?, test.read(&mut archive)?);
+    let mut notes = Vec::new();
+    let (train, test) = (train.read(&mut archive, &mut notes)?, test.read(&mut archive, &mut notes)?);
     let greatest = train.labels.iter().chain(&test.labels).max();
     let n_classes = greatest.map_or(0, |&label| usize::from(label) + 1);
-    Dataset::new(name, shape, n_classes, [train, test], path)
+    let dataset = Dataset::new(name, shape, n_classes, [train, test], path)?;
+    Ok(Dataset { notes, ..dataset })
 }
 
 /// What a file is that somebody may take for an NPZ file.
@@ -158,9 +160,10 @@ impl Pair {
         Ok(())
     }
 
-    fn read(&self, archive: &mut Archive<'_>) -> Result<Split, DataError> {
+    fn read(&self, archive: &mut Archive<'_>, notes: &mut Vec<String>) -> Result<Split, DataError> {
         let bytes = self.images.read(archive)?;
         let images = self.layout.in_order(to_pixels(bytes, &self.images.path)?);
+        notes.extend(note_of_dark(&images, &self.images.path));
         let labels = to_labels(&self.labels.read(archive)?, &self.labels.path)?;
         Ok(Split { images, labels })
     }
@@ -208,6 +211,16 @@ fn to_pixels(mut bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, DataError> {
         let problem = format!("value {index} is {x}, the limits are 0 and 1");
         DataError::file(path, problem, "scale the images to 0..=1, or save them as uint8")
     })
+}
+
+/// A note where no pixel is above 1: of 255 levels a network would see two, which are all but equal.
+fn note_of_dark(pixels: &[u8], path: &Path) -> Option<String> {
+    let largest = pixels.iter().max().filter(|&&largest| largest <= 1)?;
+    Some(format!(
+        "{}: the largest pixel is {largest}, and white is 255: were these images scaled to 0..1? Multiply them by 255 \
+         before they become uint8, or save them as float32",
+        path.display()
+    ))
 }
 
 /// `round(255 x)`, ties away from zero; `None` outside of 0 to 1, and for NaN.
