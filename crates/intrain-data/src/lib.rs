@@ -27,6 +27,7 @@ pub mod npy;
 pub mod npz;
 mod npz_options;
 mod picture;
+mod pixels;
 mod published;
 pub mod summary;
 pub mod svhn;

@@ -239,7 +239,8 @@ impl Npy<'_> {
     }
 }
 
-fn type_name(kind: Kind, item_bytes: usize) -> String {
+/// The type in numpy's words.
+pub(crate) fn type_name(kind: Kind, item_bytes: usize) -> String {
     let bits = 8 * item_bytes;
     match kind {
         Kind::Bool => "bool".to_owned(),

@@ -1,8 +1,9 @@
 //! NPZ files with four arrays: `x_train y_train x_test y_test`, or `train_images train_labels test_images test_labels`.
 //!
-//! Images are `[n, height, width]` or `[n, height, width, channels]`, uint8, or floats in 0 to 1, which become
-//! `round(255 x)`, ties away from zero; in C order or in Fortran order. Behind the path `,layout=nchw` says that channels
-//! come first; where they seem to, nothing is read until that or `,layout=nhwc` is said. Labels are `[n]` or `[n, 1]` of
+//! Images are `[n, height, width]` or `[n, height, width, channels]`, in C order or in Fortran order: uint8, or floats in 0
+//! to 1, which become `round(255 x)`, ties away from zero; `,range=LOW..HIGH` behind the path is for other floats and
+//! integers. `,layout=nchw` says that channels come first; where they seem to, nothing is read until that or
+//! `,layout=nhwc` is said. Labels are `[n]` or `[n, 1]` of
 //! any integer type; there are as many classes as the greatest label plus one.
 
 use std::io::Cursor;
@@ -16,6 +17,7 @@ use crate::bounded::{COPY_AGAIN, MAX_BYTES, read_file, read_promised, read_start
 use crate::layout::{Axes, Layout};
 use crate::npy::{self, Header, Kind};
 use crate::npz_options::NpzOptions;
+use crate::pixels::{self, Range};
 use crate::{DataError, Dataset, ImageShape, Split, mat};
 
 /// The two spellings of the arrays: images and labels to learn from, then to test.
@@ -134,6 +136,7 @@ struct Pair {
     images: Member,
     layout: Layout,
     shape: ImageShape,
+    range: Option<Range>,
     labels: Member,
 }
 
@@ -144,10 +147,10 @@ impl Pair {
         options: &NpzOptions,
     ) -> Result<Self, DataError> {
         let images = Member::open(archive, images, &options.path)?;
-        let (layout, shape) = check_images(&images, options.axes)?;
+        let (layout, shape) = check_images(&images, options)?;
         let labels = Member::open(archive, labels, &options.path)?;
         check_labels(&labels)?;
-        Ok(Self { images, layout, shape, labels })
+        Ok(Self { images, layout, shape, range: options.range, labels })
     }
 
     fn check_numbers(&self, which: &str, path: &Path) -> Result<(), DataError> {
@@ -162,8 +165,10 @@ impl Pair {
 
     fn read(&self, archive: &mut Archive<'_>, notes: &mut Vec<String>) -> Result<Split, DataError> {
         let bytes = self.images.read(archive)?;
-        let images = self.layout.in_order(to_pixels(bytes, &self.images.path)?);
-        notes.extend(note_of_dark(&images, &self.images.path));
+        let Member { path, header, .. } = &self.images;
+        let images = self.layout.in_order(pixels::from_npy(bytes, self.range, path)?);
+        let is_as_saved = header.kind != Kind::Float && self.range.is_none();
+        notes.extend(pixels::note_of_dark(&images, is_as_saved, path));
         let labels = to_labels(&self.labels.read(archive)?, &self.labels.path)?;
         Ok(Split { images, labels })
     }
@@ -171,15 +176,15 @@ impl Pair {
 
 fn check_images(
     Member { path, header, .. }: &Member,
-    axes: Option<Axes>,
+    options: &NpzOptions,
 ) -> Result<(Layout, ImageShape), DataError> {
-    if axes.is_none() && Axes::seem_channels_first(&header.shape) {
+    if options.axes.is_none() && Axes::seem_channels_first(&header.shape) {
         let problem = format!("has shape {:?}, which looks like channels first", header.shape);
         let remedy = "write `,layout=nchw` behind the path of the file if it is so, or `,layout=nhwc` to take the \
                       dimensions as [n, height, width, channels]";
         return Err(DataError::file(path, problem, remedy));
     }
-    let axes = axes.unwrap_or(Axes::ChannelsLast);
+    let axes = options.axes.unwrap_or(Axes::ChannelsLast);
     let Some(layout) = Layout::new(&header.shape, header.contiguous, axes) else {
         let problem = format!(
             "has shape {:?}, expected [n, height, width] or [n, height, width, channels]",
@@ -190,47 +195,8 @@ fn check_images(
     let [n, height, width, channels] = layout.sizes;
     let shape = ImageShape::new(height, width, channels, path)?;
     shape.bytes_of(n, path)?;
-    if (header.kind, header.item_bytes) != (Kind::Unsigned, 1) && header.kind != Kind::Float {
-        let problem = format!("is of type {}, expected uint8 or floats", header.type_name());
-        return Err(DataError::file(path, problem, "convert the images with astype(\"uint8\")"));
-    }
+    pixels::check_type(header.kind, header.item_bytes, options.range, path)?;
     Ok((layout, shape))
-}
-
-/// A byte for each value of an array that was checked, in the order of the file.
-fn to_pixels(mut bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, DataError> {
-    let array = npy::parse(&bytes, path)?;
-    let Some(floats) = array.floats() else {
-        // In place: there may be no memory for a second copy.
-        let values_at = bytes.len() - array.bytes.len();
-        bytes.drain(..values_at);
-        return Ok(bytes);
-    };
-    let pixels = floats.enumerate().map(|(index, x)| to_pixel(x).ok_or((index, x))).collect::<Result<_, _>>();
-    pixels.map_err(|(index, x)| {
-        let problem = format!("value {index} is {x}, the limits are 0 and 1");
-        DataError::file(path, problem, "scale the images to 0..=1, or save them as uint8")
-    })
-}
-
-/// A note where no pixel is above 1: of 255 levels a network would see two, which are all but equal.
-fn note_of_dark(pixels: &[u8], path: &Path) -> Option<String> {
-    let largest = pixels.iter().max().filter(|&&largest| largest <= 1)?;
-    Some(format!(
-        "{}: the largest pixel is {largest}, and white is 255: were these images scaled to 0..1? Multiply them by 255 \
-         before they become uint8, or save them as float32",
-        path.display()
-    ))
-}
-
-/// `round(255 x)`, ties away from zero; `None` outside of 0 to 1, and for NaN.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a whole number from 0 to 255 is cast"
-)]
-fn to_pixel(x: f64) -> Option<u8> {
-    (0.0..=1.0).contains(&x).then(|| (255.0 * x).round() as u8)
 }
 
 fn check_labels(Member { path, header, .. }: &Member) -> Result<(), DataError> {

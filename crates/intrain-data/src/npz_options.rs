@@ -1,17 +1,20 @@
-//! What may stand behind the path of an NPZ file: `PATH,layout=nchw`.
+//! What may stand behind the path of an NPZ file: `PATH,layout=nchw,range=-1..1`.
 
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
 use crate::layout::Axes;
+use crate::pixels::Range;
 
 /// A file and how its arrays are read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct NpzOptions {
     /// The file.
     pub(crate) path: PathBuf,
     /// Which dimension of images is which; `None` where nobody said so.
     pub(crate) axes: Option<Axes>,
+    /// Which values become 0 and 255; `None` where nobody said so.
+    pub(crate) range: Option<Range>,
 }
 
 impl NpzOptions {
@@ -28,7 +31,14 @@ impl NpzOptions {
             let Some((key, value)) = option.split_once('=').filter(|(key, _)| is_word(key)) else { break };
             match key {
                 "layout" => options.axes = Some(parse_axes(value)?),
-                _ => return Err(refuse("the option of an NPZ file", option, "layout=nchw or layout=nhwc")),
+                "range" => options.range = Some(parse_range(value)?),
+                _ => {
+                    return Err(refuse(
+                        "the option of an NPZ file",
+                        option,
+                        "layout=nchw or range=LOW..HIGH",
+                    ));
+                }
             }
             rest = before;
         }
@@ -53,6 +63,11 @@ fn parse_axes(text: &str) -> Result<Axes, DataError> {
     }
 }
 
+fn parse_range(text: &str) -> Result<Range, DataError> {
+    let limit = "two finite numbers in order, LOW..HIGH, as -1..1: the values that become 0 and 255";
+    Range::parse(text).ok_or_else(|| refuse("range", text, limit))
+}
+
 fn refuse(setting: &'static str, value: &str, limit: &str) -> DataError {
     DataError::Setting { setting, value: value.to_owned(), limit: limit.to_owned() }
 }
@@ -64,13 +79,16 @@ mod tests {
     #[test]
     fn options_stand_behind_the_path() {
         let parse = |text: &str| NpzOptions::parse(text).unwrap();
-        assert_eq!(parse("a,b.npz"), NpzOptions { path: "a,b.npz".into(), axes: None });
+        assert_eq!(parse("a,b.npz"), NpzOptions { path: "a,b.npz".into(), axes: None, range: None });
         let all = parse("a,b/c=d.npz,layout=nchw");
         assert_eq!((all.path, all.axes), ("a,b/c=d.npz".into(), Some(Axes::ChannelsFirst)));
         assert_eq!(parse("a.npz,layout=nhwc").axes, Some(Axes::ChannelsLast));
+        let both = parse("a.npz,range=-2.5..1,layout=nchw");
+        assert_eq!((both.range, both.path), (Range::parse("-2.5..1"), "a.npz".into()));
         for (text, part) in [
             ("a.npz,layout=hwcn", "layout is hwcn, but must be `nhwc`"),
-            ("a.npz,resize=8", "is resize=8, but must be layout=nchw or layout=nhwc"),
+            ("a.npz,resize=8", "is resize=8, but must be layout=nchw or range=LOW..HIGH"),
+            ("a.npz,range=1..-1", "range is 1..-1, but must be two finite numbers in order"),
         ] {
             let message = NpzOptions::parse(text).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");

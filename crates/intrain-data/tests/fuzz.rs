@@ -49,7 +49,13 @@ fn npy_file(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
 
 fn npz_file(compression: zip::CompressionMethod) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let images = npy_file("<f4", "(2, 1, 2)", &[0; 16]);
+    // Deflated ones lie in Fortran order.
+    let is_fortran = compression == zip::CompressionMethod::Deflated;
+    let header = npy_file("<f2", "(2, 1, 2L)", &[]);
+    let order: &[u8; 6] = if is_fortran { b"True, " } else { b"False," };
+    let at = header.windows(order.len()).position(|window| window == b"False,").unwrap();
+    let images = [&header[..at], order, &header[at + order.len()..], &[0; 8]].concat();
+    assert!(npy::parse(&images, Path::new("f")).is_ok());
     let labels = npy_file("<i2", "(2,)", &[0, 0, 1, 0]);
     for (name, bytes) in
         [("x_train", &images), ("y_train", &labels), ("x_test", &images), ("y_test", &labels)]

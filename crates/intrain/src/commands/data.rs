@@ -25,7 +25,7 @@ fn list(output: &Output) -> anyhow::Result<()> {
     let own = [
         (
             "npz:PATH",
-            "arrays x_train, y_train, x_test and y_test in a file of numpy.savez; behind PATH: ,layout=nchw where channels come first",
+            "arrays x_train, y_train, x_test and y_test in a file of numpy.savez; behind PATH: ,layout=nchw,range=-1..1",
         ),
         (
             "folder:PATH",
