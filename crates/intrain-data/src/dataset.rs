@@ -169,6 +169,8 @@ pub struct Dataset {
     pub left_out: Vec<String>,
     /// What a reader decided that the source does not say, a sentence each, for a person to read.
     pub notes: Vec<String>,
+    /// What is probably wrong with the source, a sentence each with the remedy; most data sets have none.
+    pub warnings: Vec<String>,
 }
 
 impl Dataset {
@@ -224,8 +226,8 @@ impl Dataset {
             check_labels(&split.labels, n_classes, path)?;
         }
         let (name, stored, class_names) = (name.to_owned(), shape, class_numbers(n_classes));
-        let (left_out, notes) = (Vec::new(), Vec::new());
-        Ok(Self { name, shape, stored, n_classes, class_names, train, test, left_out, notes })
+        let [left_out, notes, warnings] = [const { Vec::new() }; 3];
+        Ok(Self { name, shape, stored, n_classes, class_names, train, test, left_out, notes, warnings })
     }
 
     /// The same with batches of squares of `side` pixels.

@@ -31,7 +31,6 @@ mod pixels;
 mod published;
 pub mod summary;
 pub mod svhn;
-mod tar_names;
 
 pub use augment::Augment;
 pub use batches::{Batch, LastBatch, Position, TrainBatches, evaluation};

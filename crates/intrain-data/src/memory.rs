@@ -123,6 +123,7 @@ impl Dataset {
             test: test.map(|test| test.split).unwrap_or_default(),
             left_out: Vec::new(),
             notes: Vec::new(),
+            warnings: Vec::new(),
         })
     }
 }

@@ -71,18 +71,18 @@ impl Mnist {
             let problem = format!("training images are {}, but test images are {}", shapes[0], shapes[1]);
             return Err(DataError::file(folder, problem, fetch()));
         }
-        let mut notes = Vec::new();
+        let mut warnings = Vec::new();
         let mut splits = [Split::default(), Split::default()];
         for (split, (images, labels, sums)) in splits.iter_mut().zip(opened) {
             let (bytes, path) = images.unpack()?;
-            notes.extend(published::compare(&bytes, sums[0], name, &path, &path));
+            warnings.extend(published::compare(&bytes, sums[0], name, &path, &path));
             split.images = idx::parse_images(&bytes, &path)?.2;
             let (bytes, path) = labels.unpack()?;
-            notes.extend(published::compare(&bytes, sums[1], name, &path, &path));
+            warnings.extend(published::compare(&bytes, sums[1], name, &path, &path));
             split.labels = idx::parse_labels(&bytes, self.classes.len(), &path)?;
         }
         let mut dataset = Dataset::new(name, shapes[0], self.classes.len(), splits, folder)?;
-        dataset.notes = notes;
+        dataset.warnings = warnings;
         Ok(dataset.with_class_names(&self.classes))
     }
 }
@@ -145,8 +145,8 @@ mod tests {
         }
         let dataset = DIGITS.load("mnist", folder.path()).unwrap();
         assert_eq!((&dataset.train.images[..], &dataset.test.labels[..]), (&[1, 2, 3, 4][..], &[9, 0][..]));
-        assert_eq!(dataset.notes.len(), 4);
-        for (note, file) in dataset.notes.iter().zip(FILES.as_flattened()) {
+        assert_eq!(dataset.warnings.len(), 4);
+        for (note, file) in dataset.warnings.iter().zip(FILES.as_flattened()) {
             assert!(note.contains(&format!("{file}: ")) && note.contains("fetch mnist"), "{note}");
         }
     }

@@ -69,12 +69,12 @@ fn parse_with(bytes: &[u8], name: &str, options: &NpzOptions) -> Result<Dataset,
         let problem = format!("training images are {shape}, but test images are {}", test.shape);
         return Err(DataError::file(path, problem, "give both the same size"));
     }
-    let mut notes = Vec::new();
-    let (train, test) = (train.read(&mut archive, &mut notes)?, test.read(&mut archive, &mut notes)?);
+    let mut warnings = Vec::new();
+    let (train, test) = (train.read(&mut archive, &mut warnings)?, test.read(&mut archive, &mut warnings)?);
     let greatest = train.labels.iter().chain(&test.labels).max();
     let n_classes = greatest.map_or(0, |&label| usize::from(label) + 1);
     let dataset = Dataset::new(name, shape, n_classes, [train, test], path)?;
-    Ok(Dataset { notes, ..dataset })
+    Ok(Dataset { warnings, ..dataset })
 }
 
 /// What a file is that somebody may take for an NPZ file.
@@ -163,12 +163,12 @@ impl Pair {
         Ok(())
     }
 
-    fn read(&self, archive: &mut Archive<'_>, notes: &mut Vec<String>) -> Result<Split, DataError> {
+    fn read(&self, archive: &mut Archive<'_>, warnings: &mut Vec<String>) -> Result<Split, DataError> {
         let bytes = self.images.read(archive)?;
         let Member { path, header, .. } = &self.images;
         let images = self.layout.in_order(pixels::from_npy(bytes, self.range, path)?);
         let is_as_saved = header.kind != Kind::Float && self.range.is_none();
-        notes.extend(pixels::note_of_dark(&images, is_as_saved, path));
+        warnings.extend(pixels::note_of_dark(&images, is_as_saved, path));
         let labels = to_labels(&self.labels.read(archive)?, &self.labels.path)?;
         Ok(Split { images, labels })
     }

@@ -138,19 +138,19 @@ fn npz_faults_are_named() {
 
 #[test]
 fn npz_notes_images_that_are_all_but_black() {
-    assert_eq!(parse(&keras()).unwrap().notes, [""; 0]);
+    assert_eq!(parse(&keras()).unwrap().warnings, [""; 0]);
     let arrays = with(&keras(), "x_train", npy("|u1", "(2, 1, 2)", &[0, 1, 1, 0]));
-    let notes = parse(&arrays).unwrap().notes;
+    let notes = parse(&arrays).unwrap().warnings;
     assert_eq!(notes.len(), 1);
     assert!(notes[0].starts_with("a.npz:x_train.npy: the largest pixel is 1, and white is 255"), "{notes:?}");
     assert!(notes[0].contains("Multiply them by 255"), "{notes:?}");
-    let notes = parse(&with(&arrays, "x_test", npy("|u1", "(1, 1, 2)", &[0; 2]))).unwrap().notes;
+    let notes = parse(&with(&arrays, "x_test", npy("|u1", "(1, 1, 2)", &[0; 2]))).unwrap().warnings;
     assert!(notes.len() == 2 && notes[1].contains("x_test.npy: the largest pixel is 0"), "{notes:?}");
     // Floats in 0..1 that are scaled by 255 a second time are as dark.
     let twice = [0.0_f32, 1.0, 0.5, 0.0].map(|x| (x / 255.0).to_le_bytes()).concat();
-    assert_eq!(parse(&with(&keras(), "x_train", npy("<f4", "(2, 1, 2)", &twice))).unwrap().notes.len(), 1);
+    assert_eq!(parse(&with(&keras(), "x_train", npy("<f4", "(2, 1, 2)", &twice))).unwrap().warnings.len(), 1);
     let two = npy("|u1", "(2, 1, 2)", &[0, 2, 1, 0]);
-    assert_eq!(parse(&with(&keras(), "x_train", two)).unwrap().notes, [""; 0]);
+    assert_eq!(parse(&with(&keras(), "x_train", two)).unwrap().warnings, [""; 0]);
 }
 
 #[test]

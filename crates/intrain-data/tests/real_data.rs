@@ -11,14 +11,14 @@ fn real(name: &str) -> Option<(PathBuf, Dataset)> {
         return None;
     };
     let dataset = load(name, &DataFolders::only(&folder)).unwrap();
-    assert_eq!(dataset.notes, [""; 0]);
+    assert_eq!(dataset.warnings, [""; 0]);
     Some((folder, dataset))
 }
 
 #[test]
 fn files_that_differ_from_the_published_ones_are_noted() {
     let changed = tempfile::tempdir().unwrap();
-    let notes = |name: &str| load(name, &DataFolders::only(changed.path())).unwrap().notes;
+    let notes = |name: &str| load(name, &DataFolders::only(changed.path())).unwrap().warnings;
     if let Some((folder, _)) = real("mnist") {
         let to = changed.path().join("mnist");
         std::fs::create_dir(&to).unwrap();

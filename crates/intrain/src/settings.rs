@@ -42,9 +42,8 @@ pub(crate) fn load_data(name: &str) -> anyhow::Result<Dataset> {
     /// Messages in full.
     const MESSAGES: usize = 10;
     let dataset = data::load(name, &data_folders())?;
-    for note in &dataset.notes {
-        say(&format!("warning: {note}"));
-    }
+    dataset.notes.iter().for_each(|note| say(&format!("note: {note}")));
+    dataset.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
     for reason in dataset.left_out.iter().take(MESSAGES) {
         say(&format!("warning: left out: {reason}"));
     }

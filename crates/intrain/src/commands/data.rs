@@ -29,7 +29,7 @@ fn list(output: &Output) -> anyhow::Result<()> {
         ),
         (
             "folder:PATH",
-            "PNG or JPEG images in folders train/CLASS and test/CLASS; behind PATH: ,resize=256,crop=224,broken=skip",
+            "PNG, JPEG, BMP or WebP images in folders train/CLASS and test/CLASS; behind PATH: ,resize=256,crop=224,broken=skip",
         ),
     ];
     let named = catalog::ENTRIES.map(|entry| (entry.name, entry.about));
