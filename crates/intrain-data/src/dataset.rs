@@ -81,6 +81,10 @@ pub struct Split {
 }
 
 impl Split {
+    fn label_bytes(&self) -> Vec<u8> {
+        self.labels.iter().flat_map(|label| label.to_le_bytes()).collect()
+    }
+
     /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -173,11 +177,38 @@ pub struct Dataset {
     pub warnings: Vec<String>,
 }
 
+fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Dataset {
-    /// A hexadecimal SHA-256 by which a run knows its data again: shape, classes, all labels, and every 251st byte of
-    /// the images, so that it costs a few milliseconds.
+    /// A hexadecimal SHA-256 by which a run knows its data again: shape, classes with their names, all labels and all pixels.
     #[must_use]
     pub fn fingerprint(&self) -> String {
+        let mut hash = self.hash_of_sizes();
+        for name in &self.class_names {
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name);
+        }
+        for split in [&self.train, &self.test] {
+            hash.update(split.label_bytes());
+            hash.update(&split.images);
+        }
+        hexadecimal(hash)
+    }
+
+    /// The fingerprint of earlier versions: without names, of every 251st byte of the images.
+    #[must_use]
+    pub fn sampled_fingerprint(&self) -> String {
+        let mut hash = self.hash_of_sizes();
+        for split in [&self.train, &self.test] {
+            hash.update(split.label_bytes());
+            hash.update(split.images.iter().step_by(251).copied().collect::<Vec<u8>>());
+        }
+        hexadecimal(hash)
+    }
+
+    fn hash_of_sizes(&self) -> Sha256 {
         let ImageShape { height, width, channels } = self.shape;
         let mut hash = Sha256::new();
         let stored = (self.stored != self.shape).then_some([self.stored.height, self.stored.width]);
@@ -185,13 +216,7 @@ impl Dataset {
         for size in sizes.into_iter().chain(stored.into_iter().flatten()) {
             hash.update((size as u64).to_le_bytes());
         }
-        for split in [&self.train, &self.test] {
-            let labels: Vec<u8> = split.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-            let pixels: Vec<u8> = split.images.iter().step_by(251).copied().collect();
-            hash.update(labels);
-            hash.update(pixels);
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash
     }
 
     /// A data set whose classes are called by their numbers.

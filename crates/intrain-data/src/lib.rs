@@ -10,6 +10,7 @@ pub mod bounded;
 pub mod catalog;
 pub mod cifar;
 mod class_files;
+mod classes;
 pub mod dataset;
 pub mod digits;
 pub mod error;

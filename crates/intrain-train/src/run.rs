@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 
 use intrain_data::Dataset;
@@ -156,7 +155,7 @@ impl Listener for Folder<'_> {
         let is_due = progress.step.is_multiple_of(session.config().settings.checkpoint_every);
         if (is_due || flow.is_break()) && !session.is_at_evaluation() {
             session.check_weights()?;
-            checkpoint(session, &self.dir.last())?;
+            session.checkpoint(&self.dir.last())?;
         }
         Ok(flow)
     }
@@ -165,9 +164,9 @@ impl Listener for Folder<'_> {
         self.metrics.append(epoch.row, epoch.details)?;
         self.events.epoch(epoch.row, session.trainer(), epoch.details)?;
         if epoch.is_best {
-            checkpoint(session, &self.dir.best())?;
+            session.checkpoint(&self.dir.best())?;
         }
-        checkpoint(session, &self.dir.last())?;
+        session.checkpoint(&self.dir.last())?;
         self.observer.epoch(epoch.row);
         Ok(())
     }
@@ -175,11 +174,6 @@ impl Listener for Folder<'_> {
     fn warn(&mut self, message: &str) {
         self.observer.warn(message);
     }
-}
-
-fn checkpoint(session: &Session, path: &Path) -> Result<(), TrainError> {
-    let of_run = (session.config(), session.dataset());
-    saved::write_checkpoint(path, of_run, session.trainer(), &session.state())
 }
 
 /// A run that diverged says which checkpoint is left.

@@ -40,6 +40,8 @@ pub struct SavedModel {
     pub recipe: Recipe,
     /// The data that it was trained on.
     pub data: String,
+    /// Names of its classes, output by output; none in files of earlier versions.
+    pub classes: Vec<String>,
     /// Stored weights and biases, block by block.
     pub parameters: Vec<Parameters>,
 }
@@ -119,6 +121,15 @@ pub(crate) fn check_names(trainer: &Trainer) -> Result<(), TrainError> {
     }
 }
 
+/// The run that a file is of.
+#[derive(Debug, Clone, Copy)]
+pub struct OfRun<'a> {
+    /// The resolved run.
+    pub config: &'a Config,
+    /// Names of the data's classes.
+    pub classes: &'a [String],
+}
+
 /// SHA-256 over all stored weights and biases in layer order, little-endian.
 #[must_use]
 pub fn weights_sha256(parameters: &[Parameters]) -> String {
@@ -136,17 +147,19 @@ pub fn weights_sha256(parameters: &[Parameters]) -> String {
 /// What the system refuses.
 pub fn write_model(
     path: &Path,
-    config: &Config,
+    run: OfRun<'_>,
     epoch: u32,
     plan: &Plan,
     parameters: &[Parameters],
 ) -> Result<(), TrainError> {
+    let OfRun { config, classes } = run;
     let recipe = config.recipe.at_epoch(epoch);
     let mut metadata = BTreeMap::from([
         ("intrain".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("recipe".to_owned(), recipe.to_toml()),
         ("model".to_owned(), config.model.to_toml()),
         ("data".to_owned(), config.data.clone()),
+        ("classes".to_owned(), serde_json::Value::from(classes).to_string()),
         ("seed".to_owned(), config.settings.seed.to_string()),
         ("weights_sha256".to_owned(), weights_sha256(parameters)),
     ]);
@@ -184,7 +197,10 @@ pub fn read_model(path: &Path) -> Result<SavedModel, TrainError> {
         let problem = format!("its weights have the SHA-256 {found}, but {expected} were written");
         return Err(TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem }));
     }
-    Ok(SavedModel { model, recipe, data: key("data")?, parameters })
+    // Bound: the metadata are as long as the file at most.
+    let classes =
+        metadata.get("classes").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    Ok(SavedModel { model, recipe, data: key("data")?, classes, parameters })
 }
 
 /// Reads the network in a checkpoint of the run that `config` describes.
@@ -194,13 +210,14 @@ pub fn read_model(path: &Path) -> Result<SavedModel, TrainError> {
 pub fn read_model_of_checkpoint(path: &Path, config: &Config) -> Result<SavedModel, TrainError> {
     let Checkpoint { header, tensors } = checkpoint::read(path)?;
     check_identity(path, &header, config, None)?;
+    let classes = header.get("classes").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let epoch = header.get("epoch").and_then(|text| text.parse().ok()).unwrap_or(0);
     let (model, recipe) = (config.model.clone(), config.recipe.at_epoch(epoch));
     let plan = Plan::build(&model, &recipe, 1)?;
     let mut by_name: BTreeMap<_, _> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
     let parameters =
         plan.blocks.iter().map(|b| take_parameters(path, b, &mut by_name)).collect::<Result<_, _>>()?;
-    Ok(SavedModel { model, recipe, data: config.data.clone(), parameters })
+    Ok(SavedModel { model, recipe, data: config.data.clone(), classes, parameters })
 }
 
 fn take_parameters(
@@ -268,7 +285,7 @@ fn take(
 /// Writes a checkpoint in place of the one that was there.
 pub(crate) fn write_checkpoint(
     path: &Path,
-    (config, dataset): (&Config, &Dataset),
+    (OfRun { config, classes }, fingerprint): (OfRun<'_>, &str),
     trainer: &Trainer,
     state: &State,
 ) -> Result<(), TrainError> {
@@ -277,7 +294,8 @@ pub(crate) fn write_checkpoint(
     let header = [
         ("recipe_sha256", config.recipe.sha256()),
         ("model_sha256", config.model.sha256()),
-        ("data_sha256", dataset.fingerprint()),
+        ("data_sha256", fingerprint.to_owned()),
+        ("classes", serde_json::Value::from(classes).to_string()),
         ("settings", settings_table(config)?.to_string()),
         ("epoch", state.epoch.to_string()),
         ("step", state.step.to_string()),
@@ -308,14 +326,15 @@ fn check_identity(
     config: &Config,
     dataset: Option<&Dataset>,
 ) -> Result<(), TrainError> {
-    let of_data = dataset.map(|dataset| ("data", dataset.fingerprint()));
-    let known = [("model", config.model.sha256()), ("recipe", config.recipe.sha256())];
+    // Checkpoints of earlier versions have the earlier fingerprint.
+    let of_data = dataset.map(|dataset| ("data", vec![dataset.fingerprint(), dataset.sampled_fingerprint()]));
+    let known = [("model", vec![config.model.sha256()]), ("recipe", vec![config.recipe.sha256()])];
     for (what, expected) in known.into_iter().chain(of_data) {
         let found = header.get(&format!("{what}_sha256")).ok_or_else(|| {
             let problem = format!("'{what}_sha256' is not in its header");
             TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem })
         })?;
-        if *found != expected {
+        if !expected.contains(found) {
             return Err(TrainError::Setting(format!(
                 "{}: it belongs to another {what}; resume it in the run folder that it came from, on the same data",
                 path.display()

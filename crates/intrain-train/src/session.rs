@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use intrain_data::{Batch, Dataset, Loader, Part, TrainBatches, evaluation};
@@ -16,12 +16,11 @@ use intrain_nn::{Context, Logits, Network, Outcome, Parameters, Plan};
 use rayon::ThreadPoolBuilder;
 
 use crate::TrainError;
-use crate::config::{Config, Init, polynomial};
+use crate::config::{Config, Init};
 use crate::divergence;
-use crate::metrics::{Details, Row};
+use crate::metrics::Row;
 use crate::microscope::Microscope;
-use crate::rate;
-use crate::saved;
+use crate::saved::{self, OfRun};
 use crate::signs::Signs;
 use crate::silence::{Answers, Silence};
 use crate::step::Trainer;
@@ -29,71 +28,19 @@ use crate::summary::Ended;
 use crate::sums::{Clock, EpochSums};
 use crate::telemetry;
 use crate::transfer::{self, Taken};
-use crate::update;
+
+pub use crate::listener::{Epoch, Listener, Progress};
+pub use crate::prove::prove;
 
 /// Images that are evaluated at a time.
 const EVALUATION_BATCH: usize = 250;
-
-/// Where a session is, after a step.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress {
-    /// Steps done, over the whole run.
-    pub step: u64,
-    /// Steps there will be.
-    pub n_steps: u64,
-    /// Epoch, counted from 0.
-    pub epoch: u32,
-    /// Mean loss of an image over this epoch so far.
-    pub loss: f64,
-    /// Share of mistakes over this epoch so far.
-    pub error: f64,
-    /// Over the whole run, evaluation left out.
-    pub images_per_second: f64,
-}
-
-/// What an epoch came to.
-#[derive(Debug, Clone, Copy)]
-pub struct Epoch<'a> {
-    /// Its numbers.
-    pub row: &'a Row,
-    /// What the microscope saw on its last step.
-    pub details: &'a Details,
-    /// Whether the share of mistakes on the test images is lower than after every epoch before.
-    pub is_best: bool,
-}
-
-/// Who hears of a session. Every part may be left out; `()` hears nothing.
-pub trait Listener {
-    /// After each step; `Break` ends the session behind it.
-    ///
-    /// # Errors
-    /// Whatever stands in the listener's way ends the session.
-    fn step(&mut self, session: &Session, progress: &Progress) -> Result<ControlFlow<()>, TrainError> {
-        let _ = (session, progress);
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// After each epoch's evaluation, and after that of the last step.
-    ///
-    /// # Errors
-    /// Whatever stands in the listener's way ends the session.
-    fn epoch(&mut self, session: &Session, epoch: &Epoch<'_>) -> Result<(), TrainError> {
-        let _ = (session, epoch);
-        Ok(())
-    }
-
-    /// Something that a person should know.
-    fn warn(&mut self, message: &str) {
-        let _ = message;
-    }
-}
-
-impl Listener for () {}
 
 /// A run in memory: model, recipe, settings and data, and the network that learns from them.
 pub struct Session {
     config: Config,
     dataset: Arc<Dataset>,
+    /// The data's, once a checkpoint needs it.
+    fingerprint: OnceLock<String>,
     context: Context,
     trainer: Trainer,
     /// Epoch whose recipe is in force.
@@ -164,6 +111,7 @@ impl Session {
         Ok(Self {
             config,
             dataset,
+            fingerprint: OnceLock::new(),
             context,
             trainer,
             epoch,
@@ -180,7 +128,7 @@ impl Session {
     }
 
     /// Where it is, besides its tensors.
-    pub(crate) fn state(&self) -> saved::State {
+    fn state(&self) -> saved::State {
         saved::State {
             epoch: self.epoch,
             step: self.trainer.steps(),
@@ -470,7 +418,17 @@ impl Session {
     /// A stored weight that is not finite, and what the system refuses.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         self.check_weights()?;
-        saved::write_model(path, &self.config, self.epoch, self.plan(), self.trainer.parameters())
+        saved::write_model(path, self.of_run(), self.epoch, self.plan(), self.trainer.parameters())
+    }
+
+    /// Writes a checkpoint to go on from, in place of the one that was there.
+    pub(crate) fn checkpoint(&self, path: &Path) -> Result<(), TrainError> {
+        let fingerprint = self.fingerprint.get_or_init(|| self.dataset.fingerprint());
+        saved::write_checkpoint(path, (self.of_run(), fingerprint), &self.trainer, &self.state())
+    }
+
+    fn of_run(&self) -> OfRun<'_> {
+        OfRun { config: &self.config, classes: &self.dataset.class_names }
     }
 
     /// What is not finite never reaches a checkpoint, the metrics or a model.
@@ -533,30 +491,4 @@ fn trainer_at(config: &Config, epoch: u32, context: Context) -> Result<Trainer, 
     let settings = &config.settings;
     let plan = Plan::build(&config.model, &config.recipe.at_epoch(epoch), settings.batch_size)?;
     Trainer::new(plan, settings.hyper(), settings.seed, context)
-}
-
-/// Proves every format that a session will switch to from `epoch` on, and that the sums of updates fit at every rate, for
-/// epochs of so many steps: what a session proves before its first step.
-///
-/// # Errors
-/// As [`Plan::build`], [`Trainer::new`] and [`Trainer::check_rate`].
-pub fn prove(config: &Config, epoch: u32, per_epoch: u64) -> Result<(), TrainError> {
-    let (settings, hyper) = (&config.settings, config.settings.hyper());
-    let mut in_force = None;
-    for (later, rate) in (0..settings.epochs).zip(settings.learning_rates()).skip(epoch as usize) {
-        let recipe = config.recipe.at_epoch(later);
-        let plan = match in_force.take() {
-            Some((before, plan)) if before == recipe => plan,
-            _ => Plan::build(&config.model, &recipe, settings.batch_size)?,
-        };
-        update::check(&plan, hyper, rate)?;
-        if settings.poly != 0.0 {
-            // The rates of an epoch's steps fall to that of its last one.
-            let last = (u64::from(later) + 1) * per_epoch - 1;
-            let left = polynomial(settings.poly, last, per_epoch * u64::from(settings.epochs));
-            update::check(&plan, hyper, rate::longest(rate * left))?;
-        }
-        in_force = Some((recipe, plan));
-    }
-    Ok(())
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::args::EvalArgs;
 use crate::failure::Usage;
-use crate::output::{Output, facts, grouped, percent};
+use crate::output::{Output, facts, grouped, percent, say};
 use crate::settings::{context, load_data, open_model};
 
 /// Images at a time.
@@ -23,7 +23,10 @@ pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> 
     let context = context(args.threads, args.kernel.as_deref())?;
     let saved = open_model(&args.model, args.checkpoint.as_deref())?;
     let data = args.data.as_deref().unwrap_or(&saved.data);
-    let dataset = load_data(data)?;
+    let mut dataset = load_data(data)?;
+    if let Some(note) = dataset.count_classes_as(&saved.classes)? {
+        say(&format!("note: {data}: {note}"));
+    }
     check(&saved, &dataset)?;
     let part = if args.split == "train" { Part::Train } else { Part::Test };
 
