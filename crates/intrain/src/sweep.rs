@@ -4,13 +4,13 @@
 //! moment and go on. This module knows the files and the statistics; the command runs the runs.
 
 pub mod array;
+mod file;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use intrain_lab::picture::{self, Curve, PictureError};
-use intrain_recipe::check_keys;
-use intrain_train::config;
-use serde::Deserialize;
+
+pub use file::RUNS_MAX;
 
 /// What is wrong with a sweep. Each message names the value and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,98 +39,6 @@ pub struct Entry {
     pub data: String,
     /// Seed.
     pub seed: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    name: Option<String>,
-    recipes: Vec<String>,
-    #[serde(default)]
-    models: Vec<String>,
-    #[serde(default)]
-    data: Vec<String>,
-    #[serde(default = "one_seed")]
-    seeds: Vec<u64>,
-    #[serde(default)]
-    settings: toml::Table,
-}
-
-fn one_seed() -> Vec<u64> {
-    vec![1]
-}
-
-const KEYS: [&str; 6] = ["name", "recipes", "models", "data", "seeds", "settings"];
-
-/// The tables of `text`, which must have no other keys than the known ones.
-fn keys_of(text: &str, place: &str, known: &[&str]) -> Result<toml::Table, SweepError> {
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| SweepError(e.to_string()))?;
-    check_keys(place, &table, known).map_err(|error| SweepError(error.to_string()))?;
-    Ok(table)
-}
-
-/// Refuses settings that no run has, before the first run is planned.
-fn check_settings(table: &toml::Table) -> Result<(), SweepError> {
-    match table.get("settings").and_then(toml::Value::as_table) {
-        None => Ok(()),
-        Some(settings) => {
-            config::check_keys(settings).map_err(|error| SweepError(format!("[settings]: {error}")))
-        }
-    }
-}
-
-impl Sweep {
-    /// Reads a sweep's file; `stem` is its name where it gives none.
-    ///
-    /// # Errors
-    /// A text that is no sweep, an empty list, a name twice in one, or a setting that a list names too.
-    pub fn parse(text: &str, stem: &str) -> Result<Self, SweepError> {
-        let table = keys_of(text, "the sweep", &KEYS)?;
-        let file: File = toml::from_str(text).map_err(|error| SweepError(error.to_string()))?;
-        check_settings(&table)?;
-        for (list, key) in [("recipes", "recipe"), ("models", "model"), ("data", "data"), ("seeds", "seed")] {
-            if file.settings.contains_key(key) {
-                return Err(SweepError(format!(
-                    "settings.{key} clashes with the list '{list}', which says it for each run; put it there alone"
-                )));
-            }
-        }
-        let texts = |values: &[u64]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
-        for (list, values) in [
-            ("recipes", &file.recipes),
-            ("models", &file.models),
-            ("data", &file.data),
-            ("seeds", &texts(&file.seeds)),
-        ] {
-            let mut seen = BTreeSet::new();
-            if let Some(twice) = values.iter().find(|value| !seen.insert(*value)) {
-                return Err(SweepError(format!("'{twice}' stands twice in '{list}'; each run is run once")));
-            }
-        }
-        if file.recipes.is_empty() || file.seeds.is_empty() {
-            return Err(SweepError(
-                "'recipes' and 'seeds' need a value each; a sweep of nothing has no table".to_owned(),
-            ));
-        }
-        if let Some(seed) = file.seeds.iter().find(|seed| **seed >= 1 << 63) {
-            return Err(SweepError(format!("seed {seed} is not below 2^63")));
-        }
-        let or_default = |values: Vec<String>| if values.is_empty() { vec![String::new()] } else { values };
-        let (models, data) = (or_default(file.models), or_default(file.data));
-        let mut runs = Vec::new();
-        for &seed in &file.seeds {
-            for data in &data {
-                for model in &models {
-                    for recipe in &file.recipes {
-                        let (recipe, model, data) = (recipe.clone(), model.clone(), data.clone());
-                        runs.push(Entry { recipe, model, data, seed });
-                    }
-                }
-            }
-        }
-        Ok(Self { name: file.name.unwrap_or_else(|| stem.to_owned()), runs, settings: file.settings })
-    }
 }
 
 impl Entry {
@@ -263,27 +171,29 @@ pub struct Group {
 
 /// The groups of the finished runs, in the order of the sweep.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "a few runs")]
 pub fn groups(sweep: &Sweep, rows: &[Row]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for entry in &sweep.runs {
-        let entry = Entry { seed: 0, ..entry.clone() };
-        if groups.iter().any(|group| group.entry == entry) {
-            continue;
-        }
-        let errors: Vec<f64> = rows
-            .iter()
-            .filter(|row| sweep.runs.contains(&row.entry) && Entry { seed: 0, ..row.entry.clone() } == entry)
-            .map(|row| row.test_error)
-            .collect();
+    let whatever_seed = |entry: &Entry| Entry { seed: 0, ..entry.clone() };
+    let asked: BTreeSet<&Entry> = sweep.runs.iter().collect();
+    let mut errors: BTreeMap<Entry, Vec<f64>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| asked.contains(&row.entry)) {
+        errors.entry(whatever_seed(&row.entry)).or_default().push(row.test_error);
+    }
+    let mut seen = BTreeSet::new();
+    let entries = sweep.runs.iter().map(whatever_seed).filter(|entry| seen.insert(entry.clone()));
+    entries.map(|entry| Group::of(errors.get(&entry).map_or(&[], Vec::as_slice), entry)).collect()
+}
+
+impl Group {
+    /// What so many runs come to.
+    #[allow(clippy::cast_precision_loss, reason = "a few runs")]
+    fn of(errors: &[f64], entry: Entry) -> Self {
         let n = errors.len();
         let mean = errors.iter().sum::<f64>() / n as f64;
         let squares: f64 = errors.iter().map(|error| (error - mean) * (error - mean)).sum();
         let deviation = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { f64::NAN };
         let interval = student(n) * deviation / (n as f64).sqrt();
-        groups.push(Group { entry, n, mean, deviation, interval });
+        Self { entry, n, mean, deviation, interval }
     }
-    groups
 }
 
 /// Student's 97.5 % point for the mean of `n` runs.
@@ -415,27 +325,6 @@ mod tests {
         let keys = sweep.runs[1].keys(&sweep.settings);
         assert_eq!(keys.to_string(), "epochs = 2\nrecipe = \"gupta:Q2.14\"\nseed = 1\n");
         assert_eq!(sweep.runs[1].folder(), "gupta_Q2.14-1");
-    }
-
-    #[test]
-    fn clashes_are_named() {
-        for (text, part) in [
-            ("recipes = ['wage']\n[settings]\nseed = 3\n", "settings.seed clashes"),
-            ("recipes = ['wage', 'wage']\n", "'wage' stands twice in 'recipes'"),
-            ("recipes = ['wage']\nseeds = [1, 1]\n", "'1' stands twice in 'seeds'"),
-            ("recipes = []\n", "a sweep of nothing"),
-            (
-                "recipes = ['wage']\nseed = [1]\n",
-                "the sweep: 'seed' is not a key here; did you mean 'seeds'?",
-            ),
-            (
-                "recipes = ['wage']\n[settings]\nepoch = 1\n",
-                "[settings]: 'epoch' is not a setting; did you mean 'epochs'?",
-            ),
-        ] {
-            let message = Sweep::parse(text, "x").unwrap_err().to_string();
-            assert!(message.contains(part), "{text}: {message}");
-        }
     }
 
     #[test]

@@ -15,7 +15,8 @@ use intrain_num::{Quantizer, RandomSource, Round};
 use intrain_recipe::{Recipe, UnknownKey, check_keys, preset};
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Group, Sweep, SweepError, check_settings, keys_of, percent};
+use super::file::{check_settings, check_size, keys_of};
+use super::{Entry, Group, Sweep, SweepError, percent};
 
 /// The file: what is varied, and what is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,7 +113,8 @@ impl ArraySweep {
     /// Reads the file.
     ///
     /// # Errors
-    /// A text that is no such sweep, an empty list, a value twice in one, or a word that has no bit beside its integer bits.
+    /// A text that is no such sweep, an empty list, a value twice in one, more runs than a sweep can have, or a word that has
+    /// no bit beside its integer bits.
     pub fn parse(text: &str) -> Result<Self, SweepError> {
         let table = keys_of(text, "the sweep", &KEYS)?;
         if let Some(bits) = table.get("integer_bits").and_then(toml::Value::as_table) {
@@ -143,6 +145,12 @@ impl ArraySweep {
                 )));
             }
         }
+        check_size(&[
+            ("n", sweep.n.len()),
+            ("word", sweep.word.len()),
+            ("random_bits", sweep.random_bits.len()),
+            ("seeds", sweep.seeds.len()),
+        ])?;
         for key in ["recipe", "model", "data", "seed"] {
             if sweep.settings.contains_key(key) {
                 return Err(SweepError(format!(
@@ -223,12 +231,12 @@ impl ArraySweep {
     /// The runs, whose recipes are files of a folder.
     #[must_use]
     pub fn runs(&self, name: &str, recipes: &Path) -> Sweep {
-        let mut runs: Vec<Entry> = Vec::new();
+        let (mut runs, mut seen) = (Vec::new(), BTreeSet::new());
         for &seed in &self.seeds {
             for point in self.points() {
                 let recipe = recipes.join(point.recipe_file()).display().to_string();
                 let entry = Entry { recipe, model: self.model.clone(), data: self.data.clone(), seed };
-                if !runs.contains(&entry) {
+                if seen.insert(entry.clone()) {
                     runs.push(entry);
                 }
             }
@@ -435,6 +443,19 @@ mod tests {
             let message = ArraySweep::parse(&TEXT.replace(from, to)).unwrap_err().to_string();
             assert!(message.contains(part), "{to}: {message}");
         }
+    }
+
+    #[test]
+    fn too_many_machines_are_refused_before_they_are_made() {
+        let numbers = |count: u32| (1..=count).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
+        let text = TEXT.replace("n = [4, 8]", &format!("n = [{}]", numbers(64)));
+        let text = text.replace("seeds = [1, 2]", &format!("seeds = [{}]", numbers(100)));
+        let message = ArraySweep::parse(&text).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "64 of 'n' x 2 of 'word' x 2 of 'random_bits' x 100 of 'seeds' make 25600 runs, and the limit is 10000; shorten \
+             the lists, or divide them among several sweeps"
+        );
     }
 
     #[test]
