@@ -1,6 +1,6 @@
 //! A sweep's file: the lists and settings that it may have, and the runs that they mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use intrain_recipe::check_keys;
 use intrain_train::config;
@@ -64,12 +64,38 @@ pub(super) fn check_size(lists: &[(&str, usize)]) -> Result<(), SweepError> {
     )))
 }
 
+/// Refuses two runs in one folder: the second would go on from what the first has left, or be refused in the middle.
+fn check_folders(runs: &[Entry]) -> Result<(), SweepError> {
+    let mut folders: BTreeMap<String, &Entry> = BTreeMap::new();
+    for run in runs {
+        let folder = run.folder();
+        if let Some(other) = folders.get(&folder) {
+            return Err(SweepError(format!(
+                "the runs {} and {} would have one folder, runs/{folder}; rename one of the files, or give each run a sweep \
+                 with an --out of its own",
+                named(other),
+                named(run)
+            )));
+        }
+        folders.insert(folder, run);
+    }
+    Ok(())
+}
+
+/// A run by the words of its file.
+fn named(run: &Entry) -> String {
+    let Entry { recipe, model, data, seed } = run;
+    let words = [("data", data), ("model", model), ("recipe", recipe)].into_iter();
+    let words = words.filter(|(_, word)| !word.is_empty()).map(|(what, word)| format!("{what} '{word}', "));
+    format!("({}seed {seed})", words.collect::<String>())
+}
+
 impl Sweep {
     /// Reads a sweep's file; `stem` is its name where it gives none.
     ///
     /// # Errors
-    /// A text that is no sweep, an empty list, a name twice in one, a setting that a list names too, or more than
-    /// [`RUNS_MAX`] runs.
+    /// A text that is no sweep, an empty list, a name twice in one, a setting that a list names too, more than [`RUNS_MAX`]
+    /// runs, or two runs whose folders have one name.
     pub fn parse(text: &str, stem: &str) -> Result<Self, SweepError> {
         let table = keys_of(text, "the sweep", &KEYS)?;
         let file: File = toml::from_str(text).map_err(|error| SweepError(error.to_string()))?;
@@ -88,6 +114,7 @@ impl Sweep {
                 }
             }
         }
+        check_folders(&runs)?;
         Ok(Self { name: file.name.unwrap_or_else(|| stem.to_owned()), runs, settings: file.settings })
     }
 }
@@ -154,6 +181,23 @@ mod tests {
         ] {
             let message = Sweep::parse(text, "x").unwrap_err().to_string();
             assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn runs_that_would_share_a_folder_are_refused() {
+        for (text, part) in [
+            (
+                "recipes = ['wage']\nmodels = ['a/b.toml', 'a_b.toml']\n",
+                "the runs (model 'a/b.toml', recipe 'wage', seed 1) and (model 'a_b.toml', recipe 'wage', seed 1) would have \
+                 one folder, runs/a_b.toml-wage-1; rename one of the files",
+            ),
+            ("recipes = ['x:1', 'x<1']\n", "(recipe 'x:1', seed 1) and (recipe 'x<1', seed 1)"),
+            // The sign between the parts may stand in them.
+            ("recipes = ['x']\nmodels = ['b-c', 'c']\ndata = ['a', 'a-b']\n", "one folder, runs/a-b-c-x-1"),
+        ] {
+            let message = Sweep::parse(text, "x").unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
         }
     }
 
