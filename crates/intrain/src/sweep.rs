@@ -22,8 +22,11 @@ pub struct SweepError(String);
 pub struct Sweep {
     /// What it is called.
     pub name: String,
-    /// Its runs, in the order in which they are run: seeds last, so that every recipe has its first seed early.
+    /// Its runs in the words of its file, in the order in which they are run: seeds last, so that every recipe has its first
+    /// seed early.
     pub runs: Vec<Entry>,
+    /// The same runs as tables name them: with the model and the data that they have where the file leaves these out.
+    pub named: Vec<Entry>,
     /// Settings of every run.
     pub settings: toml::Table,
 }
@@ -33,12 +36,44 @@ pub struct Sweep {
 pub struct Entry {
     /// Recipe, as on the command line.
     pub recipe: String,
-    /// Model.
+    /// Model; empty in a file that leaves it out.
     pub model: String,
-    /// Data set; empty for the model's own.
+    /// Data set; empty in a file that leaves it out.
     pub data: String,
     /// Seed.
     pub seed: u64,
+}
+
+impl Sweep {
+    /// A sweep of these runs, not named further yet.
+    pub(crate) fn of(name: String, runs: Vec<Entry>, settings: toml::Table) -> Self {
+        Self { name, named: runs.clone(), runs, settings }
+    }
+
+    /// Names the model and the data of each run, as its plan has them, where the file leaves them out.
+    #[must_use]
+    pub fn with_defaults<'a>(mut self, of_runs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        for (entry, (model, data)) in self.named.iter_mut().zip(of_runs) {
+            for (word, default) in [(&mut entry.model, model), (&mut entry.data, data)] {
+                if word.is_empty() {
+                    default.clone_into(word);
+                }
+            }
+        }
+        self
+    }
+
+    /// Rows as this sweep names them: an older version wrote runs down in the words of the file.
+    #[must_use]
+    pub fn renamed(&self, rows: Vec<Row>) -> Vec<Row> {
+        let names: BTreeMap<&Entry, &Entry> = self.runs.iter().zip(&self.named).collect();
+        let mut seen = BTreeSet::new();
+        let renamed = rows.into_iter().map(|row| match names.get(&row.entry) {
+            Some(&named) => Row { entry: named.clone(), ..row },
+            None => row,
+        });
+        renamed.filter(|row| seen.insert(row.entry.clone())).collect()
+    }
 }
 
 impl Entry {
@@ -169,17 +204,17 @@ pub struct Group {
     pub interval: f64,
 }
 
-/// The groups of the finished runs, in the order of the sweep.
+/// The groups of the finished runs, as the sweep names them and in its order.
 #[must_use]
 pub fn groups(sweep: &Sweep, rows: &[Row]) -> Vec<Group> {
     let whatever_seed = |entry: &Entry| Entry { seed: 0, ..entry.clone() };
-    let asked: BTreeSet<&Entry> = sweep.runs.iter().collect();
+    let asked: BTreeSet<&Entry> = sweep.named.iter().collect();
     let mut errors: BTreeMap<Entry, Vec<f64>> = BTreeMap::new();
     for row in rows.iter().filter(|row| asked.contains(&row.entry)) {
         errors.entry(whatever_seed(&row.entry)).or_default().push(row.test_error);
     }
     let mut seen = BTreeSet::new();
-    let entries = sweep.runs.iter().map(whatever_seed).filter(|entry| seen.insert(entry.clone()));
+    let entries = sweep.named.iter().map(whatever_seed).filter(|entry| seen.insert(entry.clone()));
     entries.map(|entry| Group::of(errors.get(&entry).map_or(&[], Vec::as_slice), entry)).collect()
 }
 
@@ -325,6 +360,29 @@ mod tests {
         let keys = sweep.runs[1].keys(&sweep.settings);
         assert_eq!(keys.to_string(), "epochs = 2\nrecipe = \"gupta:Q2.14\"\nseed = 1\n");
         assert_eq!(sweep.runs[1].folder(), "gupta_Q2.14-1");
+    }
+
+    #[test]
+    fn tables_name_the_model_and_the_data_that_a_file_leaves_out() {
+        let sweep = Sweep::parse(TEXT, "x").unwrap();
+        let row = |entry: &Entry| Row {
+            entry: entry.clone(),
+            test_error: 0.5,
+            best_test_error: 0.5,
+            train_loss: 0.5,
+            weights_sha256: String::new(),
+        };
+        let older = [row(&sweep.runs[0]), row(&sweep.runs[2])];
+        let sweep = sweep.with_defaults([("digits-cnn", "digits")].into_iter().cycle());
+        // What an older version has finished is not run again, nor counted twice.
+        let rows = sweep.renamed([&older[..], &[row(&sweep.named[0])]].concat());
+        assert_eq!(rows, [row(&sweep.named[0]), row(&sweep.named[2])]);
+        let groups = groups(&sweep, &rows);
+        assert_eq!(groups.iter().map(|group| group.n).collect::<Vec<_>>(), [2, 0]);
+        assert!(csv(&groups).contains("\"digits\",\"digits-cnn\",\"wage\",2,0.5,"), "{}", csv(&groups));
+        assert!(markdown(&sweep, &groups).contains("| digits | digits-cnn | wage | 2 |"));
+        // Folders keep their names.
+        assert_eq!(sweep.runs[0].folder(), "wage-1");
     }
 
     #[test]

@@ -71,12 +71,13 @@ impl Folder {
         let groups = sweep::groups(sweep, rows);
         atomic_write(&self.file("table.csv"), sweep::csv(&groups).as_bytes())?;
         atomic_write(&self.file("table.md"), sweep::markdown(sweep, &groups).as_bytes())?;
+        let runs: BTreeMap<&Entry, &Entry> = sweep.named.iter().zip(&sweep.runs).collect();
         let curve = |row: &Row| {
-            let text = std::fs::read_to_string(self.run(&row.entry).metrics()).unwrap_or_default();
-            (row.entry.clone(), sweep::curve(&text))
+            let run = runs.get(&row.entry)?;
+            let text = std::fs::read_to_string(self.run(run).metrics()).unwrap_or_default();
+            Some((row.entry.clone(), sweep::curve(&text)))
         };
-        let asked = rows.iter().filter(|row| sweep.runs.contains(&row.entry));
-        let curves: Vec<_> = asked.map(curve).collect();
+        let curves: Vec<_> = rows.iter().filter_map(curve).collect();
         let page = sweep::page(sweep, &groups, &curves).map_err(|e| anyhow::anyhow!("no page: {e}"))?;
         Ok(atomic_write(&self.file("page.html"), page.as_bytes())?)
     }
@@ -84,7 +85,7 @@ impl Folder {
 
 pub(crate) fn run(args: &SweepArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let (sweep, folder) = open(args)?;
-    let planned = planned(&sweep)?;
+    let (sweep, planned) = planned(sweep)?;
     let Some(rows) = run_all(&sweep, planned, &folder, &context(args.threads, args.kernel.as_deref())?)?
     else {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -109,10 +110,14 @@ pub(crate) fn run(args: &SweepArgs, output: &Output) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every run of a sweep, planned before the first one starts: a sweep must not fail in the middle of the night.
-pub(super) fn planned(sweep: &Sweep) -> anyhow::Result<Vec<Planned>> {
+/// Every run of a sweep, planned before the first one starts: a sweep must not fail in the middle of the night. The sweep then
+/// knows the model and the data of each.
+pub(super) fn planned(sweep: Sweep) -> anyhow::Result<(Sweep, Vec<Planned>)> {
     let mut datasets = BTreeMap::new();
-    sweep.runs.iter().map(|entry| plan(entry, sweep, &mut datasets)).collect()
+    let planned: Vec<Planned> =
+        sweep.runs.iter().map(|entry| plan(entry, &sweep, &mut datasets)).collect::<Result<_, _>>()?;
+    let defaults = planned.iter().map(|(config, _)| (config.model.name.as_str(), config.data.as_str()));
+    Ok((sweep.with_defaults(defaults), planned))
 }
 
 /// Runs what is not finished yet; all rows, or `None` where the user stopped it.
@@ -122,11 +127,12 @@ pub(super) fn run_all(
     folder: &Folder,
     context: &Context,
 ) -> anyhow::Result<Option<Vec<Row>>> {
-    let mut rows = folder.rows()?;
+    let mut rows = sweep.renamed(folder.rows()?);
     let mut watcher = Watcher::new(0)?;
     let n = sweep.runs.len();
-    for (i, (entry, (config, dataset))) in sweep.runs.iter().zip(planned).enumerate() {
-        if rows.iter().any(|row| row.entry == *entry) {
+    let runs = sweep.runs.iter().zip(&sweep.named);
+    for (i, ((entry, named), (config, dataset))) in runs.zip(planned).enumerate() {
+        if rows.iter().any(|row| row.entry == *named) {
             continue;
         }
         say(&format!("run {} of {n}: {}", i + 1, entry.folder()));
@@ -137,11 +143,11 @@ pub(super) fn run_all(
                 say("stopped; the same command goes on from here");
                 return Ok(None);
             }
-            Ok(summary) => rows.push(row(entry, &summary)),
+            Ok(summary) => rows.push(row(named, &summary)),
             // The other runs of a night are worth having; this one has no error, and its mean is a dash.
             Err(error @ TrainError::Diverged { .. }) => {
                 say(&format!("warning: {}: {error}", entry.folder()));
-                rows.push(diverged(entry));
+                rows.push(diverged(named));
             }
             Err(error) => return Err(error.into()),
         }

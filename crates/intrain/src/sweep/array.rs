@@ -241,7 +241,7 @@ impl ArraySweep {
                 }
             }
         }
-        Sweep { name: name.to_owned(), runs, settings: self.settings.clone() }
+        Sweep::of(name.to_owned(), runs, self.settings.clone())
     }
 }
 

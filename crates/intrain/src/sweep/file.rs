@@ -115,7 +115,7 @@ impl Sweep {
             }
         }
         check_folders(&runs)?;
-        Ok(Self { name: file.name.unwrap_or_else(|| stem.to_owned()), runs, settings: file.settings })
+        Ok(Self::of(file.name.unwrap_or_else(|| stem.to_owned()), runs, file.settings))
     }
 }
 

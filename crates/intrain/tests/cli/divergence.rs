@@ -58,6 +58,6 @@ fn a_sweep_goes_on_behind_a_run_that_diverged() {
         text(&output.stderr)
     );
     let table = text(&output.stdout);
-    assert!(table.contains("|  |  | float32 | 1 | - | - | - |"), "{table}");
-    assert!(table.contains("|  |  | wage | 1 | "), "{table}");
+    assert!(table.contains("| digits | digits-cnn | float32 | 1 | - | - | - |"), "{table}");
+    assert!(table.contains("| digits | digits-cnn | wage | 1 | "), "{table}");
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::Place;
+use super::{Place, text};
 
 #[test]
 fn a_sweep_runs_each_run_once_and_goes_on() {
@@ -14,7 +14,7 @@ fn a_sweep_runs_each_run_once_and_goes_on() {
     };
     write("\"wage\"", "max_steps = 9");
     let table = place.stdout(&["sweep", "few.toml"]);
-    assert!(table.contains("|  |  | wage | 2 |"), "{table}");
+    assert!(table.contains("| digits | digits-cnn | wage | 2 |"), "{table}");
     let finished = || std::fs::read_to_string(place.path("runs/sweep-few/runs.csv")).unwrap();
     let first = finished();
     assert_eq!(first.lines().count(), 3);
@@ -23,6 +23,16 @@ fn a_sweep_runs_each_run_once_and_goes_on() {
     assert!(place.stdout(&["sweep", "few.toml"]).contains("| gupta | 2 |"));
     assert!(finished().starts_with(&first) && finished().lines().count() == 5);
     assert!(std::fs::read_to_string(place.path("runs/sweep-few/page.html")).unwrap().contains("<svg"));
+
+    let rows = std::fs::read_to_string(place.path("runs/sweep-few/table.csv")).unwrap();
+    assert!(rows.contains("\"digits\",\"digits-cnn\",\"gupta\",2,"), "{rows}");
+    // As an older version wrote the runs down.
+    let older = finished().replace("\"digits\",\"digits-cnn\"", "\"\",\"\"");
+    assert_ne!(older, finished());
+    std::fs::write(place.path("runs/sweep-few/runs.csv"), older).unwrap();
+    let output = place.run(&["sweep", "few.toml"]);
+    assert!(!text(&output.stderr).contains("run 1 of 4"), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("| digits | digits-cnn | gupta | 2 |"), "{}", text(&output.stdout));
 
     write("\"wage\"", "max_steps = 8");
     assert!(place.refusal(&["sweep", "few.toml"]).contains("other settings"));

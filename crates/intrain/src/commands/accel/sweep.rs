@@ -66,9 +66,7 @@ fn prepare(arrays: &ArraySweep, name: &str, folder: &Folder) -> anyhow::Result<(
     for point in arrays.points() {
         atomic_write(&recipes.join(point.recipe_file()), arrays.recipe(point).to_toml().as_bytes())?;
     }
-    let sweep = arrays.runs(name, &recipes);
-    let planned = planned(&sweep)?;
-    Ok((sweep, planned))
+    planned(arrays.runs(name, &recipes))
 }
 
 /// The machines, each with the formats that its network needs; all are checked before one is built.
