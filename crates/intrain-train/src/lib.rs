@@ -35,6 +35,7 @@ pub use atomic::atomic_write;
 pub use config::{Config, Settings};
 pub use error::{ArtefactError, TrainError};
 pub use run::{Observer, Progress, Run, RunDir, Summary};
+pub use run_dir::lock_folder;
 pub use saved::SavedModel;
 pub use session::{Listener, Session, this_machine};
 pub use step::Trainer;

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::{ArtefactError, TrainError};
 
+/// Held by the process that writes into a folder; it has no content.
+const LOCK: &str = ".lock";
+
 /// The files of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(pub PathBuf);
@@ -74,16 +77,7 @@ impl RunDir {
 
     /// Keeps other processes out for as long as the file is open.
     pub(super) fn lock(&self) -> Result<File, TrainError> {
-        let path = self.0.join(".lock");
-        let file = File::create(&path).map_err(ArtefactError::io(&path, "create"))?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(TrainError::Setting(format!(
-                "{}: another process trains in this folder; wait for its end, or choose another folder",
-                self.0.display()
-            ))),
-            // A file system without locks has nothing to say.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
-        }
+        lock_folder(&self.0)
     }
 
     /// A run without checkpoints begins again only where nothing else would be lost.
@@ -98,5 +92,22 @@ impl RunDir {
             self.last().display(),
             self.config().display()
         )))
+    }
+}
+
+/// Keeps other processes out of a folder of runs for as long as the file, `.lock` in it, is open.
+///
+/// # Errors
+/// Another process is in it, or the system refuses the file.
+pub fn lock_folder(folder: &Path) -> Result<File, TrainError> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(ArtefactError::io(&path, "create"))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(TrainError::Setting(format!(
+            "{}: another process trains in this folder; wait for its end, or choose another folder",
+            folder.display()
+        ))),
+        // A file system without locks has nothing to say.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }

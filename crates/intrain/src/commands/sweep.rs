@@ -1,6 +1,7 @@
 //! `intrain sweep`: every run of a sweep's file that is not finished yet, then its table and its page.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use intrain::nn::Context;
 use intrain::sweep::{self, Entry, Row, Sweep};
 use intrain::train::config::Config;
 use intrain::train::run::{Run, RunDir, Summary};
-use intrain::train::{TrainError, atomic_write};
+use intrain::train::{TrainError, atomic_write, lock_folder};
 use serde_json::json;
 
 use crate::args::SweepArgs;
@@ -19,21 +20,24 @@ use crate::output::{Output, say};
 use crate::progress::{INTERRUPTED, Watcher};
 use crate::settings::{context, load_data};
 
-/// A sweep's folder.
-pub(super) struct Folder(pub(super) PathBuf);
+/// A sweep's folder, which no other process enters as long as this one has it.
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
 
 impl Folder {
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// Makes the folder, or finds it with the same `settings`, the text of what its finished runs and tables rest on.
     pub(super) fn enter(path: PathBuf, settings: &str, file: &Path) -> anyhow::Result<Self> {
-        let folder = Self(path);
         let cannot = |e: std::io::Error| {
-            Usage(format!("{}: cannot create: {e}; choose another --out", folder.0.display()))
+            Usage(format!("{}: cannot create: {e}; choose another --out", path.display()))
         };
-        std::fs::create_dir_all(folder.file("runs")).map_err(cannot)?;
+        std::fs::create_dir_all(path.join("runs")).map_err(cannot)?;
+        let folder = Self { _lock: lock_folder(&path)?, path };
         let kept = folder.file("settings.toml");
         match std::fs::read_to_string(&kept) {
             Ok(before) if before != settings => {
@@ -51,7 +55,7 @@ impl Folder {
     }
 
     fn run(&self, entry: &Entry) -> RunDir {
-        RunDir(self.0.join("runs").join(entry.folder()))
+        RunDir(self.path.join("runs").join(entry.folder()))
     }
 
     /// Finished runs; none before the first.
@@ -105,7 +109,7 @@ pub(crate) fn run(args: &SweepArgs, output: &Output) -> anyhow::Result<ExitCode>
     let groups: Vec<_> = groups.iter().map(group).collect();
     output.finish(
         &text,
-        &json!({"sweep": sweep.name, "folder": folder.0.display().to_string(), "groups": groups}),
+        &json!({"sweep": sweep.name, "folder": folder.path.display().to_string(), "groups": groups}),
     )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,8 @@
 //! Sweeps over recipes and over arrays: each run and each machine once, in whichever order they are asked for.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use super::{Place, text};
 
@@ -96,4 +98,37 @@ echo '{"modules":{"intrain_accel":{"num_cells_by_type":{"systolic_array":1,"sr_r
     assert!(place.stdout(&args).contains("| 3 | 12 | 3 | 4 | 51 | 9 | 3 | 10 (20.0 %) | 2 |"));
     file(text);
     assert_eq!(place.stdout(&args), table);
+}
+
+/// A sweep of one long run in the folder `o`, once that run has ended its first epoch.
+fn begun(place: &Place) -> Child {
+    let text = "recipes = [\"wage\"]\n[settings]\nepochs = 3000\n";
+    std::fs::write(place.path("long.toml"), text).unwrap();
+    let mut command = place.command(&["sweep", "long.toml", "--out", "o"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while !place.path("o/runs/wage-1/checkpoints/last.ckpt").exists() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no epoch has ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+/// Sends a signal to a process, and waits for its end.
+fn ended(child: Child, signal: &str) -> Output {
+    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn two_sweeps_do_not_share_a_folder() {
+    let place = Place::new();
+    let child = begun(&place);
+    let message = place.refusal(&["sweep", "long.toml", "--out", "o"]);
+    assert!(message.contains("o: another process trains in this folder; wait for its end"), "{message}");
+    assert!(place.path("o/runs/wage-1/checkpoints/last.ckpt").exists());
+    let output = ended(child, "-INT");
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the same command goes on from here"));
 }
