@@ -2,6 +2,7 @@
 //!
 //! Invariant: at any moment, also after a crash, the path holds the old content or the new one, never a part.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -42,6 +43,26 @@ fn temporary_for(path: &Path) -> PathBuf {
     let mut name = path.file_name().map(OsString::from).unwrap_or_default();
     name.push(format!(".tmp-{}", std::process::id()));
     path.with_file_name(name)
+}
+
+/// Removes what killed processes have left of writing `files`: `<name>.tmp-<process id>` beside each, and nothing else.
+///
+/// Only for files that no other process writes now, as behind a lock. What the system does not let go stays.
+pub(crate) fn remove_temporaries(files: &[PathBuf]) {
+    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+    for entry in folders.into_iter().flat_map(fs::read_dir).flatten().flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && written(&entry.path()).is_some_and(|file| files.contains(&file)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The file that a temporary was to become; `None` for what is no temporary.
+pub(crate) fn written(temporary: &Path) -> Option<PathBuf> {
+    let (name, process) = temporary.file_name()?.to_str()?.rsplit_once(".tmp-")?;
+    let is_number = !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| temporary.with_file_name(name))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -133,6 +154,27 @@ mod tests {
         let text = atomic_write(&path, b"new").unwrap_err().to_string();
         assert!(text.contains("taken: cannot put the new file in its place"), "{text}");
         assert_eq!(names(folder.path()), ["taken"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("checkpoints")).unwrap();
+        fs::create_dir(path("a.csv.tmp-3")).unwrap();
+        let others =
+            ["a.csv", "a.csv.tmp-", "a.csv.tmp-1x", "a.csv.tmp-+1", "b.csv.tmp-7", "checkpoints/a.csv.tmp-7"];
+        let left = ["a.csv.tmp-7", "a.csv.tmp-4194304", "checkpoints/last.ckpt.tmp-12"];
+        others.iter().chain(&left).for_each(|name| fs::write(path(name), b"").unwrap());
+        remove_temporaries(&[path("a.csv"), path("checkpoints/last.ckpt"), path("missing/b.csv")]);
+        for name in others {
+            assert!(path(name).exists(), "{name}");
+        }
+        for name in left {
+            assert!(!path(name).exists(), "{name}");
+        }
+        assert!(path("a.csv.tmp-3").exists());
+        assert_eq!(written(&temporary_for(&path("a.csv"))), Some(path("a.csv")));
     }
 
     #[test]

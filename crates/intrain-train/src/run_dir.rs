@@ -4,6 +4,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use crate::atomic::remove_temporaries;
 use crate::{ArtefactError, TrainError};
 
 /// Held by the process that writes into a folder; it has no content.
@@ -56,8 +57,7 @@ impl RunDir {
     /// A run is there already, or the system refuses.
     pub fn create(path: &Path) -> Result<Self, TrainError> {
         let dir = Self(path.to_owned());
-        let files = [dir.config(), dir.metrics(), dir.last(), dir.best(), dir.model(), dir.report()];
-        if let Some(file) = files.into_iter().find(|file| file.exists()) {
+        if let Some(file) = dir.files().into_iter().find(|file| file.exists()) {
             let reason = format!(
                 "{}: there is a run already; go on with --resume {}, or choose another folder with --out",
                 file.display(),
@@ -75,9 +75,14 @@ impl RunDir {
         Ok(dir)
     }
 
+    /// All that a run writes as a whole.
+    fn files(&self) -> [PathBuf; 6] {
+        [self.config(), self.metrics(), self.last(), self.best(), self.model(), self.report()]
+    }
+
     /// Keeps other processes out for as long as the file is open.
     pub(super) fn lock(&self) -> Result<File, TrainError> {
-        lock_folder(&self.0)
+        lock_folder(&self.0, &self.files())
     }
 
     /// A run without checkpoints begins again only where nothing else would be lost.
@@ -95,11 +100,12 @@ impl RunDir {
     }
 }
 
-/// Keeps other processes out of a folder of runs for as long as the file, `.lock` in it, is open.
+/// Keeps other processes out of a folder for as long as the file, `.lock` in it, is open, and removes what killed ones have left
+/// of writing `files`, which are all that is written under this lock.
 ///
 /// # Errors
 /// Another process is in it, or the system refuses the file.
-pub fn lock_folder(folder: &Path) -> Result<File, TrainError> {
+pub fn lock_folder(folder: &Path, files: &[PathBuf]) -> Result<File, TrainError> {
     let path = folder.join(LOCK);
     let file = File::create(&path).map_err(ArtefactError::io(&path, "create"))?;
     match file.try_lock() {
@@ -107,7 +113,11 @@ pub fn lock_folder(folder: &Path) -> Result<File, TrainError> {
             "{}: another process trains in this folder; wait for its end, or choose another folder",
             folder.display()
         ))),
+        Ok(()) => {
+            remove_temporaries(files);
+            Ok(file)
+        }
         // A file system without locks has nothing to say.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+        Err(TryLockError::Error(_)) => Ok(file),
     }
 }

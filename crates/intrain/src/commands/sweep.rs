@@ -20,6 +20,9 @@ use crate::output::{Output, say};
 use crate::progress::{INTERRUPTED, Watcher};
 use crate::settings::{context, load_data};
 
+/// What a sweep writes beside its runs.
+const FILES: [&str; 5] = ["settings.toml", "runs.csv", "table.csv", "table.md", "page.html"];
+
 /// A sweep's folder, which no other process enters as long as this one has it.
 pub(super) struct Folder {
     path: PathBuf,
@@ -31,13 +34,16 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Makes the folder, or finds it with the same `settings`, the text of what its finished runs and tables rest on.
-    pub(super) fn enter(path: PathBuf, settings: &str, file: &Path) -> anyhow::Result<Self> {
+    /// Makes the folder, or finds it with the same `settings`, the text of what its finished runs and tables rest on. Further
+    /// files than a sweep's own that will be written there are `more`.
+    pub(super) fn enter(path: PathBuf, settings: &str, file: &Path, more: &[String]) -> anyhow::Result<Self> {
         let cannot = |e: std::io::Error| {
             Usage(format!("{}: cannot create: {e}; choose another --out", path.display()))
         };
         std::fs::create_dir_all(path.join("runs")).map_err(cannot)?;
-        let folder = Self { _lock: lock_folder(&path)?, path };
+        let names = FILES.into_iter().chain(more.iter().map(String::as_str));
+        let files: Vec<PathBuf> = names.map(|name| path.join(name)).collect();
+        let folder = Self { _lock: lock_folder(&path, &files)?, path };
         let kept = folder.file("settings.toml");
         match std::fs::read_to_string(&kept) {
             Ok(before) if before != settings => {
@@ -171,7 +177,7 @@ fn open(args: &SweepArgs) -> anyhow::Result<(Sweep, Folder)> {
     let sweep = Sweep::parse(&text, &stem).map_err(|e| Usage(format!("{name}: {e}")))?;
     let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}")));
     // More recipes or seeds may join a sweep; other settings make its finished runs another thing.
-    let folder = Folder::enter(folder, &sweep.settings.to_string(), &args.file)?;
+    let folder = Folder::enter(folder, &sweep.settings.to_string(), &args.file, &[])?;
     Ok((sweep, folder))
 }
 

@@ -132,3 +132,29 @@ fn two_sweeps_do_not_share_a_folder() {
     assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("the same command goes on from here"));
 }
+
+#[test]
+fn what_a_killed_process_left_goes_when_a_run_or_a_sweep_goes_on() {
+    let place = Place::new();
+    let file = "recipes = [\"wage\"]\n[settings]\nmax_steps = 3\n";
+    std::fs::write(place.path("s.toml"), file).unwrap();
+    place.stdout(&["train", "--out", "run", "--max-steps", "3"]);
+    place.stdout(&["sweep", "s.toml", "--out", "o"]);
+    let left = [
+        "run/config.toml.tmp-12",
+        "run/model.safetensors.tmp-12",
+        "run/checkpoints/last.ckpt.tmp-4194303",
+        "o/runs.csv.tmp-12",
+        "o/page.html.tmp-12",
+    ];
+    let mine = ["run/notes.tmp-12", "run/config.toml.tmp-mine", "o/notes.tmp-12", "o/runs.csv.tmp-12.bak"];
+    left.iter().chain(&mine).for_each(|name| std::fs::write(place.path(name), "part").unwrap());
+    place.stdout(&["train", "--resume", "run", "--max-steps", "4"]);
+    place.stdout(&["sweep", "s.toml", "--out", "o"]);
+    for name in left {
+        assert!(!place.path(name).exists(), "{name}");
+    }
+    for name in mine {
+        assert!(place.path(name).exists(), "{name}");
+    }
+}

@@ -20,6 +20,9 @@ use crate::output::{Output, say};
 use crate::progress::INTERRUPTED;
 use crate::settings::context;
 
+/// What such a sweep writes besides those of any other and the recipes.
+const FILES: [&str; 4] = ["areas.csv", "machines.md", "machines.csv", "machines.svg"];
+
 pub(super) fn run(args: &ArraySweepArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let name = args.sweep.file.display();
     let text = std::fs::read_to_string(&args.sweep.file)
@@ -31,7 +34,9 @@ pub(super) fn run(args: &ArraySweepArgs, output: &Output) -> anyhow::Result<Exit
     }
     let stem = args.sweep.file.file_stem().map_or("arrays".into(), |stem| stem.to_string_lossy());
     let folder = args.sweep.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}")));
-    let folder = Folder::enter(folder, &arrays.kept(), &args.sweep.file)?;
+    let recipes = arrays.points().into_iter().map(|point| format!("recipes/{}", point.recipe_file()));
+    let files: Vec<String> = recipes.chain(FILES.map(str::to_owned)).collect();
+    let folder = Folder::enter(folder, &arrays.kept(), &args.sweep.file, &files)?;
     let (sweep, planned) = prepare(&arrays, &stem, &folder)?;
     let machines = machines(&arrays, &sweep, &planned)?;
 
