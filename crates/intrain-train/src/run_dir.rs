@@ -2,9 +2,10 @@
 //! `model.safetensors` and `report.html`.
 
 use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::atomic::remove_temporaries;
+use crate::atomic::{remove_temporaries, written};
 use crate::{ArtefactError, TrainError};
 
 /// Held by the process that writes into a folder; it has no content.
@@ -65,14 +66,62 @@ impl RunDir {
             );
             return Err(TrainError::Setting(reason));
         }
-        let checkpoints = path.join("checkpoints");
+        dir.make()?;
+        Ok(dir)
+    }
+
+    /// Makes the folder of a run, or takes the one of a run that has left no checkpoint and begins again; nothing is removed.
+    ///
+    /// # Errors
+    /// The folder holds what no run has left there, or the system refuses.
+    pub fn create_or_reuse(path: &Path) -> Result<Self, TrainError> {
+        let dir = Self(path.to_owned());
+        if let Some(unknown) = dir.unknown()? {
+            return Err(TrainError::Setting(format!(
+                "{}: there is no checkpoint in this folder to go on from, and {} is not what a run has left; move the folder \
+                 away to begin the run anew, or choose another folder with --out",
+                path.display(),
+                unknown.display()
+            )));
+        }
+        dir.make()?;
+        Ok(dir)
+    }
+
+    /// The first thing in the folder that is not of a run.
+    fn unknown(&self) -> Result<Option<PathBuf>, TrainError> {
+        let checkpoints = self.checkpoints();
+        // A run writes its settings before everything else.
+        let (files, is_begun) = (self.files(), is_resolved(&self.config()));
+        let is_known = |path: &PathBuf| {
+            if *path == checkpoints {
+                return path.is_dir();
+            }
+            let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+            let is_event = name.starts_with("events.out.tfevents.") && path.parent() == Some(&self.0);
+            let is_lock = *path == self.0.join(LOCK);
+            let is_part = written(path).is_some_and(|file| files.contains(&file));
+            path.is_file() && (is_lock || is_part || (is_begun && (is_event || files.contains(path))))
+        };
+        let mut all = entries(&self.0)?;
+        if checkpoints.is_dir() {
+            all.extend(entries(&checkpoints)?);
+        }
+        Ok(all.into_iter().find(|path| !is_known(path)))
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    fn make(&self) -> Result<(), TrainError> {
+        let checkpoints = self.checkpoints();
         std::fs::create_dir_all(&checkpoints).map_err(|e| {
             TrainError::Setting(format!(
                 "{}: cannot create: {e}; choose a folder that you may write to with --out",
                 checkpoints.display()
             ))
-        })?;
-        Ok(dir)
+        })
     }
 
     /// All that a run writes as a whole.
@@ -100,6 +149,27 @@ impl RunDir {
     }
 }
 
+/// What is in a folder, in the order of names; nothing where there is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    let found = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        found => {
+            found.and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
+        }
+    };
+    let mut paths = found.map_err(ArtefactError::io(folder, "list"))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Whether a file holds the settings of a run as a run writes them down, with its recipe and its model as tables.
+fn is_resolved(config: &Path) -> bool {
+    let keys = std::fs::read_to_string(config).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    keys.is_some_and(|keys| {
+        ["recipe", "model"].iter().all(|key| keys.get(*key).is_some_and(toml::Value::is_table))
+    })
+}
+
 /// Keeps other processes out of a folder for as long as the file, `.lock` in it, is open, and removes what killed ones have left
 /// of writing `files`, which are all that is written under this lock.
 ///
@@ -119,5 +189,45 @@ pub fn lock_folder(folder: &Path, files: &[PathBuf]) -> Result<File, TrainError>
         }
         // A file system without locks has nothing to say.
         Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_run_without_a_checkpoint_begins_again_where_nothing_else_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let put = |name: &str, text: &str| fs::write(path.join(name), text).unwrap();
+        let taken = || RunDir::create_or_reuse(&path).map_err(|error| error.to_string());
+        taken().unwrap();
+        assert!(path.join("checkpoints").is_dir());
+        // Stopped before it had written its settings, and behind.
+        put(".lock", "");
+        put("config.toml.tmp-12", "seed =");
+        taken().unwrap();
+        put("metrics.csv", "mine");
+        let message = taken().unwrap_err();
+        let unknown = path.join("metrics.csv").display().to_string();
+        assert!(
+            message.contains(&format!("{unknown} is not what a run has left; move the folder away")),
+            "{message}"
+        );
+        put("config.toml", "recipe = 'wage'\nmodel = 'lenet5'\n");
+        assert!(taken().unwrap_err().contains("config.toml is not"));
+        put("config.toml", "seed = 1\n[recipe]\nname = 'x'\n[model]\nname = 'x'\n");
+        put("events.out.tfevents.12.host.1", "");
+        put("checkpoints/last.ckpt.tmp-12", "");
+        taken().unwrap();
+        for name in ["notes.txt", "checkpoints/notes.txt", "checkpoints/events.out.tfevents.12"] {
+            put(name, "mine");
+            assert!(taken().unwrap_err().contains(name), "{name}");
+            assert_eq!(fs::read_to_string(path.join(name)).unwrap(), "mine");
+            fs::remove_file(path.join(name)).unwrap();
+        }
     }
 }

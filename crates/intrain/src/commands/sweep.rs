@@ -208,21 +208,17 @@ fn plan(
     Ok((config, dataset))
 }
 
-/// Goes on where an interrupted sweep left a checkpoint; what has none begins anew.
+/// Goes on where an interrupted sweep left a checkpoint; what has none begins anew, in a folder without files of others.
 fn start_or_resume(
     config: Config,
     dataset: Arc<Dataset>,
     context: Context,
     dir: RunDir,
 ) -> anyhow::Result<Run> {
-    if dir.last().exists() {
+    if dir.last().exists() || dir.best().exists() {
         return Ok(Run::resume(config, dataset, context, dir)?);
     }
-    if dir.0.exists() {
-        let cannot = |e: std::io::Error| Usage(format!("{}: cannot begin anew: {e}", dir.0.display()));
-        std::fs::remove_dir_all(&dir.0).map_err(cannot)?;
-    }
-    Ok(Run::start(config, dataset, context, RunDir::create(&dir.0)?)?)
+    Ok(Run::start(config, dataset, context, RunDir::create_or_reuse(&dir.0)?)?)
 }
 
 /// What is known of a run that diverged.

@@ -158,3 +158,52 @@ fn what_a_killed_process_left_goes_when_a_run_or_a_sweep_goes_on() {
         assert!(place.path(name).exists(), "{name}");
     }
 }
+
+#[test]
+fn a_sweep_goes_on_from_the_best_checkpoint_where_the_last_is_missing() {
+    let place = Place::new();
+    ended(begun(&place), "-TERM");
+    let run = |name: &str| place.path("o/runs/wage-1").join(name);
+    let first = || {
+        let metrics = std::fs::read_to_string(run("metrics.csv")).unwrap();
+        metrics.lines().nth(1).unwrap().to_owned()
+    };
+    let before = first();
+    std::fs::remove_file(run("checkpoints/last.ckpt")).unwrap();
+    for name in ["notes.txt", "checkpoints/notes.txt"] {
+        std::fs::write(run(name), "mine").unwrap();
+    }
+    ended(begun(&place), "-TERM");
+    // With its speed and its seconds: the run has not begun anew.
+    assert_eq!(first(), before);
+    for name in ["notes.txt", "checkpoints/notes.txt"] {
+        assert_eq!(std::fs::read_to_string(run(name)).unwrap(), "mine");
+    }
+}
+
+#[test]
+fn a_sweep_removes_nothing_from_a_run_that_cannot_go_on() {
+    let place = Place::new();
+    let file = "recipes = [\"wage\"]\n[settings]\nmax_steps = 3\n";
+    std::fs::write(place.path("s.toml"), file).unwrap();
+    let args = ["sweep", "s.toml", "--out", "o"];
+    place.stdout(&args);
+    let rows = || std::fs::read_to_string(place.path("o/runs.csv")).unwrap();
+    let before = rows();
+    let forget = || {
+        std::fs::remove_file(place.path("o/runs.csv")).unwrap();
+        for name in ["last", "best"] {
+            let _ = std::fs::remove_file(place.path(&format!("o/runs/wage-1/checkpoints/{name}.ckpt")));
+        }
+    };
+    // What the program made alone: the run begins anew, to the same weights.
+    forget();
+    place.stdout(&args);
+    assert_eq!(rows(), before);
+    forget();
+    std::fs::write(place.path("o/runs/wage-1/notes.txt"), "mine").unwrap();
+    let message = place.refusal(&args);
+    let part = "o/runs/wage-1: there is no checkpoint in this folder to go on from, and o/runs/wage-1/notes.txt is not";
+    assert!(message.contains(part) && message.contains("move the folder away"), "{message}");
+    assert_eq!(std::fs::read_to_string(place.path("o/runs/wage-1/notes.txt")).unwrap(), "mine");
+}
