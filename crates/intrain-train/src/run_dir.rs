@@ -66,6 +66,7 @@ impl RunDir {
             );
             return Err(TrainError::Setting(reason));
         }
+        check_lock(&path.join(LOCK))?;
         dir.make()?;
         Ok(dir)
     }
@@ -170,14 +171,28 @@ fn is_resolved(config: &Path) -> bool {
     })
 }
 
+/// Refuses a file that is no lock: locks have no content, and whoever holds one writes none.
+fn check_lock(path: &Path) -> Result<(), TrainError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.len() > 0 || !found.is_file() => Err(TrainError::Setting(format!(
+            "{}: this is there already, and it is no lock of a run; move it away, or choose another folder with --out",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Keeps other processes out of a folder for as long as the file, `.lock` in it, is open, and removes what killed ones have left
 /// of writing `files`, which are all that is written under this lock.
 ///
 /// # Errors
-/// Another process is in it, or the system refuses the file.
+/// Another process is in it, `.lock` is a file of another kind, or the system refuses it.
 pub fn lock_folder(folder: &Path, files: &[PathBuf]) -> Result<File, TrainError> {
     let path = folder.join(LOCK);
-    let file = File::create(&path).map_err(ArtefactError::io(&path, "create"))?;
+    check_lock(&path)?;
+    // Without truncation: what is there now may have come since.
+    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = opened.map_err(ArtefactError::io(&path, "create"))?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(TrainError::Setting(format!(
             "{}: another process trains in this folder; wait for its end, or choose another folder",
@@ -229,5 +244,26 @@ mod tests {
             assert_eq!(fs::read_to_string(path.join(name)).unwrap(), "mine");
             fs::remove_file(path.join(name)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_lock_is_no_file_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOCK);
+        fs::write(&path, "mine").unwrap();
+        for refused in [RunDir::create(folder.path()).map(drop), lock_folder(folder.path(), &[]).map(drop)] {
+            let message = refused.unwrap_err().to_string();
+            assert!(
+                message.contains(".lock: this is there already, and it is no lock of a run"),
+                "{message}"
+            );
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        assert!(!folder.path().join("checkpoints").exists());
+        fs::write(&path, "").unwrap();
+        let held = lock_folder(folder.path(), &[]).unwrap();
+        assert!(lock_folder(folder.path(), &[]).unwrap_err().to_string().contains("another process trains"));
+        drop(held);
+        lock_folder(folder.path(), &[]).unwrap();
     }
 }

@@ -75,7 +75,9 @@ Takes the flags of `intrain train` and needs no data on disk for data sets with 
   intrain quantize x.npy --as 'int<8>' --overflow wrap --payload integers.npy
 
 With FORMAT@shift the array is first divided by 2^n, n = round(log2 max|x|), and that power of two
-is thrown away, as WAGE does: OUT.npy and the error then are about x / 2^n; n is printed.")]
+is thrown away, as WAGE does: OUT.npy and the error then are about x / 2^n; n is printed.
+
+OUT.npy and INTS.npy replace arrays that are there, but not IN.npy, and no files of another kind.")]
     Quantize(QuantizeArgs),
     /// List, download and describe data sets
     Data(DataArgs),
@@ -97,7 +99,8 @@ is thrown away, as WAGE does: OUT.npy and the error then are about x / 2^n; n is
 
 Finished runs stand in DIR/runs.csv, a line each; the same command goes on where it was stopped, and
 more recipes or seeds may be added later. Ends in DIR/table.csv, DIR/table.md and DIR/page.html with
-the curves of all runs on top of each other.")]
+the curves of all runs on top of each other. DIR/.intrain lists the files that the command made; no
+others are replaced.")]
     Sweep(SweepArgs),
     /// Theory as an experiment: why training with quantized weights stops where it stops
     #[command(after_help = "Experiments:
@@ -105,7 +108,8 @@ the curves of all runs on top of each other.")]
   chain    SR's walk on it as a Markov chain, exactly: its distribution stays, its mixing slows
   convex   a quadratic in 100 dimensions: bounds beside what is measured, three steps
 
-After Li et al. 2017, arXiv 1706.02379. Each writes DIR/EXPERIMENT.csv and DIR/EXPERIMENT.svg.")]
+After Li et al. 2017, arXiv 1706.02379. Each writes DIR/EXPERIMENT.csv and DIR/EXPERIMENT.svg.
+DIR/.intrain lists the files that the command made; no others are replaced.")]
     Lab(LabArgs),
     /// Prove the arithmetic contract on this machine
     #[command(

@@ -2,7 +2,11 @@
 //!
 //! Invariant: with `--json` standard output holds one line, the JSON object.
 
+mod folder;
+
 use std::io::{Write, stderr, stdout};
+
+pub(crate) use folder::{Group, OutFolder, is_one_file};
 
 use serde_json::Value;
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Experiment, LabArgs};
 use crate::failure::Usage;
-use crate::output::{Output, table};
+use crate::output::{Group, OutFolder, Output, table};
 
 /// What an experiment ends in.
 struct Done {
@@ -23,19 +23,29 @@ struct Done {
     object: Value,
 }
 
+/// First lines of the tables.
+const TOY_HEADER: &str = "method,rate,w,share\n";
+const CHAIN_HEADER: &str = "rate,w,stationary,limit\n";
+const CONVEX_HEADER: &str = "method,step,t,measured,bound\n";
+
 pub(crate) fn run(args: &LabArgs, output: &Output) -> anyhow::Result<ExitCode> {
     if !(args.noise > 0.0 && args.noise <= 1e3) {
         return Err(Usage(format!("--noise {} is not above 0 and at most 1000", args.noise)).into());
     }
-    let (name, done) = match args.experiment {
-        Experiment::Toy => ("toy", run_toy(args)?),
-        Experiment::Chain => ("chain", run_chain(args)?),
-        Experiment::Convex => ("convex", run_convex(args)?),
+    let (name, header) = match args.experiment {
+        Experiment::Toy => ("toy", TOY_HEADER),
+        Experiment::Chain => ("chain", CHAIN_HEADER),
+        Experiment::Convex => ("convex", CONVEX_HEADER),
     };
     let folder = &args.out;
-    std::fs::create_dir_all(folder).map_err(|error| {
-        Usage(format!("{}: cannot create: {error}; choose another --out", folder.display()))
-    })?;
+    let files = Group::new(format!("{name}.csv"), header, [format!("{name}.svg")]);
+    let out = OutFolder::check(folder, vec![files], &[])?;
+    let done = match args.experiment {
+        Experiment::Toy => run_toy(args)?,
+        Experiment::Chain => run_chain(args)?,
+        Experiment::Convex => run_convex(args)?,
+    };
+    out.make()?;
     let path = |ending: &str| folder.join(format!("{name}.{ending}"));
     atomic_write(&path("csv"), done.csv.as_bytes())?;
     atomic_write(&path("svg"), done.svg.as_bytes())?;
@@ -59,7 +69,7 @@ fn run_toy(args: &LabArgs) -> anyhow::Result<Done> {
     let walks = [(When::Bc, "BC"), (When::Sr, "SR")];
     let histogram = |when, rate| toy::histogram(when, rate, args.noise, args.steps, args.seed);
     let (mut rows, mut panels) = (Vec::new(), Vec::new());
-    let mut csv = "method,rate,w,share\n".to_owned();
+    let mut csv = TOY_HEADER.to_owned();
     for (when, name) in walks {
         let mut row = Vec::new();
         for rate in RATES {
@@ -93,7 +103,7 @@ fn mode(shares: &[f64]) -> String {
 
 fn run_chain(args: &LabArgs) -> anyhow::Result<Done> {
     let limit = chain::limit(args.noise);
-    let (mut rows, mut objects, mut csv) = (Vec::new(), Vec::new(), "rate,w,stationary,limit\n".to_owned());
+    let (mut rows, mut objects, mut csv) = (Vec::new(), Vec::new(), CHAIN_HEADER.to_owned());
     let mut panels = Vec::new();
     for rate in [0.1, 0.03, 0.01, 0.003, 0.001] {
         let transitions = chain::transitions(rate, args.noise);
@@ -120,8 +130,7 @@ fn run_chain(args: &LabArgs) -> anyhow::Result<Done> {
 
 #[allow(clippy::cast_precision_loss, reason = "steps below 2^53")]
 fn run_convex(args: &LabArgs) -> anyhow::Result<Done> {
-    let (mut rows, mut curves, mut csv) =
-        (Vec::new(), Vec::new(), "method,step,t,measured,bound\n".to_owned());
+    let (mut rows, mut curves, mut csv) = (Vec::new(), Vec::new(), CONVEX_HEADER.to_owned());
     let mut objects = Vec::new();
     for (when, name) in [(When::Sr, "SR"), (When::Bc, "BC")] {
         for step in [0.5_f32, 0.1, 0.02] {

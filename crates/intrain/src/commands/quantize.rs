@@ -1,6 +1,8 @@
 //! `intrain quantize`: an array through a quantizer, and what that cost.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use intrain::array::{self, Array, Values};
@@ -9,13 +11,15 @@ use intrain::num::{Quantizer, Scale};
 use serde_json::json;
 
 use crate::args::QuantizeArgs;
-use crate::output::{Output, facts, grouped, percent};
+use crate::failure::Usage;
+use crate::output::{Output, facts, grouped, is_one_file, percent};
 
 /// Significant bits of a float32 and of a float64.
 const F32_BITS: u32 = 24;
 const F64_BITS: u32 = 53;
 
 pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    check_outputs(args)?;
     let quantizer = measure::quantizer(&args.format, &args.round, &args.overflow)?;
     let array = Array::read(&args.input)?;
     let measured = measure::run(&array.values, &quantizer, args.seed, &args.input)?;
@@ -73,6 +77,41 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
     });
     output.finish(&facts(&lines), &object)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses outputs that would replace the input, each other, or a file that is no array.
+fn check_outputs(args: &QuantizeArgs) -> Result<(), Usage> {
+    for (flag, path) in [("--out", &args.out), ("--payload", &args.payload)] {
+        let Some(path) = path else { continue };
+        if is_one_file(path, &args.input) {
+            let problem = "this is the input, which would be replaced; name another file";
+            return Err(Usage(format!("{flag} {}: {problem}", path.display())));
+        }
+        if is_another_kind(path) {
+            let problem =
+                "this file is there already and is no NPY array; move it away, or name another file";
+            return Err(Usage(format!("{flag} {}: {problem}", path.display())));
+        }
+    }
+    match (&args.out, &args.payload) {
+        (Some(out), Some(payload)) if is_one_file(out, payload) => Err(Usage(format!(
+            "--out {} and --payload {} are one file; name two",
+            out.display(),
+            payload.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file with something in it does not begin as arrays do.
+fn is_another_kind(path: &Path) -> bool {
+    const MAGIC: &[u8] = b"\x93NUMPY";
+    if !path.is_file() {
+        return false;
+    }
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut bytes));
+    read.is_err() || !(bytes.is_empty() || bytes == MAGIC)
 }
 
 /// Writes `payload * step`; gives how many of them the type cannot hold exactly.

@@ -16,12 +16,9 @@ use serde_json::json;
 
 use crate::args::SweepArgs;
 use crate::failure::Usage;
-use crate::output::{Output, say};
+use crate::output::{Group, OutFolder, Output, say};
 use crate::progress::{INTERRUPTED, Watcher};
 use crate::settings::{context, load_data};
-
-/// What a sweep writes beside its runs.
-const FILES: [&str; 5] = ["settings.toml", "runs.csv", "table.csv", "table.md", "page.html"];
 
 /// A sweep's folder, which no other process enters as long as this one has it.
 pub(super) struct Folder {
@@ -35,16 +32,27 @@ impl Folder {
     }
 
     /// Makes the folder, or finds it with the same `settings`, the text of what its finished runs and tables rest on. Further
-    /// files than a sweep's own that will be written there are `more`.
-    pub(super) fn enter(path: PathBuf, settings: &str, file: &Path, more: &[String]) -> anyhow::Result<Self> {
+    /// files than a sweep's own that will be written there are `more`; `file` is the sweep's.
+    pub(super) fn enter(
+        path: PathBuf,
+        settings: &str,
+        file: &Path,
+        more: Vec<Group>,
+    ) -> anyhow::Result<Self> {
+        let tables = ["table.csv", "table.md", "page.html"].map(str::to_owned);
+        let mut groups = more;
+        groups.push(Group::new("runs.csv", sweep::HEADER, tables));
+        // However it begins: where the settings are others, it is not replaced.
+        groups.push(Group::new("settings.toml", "", []));
+        let out = OutFolder::check(&path, groups, &[file])?;
         let cannot = |e: std::io::Error| {
             Usage(format!("{}: cannot create: {e}; choose another --out", path.display()))
         };
+        std::fs::create_dir_all(&path).map_err(cannot)?;
+        let lock = lock_folder(&path, &out.files())?;
+        out.make()?;
         std::fs::create_dir_all(path.join("runs")).map_err(cannot)?;
-        let names = FILES.into_iter().chain(more.iter().map(String::as_str));
-        let files: Vec<PathBuf> = names.map(|name| path.join(name)).collect();
-        let folder = Self { _lock: lock_folder(&path, &files)?, path };
-        let kept = folder.file("settings.toml");
+        let kept = path.join("settings.toml");
         match std::fs::read_to_string(&kept) {
             Ok(before) if before != settings => {
                 let reason = format!(
@@ -55,9 +63,15 @@ impl Folder {
                 return Err(Usage(reason).into());
             }
             Ok(_) => {}
-            Err(_) => atomic_write(&kept, settings.as_bytes())?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                atomic_write(&kept, settings.as_bytes())?;
+            }
+            Err(error) => {
+                let problem = format!("{}: cannot read: {error}; choose another --out", kept.display());
+                return Err(Usage(problem).into());
+            }
         }
-        Ok(folder)
+        Ok(Self { path, _lock: lock })
     }
 
     fn run(&self, entry: &Entry) -> RunDir {
@@ -177,7 +191,7 @@ fn open(args: &SweepArgs) -> anyhow::Result<(Sweep, Folder)> {
     let sweep = Sweep::parse(&text, &stem).map_err(|e| Usage(format!("{name}: {e}")))?;
     let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}")));
     // More recipes or seeds may join a sweep; other settings make its finished runs another thing.
-    let folder = Folder::enter(folder, &sweep.settings.to_string(), &args.file, &[])?;
+    let folder = Folder::enter(folder, &sweep.settings.to_string(), &args.file, Vec::new())?;
     Ok((sweep, folder))
 }
 

@@ -272,7 +272,7 @@ impl Point {
 }
 
 /// First line of the file of areas.
-const AREAS_HEADER: &str = "n,word,random_bits,lut,ff,dsp,bram18,carry,array_lut,array_ff,array_dsp,array_bram18,array_carry,\
+pub const AREAS_HEADER: &str = "n,word,random_bits,lut,ff,dsp,bram18,carry,array_lut,array_ff,array_dsp,array_bram18,array_carry,\
                                 rounding_lut,rounding_ff,rounding_dsp,rounding_bram18,rounding_carry";
 
 /// The file of areas, a line for each machine.
@@ -363,11 +363,14 @@ pub fn table(built: &[(Built, Synthesis)]) -> String {
     text
 }
 
+/// First line of the table as CSV.
+pub const TABLE_HEADER: &str =
+    "n,word,random_bits,dsp,lut,ff,bram18,array_lut,rounding_lut,runs,mean,deviation";
+
 /// The table as CSV, shares as numbers.
 #[must_use]
 pub fn csv(built: &[(Built, Synthesis)]) -> String {
-    let mut text =
-        "n,word,random_bits,dsp,lut,ff,bram18,array_lut,rounding_lut,runs,mean,deviation\n".to_owned();
+    let mut text = format!("{TABLE_HEADER}\n");
     for (
         Built { n, word, random_bits, lut, ff, error, deviation, runs },
         Synthesis { whole, array, rounding },

@@ -1,6 +1,7 @@
 //! The whole program: what is printed, where, with which exit code. Help, tables and messages are snapshots.
 
 mod divergence;
+mod files;
 mod keys;
 mod logits;
 mod models;

@@ -6,6 +6,7 @@ mod rtl;
 mod sim;
 mod sweep;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use intrain::accel::{Machine, Rounding};
@@ -16,7 +17,7 @@ use intrain::train::config::Config;
 
 use crate::args::{AccelArgs, AccelCommand, MachineArgs, TrainArgs};
 use crate::failure::Usage;
-use crate::output::Output;
+use crate::output::{Group, Output};
 
 pub(crate) fn run(args: &AccelArgs, output: &Output) -> anyhow::Result<ExitCode> {
     match &args.command {
@@ -43,6 +44,20 @@ fn machine(args: &MachineArgs) -> anyhow::Result<Machine> {
     machine.n = args.n.unwrap_or(machine.n);
     machine.check().map_err(|error| Usage(format!("the machine: {error}")))?;
     Ok(machine)
+}
+
+/// The hardware in a folder of its own, whose name ends in `/`.
+fn hardware(folder: &str) -> Group {
+    Group::new(format!("{folder}{}", intrain::accel::rtl::PACKAGE), PACKAGE_BEGINS, [folder.to_owned()])
+}
+
+/// How the package of numbers begins, whatever the machine.
+const PACKAGE_BEGINS: &str = "// The numbers of one accelerator.\n";
+
+/// The files that such a command reads.
+fn inputs<'a>(machine: &'a MachineArgs, train: Option<&'a TrainArgs>) -> Vec<&'a Path> {
+    let config = train.and_then(|train| train.config.as_deref());
+    machine.machine.as_deref().into_iter().chain(config).collect()
 }
 
 /// The flags of `train`, with the recipe of the array where none is named.

@@ -11,10 +11,10 @@ use intrain::accel::{Machine, Rounding};
 use intrain::train::atomic_write;
 use serde_json::{Value, json};
 
-use super::machine;
+use super::{hardware, inputs, machine};
 use crate::args::ReportArgs;
 use crate::failure::Usage;
-use crate::output::{Output, grouped, say, table};
+use crate::output::{Group, OutFolder, Output, grouped, say, table};
 
 /// Gupta et al. 2015, table 1: LUT, FF, DSP and block memories of 36 Kbit of the whole accelerator on its part.
 const PAPER: [u64; 4] = [62_922, 146_510, 812, 334];
@@ -26,6 +26,10 @@ pub(super) fn run(args: &ReportArgs, output: &Output) -> anyhow::Result<ExitCode
     }
     let default = PathBuf::from(format!("runs/array{}", machine.n));
     let folder = args.out.clone().unwrap_or(default);
+    let parts = ["stochastic/", "nearest/", "ecp5/"].into_iter().take(if args.ecp5 { 3 } else { 2 });
+    let page = Group::new("report.md", "# The array's area\n", []);
+    let groups = parts.map(hardware).chain([page]).collect();
+    OutFolder::check(&folder, groups, &inputs(&args.machine, None))?.make()?;
     let yosys = args.yosys.clone().unwrap_or_else(yosys);
     say(&format!(
         "synthesizing {0} x {0} for {1} with {yosys}; minutes for large arrays",
@@ -50,7 +54,6 @@ pub(super) fn run(args: &ReportArgs, output: &Output) -> anyhow::Result<ExitCode
         "\n{peak:.1} G-ops/s at {} MHz; an array is its nodes and its rounding units",
         machine.megahertz
     );
-    std::fs::create_dir_all(&folder)?;
     let page = folder.join("report.md");
     atomic_write(&page, markdown(&lines, &text, frequency.as_deref()).as_bytes())?;
     let _ = write!(text, "\nreport   {}", page.display());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use intrain::accel::cosim::Cosim;
+use intrain::accel::cosim::{Cosim, verilator_version};
 use intrain::accel::vectors::{self, Job};
 use intrain::accel::{ArrayMachine, Format, Machine, Memory, Product, rtl};
 use intrain::data::TrainBatches;
@@ -12,20 +12,26 @@ use intrain::nn::{Network, Parameters, StepKey};
 use intrain::num::random::{Purpose, Stream};
 use serde_json::json;
 
-use super::{fitted, flags, machine};
+use super::{PACKAGE_BEGINS, fitted, flags, inputs, machine};
 use crate::args::RtlArgs;
 use crate::failure::Usage;
-use crate::output::{Output, facts, grouped, say};
+use crate::output::{Group, OutFolder, Output, facts, grouped, say};
 use crate::settings::{context, resolve_with_data};
 
 pub(super) fn run(args: &RtlArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let machine = machine(&args.machine)?;
-    let jobs = if args.step { of_step(&machine, args)? } else { of_products(&machine, args)? };
     let default = PathBuf::from(format!("runs/array{}", machine.n));
     let folder = args.train.out.clone().unwrap_or(default);
+    let read = inputs(&args.machine, Some(&args.train));
+    let out = OutFolder::check(&folder, vec![outputs(&machine)?], &read)?;
+    let jobs = if args.step { of_step(&machine, args)? } else { of_products(&machine, args)? };
     let memory = Memory::of(&machine);
     let mut lines = vec![("hardware", folder.display().to_string()), ("top", format!("{}.sv", rtl::TOP))];
     let (mut cycles, mut values) = (0, 0);
+    if args.check {
+        verilator_version()?;
+    }
+    out.make()?;
     if args.check {
         say("compiling with Verilator; minutes for large arrays");
         let outcomes = Cosim::build(&machine, &folder)?.compare(&jobs, &memory)?;
@@ -52,6 +58,13 @@ pub(super) fn run(args: &RtlArgs, output: &Output) -> anyhow::Result<ExitCode> {
     });
     output.finish(&facts(&lines), &object)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// All that is written: the hardware, vectors, and what Verilator makes of them.
+fn outputs(machine: &Machine) -> anyhow::Result<Group> {
+    let files = rtl::files(machine)?.into_iter().map(|(name, _)| name);
+    let others = files.filter(|name| *name != rtl::PACKAGE).chain(["vectors/", "obj/", "large.vlt"]);
+    Ok(Group::new(rtl::PACKAGE, PACKAGE_BEGINS, others.map(str::to_owned)))
 }
 
 fn write_vectors(machine: &Machine, jobs: &[Job], memory: &Memory, folder: &Path) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! `intrain accel sim`: a network on the systolic array, as values and as cycles.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,25 +12,32 @@ use intrain::train::run::Summary;
 use serde_json::{Value, json};
 
 use super::super::train;
-use super::{fitted, flags, machine};
+use super::{fitted, flags, inputs, machine};
 use crate::args::{SimArgs, TrainArgs};
 use crate::failure::Usage;
-use crate::output::{Output, facts, grouped, say, table};
+use crate::output::{Group, OutFolder, Output, facts, grouped, say, table};
 use crate::progress::{INTERRUPTED, Watcher};
 use crate::settings::{context, resolve, resolve_with_data};
 
 pub(super) fn run(args: &SimArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let machine = machine(&args.machine)?;
     let flags = flags(&args.train)?;
+    let read = inputs(&args.machine, Some(&args.train));
     if flags.epochs.is_some() || flags.max_steps.is_some() {
-        trained(&machine, &flags, output)
+        trained(&machine, &flags, &read, output)
     } else {
-        planned(&machine, &flags, output)
+        planned(&machine, &flags, &read, output)
     }
 }
 
 /// One training step in cycles.
-fn planned(machine: &Machine, flags: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
+fn planned(
+    machine: &Machine,
+    flags: &TrainArgs,
+    read: &[&Path],
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let out = flags.out.as_ref().map(|folder| outputs(folder, read)).transpose()?;
     let mut config = resolve(flags)?;
     let plan = fitted(machine, &mut config)?;
     let rows = account::rows(machine, &plan, &account::of_step(machine, &plan))?;
@@ -39,15 +46,25 @@ fn planned(machine: &Machine, flags: &TrainArgs, output: &Output) -> anyhow::Res
         config.model.name, config.data, config.recipe.name, plan.batch_size
     );
     text.push_str(&shown(machine, &rows));
-    if let Some(folder) = &flags.out {
-        text.push_str(&format!("\nfiles    {}", written(machine, &rows, folder)?.display()));
+    if let Some((folder, out)) = flags.out.as_ref().zip(out) {
+        out.make()?;
+        write(machine, &rows, folder)?;
+        text.push_str(&format!("\nfiles    {}", folder.display()));
     }
     output.finish(&text, &object(machine, &rows))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Trains with every product on the array.
-fn trained(machine: &Machine, flags: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
+fn trained(
+    machine: &Machine,
+    flags: &TrainArgs,
+    read: &[&Path],
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = &flags.out {
+        outputs(&folder.join(SUBFOLDER), read)?;
+    }
     let (mut config, dataset) = resolve_with_data(flags)?;
     let plan = fitted(machine, &mut config)?;
     let array = Arc::new(ArrayMachine::new(machine)?);
@@ -62,6 +79,7 @@ fn trained(machine: &Machine, flags: &TrainArgs, output: &Output) -> anyhow::Res
     let mut watcher = Watcher::new(settings.epochs)?;
     let summary = run.train(&mut watcher)?;
     drop(watcher);
+    outputs(&summary.run_dir.join(SUBFOLDER), read)?.make()?;
     finish(machine, &plan, &array.tally(), &summary, output)
 }
 
@@ -73,7 +91,8 @@ fn finish(
     output: &Output,
 ) -> anyhow::Result<ExitCode> {
     let rows = account::rows(machine, plan, tally)?;
-    let folder = written(machine, &rows, &summary.run_dir.join("accel"))?;
+    let folder = summary.run_dir.join(SUBFOLDER);
+    write(machine, &rows, &folder)?;
     let text = format!("{}\n{}\nfiles    {}", shown(machine, &rows), train::text(summary), folder.display());
     let mut whole = object(machine, &rows);
     if let (Value::Object(whole), Value::Object(run)) = (&mut whole, train::object(summary)) {
@@ -83,10 +102,25 @@ fn finish(
     Ok(if summary.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
+/// Where tables and pictures lie in a run's folder.
+const SUBFOLDER: &str = "accel";
+
+/// What is written of a machine, in this folder.
+fn outputs(folder: &Path, read: &[&Path]) -> Result<OutFolder, Usage> {
+    let others = [
+        "BANDWIDTH_REPORT.csv",
+        "DETAILED_ACCESS_REPORT.csv",
+        "accel.csv",
+        "roofline.svg",
+        "utilization.svg",
+        "machine.toml",
+    ];
+    let begins = "LayerID, Total Cycles (incl. prefetch), Total Cycles, ";
+    OutFolder::check(folder, vec![Group::new("COMPUTE_REPORT.csv", begins, others.map(str::to_owned))], read)
+}
+
 /// Tables and pictures, each written whole.
-fn written(machine: &Machine, rows: &[Row], folder: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(folder)
-        .map_err(|e| Usage(format!("{}: cannot create: {e}; choose another --out", folder.display())))?;
+fn write(machine: &Machine, rows: &[Row], folder: &Path) -> anyhow::Result<()> {
     let drawn = |svg: Result<String, picture::PictureError>| {
         svg.map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))
     };
@@ -101,7 +135,7 @@ fn written(machine: &Machine, rows: &[Row], folder: &Path) -> anyhow::Result<Pat
     ] {
         atomic_write(&folder.join(name), text.as_bytes())?;
     }
-    Ok(folder.to_owned())
+    Ok(())
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]

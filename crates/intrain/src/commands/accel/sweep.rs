@@ -13,15 +13,12 @@ use intrain::train::atomic_write;
 use serde_json::json;
 
 use super::super::sweep::{Folder, Planned, planned, run_all};
-use super::report;
+use super::{hardware, report};
 use crate::args::ArraySweepArgs;
 use crate::failure::Usage;
-use crate::output::{Output, say};
+use crate::output::{Group, Output, say};
 use crate::progress::INTERRUPTED;
 use crate::settings::context;
-
-/// What such a sweep writes besides those of any other and the recipes.
-const FILES: [&str; 4] = ["areas.csv", "machines.md", "machines.csv", "machines.svg"];
 
 pub(super) fn run(args: &ArraySweepArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let name = args.sweep.file.display();
@@ -34,9 +31,7 @@ pub(super) fn run(args: &ArraySweepArgs, output: &Output) -> anyhow::Result<Exit
     }
     let stem = args.sweep.file.file_stem().map_or("arrays".into(), |stem| stem.to_string_lossy());
     let folder = args.sweep.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}")));
-    let recipes = arrays.points().into_iter().map(|point| format!("recipes/{}", point.recipe_file()));
-    let files: Vec<String> = recipes.chain(FILES.map(str::to_owned)).collect();
-    let folder = Folder::enter(folder, &arrays.kept(), &args.sweep.file, &files)?;
+    let folder = Folder::enter(folder, &arrays.kept(), &args.sweep.file, outputs(&arrays))?;
     let (sweep, planned) = prepare(&arrays, &stem, &folder)?;
     let machines = machines(&arrays, &sweep, &planned)?;
 
@@ -62,6 +57,22 @@ pub(super) fn run(args: &ArraySweepArgs, output: &Output) -> anyhow::Result<Exit
     let text = format!("{table}\ntable    {}\npicture  {picture}", folder.file("machines.csv").display());
     output.finish(&text, &json!({"machines": built.len(), "runs": sweep.runs.len(), "picture": picture}))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What such a sweep writes besides what any other does.
+fn outputs(arrays: &ArraySweep) -> Vec<Group> {
+    let mut groups = vec![
+        Group::new("areas.csv", array::AREAS_HEADER, []),
+        Group::new("machines.csv", array::TABLE_HEADER, ["machines.md", "machines.svg"].map(str::to_owned)),
+    ];
+    for point in arrays.points() {
+        // The first line is the name, which no other recipe has.
+        let text = arrays.recipe(point).to_toml();
+        let name = text.lines().next().unwrap_or_default();
+        groups.push(Group::new(format!("recipes/{}", point.recipe_file()), name, []));
+        groups.push(hardware(&format!("hardware/{}/", point.folder())));
+    }
+    groups
 }
 
 /// The runs, planned, with their recipes as files of the folder.
