@@ -4,19 +4,20 @@
 //! A file of its own kind, made into machines and into the recipes of an ordinary [`Sweep`]. An array of another size hands
 //! its random bits to other elements, so a network is trained for each machine; those that round to the nearest share one.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+mod table;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use intrain_accel::area::{Area, Synthesis};
-use intrain_accel::picture::Built;
 use intrain_accel::{Machine, Rounding};
 use intrain_num::{Quantizer, RandomSource, Round};
 use intrain_recipe::{Recipe, UnknownKey, check_keys, preset};
 use serde::{Deserialize, Serialize};
 
 use super::file::{check_settings, check_size, keys_of};
-use super::{Entry, Group, Sweep, SweepError, percent};
+use super::{Entry, Sweep, SweepError};
+
+pub use table::{AREAS_HEADER, Line, TABLE_HEADER, areas_text, csv, lines, read_areas, table};
 
 /// The file: what is varied, and what is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -271,121 +272,6 @@ impl Point {
     }
 }
 
-/// First line of the file of areas.
-pub const AREAS_HEADER: &str = "n,word,random_bits,lut,ff,dsp,bram18,carry,array_lut,array_ff,array_dsp,array_bram18,array_carry,\
-                                rounding_lut,rounding_ff,rounding_dsp,rounding_bram18,rounding_carry";
-
-/// The file of areas, a line for each machine.
-#[must_use]
-pub fn areas_text(areas: &BTreeMap<Point, Synthesis>) -> String {
-    let mut text = format!("{AREAS_HEADER}\n");
-    for (Point { n, word, random_bits }, synthesis) in areas {
-        let cells = [synthesis.whole, synthesis.array, synthesis.rounding]
-            .map(|Area { lut, ff, dsp, bram18, carry }| format!("{lut},{ff},{dsp},{bram18},{carry}"));
-        let _ = writeln!(text, "{n},{word},{random_bits},{}", cells.join(","));
-    }
-    text
-}
-
-/// Reads the file of areas back.
-///
-/// # Errors
-/// The first line that is none.
-pub fn read_areas(text: &str) -> Result<BTreeMap<Point, Synthesis>, SweepError> {
-    let wrong =
-        |i: usize| SweepError(format!("line {} has no areas; move the file away to begin anew", i + 1));
-    let mut lines = text.lines().enumerate();
-    if lines.next().is_none_or(|(_, header)| header != AREAS_HEADER) {
-        return Err(wrong(0));
-    }
-    let area = |[lut, ff, dsp, bram18, carry]: [u64; 5]| Area { lut, ff, dsp, bram18, carry };
-    lines
-        .map(|(i, line)| {
-            let numbers: Result<Vec<u64>, _> = line.split(',').map(str::parse).collect();
-            let Ok([n, word, random_bits, cells @ ..]) = numbers.as_deref() else { return Err(wrong(i)) };
-            let (parts, []) = cells.as_chunks::<5>() else { return Err(wrong(i)) };
-            let &[whole, array, rounding] = parts else { return Err(wrong(i)) };
-            let small = |x: u64| u32::try_from(x).map_err(|_| wrong(i));
-            let point = Point {
-                n: usize::try_from(*n).map_err(|_| wrong(i))?,
-                word: small(*word)?,
-                random_bits: small(*random_bits)?,
-            };
-            Ok((point, Synthesis { whole: area(whole), array: area(array), rounding: area(rounding) }))
-        })
-        .collect()
-}
-
-/// Each machine with the test errors of its runs; those without an area or a finished run are left out.
-#[must_use]
-pub fn built(
-    sweep: &ArraySweep,
-    areas: &BTreeMap<Point, Synthesis>,
-    groups: &[Group],
-) -> Vec<(Built, Synthesis)> {
-    let of = |point: Point| {
-        let file = point.recipe_file();
-        let group = groups.iter().find(|g| g.n > 0 && Path::new(&g.entry.recipe).ends_with(&file))?;
-        let synthesis = *areas.get(&point)?;
-        let Point { n, word, random_bits } = point;
-        let Area { lut, ff, .. } = synthesis.whole;
-        let (error, deviation, runs) = (group.mean, group.deviation, group.n);
-        Some((Built { n, word, random_bits, lut, ff, error, deviation, runs }, synthesis))
-    };
-    sweep.points().into_iter().filter_map(of).collect()
-}
-
-/// The table as Markdown.
-#[must_use]
-pub fn table(built: &[(Built, Synthesis)]) -> String {
-    let mut text = "| n | word | random bits | DSP48E1 | LUT | FF | BRAM36 | rounding LUT (of the array) | runs | test error | deviation |\n\
-                    |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-        .to_owned();
-    for (
-        Built { n, word, random_bits, lut, ff, error, deviation, runs },
-        Synthesis { whole, array, rounding },
-    ) in built
-    {
-        let random = if *random_bits == 0 { "nearest".to_owned() } else { random_bits.to_string() };
-        #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
-        let share = 100.0 * rounding.lut as f64 / array.lut as f64;
-        let _ = writeln!(
-            text,
-            "| {n} | {word} | {random} | {} | {lut} | {} | {} | {} ({share:.1} %) | {runs} | {} | {} |",
-            whole.dsp,
-            ff,
-            whole.bram18.div_ceil(2),
-            rounding.lut,
-            percent(*error),
-            percent(*deviation)
-        );
-    }
-    text
-}
-
-/// First line of the table as CSV.
-pub const TABLE_HEADER: &str =
-    "n,word,random_bits,dsp,lut,ff,bram18,array_lut,rounding_lut,runs,mean,deviation";
-
-/// The table as CSV, shares as numbers.
-#[must_use]
-pub fn csv(built: &[(Built, Synthesis)]) -> String {
-    let mut text = format!("{TABLE_HEADER}\n");
-    for (
-        Built { n, word, random_bits, lut, ff, error, deviation, runs },
-        Synthesis { whole, array, rounding },
-    ) in built
-    {
-        let Area { dsp, bram18, .. } = whole;
-        let (all, units) = (array.lut, rounding.lut);
-        let _ = writeln!(
-            text,
-            "{n},{word},{random_bits},{dsp},{lut},{ff},{bram18},{all},{units},{runs},{error},{deviation}"
-        );
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -468,18 +354,5 @@ mod tests {
         let keys: BTreeSet<&str> = table.keys().map(String::as_str).collect();
         assert_eq!(keys, BTreeSet::from(MACHINE_KEYS));
         assert_eq!(check_machine("x", &table), Ok(()));
-    }
-
-    #[test]
-    fn areas_are_read_back() {
-        let point = Point { n: 4, word: 8, random_bits: 0 };
-        let whole = Area { dsp: 16, lut: 1, ff: 2, carry: 3, bram18: 5 };
-        let areas = BTreeMap::from([(
-            point,
-            Synthesis { whole, array: Area { lut: 9, ..whole }, rounding: Area::default() },
-        )]);
-        let text = areas_text(&areas);
-        assert_eq!(read_areas(&text).unwrap(), areas);
-        assert!(read_areas("n\n").is_err() && read_areas(&format!("{text}1,2\n")).is_err());
     }
 }

