@@ -140,7 +140,7 @@ impl Images {
 }
 
 /// Reads a file or what a link to one names. To open a pipe would wait for ever, so its type is asked first.
-fn read_regular(path: &Path) -> Result<Vec<u8>, DataError> {
+pub(crate) fn read_regular(path: &Path) -> Result<Vec<u8>, DataError> {
     let metadata = std::fs::metadata(path).map_err(|e| DataError::io(path, "open", e))?;
     if !metadata.is_file() {
         let problem = "is a pipe, a socket or a device, not a file";
@@ -150,7 +150,7 @@ fn read_regular(path: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 /// The largest square in the middle of an image, scaled to `side` pixels.
-fn square(image: &DynamicImage, side: usize) -> DynamicImage {
+pub(crate) fn square(image: &DynamicImage, side: usize) -> DynamicImage {
     let (w, h) = (image.width(), image.height());
     let least = w.min(h);
     let middle = image.crop_imm((w - least) / 2, (h - least) / 2, least, least);
@@ -160,7 +160,7 @@ fn square(image: &DynamicImage, side: usize) -> DynamicImage {
 }
 
 /// Size of an image; one channel if it is stored grey, else three.
-fn shape_of(image: &DynamicImage, path: &Path) -> Result<ImageShape, DataError> {
+pub(crate) fn shape_of(image: &DynamicImage, path: &Path) -> Result<ImageShape, DataError> {
     let grey = matches!(image.color(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
     // Exact: u32 fits usize on every target of the project.
     ImageShape::new(image.height() as usize, image.width() as usize, if grey { 1 } else { 3 }, path)

@@ -30,6 +30,7 @@ mod npz_options;
 mod picture;
 mod pixels;
 mod published;
+mod single;
 pub mod summary;
 pub mod svhn;
 
@@ -41,4 +42,5 @@ pub use error::DataError;
 pub use fetch::{Progress, fetch};
 pub use loader::Loader;
 pub use memory::Images;
+pub use single::SingleImages;
 pub use summary::{Summary, summarize};

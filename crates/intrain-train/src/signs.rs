@@ -65,7 +65,7 @@ mod tests {
     fn layers_of_few_bits_count() {
         let model = intrain_model::preset("digits-cnn").unwrap();
         let plan = Plan::build(&model, &intrain_recipe::preset("li-sr").unwrap(), 8).unwrap();
-        let signs = Signs::at_start(&plan, 1);
+        let signs = Signs::of(&Parameters::initial(&plan, 1));
         let mut parameters = Parameters::initial(&plan, 1);
         assert_eq!(signs.changed(&plan, &parameters).all, 0.0);
         let Stored::I8(conv) = &mut parameters[0].weight else {

@@ -53,8 +53,17 @@ Ctrl-C finishes the step and writes a checkpoint; --resume goes on from there.")
 
 FILE.npy holds a row for each image, in the order of the data set. Integer networks answer in int64,
 each worth 2^-F, with the fraction bits F printed and in --json as frac_bits. Float networks answer
-in float32. A file that is there is replaced.")]
+in float32. A file that is there is replaced. Where a recipe finds a power of two in what it meets
+(@dynamic, as in niti), it is found over 250 images at a time; `intrain predict` takes one by one.")]
     Eval(EvalArgs),
+    /// Say what a trained network answers to images
+    #[command(after_help = "Examples:
+  intrain predict runs/mine-wage-1 cat.jpg dog.png
+  intrain predict runs/mnist-wage-1 --data mnist --out results.csv --logits logits.npy
+  intrain predict runs/mine-wage-1 photos/*.jpg --checkpoint best --json
+
+The largest logit is the answer, of equal ones the first. Files that are there are replaced.")]
+    Predict(PredictArgs),
     /// Show what will run: formats, integer or float, accumulator bounds, memory
     #[command(after_help = "Examples:
   intrain plan --model lenet5 --recipe wage
@@ -206,6 +215,37 @@ pub(crate) struct EvalArgs {
     /// A checkpoint of the run folder instead of the network that its run ended with
     #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
     pub(crate) checkpoint: Option<String>,
+    /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) logits: Option<PathBuf>,
+    /// Threads [default: one per CPU]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Instruction set of the kernels [default: the best that this CPU has]
+    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
+    pub(crate) kernel: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PredictArgs {
+    /// Run folder, or its model.safetensors
+    #[arg(value_name = "RUN|MODEL")]
+    pub(crate) model: PathBuf,
+    /// Image files: PNG, JPEG, BMP or WebP, brought to the network's size as its training data were
+    #[arg(value_name = "IMAGE", required_unless_present = "data")]
+    pub(crate) images: Vec<PathBuf>,
+    /// A data set instead of files, as for `intrain train`
+    #[arg(long, value_name = "D", conflicts_with = "images")]
+    pub(crate) data: Option<String>,
+    /// Which images of the data set
+    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"], requires = "data")]
+    pub(crate) split: String,
+    /// A checkpoint of the run folder instead of the network that its run ended with
+    #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
+    pub(crate) checkpoint: Option<String>,
+    /// Write a row for each image: its name, its class where that is known, the answer and its logit
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) out: Option<PathBuf>,
     /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) logits: Option<PathBuf>,

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let done = match args.command {
         Command::Train(args) => commands::train::run(&args, &output),
         Command::Eval(args) => commands::eval::run(&args, &output),
+        Command::Predict(args) => commands::predict::run(&args, &output),
         Command::Plan(args) => commands::plan::run(&args, &output),
         Command::Recipe(args) => commands::recipe::run(&args, &output),
         Command::Model(args) => commands::model::run(&args, &output),

@@ -181,6 +181,30 @@ pub(crate) fn config_of(dir: &RunDir) -> anyhow::Result<Config> {
     Ok(Config::from_toml(&text).map_err(|e| Usage(format!("{}: {e}", path.display())))?)
 }
 
+/// Whether the network takes the data's images and tells its classes apart.
+///
+/// # Errors
+/// The sizes that differ.
+pub(crate) fn check_fits(saved: &SavedModel, dataset: &Dataset) -> anyhow::Result<()> {
+    let (input, shape) = (saved.model.input.shape, dataset.shape);
+    if (input.h, input.w, input.c) != (shape.height, shape.width, shape.channels) {
+        let reason = format!(
+            "the network takes images of {input}, but data '{}' has {}x{}x{}; name data like '{}' with --data",
+            dataset.name, shape.height, shape.width, shape.channels, saved.data
+        );
+        return Err(Usage(reason).into());
+    }
+    let outputs = saved.model.n_classes()?;
+    if outputs < dataset.n_classes {
+        let reason = format!(
+            "the network has {outputs} outputs, but data '{}' has {} classes; name data like '{}' with --data",
+            dataset.name, dataset.n_classes, saved.data
+        );
+        return Err(Usage(reason).into());
+    }
+    Ok(())
+}
+
 /// The first of `runs/DATA-RECIPE-1`, `-2`, ... that is not there yet, made.
 ///
 /// # Errors

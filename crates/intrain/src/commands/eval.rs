@@ -4,17 +4,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use intrain::data::{self, Dataset, Part};
+use intrain::data::{self, Part};
 use intrain::nn::{Logits, Network, Outcome, Plan};
 use intrain::train::atomic_write;
 use intrain::train::logits;
-use intrain::train::saved::{SavedModel, weights_sha256};
+use intrain::train::saved::weights_sha256;
 use serde_json::json;
 
 use crate::args::EvalArgs;
 use crate::failure::Usage;
-use crate::output::{Output, facts, grouped, percent, say};
-use crate::settings::{context, load_data, open_model};
+use crate::output::{Output, facts, grouped, is_one_file, percent, say};
+use crate::settings::{check_fits, context, load_data, open_model};
 
 /// Images at a time.
 const BATCH: usize = 250;
@@ -23,11 +23,18 @@ pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> 
     let context = context(args.threads, args.kernel.as_deref())?;
     let saved = open_model(&args.model, args.checkpoint.as_deref())?;
     let data = args.data.as_deref().unwrap_or(&saved.data);
+    if let Some(path) = args.logits.as_ref().filter(|path| is_one_file(&args.model, path)) {
+        let name = path.display();
+        return Err(Usage(format!(
+            "--logits {name}: this is the model, which would be replaced; name another file"
+        ))
+        .into());
+    }
     let mut dataset = load_data(data)?;
     if let Some(note) = dataset.count_classes_as(&saved.classes)? {
         say(&format!("note: {data}: {note}"));
     }
-    check(&saved, &dataset)?;
+    check_fits(&saved, &dataset)?;
     let part = if args.split == "train" { Part::Train } else { Part::Test };
 
     let plan =
@@ -83,25 +90,4 @@ fn write_logits(path: &Path, all: &Logits, n_classes: usize) -> anyhow::Result<O
         Logits::Integers { frac_bits, .. } => Some(*frac_bits),
         Logits::Floats(_) => None,
     })
-}
-
-/// Whether the network takes the data's images and tells its classes apart.
-fn check(saved: &SavedModel, dataset: &Dataset) -> anyhow::Result<()> {
-    let (input, shape) = (saved.model.input.shape, dataset.shape);
-    if (input.h, input.w, input.c) != (shape.height, shape.width, shape.channels) {
-        let reason = format!(
-            "the network takes images of {input}, but data '{}' has {}x{}x{}; name data like '{}' with --data",
-            dataset.name, shape.height, shape.width, shape.channels, saved.data
-        );
-        return Err(Usage(reason).into());
-    }
-    let outputs = saved.model.n_classes()?;
-    if outputs < dataset.n_classes {
-        let reason = format!(
-            "the network has {outputs} outputs, but data '{}' has {} classes; name data like '{}' with --data",
-            dataset.name, dataset.n_classes, saved.data
-        );
-        return Err(Usage(reason).into());
-    }
-    Ok(())
 }

@@ -8,6 +8,7 @@ pub(crate) mod inspect;
 pub(crate) mod lab;
 pub(crate) mod model;
 pub(crate) mod plan;
+pub(crate) mod predict;
 pub(crate) mod quantize;
 pub(crate) mod recipe;
 pub(crate) mod sweep;

@@ -6,6 +6,7 @@ mod keys;
 mod logits;
 mod models;
 mod older;
+mod predict;
 mod runs;
 mod sweeps;
 
@@ -73,6 +74,7 @@ fn help_teaches() {
         ("train", &["train", "--help"]),
         ("eval", &["eval", "--help"]),
         ("plan", &["plan", "--help"]),
+        ("predict", &["predict", "--help"]),
         ("recipe", &["recipe", "--help"]),
         ("recipe_show", &["recipe", "show", "--help"]),
         ("recipe_check", &["recipe", "check", "--help"]),

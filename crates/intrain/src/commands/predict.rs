@@ -1,0 +1,202 @@
+//! `intrain predict`: what a trained network answers to images, with every rounding as deployed.
+
+use std::cmp::Ordering;
+use std::path::Path;
+use std::process::ExitCode;
+
+use intrain::data::{self, Dataset, ImageShape, Part, SingleImages};
+use intrain::nn::{Logits, Network, Plan};
+use intrain::train::atomic_write;
+use intrain::train::logits;
+use intrain::train::saved::SavedModel;
+use serde_json::json;
+
+use crate::args::PredictArgs;
+use crate::failure::Usage;
+use crate::output::{Output, is_one_file, say, table};
+use crate::settings::{check_fits, context, load_data, open_model};
+
+/// Images at a time.
+const BATCH: usize = 250;
+/// Rows that are printed; a file has all of them.
+const ROWS: usize = 50;
+
+pub(crate) fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let context = context(args.threads, args.kernel.as_deref())?;
+    let saved = open_model(&args.model, args.checkpoint.as_deref())?;
+    check_files(args)?;
+    let images = match &args.data {
+        Some(data) => of_data(data, &args.split, &saved)?,
+        None => of_files(args, &saved)?,
+    };
+    let n_classes = saved.model.n_classes()?;
+    let mut network = Network::new(Plan::build(&saved.model, &saved.recipe, 1)?, context);
+    network.load(&saved.parameters, None);
+    let logits = answers(&mut network, &images)?;
+    let names: Vec<String> =
+        (0..n_classes).map(|i| saved.classes.get(i).cloned().unwrap_or_else(|| i.to_string())).collect();
+    let values = logits.to_f64();
+    let answers: Vec<Answer> = images
+        .names
+        .iter()
+        .zip(values.chunks_exact(n_classes))
+        .enumerate()
+        .map(|(i, (name, row))| Answer::of(name, images.labels.get(i).copied(), row, &names))
+        .collect();
+    if let Some(path) = &args.out {
+        atomic_write(path, csv(&answers, !images.labels.is_empty()).as_bytes())?;
+    }
+    if let Some(path) = &args.logits {
+        atomic_write(path, &logits::to_npy(&logits, n_classes)?)?;
+    }
+    let objects: Vec<_> = answers.iter().map(Answer::object).collect();
+    output.finish(&text(args, &answers), &json!({"classes": names, "images": objects}))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Images with their names, in one shape.
+struct Images {
+    pixels: Vec<u8>,
+    size: usize,
+    names: Vec<String>,
+    /// Their classes, where they are known.
+    labels: Vec<u16>,
+}
+
+/// What would be written in place of an input, or twice in one place.
+fn check_files(args: &PredictArgs) -> anyhow::Result<()> {
+    let outputs = [("--out", &args.out), ("--logits", &args.logits)];
+    for (flag, path) in outputs {
+        let Some(path) = path else { continue };
+        if args.images.iter().chain([&args.model]).any(|input| is_one_file(input, path)) {
+            let name = path.display();
+            return Err(Usage(format!(
+                "{flag} {name}: this is an input, which would be replaced; name another file"
+            ))
+            .into());
+        }
+    }
+    match (&args.out, &args.logits) {
+        (Some(a), Some(b)) if is_one_file(a, b) => {
+            Err(Usage(format!("--out {} and --logits {} are one file; name two", a.display(), b.display()))
+                .into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<Images> {
+    /// Notes in full.
+    const NOTES: usize = 5;
+    let shape = saved.model.input.shape;
+    let shape = ImageShape { height: shape.h, width: shape.w, channels: shape.c };
+    let reader = SingleImages::of(&saved.data, shape);
+    let (mut pixels, mut n_notes) = (Vec::new(), 0);
+    for path in &args.images {
+        for note in reader.append(path, &mut pixels)? {
+            n_notes += 1;
+            if n_notes <= NOTES {
+                say(&format!("note: {}: {note}", path.display()));
+            }
+        }
+    }
+    if n_notes > NOTES {
+        say(&format!("note: and {} notes more like these", n_notes - NOTES));
+    }
+    let names = args.images.iter().map(|path| path.display().to_string()).collect();
+    Ok(Images { pixels, size: shape.n_values(), names, labels: vec![] })
+}
+
+fn of_data(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<Images> {
+    let mut dataset: Dataset = load_data(data)?;
+    if let Some(note) = dataset.count_classes_as(&saved.classes)? {
+        say(&format!("note: {data}: {note}"));
+    }
+    check_fits(saved, &dataset)?;
+    let part = if split == "train" { Part::Train } else { Part::Test };
+    let size = dataset.shape.n_values();
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for batch in data::evaluation(&dataset, part, BATCH)? {
+        pixels.extend_from_slice(&batch.images);
+        labels.extend_from_slice(&batch.labels);
+    }
+    let names = (0..labels.len()).map(|i| format!("{split} {i}")).collect();
+    Ok(Images { pixels, size, names, labels })
+}
+
+/// The logits of all images. Where a step finds powers of two in its batch, an image is a batch of its own: what it gets does
+/// not depend on the others.
+fn answers(network: &mut Network, images: &Images) -> anyhow::Result<Logits> {
+    let at_a_time = if network.plan().nodes.iter().any(|node| node.finds_unit) { 1 } else { BATCH };
+    let mut all = None;
+    for batch in images.pixels.chunks(at_a_time * images.size) {
+        network.forward(batch, None);
+        logits::append(&mut all, network.logits())?;
+    }
+    all.ok_or_else(|| Usage("there is no image; name one, or a data set with --data".to_owned()).into())
+}
+
+/// What the network says of one image.
+struct Answer {
+    image: String,
+    /// Name of its class, where it is known.
+    label: Option<String>,
+    /// The five likeliest classes with their logits, the answer first; of equal ones the first counts.
+    likeliest: Vec<(String, f64)>,
+}
+
+impl Answer {
+    fn of(image: &str, label: Option<u16>, row: &[f64], names: &[String]) -> Self {
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|a, b| row[*b].partial_cmp(&row[*a]).unwrap_or(Ordering::Equal));
+        let likeliest = order.into_iter().take(5).map(|i| (names[i].clone(), row[i])).collect();
+        let label = label.map(|label| names[usize::from(label)].clone());
+        Self { image: image.to_owned(), label, likeliest }
+    }
+
+    fn object(&self) -> serde_json::Value {
+        let likeliest: Vec<_> =
+            self.likeliest.iter().map(|(class, logit)| json!({"class": class, "logit": logit})).collect();
+        json!({"image": self.image, "label": self.label, "answer": self.likeliest[0].0, "likeliest": likeliest})
+    }
+}
+
+fn text(args: &PredictArgs, answers: &[Answer]) -> String {
+    let row = |answer: &Answer| {
+        let next = answer.likeliest.get(1);
+        [
+            answer.image.clone(),
+            answer.label.clone().unwrap_or_default(),
+            answer.likeliest[0].0.clone(),
+            format!("{:.4}", answer.likeliest[0].1),
+            next.map(|(class, logit)| format!("{class} ({logit:.4})")).unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = answers.iter().take(ROWS).map(row).collect();
+    let mut text = table(["image", "label", "answer", "logit", "next"], &rows);
+    if answers.len() > ROWS {
+        let more = answers.len() - ROWS;
+        text.push_str(&format!("and {more} images more; --out FILE.csv has all of them\n"));
+    }
+    let files: [Option<&Path>; 2] = [args.out.as_deref(), args.logits.as_deref()];
+    for path in files.into_iter().flatten() {
+        text.push_str(&format!("written to {}\n", path.display()));
+    }
+    text
+}
+
+/// A row for each image; texts are quoted as RFC 4180 has it.
+fn csv(answers: &[Answer], has_labels: bool) -> String {
+    let quoted = |text: &str| {
+        let plain = !text.contains([',', '"', '\n', '\r']);
+        if plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
+    };
+    let mut csv = String::from("image,");
+    csv.push_str(if has_labels { "label,answer,logit\n" } else { "answer,logit\n" });
+    for Answer { image, label, likeliest } in answers {
+        let label = label.as_ref().map(|label| quoted(label) + ",").unwrap_or_default();
+        let (class, logit) = &likeliest[0];
+        csv.push_str(&format!("{},{label}{},{logit}\n", quoted(image), quoted(class)));
+    }
+    csv
+}
