@@ -187,19 +187,34 @@ fn quantize(
         *code = quantizer.code(x, scale_log2, word);
         let shift_bits = scale_log2 - x.exponent - quantizer.format.frac_bits();
         let rounded = quantizer.round.shift_right(x.mantissa, shift_bits, word);
-        sums.saturated += u64::from(rounded != *code);
+        let (error, is_whole) = error(quantizer, *code, x, scale_log2);
+        // What needs no rounding and is not its own code was held, at the latest by the 64 bits of a code.
+        sums.saturated += u64::from(rounded != *code || (is_whole && error != 0.0));
         sums.ties += u64::from(is_tie(x.mantissa, shift_bits));
         if values.is_infinite(i) {
             sums.infinite += 1;
             continue;
         }
-        let scaled = Real { mantissa: x.mantissa, exponent: x.exponent - scale_log2 };
-        let error = quantizer.value(*code).to_f64() - scaled.to_f64();
         sums.error += error;
         sums.square += error * error;
         sums.error_max = sums.error_max.max(error.abs());
     }
     sums
+}
+
+/// `q - x`, where `x` is the input divided by the scale, and whether `x` is a whole number of steps.
+fn error(quantizer: &Quantizer, code: i64, x: Real, scale_log2: i32) -> (f64, bool) {
+    let scaled = Real { mantissa: x.mantissa, exponent: x.exponent - scale_log2 };
+    let frac_bits = quantizer.format.frac_bits();
+    let value = quantizer.value(code).to_f64();
+    let (code, mantissa) = (i128::from(code), i128::from(scaled.mantissa));
+    // Bound: 64 bits moved by at most 60.
+    let (steps, unit) = match scaled.exponent + frac_bits {
+        whole @ 0..=60 => (code - (mantissa << whole), -frac_bits),
+        part @ -60..0 => ((code << -part) - mantissa, scaled.exponent),
+        far => return (value - scaled.to_f64(), far > 0),
+    };
+    (steps as f64 * Real { mantissa: 1, exponent: unit }.to_f64(), scaled.exponent + frac_bits >= 0)
 }
 
 /// Whether `mantissa * 2^-shift` lies exactly between two integers.
@@ -286,6 +301,10 @@ mod tests {
         let x = || Values::Integers(vec![130, -5, i64::MIN]);
         assert_eq!(measure(x(), "int<8>", "floor", "wrap").codes[..2], [-126, -5]);
         assert_eq!(measure(x(), "int<8>", "floor", "clip<3>").codes, [3, -3, -3]);
+        // 64 bits are held one short of what two's complement has, and that is an error of 1.
+        let measured = measure(Values::Integers(vec![i64::MIN, i64::MAX, 7]), "int<64>", "floor", "saturate");
+        assert_eq!(measured.codes, [-i64::MAX, i64::MAX, 7]);
+        assert_eq!((measured.statistics.error_max, measured.statistics.saturated), (1.0, 1));
     }
 
     #[test]
