@@ -1,11 +1,13 @@
 //! What can be typed: the commands, their flags and their help. Parsing does nothing but parse.
 
 mod accel;
+mod trained;
 
 use std::path::PathBuf;
 
 pub(crate) use accel::{AccelArgs, AccelCommand, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs};
 use clap::{Parser, Subcommand};
+pub(crate) use trained::{EvalArgs, InspectArgs, PredictArgs, RunsArgs};
 
 /// Trains neural networks in low-precision integers, bit for bit the same everywhere.
 #[derive(Debug, Parser)]
@@ -95,6 +97,11 @@ OUT.npy and INTS.npy replace arrays that are there, but not IN.npy, and no files
   intrain inspect runs/digits-wage-1
   intrain inspect model.safetensors")]
     Inspect(InspectArgs),
+    /// List the runs in a folder, the best first, and compare some
+    #[command(after_help = "Examples:
+  intrain runs                                  all runs under runs/
+  intrain runs runs/mnist-wage-1 runs/mnist-gupta-1    these, and the settings in which they differ")]
+    Runs(RunsArgs),
     /// Compare recipes: each with several seeds, one table with means, deviations and intervals
     #[command(after_help = "FILE.toml, for example:
   recipes = [\"float32\", \"li-bc\", \"li-sr\", \"li-r\"]
@@ -199,62 +206,6 @@ pub(crate) struct TrainArgs {
     /// Any other setting, such as momentum=0.9 or recipe.roles.gradient='unit<9>@shift stochastic'; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct EvalArgs {
-    /// Run folder, or its model.safetensors
-    #[arg(value_name = "RUN|MODEL")]
-    pub(crate) model: PathBuf,
-    /// Data set, as for `intrain train` [default: the one that the network was trained on]
-    #[arg(long, value_name = "D")]
-    pub(crate) data: Option<String>,
-    /// Which images
-    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"])]
-    pub(crate) split: String,
-    /// A checkpoint of the run folder instead of the network that its run ended with
-    #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
-    pub(crate) checkpoint: Option<String>,
-    /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
-    #[arg(long, value_name = "FILE.npy")]
-    pub(crate) logits: Option<PathBuf>,
-    /// Threads [default: one per CPU]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// Instruction set of the kernels [default: the best that this CPU has]
-    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
-    pub(crate) kernel: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct PredictArgs {
-    /// Run folder, or its model.safetensors
-    #[arg(value_name = "RUN|MODEL")]
-    pub(crate) model: PathBuf,
-    /// Image files: PNG, JPEG, BMP or WebP, brought to the network's size as its training data were
-    #[arg(value_name = "IMAGE", required_unless_present = "data")]
-    pub(crate) images: Vec<PathBuf>,
-    /// A data set instead of files, as for `intrain train`
-    #[arg(long, value_name = "D", conflicts_with = "images")]
-    pub(crate) data: Option<String>,
-    /// Which images of the data set
-    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"], requires = "data")]
-    pub(crate) split: String,
-    /// A checkpoint of the run folder instead of the network that its run ended with
-    #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
-    pub(crate) checkpoint: Option<String>,
-    /// Write a row for each image: its name, its class where that is known, the answer and its logit
-    #[arg(long, value_name = "FILE.csv")]
-    pub(crate) out: Option<PathBuf>,
-    /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
-    #[arg(long, value_name = "FILE.npy")]
-    pub(crate) logits: Option<PathBuf>,
-    /// Threads [default: one per CPU]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// Instruction set of the kernels [default: the best that this CPU has]
-    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
-    pub(crate) kernel: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -393,16 +344,6 @@ pub(crate) enum DataAction {
         #[arg(value_name = "D")]
         name: String,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct InspectArgs {
-    /// Run folder, or its model.safetensors
-    #[arg(value_name = "RUN|MODEL")]
-    pub(crate) model: PathBuf,
-    /// A checkpoint of the run folder instead of the network that its run ended with
-    #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
-    pub(crate) checkpoint: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -14,13 +14,15 @@ use intrain::train::{ArtefactError, TrainError};
 use intrain::bench::UnknownWork;
 use intrain::measure::MeasureError;
 
+use crate::output::{Output, say};
+
 /// Wrong usage that no library knows of: the value, the limit, and what to write.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// Prints the error once, with those of its causes that its message doesn't tell already.
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+/// Prints the error once, with `--json` as the object of standard output too, with those of its causes that its message doesn't tell already.
+pub(crate) fn report(error: &anyhow::Error, output: &Output) -> ExitCode {
     if is_closed_pipe(error) {
         // Whoever read the output has seen enough, as in `intrain recipe list | head -1`.
         return ExitCode::SUCCESS;
@@ -32,8 +34,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
             text.push_str(&cause);
         }
     }
-    crate::output::say(&text);
-    ExitCode::from(if is_input(error) { 2 } else { 1 })
+    say(&text);
+    let code = if is_input(error) { 2 } else { 1 };
+    // Nothing is left to do about a standard output that is gone.
+    let _ = output.error(text.trim_start_matches("error: "), code);
+    ExitCode::from(code)
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -33,9 +33,10 @@ fn main() -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args, &output),
         Command::Accel(args) => commands::accel::run(&args, &output),
         Command::Lab(args) => commands::lab::run(&args, &output),
+        Command::Runs(args) => commands::runs::run(&args, &output),
         Command::Sweep(args) => commands::sweep::run(&args, &output),
         Command::Verify(args) => commands::verify::run(&args, &output),
         Command::Bench(args) => commands::bench::run(&args, &output),
     };
-    done.unwrap_or_else(|error| failure::report(&error))
+    done.unwrap_or_else(|error| failure::report(&error, &output))
 }

@@ -32,6 +32,17 @@ impl Output {
             writeln!(stdout(), "{}", text.trim_end())
         }
     }
+
+    /// Tells a program, with `--json`, what went wrong and the exit code; a person reads it on standard error.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub(crate) fn error(&self, message: &str, code: u8) -> std::io::Result<()> {
+        if self.json {
+            writeln!(stdout(), "{}", serde_json::json!({ "error": message, "exit_code": code }))?;
+        }
+        Ok(())
+    }
 }
 
 /// A line for a person beside the result. A closed standard error is no reason to stop.

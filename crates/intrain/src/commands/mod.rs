@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod quantize;
 pub(crate) mod recipe;
+pub(crate) mod runs;
 pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod verify;

@@ -74,6 +74,7 @@ fn help_teaches() {
         ("train", &["train", "--help"]),
         ("eval", &["eval", "--help"]),
         ("plan", &["plan", "--help"]),
+        ("runs", &["runs", "--help"]),
         ("predict", &["predict", "--help"]),
         ("recipe", &["recipe", "--help"]),
         ("recipe_show", &["recipe", "show", "--help"]),

@@ -160,3 +160,33 @@ fn a_signal_that_was_ignored_before_stays_ignored() {
     assert!(!ended("trap '' HUP;", "a"));
     assert!(ended("", "b"));
 }
+
+#[test]
+fn runs_are_listed_and_compared() {
+    let place = Place::new();
+    for (out, rate) in [("runs/a", "8"), ("runs/deep/runs/b", "16")] {
+        place.stdout(&["train", "--epochs", "1", "--lr", rate, "--out", out]);
+    }
+    std::fs::create_dir(place.path("runs/empty")).unwrap();
+    let all = place.json(&["runs"]);
+    let runs = all["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    assert!(runs[0]["best_test_error"].as_f64() <= runs[1]["best_test_error"].as_f64());
+    assert_eq!((&runs[0]["epochs_done"], &runs[0]["model"]), (&1.into(), &"digits-cnn".into()));
+    let text = place.stdout(&["runs", "runs/a", "runs/deep"]);
+    assert!(text.contains("they differ in\n  learning_rate: "), "{text}");
+    assert!(!place.stdout(&["runs"]).contains("differ"));
+    assert!(place.refusal(&["runs", "runs/empty"]).contains("runs/empty: there is no run in it"));
+    assert!(place.refusal(&["runs", "nowhere"]).contains("nowhere: cannot list"));
+}
+
+#[test]
+fn errors_are_objects_for_programs() {
+    let place = Place::new();
+    let output = place.run(&["train", "--recipe", "wag", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let object: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!(object["exit_code"], 2);
+    assert!(object["error"].as_str().unwrap().contains("did you mean 'wage'"), "{object}");
+    assert!(text(&output.stderr).starts_with("error: "));
+}

@@ -1,0 +1,155 @@
+//! `intrain runs`: the runs under a folder, and in what some of them differ.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use intrain::train::metrics;
+use intrain::train::run::RunDir;
+use serde_json::json;
+use toml::{Table, Value};
+
+use crate::args::RunsArgs;
+use crate::failure::Usage;
+use crate::output::{Output, percent, table};
+use crate::settings::config_of;
+
+/// Folders below a folder of runs in which runs are looked for: `runs/SWEEP/runs/RUN`.
+const DEPTH: usize = 3;
+/// Tables that every run has of its own; what they say is compared by name alone.
+const NAMED: [&str; 2] = ["recipe", "model"];
+
+pub(crate) fn run(args: &RunsArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let default = [PathBuf::from("runs")];
+    let places = if args.folders.is_empty() { &default[..] } else { &args.folders };
+    let mut folders = Vec::new();
+    for place in places {
+        let before = folders.len();
+        find(place, DEPTH, &mut folders)?;
+        if folders.len() == before {
+            let name = place.display();
+            return Err(Usage(format!(
+                "{name}: there is no run in it; name a run folder, or a folder of runs"
+            ))
+            .into());
+        }
+    }
+    let mut runs = folders.iter().map(|folder| Seen::of(folder)).collect::<anyhow::Result<Vec<_>>>()?;
+    let best = |run: &Seen| run.best.unwrap_or(f64::INFINITY);
+    runs.sort_by(|a, b| best(a).total_cmp(&best(b)).then_with(|| a.folder.cmp(&b.folder)));
+    let mut text = table(
+        ["run", "model", "data", "recipe", "seed", "epochs", "best", "last"],
+        &runs.iter().map(Seen::row).collect::<Vec<_>>(),
+    );
+    let differences = differences(&runs);
+    // Of many runs this would be a page.
+    if args.folders.len() > 1 && !differences.is_empty() {
+        text.push_str("\nthey differ in\n");
+        for (key, values) in &differences {
+            text.push_str(&format!("  {key}: {}\n", values.join(" | ")));
+        }
+    }
+    let objects: Vec<_> = runs.iter().map(Seen::object).collect();
+    let differences: serde_json::Map<String, serde_json::Value> =
+        differences.into_iter().map(|(key, values)| (key, json!(values))).collect();
+    output.finish(&text, &json!({"runs": objects, "differences": differences}))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The run folders at and below a place; links are not followed.
+fn find(place: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    if RunDir(place.to_owned()).config().is_file() {
+        found.push(place.to_owned());
+        return Ok(());
+    }
+    let refuse =
+        |e| Usage(format!("{}: cannot list: {e}; name a run folder, or a folder of runs", place.display()));
+    let mut below: Vec<PathBuf> = std::fs::read_dir(place)
+        .map_err(refuse)?
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect();
+    below.sort();
+    if depth > 0 {
+        below.iter().try_for_each(|folder| find(folder, depth - 1, found))?;
+    }
+    Ok(())
+}
+
+/// A run at a glance.
+struct Seen {
+    folder: PathBuf,
+    /// Its config.toml.
+    keys: Table,
+    model: String,
+    data: String,
+    recipe: String,
+    seed: u64,
+    /// Done, and of how many.
+    epochs: (u32, u32),
+    best: Option<f64>,
+    last: Option<f64>,
+}
+
+impl Seen {
+    fn of(folder: &Path) -> anyhow::Result<Self> {
+        let dir = RunDir(folder.to_owned());
+        let config = config_of(&dir)?;
+        let rows = if dir.metrics().exists() { metrics::read(&dir.metrics())? } else { vec![] };
+        let errors = || rows.iter().filter_map(|row| row.test_error);
+        Ok(Self {
+            folder: folder.to_owned(),
+            keys: config.to_toml()?.parse()?,
+            epochs: (rows.last().map_or(0, |row| row.epoch), config.settings.epochs),
+            best: errors().reduce(f64::min),
+            last: errors().last(),
+            seed: config.settings.seed,
+            model: config.model.name,
+            data: config.data,
+            recipe: config.recipe.name,
+        })
+    }
+
+    fn row(&self) -> [String; 8] {
+        let error = |error: Option<f64>| error.map(percent).unwrap_or_default();
+        [
+            self.folder.display().to_string(),
+            self.model.clone(),
+            self.data.clone(),
+            self.recipe.clone(),
+            self.seed.to_string(),
+            format!("{}/{}", self.epochs.0, self.epochs.1),
+            error(self.best),
+            error(self.last),
+        ]
+    }
+
+    fn object(&self) -> serde_json::Value {
+        json!({
+            "run": self.folder.display().to_string(), "model": self.model, "data": self.data, "recipe": self.recipe,
+            "seed": self.seed, "epochs_done": self.epochs.0, "epochs": self.epochs.1,
+            "best_test_error": self.best, "last_test_error": self.last,
+        })
+    }
+
+    /// What a key of its config.toml says.
+    fn value(&self, key: &str) -> String {
+        match self.keys.get(key) {
+            Some(Value::Table(table)) if NAMED.contains(&key) => {
+                table.get("name").map_or_else(String::new, Value::to_string)
+            }
+            Some(value) => value.to_string(),
+            None => "-".to_owned(),
+        }
+    }
+}
+
+/// The keys in which the runs differ, each with what every run says.
+fn differences(runs: &[Seen]) -> Vec<(String, Vec<String>)> {
+    let mut keys: Vec<&String> = runs.iter().flat_map(|run| run.keys.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let values = |key: &String| runs.iter().map(|run| run.value(key)).collect::<Vec<_>>();
+    let all = keys.into_iter().map(|key| (key.clone(), values(key)));
+    all.filter(|(_, values)| values.iter().any(|value| *value != values[0])).collect()
+}
