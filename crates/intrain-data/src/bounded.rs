@@ -4,7 +4,7 @@
 //! grow with the bytes that come, and nothing is reserved for bytes that a header promises.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Error, ErrorKind, Read};
 use std::path::Path;
 
 use flate2::bufread::GzDecoder;
@@ -28,8 +28,35 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     if metadata.len() > limit {
         return Err(too_long(path, limit));
     }
-    let bytes = read_to_limit(file, limit).map_err(|e| DataError::io(path, "read", e))?;
-    bytes.ok_or_else(|| too_long(path, limit))
+    let cannot = |e: Error| match e.kind() {
+        ErrorKind::OutOfMemory => no_memory(path, metadata.len()),
+        _ => DataError::io(path, "read", e),
+    };
+    read_to_limit(file, limit).map_err(cannot)?.ok_or_else(|| too_long(path, limit))
+}
+
+/// Makes room for `n` elements more, which a sound file may hold.
+///
+/// # Errors
+/// The system has no memory for them: the file is not at fault.
+pub(crate) fn reserve<T>(elements: &mut Vec<T>, n: usize, path: &Path) -> Result<(), DataError> {
+    elements.try_reserve_exact(n).map_err(|_| no_memory(path, (n * size_of::<T>()) as u64))
+}
+
+fn no_memory(path: &Path, n_bytes: u64) -> DataError {
+    let problem = format!("does not fit in memory, which has no {n_bytes} bytes left");
+    DataError::file(path, problem, "end other programs, or use a smaller data set")
+}
+
+/// Why a source gave no more.
+fn unreadable(e: &Error, path: &Path, remedy: &str) -> DataError {
+    match e.kind() {
+        ErrorKind::OutOfMemory => {
+            let problem = "does not fit in memory once it is unpacked";
+            DataError::file(path, problem, "end other programs, or use a smaller data set")
+        }
+        _ => DataError::file(path, format!("cannot be read: {e}"), remedy),
+    }
 }
 
 /// Unpacks one gzip stream, which must fill `packed` to its end, to at most `limit` bytes.
@@ -74,8 +101,9 @@ pub(crate) fn read_all(
     path: &Path,
     remedy: &str,
 ) -> Result<Vec<u8>, DataError> {
-    let cannot = |e| DataError::file(path, format!("cannot be read: {e}"), remedy);
-    read_to_limit(source, limit).map_err(cannot)?.ok_or_else(|| too_long(path, limit))
+    read_to_limit(source, limit)
+        .map_err(|e| unreadable(&e, path, remedy))?
+        .ok_or_else(|| too_long(path, limit))
 }
 
 /// As [`read_all`], of a source that has said at its beginning how many bytes it holds. There may be fewer.
@@ -85,8 +113,7 @@ pub(crate) fn read_promised(
     path: &Path,
     remedy: &str,
 ) -> Result<Vec<u8>, DataError> {
-    let cannot = |e| DataError::file(path, format!("cannot be read: {e}"), remedy);
-    read_to_limit(source, promised).map_err(cannot)?.ok_or_else(|| {
+    read_to_limit(source, promised).map_err(|e| unreadable(&e, path, remedy))?.ok_or_else(|| {
         let problem = format!("holds more than the {promised} bytes that its header promises");
         DataError::file(path, problem, remedy)
     })
@@ -96,7 +123,7 @@ pub(crate) fn read_promised(
 pub(crate) fn read_start(source: impl Read, n: u64, path: &Path, remedy: &str) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     let read = source.take(n).read_to_end(&mut bytes);
-    read.map_err(|e| DataError::file(path, format!("cannot be read: {e}"), remedy))?;
+    read.map_err(|e| unreadable(&e, path, remedy))?;
     Ok(bytes)
 }
 
@@ -140,6 +167,27 @@ mod tests {
         let last = corrupt.len() - 5;
         corrupt[last] ^= 1; // The checksum in the trailer.
         assert!(gunzip(&corrupt, 100, path).is_err());
+    }
+
+    #[test]
+    fn short_memory_is_not_the_fault_of_a_file() {
+        struct Full;
+        impl Read for Full {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(ErrorKind::OutOfMemory.into())
+            }
+        }
+        let message = read_all(Full, 10, Path::new("a.gz"), AGAIN).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "a.gz: does not fit in memory once it is unpacked; end other programs, or use a smaller data set"
+        );
+        let mut bytes: Vec<u8> = Vec::new();
+        let message = reserve(&mut bytes, isize::MAX as usize, Path::new("a")).unwrap_err().to_string();
+        assert!(
+            message.starts_with("a: does not fit in memory, which has no 9223372036854775807 bytes left")
+        );
+        reserve(&mut bytes, 10, Path::new("a")).unwrap();
     }
 
     #[test]

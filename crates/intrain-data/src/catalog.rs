@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bounded::read_file;
+use crate::bounded::{read_file, reserve};
 use crate::cifar::{Cifar, CifarFile};
 use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, mnist, npz, published, svhn};
 
@@ -105,6 +105,11 @@ fn load_cifar(name: &str, cifar: &Cifar, folder: &Path) -> Result<Dataset, DataE
         warnings.extend(published::compare(bytes, file.sha256, name, path, to_remove));
         let split = cifar.parse(bytes, file.n_images, path)?;
         let part = &mut splits[usize::from(file.part == Part::Test)];
+        if part.is_empty() {
+            let n_images: usize =
+                cifar.files.iter().filter(|f| f.part == file.part).map(|f| f.n_images).sum();
+            reserve(&mut part.images, n_images * cifar::SHAPE.n_values(), path)?;
+        }
         part.images.extend_from_slice(&split.images);
         part.labels.extend_from_slice(&split.labels);
         Ok::<(), DataError>(())

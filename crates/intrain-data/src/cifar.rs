@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::bounded::{AGAIN, read_all, too_long};
+use crate::bounded::{AGAIN, read_all, reserve, too_long};
 use crate::dataset::check_labels;
 use crate::{DataError, ImageShape, Part, Split};
 
@@ -137,10 +137,8 @@ impl Cifar {
             );
             return Err(DataError::file(path, problem, AGAIN));
         }
-        let mut split = Split {
-            images: Vec::with_capacity(n_images * 3 * PLANE_BYTES),
-            labels: Vec::with_capacity(n_images),
-        };
+        let mut split = Split::default();
+        reserve(&mut split.images, n_images * 3 * PLANE_BYTES, path)?;
         for record in bytes.chunks_exact(record_bytes) {
             let (labels, planes) = record.split_at(self.label_bytes);
             split.labels.push(u16::from(labels[self.label_bytes - 1]));

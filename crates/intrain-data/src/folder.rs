@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use image::imageops::FilterType;
 use image::{ColorType, DynamicImage};
 
-use crate::bounded::read_file;
+use crate::bounded::{read_file, reserve};
 use crate::folder_layout::{File, Layout};
 use crate::folder_options::FolderOptions;
 pub use crate::picture::decode;
@@ -130,6 +130,10 @@ impl Images {
             self.split.images = self.split.images.iter().flat_map(|&grey| [grey; 3]).collect();
         }
         *known = shape;
+        if self.split.images.is_empty() {
+            // Bound: `bytes_of` has checked all files together.
+            reserve(&mut self.split.images, shape.n_values() * self.n_files, path)?;
+        }
         self.split.images.extend(if shape.channels == 1 {
             image.into_luma8().into_raw()
         } else {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::bounded::AGAIN;
+use crate::bounded::{AGAIN, reserve};
 use crate::{DataError, ImageShape, Split, mat};
 
 /// Size of an image.
@@ -40,7 +40,8 @@ pub fn parse(bytes: &[u8], n_images: usize, path: &Path) -> Result<Split, DataEr
     if let Some(index) = y.iter().position(|label| !(1..=10).contains(label)) {
         return Err(wrong(format!("label {index} is {}, the limits are 1 and 10", y[index])));
     }
-    let mut images = Vec::with_capacity(x.len());
+    let mut images = Vec::new();
+    reserve(&mut images, x.len(), path)?;
     let order = order();
     for image in x.chunks_exact(SHAPE.n_values()) {
         images.extend(order.iter().map(|&index| image[index]));
