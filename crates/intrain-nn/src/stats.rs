@@ -1,6 +1,6 @@
 //! What of a tensor's format is in use: zeros, limits, effective bits. Measured on a step that collects statistics.
 //!
-//! Nothing here changes a result; sums are counts, so that they are the same for any number of threads.
+//! A zero is never at a limit: behind a ReLU the least code is 0, and what lies there was not held by the format. Nothing here changes a result; sums are counts, so that they are the same for any number of threads.
 
 use intrain_num::{Format, Quantizer};
 
@@ -22,7 +22,8 @@ pub struct TensorStats {
 pub struct Measure {
     /// Share of zeros, 0 to 1.
     pub zero: f64,
-    /// Share at the least or the largest value of the format; none for floats.
+    /// Share of all values that are not zero and lie at a limit or beyond it: the least or the largest code of the format, or
+    /// the limit that the overflow of its row states inside them; none for floats.
     pub limit: Option<f64>,
     /// Entropy of the values in bits; none for floats.
     pub bits: Option<f64>,
@@ -32,16 +33,20 @@ pub struct Measure {
 const VALUES_MAX: i64 = 1 << 17;
 
 impl Measure {
-    /// Of codes of `min..=max`.
+    /// Of codes of `min..=max` with the limits `low` and `high`.
     #[must_use]
-    pub fn of_codes(codes: impl Iterator<Item = i64>, (min, max): (i64, i64)) -> Self {
+    pub fn of_codes(
+        codes: impl Iterator<Item = i64>,
+        (min, max): (i64, i64),
+        (low, high): (i64, i64),
+    ) -> Self {
         let range = (max - min).clamp(0, VALUES_MAX);
         let mut counts = vec![0_u64; usize::try_from(range).unwrap_or(0) + 1];
         let last = counts.len() - 1;
         let (mut zeros, mut limits, mut n) = (0_u64, 0_u64, 0_u64);
         for code in codes {
             zeros += u64::from(code == 0);
-            limits += u64::from(code <= min || code >= max);
+            limits += u64::from(code != 0 && (code <= low || code >= high));
             n += 1;
             // Wider formats are counted in parts.
             let part = (code - min).clamp(0, max - min) / ((max - min) / VALUES_MAX + 1);
@@ -63,11 +68,17 @@ impl Measure {
             }
         };
         let range = (quantizer.format.min(), quantizer.format.max());
-        Self::of_codes(values.iter().map(|&x| code(x)), range)
+        Self::of_codes(values.iter().map(|&x| code(x)), range, quantizer.limits())
     }
 
-    pub(crate) fn of_operand(codes: impl Iterator<Item = i64>, operand: Operand) -> Self {
-        Self::of_codes(codes, (operand.min, operand.max))
+    /// Of the integers of an operand, which `row` has rounded if it rounds at all.
+    pub(crate) fn of_operand(codes: impl Iterator<Item = i64>, operand: Operand, row: Quantizer) -> Self {
+        let range = (operand.min, operand.max);
+        let limits = match row.limits() {
+            (low, high) if row.format.is_quantized() => (low.max(range.0), high.min(range.1)),
+            _ => range,
+        };
+        Self::of_codes(codes, range, limits)
     }
 }
 
@@ -92,14 +103,34 @@ mod tests {
 
     #[test]
     fn formats_are_measured() {
-        let measure = Measure::of_codes([0, 0, 1, 3].into_iter(), (0, 3));
-        assert_eq!(measure, Measure { zero: 0.5, limit: Some(0.75), bits: Some(1.5) });
-        let one = Measure::of_codes([5; 9].into_iter(), (i64::from(i32::MIN), i64::from(i32::MAX)));
+        let measure = Measure::of_codes([0, 0, 1, 3].into_iter(), (0, 3), (0, 3));
+        assert_eq!(measure, Measure { zero: 0.5, limit: Some(0.25), bits: Some(1.5) });
+        let wide = (i64::from(i32::MIN), i64::from(i32::MAX));
+        let one = Measure::of_codes([5; 9].into_iter(), wide, wide);
         assert_eq!(one, Measure { zero: 0.0, limit: Some(0.0), bits: Some(0.0) });
         let levels = "levels<0.538,1.076,1.614>".parse().unwrap();
         let measure = Measure::of_floats(&[0.0, 0.538, 1.076, 1.614], &levels);
-        assert_eq!(measure, Measure { zero: 0.25, limit: Some(0.5), bits: Some(2.0) });
+        assert_eq!(measure, Measure { zero: 0.25, limit: Some(0.25), bits: Some(2.0) });
         let floats = Measure::of_floats(&[0.0, -1.0], &Quantizer::FLOAT);
         assert_eq!(floats, Measure { zero: 0.5, limit: None, bits: None });
+    }
+
+    #[test]
+    fn limits_are_those_of_the_overflow_and_zeros_are_none_of_them() {
+        // WAGE's stored weights: held at 64, beyond it by one update, and far from the ends of the format.
+        let wage: Quantizer = "unit<8> nearest-even clip-before<64>".parse().unwrap();
+        let range = (wage.format.min(), wage.format.max());
+        let measure = Measure::of_codes([64, -64, 65, 63, 0, 1, 2, 3].into_iter(), range, wage.limits());
+        assert_eq!((measure.limit, measure.zero), (Some(0.375), 0.125));
+        // Behind a ReLU: 0 is the least code, and no limit.
+        let row: Quantizer = "unit<8> nearest-even saturate clipped".parse().unwrap();
+        let operand = Operand { frac_bits: 7, min: 0, max: 127 };
+        let measure = Measure::of_operand([0, 0, 0, 127].into_iter(), operand, row);
+        assert_eq!((measure.limit, measure.zero), (Some(0.25), 0.75));
+        let clipped: Quantizer = "unit<8> nearest-even clip<100>".parse().unwrap();
+        let measure = Measure::of_operand([0, 99, 100, 100].into_iter(), operand, clipped);
+        assert_eq!(measure.limit, Some(0.5));
+        let measure = Measure::of_operand([0, 100, 100, 127].into_iter(), operand, Quantizer::EXACT);
+        assert_eq!(measure.limit, Some(0.25));
     }
 }

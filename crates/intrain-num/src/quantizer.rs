@@ -87,6 +87,19 @@ impl Quantizer {
         self.overflow.apply(rounded, self.format.min(), self.format.max(), self.format.bits())
     }
 
+    /// Least and largest code that the row lets stand: the ends of the format, or the limit of the overflow where that lies
+    /// inside them. With `clip-before` a stored weight may lie beyond them by one update.
+    #[must_use]
+    pub const fn limits(&self) -> (i64, i64) {
+        let (min, max) = (self.format.min(), self.format.max());
+        match self.overflow {
+            Overflow::Clip { limit } | Overflow::ClipBefore { limit } => {
+                (if min < -limit { -limit } else { min }, if max > limit { limit } else { max })
+            }
+            Overflow::Saturate | Overflow::Wrap => (min, max),
+        }
+    }
+
     /// The value of a code, with the tensor's power of two left out.
     #[must_use]
     pub const fn value(&self, code: i64) -> Real {

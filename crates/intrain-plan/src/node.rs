@@ -140,6 +140,12 @@ pub struct Epilogue {
 }
 
 impl Epilogue {
+    /// The row that rounds; one that is exact where none does.
+    #[must_use]
+    pub const fn row(&self) -> Quantizer {
+        if self.activation.format.is_quantized() { self.activation } else { self.at_product }
+    }
+
     /// Whether the sums are stored as they are, but for a pooling.
     #[must_use]
     pub const fn is_exact(&self) -> bool {

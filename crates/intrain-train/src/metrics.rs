@@ -46,7 +46,8 @@ pub struct Row {
     pub test_error: Option<f64>,
     /// Share of the updates that left their weight as it was, 0 to 1.
     pub dead_updates: f64,
-    /// Share of the updates that were held at a limit of the stored weight's format, 0 to 1.
+    /// Share of the updates whose weight was held at a limit, 0 to 1: at an end of its format, or at the limit that the
+    /// overflow of the row `master` states (`clip`, `clip-before`).
     pub saturated_weights: f64,
     /// Share of the weights whose sign is not the one that they started with, 0 to 1: of layers whose weights are
     /// quantized; of all layers where none are.

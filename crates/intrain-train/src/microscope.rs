@@ -66,7 +66,8 @@ impl Microscope {
         let mut put =
             |what: &str, value: Option<f64>| details.push((format!("{}/{what}", block.name), value));
         let codes = (0..stored.len()).map(|i| stored.code(i));
-        let Measure { zero, limit, bits } = Measure::of_codes(codes, (format.min(), format.max()));
+        let Measure { zero, limit, bits } =
+            Measure::of_codes(codes, (format.min(), format.max()), block.weight.master.limits());
         put("master/zero", Some(zero));
         put("master/limit", limit);
         put("master/bits", bits);

@@ -122,10 +122,11 @@ pub fn histogram(layer: &str, master: Quantizer, stored: &Stored) -> Option<Hist
     let n_bins = usize::try_from((2 * largest + width) / width).unwrap_or(1);
     let mut counts = vec![0u64; n_bins];
     let (mut zeros, mut at_limit) = (0u64, 0u64);
+    let (low, high) = master.limits();
     for code in codes() {
         counts[usize::try_from((code + largest) / width).unwrap_or(0)] += 1;
         zeros += u64::from(code == 0);
-        at_limit += u64::from(code <= master.format.min() || code >= master.format.max());
+        at_limit += u64::from(code != 0 && (code <= low || code >= high));
     }
     let from = |i: usize| i64::try_from(i).unwrap_or(0) * width - largest;
     let bins = counts.iter().enumerate().map(|(i, count)| (from(i), from(i) + width - 1, *count)).collect();

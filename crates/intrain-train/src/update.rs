@@ -71,7 +71,8 @@ impl Hyper {
 pub struct UpdateStats {
     /// Elements whose gradient was not zero and whose update rounding turned to nothing.
     pub n_dead: u64,
-    /// Elements that were held at an end of their format.
+    /// Elements that were held: at an end of their format, or at the limit that the overflow of the row `master` states,
+    /// before the update or behind it.
     pub n_saturated: u64,
     /// Elements.
     pub n: u64,
@@ -474,9 +475,10 @@ impl WeightUpdate<'_> {
         }
         let (before, min, max) = self.limits();
         let n_saturated = terms::store(master, |i, w| {
-            let next = before.map_or(w, |limit| w.clamp(-limit, limit)) - i64::from(updates[i]);
+            let held = before.map_or(w, |limit| w.clamp(-limit, limit));
+            let next = held - i64::from(updates[i]);
             let stored = next.clamp(min, max);
-            (stored, stored != next)
+            (stored, stored != next || held != w)
         });
         UpdateStats { n_dead, n_saturated, n: master.len() as u64, ..UpdateStats::default() }
     }

@@ -449,15 +449,14 @@ impl Executor {
         if matches!(node.storage, Storage::Accumulators(_) | Storage::Wide) {
             return;
         }
-        let measure = match &self.results[i].tensor {
-            Tensor::F32(x) => {
-                let row = match &node.op {
-                    Op::Activation(activation) => activation.row,
-                    _ => Quantizer::FLOAT,
-                };
-                Measure::of_floats(x, &row)
-            }
-            tensor => of_codes(tensor, node.operand),
+        let row = match &node.op {
+            Op::Activation(activation) => activation.row,
+            _ => Quantizer::FLOAT,
+        };
+        let measure = match (&self.results[i].tensor, &node.op) {
+            (Tensor::F32(x), _) => Measure::of_floats(x, &row),
+            (tensor, Op::Product(product)) => of_codes(tensor, node.operand, product.epilogue.row()),
+            (tensor, _) => of_codes(tensor, node.operand, row),
         };
         self.stats.push(TensorStats { layer: layer.clone(), role: "activation", measure });
     }
@@ -471,16 +470,22 @@ impl Executor {
         let Op::Product(product) = &node.op else { return };
         let stats = |role, measure| TensorStats { layer: node.name.clone(), role, measure };
         if node.storage == Storage::Wide {
-            self.stats.push(stats("product", of_codes(&self.results[i].tensor, node.operand)));
+            self.stats.push(stats(
+                "product",
+                of_codes(&self.results[i].tensor, node.operand, product.epilogue.row()),
+            ));
         }
         let measure = match &error.tensor {
             Tensor::F32(x) => Measure::of_floats(x, &Quantizer::FLOAT),
-            tensor => of_codes(tensor, self.blocks[product.block].plan.error_operand),
+            tensor => {
+                let operand = self.blocks[product.block].plan.error_operand;
+                of_codes(tensor, operand, product.error.at_output)
+            }
         };
         self.stats.push(stats("error", measure));
     }
 }
 
-fn of_codes(tensor: &Tensor, operand: Operand) -> Measure {
-    for_integers!(tensor, x => Measure::of_operand(x.iter().map(|x| integer(*x)), operand))
+fn of_codes(tensor: &Tensor, operand: Operand, row: Quantizer) -> Measure {
+    for_integers!(tensor, x => Measure::of_operand(x.iter().map(|x| integer(*x)), operand, row))
 }

@@ -56,7 +56,8 @@ pub struct Histogram {
     pub n: u64,
     /// Share of weights that are zero, 0 to 1.
     pub zeros_share: f64,
-    /// Share of weights at a limit of their format, 0 to 1.
+    /// Share of weights that are not zero and lie at a limit or beyond it, 0 to 1: the ends of the format, or the limit that
+    /// the overflow of their row states. Not a number where there is no limit.
     pub at_limit_share: f64,
 }
 

@@ -49,11 +49,17 @@ impl Weight for f32 {
     }
 
     fn stored(master: &Quantizer, x: f32, _: u32) -> f32 {
-        match master.overflow {
-            #[allow(clippy::cast_precision_loss, reason = "a limit of a weight")]
-            Overflow::Clip { limit } => x.clamp(-(limit as f32), limit as f32),
-            _ => x,
-        }
+        let limit = float_limit(master);
+        x.clamp(-limit, limit)
+    }
+}
+
+/// The largest magnitude of a weight that is stored as a float; infinite where the row states none.
+fn float_limit(master: &Quantizer) -> f32 {
+    match master.overflow {
+        #[allow(clippy::cast_precision_loss, reason = "a limit of a weight")]
+        Overflow::Clip { limit } => limit as f32,
+        _ => f32::INFINITY,
     }
 }
 
@@ -157,11 +163,15 @@ impl Floats {
     ) -> UpdateStats {
         let master = &self.master;
         if master.format == Format::Float32 {
+            let mut n_saturated = 0;
+            let limit = float_limit(master);
             for (i, weight) in weights.iter_mut().enumerate() {
                 let w = weight.value(master);
-                *weight = W::stored(master, w - update(i, w), 0);
+                let next = w - update(i, w);
+                *weight = W::stored(master, next, 0);
+                n_saturated += u64::from(next.abs() > limit);
             }
-            return UpdateStats::default();
+            return UpdateStats { n_saturated, ..UpdateStats::default() };
         }
         let mut words = [0; CHUNK];
         if let Some(Stream { key, counter_high }) = self.stream {
@@ -171,7 +181,8 @@ impl Floats {
             philox::fill(self.isa, key, counter_high, block, &mut words[..weights.len()]);
         }
         let mut stats = UpdateStats::default();
-        let limit = master.value_as_float(master.format.max());
+        let limits = master.limits();
+        let (low, high) = (master.value_as_float(limits.0), master.value_as_float(limits.1));
         // From one stored value to the next.
         let step = if master.format == Format::Binary { 2.0 } else { master.value_as_float(1).into() };
         for (i, (weight, word)) in weights.iter_mut().zip(words).enumerate() {
@@ -183,7 +194,7 @@ impl Floats {
                 *lost = next - weight.value(master);
             }
             stats.n_dead += u64::from(update != 0.0 && weight.value(master) == w);
-            stats.n_saturated += u64::from(next.abs() > limit);
+            stats.n_saturated += u64::from(next < low || next > high);
             if self.collects_stats {
                 // Exact to the part: this is for the eye, and sums of integers have no order.
                 #[allow(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
@@ -304,10 +315,10 @@ mod tests {
         let bc = floats(Method::Sgd, "float32 clip<1>");
         let mut w = [0.5_f32];
         for want in [0.42, 0.34, 0.26, 0.18, 0.10] {
-            bc.run(&[0.8], &mut w, [None, None]);
+            assert_eq!(bc.run(&[0.8], &mut w, [None, None]).n_saturated, 0);
             assert!((w[0] - want).abs() < 1e-6, "{w:?} {want}");
         }
-        bc.run(&[-80.0], &mut w, [None, None]);
+        assert_eq!(bc.run(&[-80.0], &mut w, [None, None]).n_saturated, 1, "a float is held at its limit too");
         assert_eq!(w, [1.0]);
     }
 
