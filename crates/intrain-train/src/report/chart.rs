@@ -15,7 +15,7 @@ const BAR: RGBColor = RGBColor(0x00, 0x00, 0xF3);
 const INK: RGBColor = RGBColor(0x00, 0x00, 0xF4);
 const GRID: RGBColor = RGBColor(0x00, 0x00, 0xF5);
 
-const CURVES_SIZE: (u32, u32) = (1280, 640);
+const CURVES_SIZE: (u32, u32) = (1120, 580);
 const BARS_SIZE: (u32, u32) = (1280, 480);
 /// More points than this are thinned out: a page shows no more, and stays small.
 const MOST_POINTS: usize = 1000;
@@ -58,7 +58,7 @@ impl Curves<'_> {
         let mut chart = ChartBuilder::on(area)
             .margin(24)
             .x_label_area_size(92)
-            .y_label_area_size(150)
+            .y_label_area_size(190)
             .build_cartesian_2d(x.clone(), y.clone())?;
         chart
             .configure_mesh()

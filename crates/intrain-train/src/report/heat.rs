@@ -1,4 +1,5 @@
-//! Maps of what the microscope saw: a row for each layer, a column for each measurement, darker where there is more.
+//! Maps of what the microscope saw: a row for each layer, a column for each measurement, the stronger the colour the more;
+//! numbers below 0 in another colour.
 //!
 //! Drawn as plain rectangles, since a map is nothing else; colours are the page's, by opacity.
 
@@ -28,17 +29,45 @@ pub(super) const MAPS: [(&str, &str, &str, Scale); 11] = [
     ("error", "bits", "Effective bits of errors", Scale::Largest),
 ];
 
-const WIDTH: usize = 640;
-const LABEL: usize = 130;
-const NUMBER: usize = 70;
+const WIDTH: usize = 480;
+const LABEL: usize = 120;
+const NUMBER: usize = 66;
 const ROW: usize = 20;
 
-/// The map as SVG, or nothing where nothing was measured. Each row ends in its last number.
-pub(super) fn map(layers: &[(String, Vec<Option<f64>>)], scale: Scale) -> Option<String> {
+/// A map with its scale.
+#[derive(Debug, PartialEq)]
+pub(super) struct Map {
+    /// The map itself. Each row ends in its last number.
+    pub(super) svg: String,
+    /// What no colour stands for, or the full colour of numbers below 0.
+    pub(super) from: String,
+    /// What full colour stands for.
+    pub(super) to: String,
+    /// Whether there are numbers below 0.
+    pub(super) is_signed: bool,
+    /// The smallest and the largest number.
+    pub(super) measured: [String; 2],
+}
+
+/// The map, or nothing where nothing was measured.
+pub(super) fn map(layers: &[(String, Vec<Option<f64>>)], scale: Scale) -> Option<Map> {
     let values = || layers.iter().flat_map(|(_, values)| values).flatten().filter(|v| v.is_finite());
     values().next()?;
-    let largest = values().map(|v| v.abs()).fold(0.0, f64::max);
+    let ends =
+        [values().copied().fold(f64::INFINITY, f64::min), values().copied().fold(-f64::INFINITY, f64::max)];
+    let largest = ends.map(f64::abs).into_iter().fold(0.0, f64::max);
     let full = if scale == Scale::Share || largest == 0.0 { 1.0 } else { largest };
+    let is_signed = ends[0] < 0.0;
+    Some(Map {
+        svg: drawn(layers, scale, full),
+        from: text(if is_signed { -full } else { 0.0 }, scale),
+        to: text(full, scale),
+        is_signed,
+        measured: ends.map(|value| text(value, scale)),
+    })
+}
+
+fn drawn(layers: &[(String, Vec<Option<f64>>)], scale: Scale, full: f64) -> String {
     let n = layers.iter().map(|(_, values)| values.len()).max().unwrap_or(1).max(1);
     #[allow(clippy::cast_precision_loss, reason = "pixels")]
     let cell = (WIDTH - LABEL - NUMBER) as f64 / n as f64;
@@ -54,9 +83,10 @@ pub(super) fn map(layers: &[(String, Vec<Option<f64>>)], scale: Scale) -> Option
             #[allow(clippy::cast_precision_loss, reason = "pixels")]
             let x = LABEL as f64 + column as f64 * cell;
             let (opacity, height) = ((value.abs() / full).clamp(0.0, 1.0), ROW - 2);
+            let color = if value < 0.0 { "#0000F2" } else { "#0000F1" };
             let _ = write!(
                 svg,
-                "<rect x=\"{x:.1}\" y=\"{y}\" width=\"{cell:.1}\" height=\"{height}\" fill=\"#0000F1\" \
+                "<rect x=\"{x:.1}\" y=\"{y}\" width=\"{cell:.1}\" height=\"{height}\" fill=\"{color}\" \
                  fill-opacity=\"{opacity:.3}\"><title>{}: {}</title></rect>",
                 escaped(layer),
                 text(value, scale)
@@ -68,7 +98,7 @@ pub(super) fn map(layers: &[(String, Vec<Option<f64>>)], scale: Scale) -> Option
         let _ = write!(svg, "{number}</text>");
     }
     svg.push_str("</svg>");
-    Some(svg)
+    svg
 }
 
 fn text(value: f64, scale: Scale) -> String {
@@ -91,11 +121,24 @@ mod tests {
     #[test]
     fn a_map_has_a_cell_for_each_number() {
         let layers = [("a<b>".to_owned(), vec![Some(0.5), None, Some(1.0)]), ("c".to_owned(), vec![None; 3])];
-        let svg = map(&layers, Scale::Share).unwrap();
+        let Map { svg, from, to, is_signed, measured } = map(&layers, Scale::Share).unwrap();
+        assert_eq!([&from, &to, &measured[0], &measured[1]], ["0.0 %", "100.0 %", "50.0 %", "100.0 %"]);
+        assert!(!is_signed);
         assert_eq!(svg.matches("<rect").count(), 2);
         assert!(svg.contains("a&lt;b&gt;: 50.0 %") && svg.contains("fill-opacity=\"0.500\""), "{svg}");
         assert_eq!(map(&layers[1..], Scale::Share), None);
         let bits = map(&[("a".to_owned(), vec![Some(2.0), Some(4.0)])], Scale::Largest).unwrap();
-        assert!(bits.contains("fill-opacity=\"0.500\"") && bits.contains("4.00"), "{bits}");
+        assert!(bits.svg.contains("fill-opacity=\"0.500\"") && bits.svg.contains("4.00"), "{bits:?}");
+        assert_eq!((bits.from.as_str(), bits.to.as_str()), ("0.00", "4.00"));
+    }
+
+    #[test]
+    fn numbers_below_zero_have_their_own_colour_and_a_place_on_the_scale() {
+        let bias = map(&[("a".to_owned(), vec![Some(-0.5), Some(0.25)])], Scale::Largest).unwrap();
+        assert!(bias.is_signed);
+        assert_eq!((bias.from.as_str(), bias.to.as_str()), ("-0.50", "0.50"));
+        assert_eq!(bias.measured, ["-0.50", "0.25"]);
+        assert!(bias.svg.contains("fill=\"#0000F2\" fill-opacity=\"1.000\""), "{}", bias.svg);
+        assert!(bias.svg.contains("fill=\"#0000F1\" fill-opacity=\"0.500\""), "{}", bias.svg);
     }
 }

@@ -232,8 +232,10 @@ fn maps(Further { names, rows }: &Further) -> Value {
             Some((name.strip_suffix(&ending)?.to_owned(), values))
         });
         let layers: Vec<(String, Vec<Option<f64>>)> = layers.collect();
-        let svg = heat::map(&layers, scale)?;
-        Some(context! { title, svg => Value::from_safe_string(svg) })
+        let heat::Map { svg, from, to, is_signed, measured } = heat::map(&layers, scale)?;
+        let [smallest, largest] = measured;
+        let svg = Value::from_safe_string(svg);
+        Some(context! { title, svg, from, to, is_signed, smallest, largest })
     };
     heat::MAPS.iter().filter_map(heat).collect()
 }
