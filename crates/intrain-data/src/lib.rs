@@ -33,6 +33,7 @@ mod published;
 mod single;
 pub mod summary;
 pub mod svhn;
+pub mod thumbnail;
 
 pub use augment::Augment;
 pub use batches::{Batch, LastBatch, Position, TrainBatches, evaluation};

@@ -30,6 +30,7 @@ pub mod telemetry;
 pub mod tensorboard;
 pub mod transfer;
 pub mod update;
+mod verdicts;
 
 pub use atomic::atomic_write;
 pub use config::{Config, Settings};

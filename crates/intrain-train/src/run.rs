@@ -212,7 +212,7 @@ fn finish(
         interrupted,
         ended: session.ended(),
     };
-    if let Err(error) = telemetry::write_report(dir, config, trainer, &rows, &summary) {
+    if let Err(error) = telemetry::write_report(dir, session, &rows, &summary) {
         observer.warn(&format!("no report: {error}"));
     }
     Ok(summary)

@@ -28,6 +28,7 @@ use crate::summary::Ended;
 use crate::sums::{Clock, EpochSums};
 use crate::telemetry;
 use crate::transfer::{self, Taken};
+use crate::verdicts::Verdicts;
 
 pub use crate::listener::{Epoch, Listener, Progress};
 pub use crate::prove::prove;
@@ -53,6 +54,8 @@ pub struct Session {
     signs: Option<Signs>,
     microscope: Microscope,
     silence: Silence,
+    /// The answers to the test images when they were last evaluated, and the steps before.
+    verdicts: Option<(u64, Verdicts)>,
     /// What was taken from the file that the run begins with.
     taken: Option<Taken>,
     /// Whether it was said that rounding loses updates; once is enough.
@@ -121,6 +124,7 @@ impl Session {
             signs: None,
             microscope: Microscope::default(),
             silence: Silence::default(),
+            verdicts: None,
             taken: None,
             has_warned: false,
             clock: Clock::default(),
@@ -390,8 +394,22 @@ impl Session {
     fn answers(&mut self, part: Part) -> Result<(Outcome, Answers), TrainError> {
         let (mut answers, n_classes) = (Answers::default(), self.plan().loss.n_classes);
         let batches = evaluation(&self.dataset, part, EVALUATION_BATCH)?;
-        let see = |network: &Network| answers.see(&network.logits(), n_classes);
-        Ok((self.trainer.evaluate_with(batches, see), answers))
+        let (mut verdicts, labels) = (Verdicts::default(), &self.dataset.part(part).labels);
+        let see = |network: &Network| {
+            let logits = network.logits();
+            answers.see(&logits, n_classes);
+            verdicts.see(&logits, n_classes, labels);
+        };
+        let outcome = self.trainer.evaluate_with(batches, see);
+        if part == Part::Test {
+            self.verdicts = Some((self.trainer.steps(), verdicts));
+        }
+        Ok((outcome, answers))
+    }
+
+    /// The answers to the test images, where they were evaluated behind the last step.
+    pub(crate) fn verdicts(&self) -> Option<&Verdicts> {
+        self.verdicts.as_ref().filter(|(step, _)| *step == self.trainer.steps()).map(|(_, verdicts)| verdicts)
     }
 
     /// What the network answers to images of its size, `[n, height, width, channels]`, class by class and image by image, with

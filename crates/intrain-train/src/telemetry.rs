@@ -4,10 +4,10 @@ use intrain_nn::{BlockPlan, Plan, Stored};
 use intrain_num::{Quantizer, Round};
 use intrain_recipe::{Feedback, Role};
 
-use crate::config::Config;
 use crate::metrics::{Details, Row};
 use crate::report::{self, Histogram, Report, Table};
 use crate::run_dir::RunDir;
+use crate::session::Session;
 use crate::step::Trainer;
 use crate::summary::Summary;
 use crate::tensorboard::EventWriter;
@@ -172,11 +172,11 @@ pub fn size(bytes: usize) -> String {
 
 pub(crate) fn write_report(
     dir: &RunDir,
-    config: &Config,
-    trainer: &Trainer,
+    session: &Session,
     rows: &[Row],
     summary: &Summary,
 ) -> Result<(), TrainError> {
+    let (config, trainer) = (session.config(), session.trainer());
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let details = crate::metrics::read_details(&dir.metrics()).unwrap_or_default();
     let last =
@@ -203,6 +203,7 @@ pub(crate) fn write_report(
         plan: plan_table(trainer.plan()),
         histograms: histograms(trainer),
         details,
+        answered: session.verdicts().map(|verdicts| verdicts.answered(session.dataset())),
         warnings: of_last_row.into_iter().collect(),
     };
     let page = report::render(&report).map_err(|e| TrainError::Setting(e.to_string()))?;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: one file that needs nothing else (no script, no network), with all text from outside escaped.
 
+mod answers;
 mod axis;
 mod chart;
 mod heat;
@@ -9,6 +10,7 @@ mod number;
 
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
+pub use self::answers::{Answered, Mistake};
 use self::axis::Scale;
 use self::chart::Curves;
 use crate::metrics::{Further, Row};
@@ -30,6 +32,8 @@ pub struct Report {
     pub histograms: Vec<Histogram>,
     /// Names `LAYER/ROLE/WHAT` and, for each of `curves`, their numbers.
     pub details: Further,
+    /// How the test images were answered at the end, if they were.
+    pub answered: Option<Answered>,
     /// What the user should know before trusting the numbers.
     pub warnings: Vec<String>,
 }
@@ -92,6 +96,7 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         charts => charts(&report.curves)?,
         histograms => histograms?,
         maps => maps(&report.details),
+        answered => report.answered.as_ref().and_then(answers::context),
         recipe => pairs(&report.recipe),
         plan => context! {
             headings => Value::from_iter(&report.plan.headings),
@@ -291,6 +296,11 @@ mod tests {
                 at_limit_share: f64::NAN,
             }],
             details: Further { names: vec![text("conv1<x>/update/dead")], rows: vec![vec![Some(0.25)]; 8] },
+            answered: Some(Answered {
+                classes: vec![text("<x>"), text("b")],
+                pairs: vec![(0, 1), (1, 1)],
+                mistakes: vec![Mistake { png: b"png".to_vec(), ..Mistake::default() }],
+            }),
             warnings: vec![text("a & b")],
         }
     }
@@ -298,6 +308,10 @@ mod tests {
     #[test]
     fn the_page_needs_nothing_else_and_escapes_what_it_shows() {
         let html = render(&example()).unwrap();
+        // Images are in the page itself.
+        let inside = "src=\"data:image/png;base64,";
+        assert!(html.contains("src=\"data:image/png;base64,cG5n\""));
+        let html = html.replace(inside, "");
         for outside in ["http", "<script", "src=", "@import", "url(", "<x>", "<2-8-8-8>", "a=<b>"] {
             assert!(!html.contains(outside), "{outside}");
         }
