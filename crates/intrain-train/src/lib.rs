@@ -11,6 +11,7 @@ pub mod config;
 mod divergence;
 mod error;
 mod listener;
+mod histograms;
 pub mod logits;
 pub mod metrics;
 mod microscope;

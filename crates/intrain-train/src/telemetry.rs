@@ -1,11 +1,12 @@
 //! What a run shows of itself: TensorBoard events, warnings with cause and remedy, the report.
 
-use intrain_nn::{BlockPlan, Plan, Stored};
+use intrain_nn::{BlockPlan, Plan};
 use intrain_num::{Quantizer, Round};
 use intrain_recipe::{Feedback, Role};
 
+use crate::histograms;
 use crate::metrics::{Details, Row};
-use crate::report::{self, Histogram, Report, Table};
+use crate::report::{self, Histogram, Report, Table, Weights};
 use crate::run_dir::RunDir;
 use crate::session::Session;
 use crate::step::Trainer;
@@ -13,6 +14,11 @@ use crate::summary::Summary;
 use crate::tensorboard::EventWriter;
 use crate::update::{self, Hyper};
 use crate::{TrainError, atomic_write};
+
+pub use crate::histograms::histogram;
+
+/// What stands in front of a layer in the tags of histograms: weights as they are stored, and as they are read.
+const HISTOGRAMS: [&str; 2] = ["weights", "weights_read"];
 
 /// The run's TensorBoard events.
 pub(crate) struct Events(EventWriter);
@@ -27,7 +33,7 @@ impl Events {
         Ok(self.0.restarted_at(step)?)
     }
 
-    /// The numbers and the stored integers after an epoch.
+    /// The numbers and the weights after an epoch.
     pub(crate) fn epoch(
         &mut self,
         row: &Row,
@@ -55,14 +61,22 @@ impl Events {
                 self.0.scalar(name, row.step, *value)?;
             }
         }
-        for histogram in histograms(trainer) {
-            #[allow(clippy::cast_precision_loss, reason = "a histogram's numbers are for the eye")]
-            let buckets: Vec<(f64, f64)> =
-                histogram.bins.iter().map(|(_, to, count)| (*to as f64, *count as f64)).collect();
-            self.0.histogram(&format!("weights/{}", histogram.layer), row.step, &buckets)?;
+        for Weights { stored, read } in histograms::of_layers(trainer) {
+            for (tag, histogram) in HISTOGRAMS.into_iter().zip([Some(stored), read]) {
+                let Some(histogram) = histogram else { continue };
+                let tag = format!("{tag}/{}", histogram.layer);
+                self.0.histogram(&tag, row.step, &buckets(&histogram))?;
+            }
         }
         Ok(self.0.flush()?)
     }
+}
+
+/// Pairs of a weight and how often it occurs.
+#[allow(clippy::cast_precision_loss, reason = "a histogram's numbers are for the eye")]
+fn buckets(histogram: &Histogram) -> Vec<(f64, f64)> {
+    let value = |code: i64| libm::ldexp(code as f64, histogram.step_log2);
+    histogram.bins.iter().map(|(_, to, count)| (value(*to), *count as f64)).collect()
 }
 
 /// A warning where rounding lost most updates of a layer: the one row that rounds them goes to the nearest. Rows that round
@@ -96,48 +110,6 @@ fn losing_row(plan: &Plan, block: &BlockPlan, hyper: Hyper) -> Option<(Role, Qua
     let is_nearest = !quantizer.round.is_stochastic() && quantizer.round != Round::Floor;
     let loses = quantizer.format.is_quantized() && is_nearest && plan.error_feedback == Feedback::None;
     loses.then_some((role, quantizer))
-}
-
-/// Bins of a histogram, at most.
-const BINS: i64 = 64;
-
-/// The stored integers of each layer.
-pub(crate) fn histograms(trainer: &Trainer) -> Vec<Histogram> {
-    let pairs = trainer.plan().blocks.iter().zip(trainer.parameters());
-    pairs
-        .filter_map(|(block, parameters)| histogram(&block.name, block.weight.master, &parameters.weight))
-        .collect()
-}
-
-/// The histogram of one layer's stored integers; `None` for floats.
-#[must_use]
-#[allow(clippy::cast_precision_loss, reason = "counts of weights are far below 2^53")]
-pub fn histogram(layer: &str, master: Quantizer, stored: &Stored) -> Option<Histogram> {
-    if matches!(stored, Stored::F32(_)) || stored.is_empty() {
-        return None;
-    }
-    let codes = || (0..stored.len()).map(|i| stored.code(i));
-    let largest = codes().map(i64::abs).max().unwrap_or(0).max(1);
-    let width = (2 * largest + 1 + BINS - 1) / BINS;
-    let n_bins = usize::try_from((2 * largest + width) / width).unwrap_or(1);
-    let mut counts = vec![0u64; n_bins];
-    let (mut zeros, mut at_limit) = (0u64, 0u64);
-    let (low, high) = master.limits();
-    for code in codes() {
-        counts[usize::try_from((code + largest) / width).unwrap_or(0)] += 1;
-        zeros += u64::from(code == 0);
-        at_limit += u64::from(code != 0 && (code <= low || code >= high));
-    }
-    let from = |i: usize| i64::try_from(i).unwrap_or(0) * width - largest;
-    let bins = counts.iter().enumerate().map(|(i, count)| (from(i), from(i) + width - 1, *count)).collect();
-    Some(Histogram {
-        layer: layer.to_owned(),
-        format: master.format.to_string(),
-        bins,
-        n: stored.len() as u64,
-        zeros_share: zeros as f64 / stored.len() as f64,
-        at_limit_share: at_limit as f64 / stored.len() as f64,
-    })
 }
 
 /// The plan as a table for a reader.
@@ -201,7 +173,7 @@ pub(crate) fn write_report(
         curves: rows.to_vec(),
         recipe: config.recipe.rows(),
         plan: plan_table(trainer.plan()),
-        histograms: histograms(trainer),
+        weights: histograms::of_layers(trainer),
         details,
         answered: session.verdicts().map(|verdicts| verdicts.answered(session.dataset())),
         warnings: of_last_row.into_iter().collect(),

@@ -110,13 +110,14 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 pub(super) fn bars(histogram: &Histogram) -> Result<Option<String>, ReportError> {
     let group = histogram.bins.len().div_ceil(MOST_BARS).max(1);
     // A bar stands on its integers, from half below the first to half above the last.
+    let step = libm::ldexp(1.0, histogram.step_log2);
     let bars: Vec<(f64, f64, f64)> = histogram
         .bins
         .chunks(group)
         .map(|bins| {
-            let (from, to) = (bins[0].0 as f64 - 0.5, bins[bins.len() - 1].1 as f64 + 0.5);
+            let (from, to) = (step * (bins[0].0 as f64 - 0.5), step * (bins[bins.len() - 1].1 as f64 + 0.5));
             let count: f64 = bins.iter().map(|bin| bin.2 as f64).sum();
-            let to = to.max(from + 1.0);
+            let to = to.max(from + step);
             (from, to, count / (to - from))
         })
         .collect();
@@ -125,7 +126,7 @@ pub(super) fn bars(histogram: &Histogram) -> Result<Option<String>, ReportError>
     if highest == 0.0 {
         return Ok(None);
     }
-    let (first, last) = (from + 0.5, to - 0.5);
+    let (first, last) = (from + 0.5 * step, to - 0.5 * step);
     let mut ticks = vec![first];
     // Labels that would touch are left out: the zero beside an end, and the end beside the beginning.
     ticks.extend([0.0].into_iter().filter(|zero| (zero - first).min(last - zero) > 0.12 * (to - from)));

@@ -1,4 +1,4 @@
-//! `report.html`: a run on one page, for a person: numbers, curves, the recipe, the plan, the stored integers.
+//! `report.html`: a run on one page, for a person: numbers, curves, answers, the recipe, the plan, the weights.
 //!
 //! Invariant: one file that needs nothing else (no script, no network), with all text from outside escaped.
 
@@ -28,8 +28,8 @@ pub struct Report {
     pub recipe: Vec<(String, String)>,
     /// What ran, one row for each operation.
     pub plan: Table,
-    /// The stored weights, one histogram for each layer.
-    pub histograms: Vec<Histogram>,
+    /// The weights of each layer.
+    pub weights: Vec<Weights>,
     /// Names `LAYER/ROLE/WHAT` and, for each of `curves`, their numbers.
     pub details: Further,
     /// How the test images were answered at the end, if they were.
@@ -47,7 +47,16 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// How often each stored integer of a layer occurs.
+/// The weights of a layer.
+#[derive(Debug, Clone, Default)]
+pub struct Weights {
+    /// As they are stored.
+    pub stored: Histogram,
+    /// As products read them outside training, where that is something else.
+    pub read: Option<Histogram>,
+}
+
+/// How often each integer of a layer occurs.
 #[derive(Debug, Clone, Default)]
 pub struct Histogram {
     /// The layer's name.
@@ -56,6 +65,8 @@ pub struct Histogram {
     pub format: String,
     /// First integer, last integer, and number of weights from the one to the other; rising and without overlap.
     pub bins: Vec<(i64, i64, u64)>,
+    /// One of these integers is worth 2 to this power on the axis: 0 for codes, others for floats, which have no codes.
+    pub step_log2: i32,
     /// Number of weights.
     pub n: u64,
     /// Share of weights that are zero, 0 to 1.
@@ -87,14 +98,17 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
     let pairs = |pairs: &[(String, String)]| -> Value {
         pairs.iter().map(|(name, value)| Value::from_iter([name, value])).collect()
     };
-    let histograms: Result<Vec<Value>, ReportError> = report.histograms.iter().map(histogram).collect();
+    let weights = report.weights.iter().flat_map(|Weights { stored, read }| {
+        let stored = std::iter::once(histogram("stored as", stored));
+        stored.chain(read.iter().map(|read| histogram("read as", read)))
+    });
     let context = context! {
         title => &report.title,
         warnings => Value::from_iter(&report.warnings),
         headline => headline(&report.curves),
         facts => pairs(&report.facts),
         charts => charts(&report.curves)?,
-        histograms => histograms?,
+        histograms => weights.collect::<Result<Vec<Value>, ReportError>>()?,
         maps => maps(&report.details),
         answered => report.answered.as_ref().and_then(answers::context),
         recipe => pairs(&report.recipe),
@@ -245,8 +259,9 @@ fn maps(Further { names, rows }: &Further) -> Value {
     heat::MAPS.iter().filter_map(heat).collect()
 }
 
-fn histogram(histogram: &Histogram) -> Result<Value, ReportError> {
+fn histogram(how: &str, histogram: &Histogram) -> Result<Value, ReportError> {
     Ok(context! {
+        how,
         layer => &histogram.layer,
         format => &histogram.format,
         n => number::grouped(histogram.n),
@@ -287,13 +302,17 @@ mod tests {
                 headings: vec![text("operation")],
                 rows: vec![vec![text("<script>alert(1)</script>")]],
             },
-            histograms: vec![Histogram {
-                layer: text("conv1<x>"),
-                format: text("unit<8>"),
-                bins: (-4..=4).map(|v| (v, v, 10)).collect(),
-                n: 90,
-                zeros_share: 1.0 / 9.0,
-                at_limit_share: f64::NAN,
+            weights: vec![Weights {
+                stored: Histogram {
+                    layer: text("conv1<x>"),
+                    format: text("unit<8>"),
+                    bins: (-4..=4).map(|v| (v, v, 10)).collect(),
+                    n: 90,
+                    zeros_share: 1.0 / 9.0,
+                    at_limit_share: f64::NAN,
+                    ..Histogram::default()
+                },
+                read: Some(Histogram { bins: vec![(-1, -1, 50), (1, 1, 40)], ..Histogram::default() }),
             }],
             details: Further { names: vec![text("conv1<x>/update/dead")], rows: vec![vec![Some(0.25)]; 8] },
             answered: Some(Answered {
@@ -319,8 +338,8 @@ mod tests {
         for shown in shown {
             assert!(html.contains(shown), "{shown}");
         }
-        // Curves, a map, a histogram.
-        assert_eq!(html.matches("<svg").count(), 7);
+        // Curves, a map, two histograms.
+        assert_eq!(html.matches("<svg").count(), 8);
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
     }
 
