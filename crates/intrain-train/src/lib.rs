@@ -14,6 +14,8 @@ mod listener;
 mod histograms;
 pub mod logits;
 pub mod metrics;
+#[cfg(test)]
+mod metrics_page;
 mod microscope;
 mod prove;
 pub mod rate;

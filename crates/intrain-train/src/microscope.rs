@@ -8,6 +8,27 @@ use crate::metrics::Details;
 use crate::signs::Changed;
 use crate::step::Trainer;
 
+/// `ROLE/WHAT` of everything that is measured of a layer; `docs/metrics.md` says what each means.
+pub(crate) const NAMES: [&str; 17] = [
+    "master/zero",
+    "master/limit",
+    "master/bits",
+    "master/oscillating",
+    "master/signs",
+    "update/dead",
+    "update/limit",
+    "update/bias",
+    "activation/zero",
+    "activation/limit",
+    "activation/bits",
+    "product/zero",
+    "product/limit",
+    "product/bits",
+    "error/zero",
+    "error/limit",
+    "error/bits",
+];
+
 /// What is kept for the end of an epoch: stored weights before its last two steps.
 #[derive(Default)]
 pub(crate) struct Microscope {
@@ -53,6 +74,8 @@ impl Microscope {
                 details.extend(value.map(|value| (name(what), Some(value))));
             }
         }
+        let is_known = |name: &str| NAMES.iter().any(|known| name.ends_with(&format!("/{known}")));
+        debug_assert!(details.iter().all(|(name, _)| is_known(name)), "{details:?}");
         details
     }
 

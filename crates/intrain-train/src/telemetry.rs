@@ -17,8 +17,20 @@ use crate::{TrainError, atomic_write};
 
 pub use crate::histograms::histogram;
 
+/// Tags of the numbers of an epoch; `docs/metrics.md` says what each means.
+pub(crate) const TAGS: [&str; 9] = [
+    "train/loss",
+    "train/error",
+    "test/loss",
+    "test/error",
+    "learning_rate",
+    "updates/dead",
+    "updates/saturated",
+    "signs/changed",
+    "images_per_second",
+];
 /// What stands in front of a layer in the tags of histograms: weights as they are stored, and as they are read.
-const HISTOGRAMS: [&str; 2] = ["weights", "weights_read"];
+pub(crate) const HISTOGRAMS: [&str; 2] = ["weights", "weights_read"];
 
 /// The run's TensorBoard events.
 pub(crate) struct Events(EventWriter);
@@ -40,18 +52,18 @@ impl Events {
         trainer: &Trainer,
         details: &Details,
     ) -> Result<(), TrainError> {
-        let scalars = [
-            ("train/loss", Some(row.train_loss)),
-            ("train/error", Some(row.train_error)),
-            ("test/loss", row.test_loss),
-            ("test/error", row.test_error),
-            ("learning_rate", Some(row.learning_rate)),
-            ("updates/dead", Some(row.dead_updates)),
-            ("updates/saturated", Some(row.saturated_weights)),
-            ("signs/changed", Some(row.changed_signs)),
-            ("images_per_second", Some(row.images_per_second)),
+        let values = [
+            Some(row.train_loss),
+            Some(row.train_error),
+            row.test_loss,
+            row.test_error,
+            Some(row.learning_rate),
+            Some(row.dead_updates),
+            Some(row.saturated_weights),
+            Some(row.changed_signs),
+            Some(row.images_per_second),
         ];
-        for (tag, value) in scalars {
+        for (tag, value) in TAGS.into_iter().zip(values) {
             if let Some(value) = value {
                 self.0.scalar(tag, row.step, value)?;
             }

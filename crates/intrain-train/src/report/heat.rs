@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// What full colour stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scale {
+pub(crate) enum Scale {
     /// A share of 1.
     Share,
     /// The largest value, whatever it is.
@@ -15,7 +15,7 @@ pub(super) enum Scale {
 }
 
 /// Role, measure, title and scale of each map, in the order of the page.
-pub(super) const MAPS: [(&str, &str, &str, Scale); 11] = [
+pub(crate) const MAPS: [(&str, &str, &str, Scale); 11] = [
     ("update", "dead", "Updates that rounding turned to nothing", Scale::Share),
     ("update", "bias", "Bias of rounding, in steps of the weight", Scale::Largest),
     ("master", "oscillating", "Weights that the last step brought back", Scale::Share),

@@ -13,6 +13,8 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 pub use self::answers::{Answered, Mistake};
 use self::axis::Scale;
 use self::chart::Curves;
+#[cfg(test)]
+pub(crate) use self::heat::MAPS;
 use crate::metrics::{Further, Row};
 
 /// What a report shows; any part may be empty.

@@ -14,6 +14,21 @@ use crate::args::InspectArgs;
 use crate::output::{Output, facts, grouped, percent, speed, table};
 use crate::settings::open_model;
 
+/// The columns of both tables; `docs/metrics.md` says what each means.
+const LAYER_COLUMNS: [&str; 6] = ["layer", "weights", "stored as", "read as", "zero", "at a limit"];
+const EPOCH_COLUMNS: [&str; 10] = [
+    "epoch",
+    "step",
+    "rate",
+    "loss",
+    "train error",
+    "test error",
+    "updates to nothing",
+    "held at a limit",
+    "signs changed",
+    "speed",
+];
+
 /// Lines of a histogram, at most.
 const LINES: usize = 17;
 /// Columns of the longest bar.
@@ -30,10 +45,7 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> anyhow::Result<ExitCod
     ]);
     text.push('\n');
     let layers: Vec<_> = plan.blocks.iter().zip(&saved.parameters).map(|(b, p)| Layer::of(b, p)).collect();
-    text.push_str(&table(
-        ["layer", "weights", "stored as", "read as", "zero", "at a limit"],
-        &layers.iter().map(Layer::row).collect::<Vec<_>>(),
-    ));
+    text.push_str(&table(LAYER_COLUMNS, &layers.iter().map(Layer::row).collect::<Vec<_>>()));
     for histogram in layers.iter().filter_map(|layer| layer.histogram.as_ref()) {
         text.push('\n');
         text.push_str(&bars(histogram));
@@ -133,19 +145,7 @@ fn telemetry(rows: &[Row]) -> String {
             speed(row.images_per_second),
         ]
     };
-    let headings = [
-        "epoch",
-        "step",
-        "rate",
-        "loss",
-        "train error",
-        "test error",
-        "updates to nothing",
-        "held at a limit",
-        "signs changed",
-        "speed",
-    ];
-    table(headings, &rows.iter().map(row).collect::<Vec<_>>())
+    table(EPOCH_COLUMNS, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
 fn epoch(row: &Row) -> Value {
@@ -156,4 +156,17 @@ fn epoch(row: &Row) -> Value {
         "dead_updates": row.dead_updates, "saturated_weights": row.saturated_weights, "changed_signs": row.changed_signs,
         "images_per_second": row.images_per_second, "seconds": row.seconds,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_column_has_its_line_on_the_page_of_metrics() {
+        let page = include_str!("../../../../docs/metrics.md");
+        let section = page.split("\n## ").find(|section| section.starts_with("intrain inspect")).unwrap();
+        let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert!(names.eq(LAYER_COLUMNS.into_iter().chain(EPOCH_COLUMNS)));
+    }
 }
