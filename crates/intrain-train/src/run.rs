@@ -5,7 +5,7 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use intrain_data::Dataset;
+use intrain_data::{Dataset, Part};
 use intrain_nn::{Context, Plan};
 
 use crate::config::Config;
@@ -135,6 +135,10 @@ impl Run {
         let Self { mut session, dir, metrics, events, lock } = self;
         let mut folder = Folder { dir: &dir, metrics, events, observer };
         let interrupted = session.fit(&mut folder).map_err(|error| kept(error, &dir))?;
+        if !interrupted && session.verdicts().is_none() && !session.dataset().test.is_empty() {
+            // It was resumed behind its end: the report shows the answers all the same.
+            session.evaluate(Part::Test)?;
+        }
         let summary = finish(&session, &dir, interrupted, observer);
         drop(lock);
         summary

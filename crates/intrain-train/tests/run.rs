@@ -356,6 +356,26 @@ fn a_run_that_was_stopped_tells_of_no_other_weights() {
     assert!(seconds.is_sorted(), "time goes on: {seconds:?}");
 }
 
+/// The images and the table are of the last step's weights, so a run that was stopped before its evaluation has none.
+#[test]
+fn the_report_shows_the_answers_at_the_end_and_after_a_resume_behind_it() {
+    let config = config(&preset("wage").unwrap(), &["max_steps=25"]);
+    let dir = tempfile::tempdir().unwrap();
+    let page = || fs::read_to_string(dir.path().join("report.html")).unwrap();
+    train(start(&config, dir.path(), context(Isa::best(), 1)), Some(24));
+    assert!(!page().contains("of 359 test images"));
+    let summary = train(resume(&config, dir.path(), context(Isa::best(), 1)), None);
+    let first = page();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images")]
+    let n_wrong = (summary.test_error * 359.0).round() as u64;
+    assert!(first.contains(&format!("{n_wrong} of 359 test images")), "{n_wrong}");
+    assert_eq!(first.matches("data:image/png").count() as u64, n_wrong.min(16));
+    train(resume(&config, dir.path(), context(Isa::best(), 1)), None);
+    let answers =
+        |page: &str| page.split("<h2>").filter(|part| part.contains("test images")).collect::<String>();
+    assert_eq!(answers(&page()), answers(&first));
+}
+
 #[test]
 fn damaged_checkpoints_are_refused_and_the_best_one_goes_on() {
     let config = config(&preset("wage").unwrap(), &[]);

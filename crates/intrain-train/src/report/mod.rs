@@ -208,7 +208,7 @@ fn charts(rows: &[Row]) -> Result<Value, ReportError> {
     [
         chart("Loss", &["training", "test"], loss),
         chart("Classification error", &["training", "test"], errors(rows)),
-        chart("Updates and limits", &["updates without effect", "weights at a limit"], telemetry),
+        chart("Updates and limits", &["updates without effect", "updates held at a limit"], telemetry),
         chart("Signs", &["weights whose sign is not that of the start"], signs),
         chart("Learning rate", &["learning rate"], learning_rate),
     ]
