@@ -10,8 +10,8 @@ pub mod checkpoint;
 pub mod config;
 mod divergence;
 mod error;
-mod listener;
 mod histograms;
+mod listener;
 pub mod logits;
 pub mod metrics;
 #[cfg(test)]

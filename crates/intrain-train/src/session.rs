@@ -12,11 +12,11 @@ use std::time::Instant;
 use intrain_data::{Batch, Dataset, Loader, Part, TrainBatches, evaluation};
 use intrain_kernels::Isa;
 use intrain_model::Shape;
-use intrain_nn::{Context, Logits, Network, Outcome, Parameters, Plan};
+use intrain_nn::{Context, Logits, Network, Outcome, Plan};
 use rayon::ThreadPoolBuilder;
 
 use crate::TrainError;
-use crate::config::{Config, Init};
+use crate::config::Config;
 use crate::divergence;
 use crate::metrics::Row;
 use crate::microscope::Microscope;
@@ -74,7 +74,7 @@ impl Session {
         config.check_settings()?;
         config.check(dataset.shape, dataset.n_classes)?;
         let mut session = Self::at_epoch(config, dataset, context, 0)?;
-        let begun = start(&session.config, session.trainer.plan())?;
+        let begun = transfer::start(&session.config, session.trainer.plan())?;
         if let (Some(init), (parameters, Some(taken))) = (&mut session.config.init, begun) {
             init.sha256 = Some(taken.sha256.clone());
             *session.trainer.restore().0 = parameters;
@@ -344,7 +344,7 @@ impl Session {
 
     /// The signs that weights started with.
     fn signs_at_start(&self, listener: &mut dyn Listener) -> Signs {
-        let start = start(&self.config, self.trainer.plan());
+        let start = transfer::start(&self.config, self.trainer.plan());
         start.map_or_else(
             |error| {
                 listener.warn(&format!("changed signs are counted from here on: {error}"));
@@ -482,23 +482,6 @@ pub fn this_machine(threads: usize) -> Result<Context, TrainError> {
     let pool =
         pool.map_err(|e| TrainError::Setting(format!("{threads} threads: {e}; ask for fewer, at least 1")))?;
     Ok(Context { isa: Isa::best(), threads: Arc::new(pool), machine: None })
-}
-
-/// The weights before the first step: drawn from the seed, or from the file that the run begins with.
-fn start(config: &Config, plan: &Plan) -> Result<(Vec<Parameters>, Option<Taken>), TrainError> {
-    let seed = config.settings.seed;
-    let Some(Init { path, sha256 }) = &config.init else {
-        return Ok((Parameters::initial(plan, seed), None));
-    };
-    let (parameters, taken) = transfer::initial(Path::new(path), plan, seed)?;
-    match sha256.as_ref().filter(|expected| **expected != taken.sha256) {
-        Some(expected) => Err(TrainError::Setting(format!(
-            "{path}: its weights have the SHA-256 {}, and the run began with {expected}; put that file back, or leave out \
-             init_sha256",
-            taken.sha256
-        ))),
-        None => Ok((parameters, Some(taken))),
-    }
 }
 
 /// A trainer for the recipe as it holds in `epoch`.

@@ -10,6 +10,7 @@ use intrain_nn::{BlockPlan, Parameters, Plan, Stored};
 use intrain_num::{Quantizer, Round};
 
 use crate::TrainError;
+use crate::config::{Config, Init};
 use crate::saved::{self, SavedModel};
 use crate::update::bias_master;
 
@@ -24,12 +25,32 @@ pub struct Taken {
     pub notes: Vec<String>,
 }
 
+/// The weights before the first step: drawn from the seed, or from the file that the run begins with.
+///
+/// # Errors
+/// As [`initial`], and a file with other weights than the run began with.
+pub(crate) fn start(config: &Config, plan: &Plan) -> Result<(Vec<Parameters>, Option<Taken>), TrainError> {
+    let seed = config.settings.seed;
+    let Some(Init { path, sha256 }) = &config.init else {
+        return Ok((Parameters::initial(plan, seed), None));
+    };
+    let (parameters, taken) = initial(Path::new(path), plan, seed)?;
+    match sha256.as_ref().filter(|expected| **expected != taken.sha256) {
+        Some(expected) => Err(TrainError::Setting(format!(
+            "{path}: its weights have the SHA-256 {}, and the run began with {expected}; put that file back, or leave out \
+             init_sha256",
+            taken.sha256
+        ))),
+        None => Ok((parameters, Some(taken))),
+    }
+}
+
 /// What a network of this plan starts from: initial weights drawn from `seed`, those of a `model.safetensors` in their place
 /// where it has the layer.
 ///
 /// # Errors
 /// A file that is missing, damaged or no model of this program, or of which no layer has the name and shape of one here.
-pub(crate) fn initial(path: &Path, plan: &Plan, seed: u64) -> Result<(Vec<Parameters>, Taken), TrainError> {
+fn initial(path: &Path, plan: &Plan, seed: u64) -> Result<(Vec<Parameters>, Taken), TrainError> {
     let SavedModel { model, recipe, parameters: old, .. } = saved::read_model(path)?;
     let old_plan = Plan::build(&model, &recipe, 1)?;
     let mut taken = Taken { sha256: saved::weights_sha256(&old), ..Taken::default() };

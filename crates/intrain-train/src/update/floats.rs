@@ -163,15 +163,15 @@ impl Floats {
     ) -> UpdateStats {
         let master = &self.master;
         if master.format == Format::Float32 {
-            let mut n_saturated = 0;
             let limit = float_limit(master);
+            let mut n_saturated = 0;
             for (i, weight) in weights.iter_mut().enumerate() {
                 let w = weight.value(master);
                 let next = w - update(i, w);
                 *weight = W::stored(master, next, 0);
-                n_saturated += u64::from(next.abs() > limit);
+                n_saturated += u32::from(next.abs() > limit);
             }
-            return UpdateStats { n_saturated, ..UpdateStats::default() };
+            return UpdateStats { n_saturated: n_saturated.into(), ..UpdateStats::default() };
         }
         let mut words = [0; CHUNK];
         if let Some(Stream { key, counter_high }) = self.stream {
