@@ -8,6 +8,7 @@ mod golden;
 mod hardware;
 mod instructions;
 mod peers;
+mod picture;
 mod results;
 mod same_bits;
 mod test;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{cargo, golden, hardware, instructions, tidy, tools};
+use crate::{cargo, golden, hardware, instructions, picture, tidy, tools};
 
 /// A check: what is wrong, in words.
 type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
@@ -57,7 +57,7 @@ fn hardware(root: &Path) -> Result<(), String> {
     hardware::run(root)
 }
 
-/// What the README's first command trains is what the README says, bit for bit.
+/// What the README's first command trains is what the README says, bit for bit, and its curve is the picture there.
 fn readme(root: &Path) -> Result<(), String> {
     let run = cargo::target(root).join("readme-run");
     if run.exists() {
@@ -67,7 +67,19 @@ fn readme(root: &Path) -> Result<(), String> {
     let output = cargo::command(root, &args).arg(&run).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("cargo {}: cannot start: {error}", args.join(" ")))?;
     let text = fs::read_to_string(root.join("README.md")).map_err(|error| format!("README.md: {error}"))?;
-    check_readme(&text, &String::from_utf8_lossy(&output.stdout))
+    check_readme(&text, &String::from_utf8_lossy(&output.stdout))?;
+    check_picture(root, &run)
+}
+
+fn check_picture(root: &Path, run: &Path) -> Result<(), String> {
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+    let now = picture::of_report(&read(&run.join("report.html"))?)?;
+    if read(&root.join(picture::PATH)).is_ok_and(|there| there == now) {
+        return Ok(());
+    }
+    let path = run.join("picture.svg");
+    fs::write(&path, now).map_err(|error| format!("{}: {error}", path.display()))?;
+    Err(format!("{} is not the curve of this run; look at {} and copy it there", picture::PATH, path.display()))
 }
 
 fn check_readme(readme: &str, stdout: &str) -> Result<(), String> {
