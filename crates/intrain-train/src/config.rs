@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use keys::{number, parse_table, set};
 
 pub use defaults::{check_model_defaults, check_recipe_defaults, default_recipe};
-pub use keys::check_keys;
+pub use keys::{KEYS, check_keys};
 
 use crate::TrainError;
 use crate::rate;

@@ -2,7 +2,8 @@
 
 use crate::TrainError;
 
-const KEYS: [&str; 22] = [
+/// The settings of a run, as `docs/runs.md` explains them.
+pub const KEYS: &[&str] = &[
     "data",
     "recipe",
     "model",
