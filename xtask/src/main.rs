@@ -11,6 +11,7 @@ mod peers;
 mod picture;
 mod results;
 mod same_bits;
+mod targets;
 mod test;
 mod tidy;
 mod tools;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{cargo, golden, hardware, instructions, picture, tidy, tools};
+use crate::{cargo, golden, hardware, instructions, picture, targets, tidy, tools};
 
 /// A check: what is wrong, in words.
 type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
@@ -25,6 +25,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         ("tidy", Box::new(|| tidy::run(root))),
         ("golden --check", Box::new(|| golden::run(&["--check".to_owned()]))),
         ("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
+        ("other targets", Box::new(|| targets::run(root))),
         ("docs", cargo(&["doc", "--workspace", "--no-deps", "--locked"])),
         ("verify golden", cargo(&["run", "--package", "intrain", "--locked", "--", "verify", "golden"])),
         ("instructions", Box::new(|| instructions::run(root, &[]))),
@@ -46,6 +47,9 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         }
     }
     eprint!("\n{summary}{:<24}{:>6.1} s\n", "all", began.elapsed().as_secs_f64());
+    if let Some(line) = targets::not_checked() {
+        eprintln!("{line}");
+    }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
@@ -79,7 +83,11 @@ fn check_picture(root: &Path, run: &Path) -> Result<(), String> {
     }
     let path = run.join("picture.svg");
     fs::write(&path, now).map_err(|error| format!("{}: {error}", path.display()))?;
-    Err(format!("{} is not the curve of this run; look at {} and copy it there", picture::PATH, path.display()))
+    Err(format!(
+        "{} is not the curve of this run; look at {} and copy it there",
+        picture::PATH,
+        path.display()
+    ))
 }
 
 fn check_readme(readme: &str, stdout: &str) -> Result<(), String> {
