@@ -1,12 +1,14 @@
 //! What can be typed: the commands, their flags and their help. Parsing does nothing but parse.
 
 mod accel;
+mod shell;
 mod trained;
 
 use std::path::PathBuf;
 
 pub(crate) use accel::{AccelArgs, AccelCommand, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs};
 use clap::{Parser, Subcommand};
+pub(crate) use shell::{CompletionsArgs, ManArgs};
 pub(crate) use trained::{EvalArgs, InspectArgs, PredictArgs, RunsArgs};
 
 /// Trains neural networks in low-precision integers, bit for bit the same everywhere.
@@ -153,6 +155,20 @@ a twentieth of a second or once. A share is the work's median rate by the median
     Bench(BenchArgs),
     /// The systolic array with stochastic rounding (Gupta 2015): values, cycles, hardware, area
     Accel(AccelArgs),
+    /// Print a shell's completions of commands and flags
+    #[command(after_help = "Examples:
+  intrain completions bash > ~/.local/share/bash-completion/completions/intrain
+  intrain completions zsh > ~/.zfunc/_intrain             a folder of $fpath
+  intrain completions fish > ~/.config/fish/completions/intrain.fish
+  intrain completions powershell >> $PROFILE
+  intrain completions elvish >> ~/.config/elvish/rc.elv")]
+    Completions(CompletionsArgs),
+    /// Print the manual page, of the program or of a command
+    #[command(after_help = "Examples:
+  intrain man > ~/.local/share/man/man1/intrain.1
+  intrain man accel sim > ~/.local/share/man/man1/intrain-accel-sim.1
+  intrain man train | man -l -")]
+    Man(ManArgs),
 }
 
 /// Flags of `train` and `plan`.

@@ -37,6 +37,8 @@ fn main() -> ExitCode {
         Command::Sweep(args) => commands::sweep::run(&args, &output),
         Command::Verify(args) => commands::verify::run(&args, &output),
         Command::Bench(args) => commands::bench::run(&args, &output),
+        Command::Completions(args) => commands::completions::run(&args, &output),
+        Command::Man(args) => commands::man::run(&args, &output),
     };
     done.unwrap_or_else(|error| failure::report(&error, &output))
 }

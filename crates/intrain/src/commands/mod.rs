@@ -2,10 +2,12 @@
 
 pub(crate) mod accel;
 pub(crate) mod bench;
+pub(crate) mod completions;
 pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod inspect;
 pub(crate) mod lab;
+pub(crate) mod man;
 pub(crate) mod model;
 pub(crate) mod plan;
 pub(crate) mod predict;

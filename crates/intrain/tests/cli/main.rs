@@ -8,6 +8,7 @@ mod models;
 mod older;
 mod predict;
 mod runs;
+mod shell;
 mod sweeps;
 
 use std::path::{Path, PathBuf};
