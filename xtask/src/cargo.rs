@@ -5,8 +5,30 @@ use std::process::Command;
 
 /// Cargo with `args`, not started yet.
 pub(crate) fn command(root: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(program());
     command.args(args).current_dir(root);
+    without_own(&mut command);
+    command
+}
+
+/// As [`command`], with an address space of at most `kib` KiB for it and all that it starts; without a bound where no shell
+/// can set it.
+pub(crate) fn command_within(root: &Path, kib: u64, args: &[&str]) -> Command {
+    if !cfg!(unix) {
+        return command(root, args);
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {kib} && exec \"$0\" \"$@\"")]).arg(program());
+    command.args(args).current_dir(root);
+    without_own(&mut command);
+    command
+}
+
+fn program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn without_own(command: &mut Command) {
     // What the outer cargo says about this package would make build scripts of others run again.
     for (key, _) in std::env::vars_os() {
         let name = key.to_string_lossy();
@@ -14,7 +36,6 @@ pub(crate) fn command(root: &Path, args: &[&str]) -> Command {
             command.env_remove(&key);
         }
     }
-    command
 }
 
 /// Runs a command to its end.

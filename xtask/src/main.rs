@@ -1,9 +1,11 @@
-//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits | instructions | hardware | peers`.
+//! The project's own tasks: `cargo xtask test | tidy | golden [--check] | results TABLE | same-bits | instructions | hardware | fuzz |
+//! peers`.
 //!
 //! Each task reports everything that is wrong at once, on standard error, and then fails.
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod fuzz;
 mod golden;
 mod hardware;
 mod instructions;
@@ -28,6 +30,8 @@ const USAGE: &str = "tasks:
   cargo xtask instructions [--bless]
                                 instructions and passes over memory of works of the bench, against the committed counts
   cargo xtask hardware          proofs of the accelerator's rounding units, and of mutants that must fail
+  cargo xtask fuzz [TARGET]... [--seconds N] [--seed S]
+                                every reader of files and texts on damaged inputs, 180 s each; without targets, all
   cargo xtask peers [--python PATH] [--rounds N] [ROW]...
                                 Intrain beside PyTorch and QPyTorch, as ratios; without rows, the table of
                                 docs/performance.md";
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         ["same-bits"] => same_bits::run(&root()),
         ["hardware"] => hardware::run(&root()),
         ["instructions", ..] => instructions::run(&root(), &args[1..]),
+        ["fuzz", ..] => fuzz::run(&root(), &args[1..]),
         ["peers", ..] => peers::run(&root(), &args[1..]),
         _ => Err(USAGE.to_owned()),
     };

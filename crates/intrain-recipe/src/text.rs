@@ -1,5 +1,6 @@
 //! Recipes as text: TOML in and out, the table for a reader, the rows in which two differ, the hash.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use intrain_num::{ParseError, Quantizer, RandomSource, Spread};
@@ -68,6 +69,19 @@ fn check_all_keys(text: &str) -> Result<(), RecipeError> {
         check_keys(&format!("[[except]] number {} of the recipe", i + 1), exception, &EXCEPTION_KEYS)?;
     }
     Ok(())
+}
+
+/// A key as TOML takes it: in quotes where it has other characters than letters, digits, `_` and `-`.
+fn written_key(key: &str) -> Cow<'_, str> {
+    if !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
+        return key.into();
+    }
+    let escaped = key.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>()).into()
 }
 
 impl Recipe {
@@ -177,7 +191,7 @@ impl Recipe {
             text.push_str("\n[defaults]\n");
         }
         for (key, value) in &self.defaults {
-            let _ = writeln!(text, "{key:<20} = {value}");
+            let _ = writeln!(text, "{:<20} = {value}", written_key(key));
         }
         text
     }
@@ -306,6 +320,15 @@ mod tests {
             let quantizer = recipe.master.base;
             recipe.master.except.push(Exception { layers: Pattern("fc*".into()), from_epoch: 3, quantizer });
             assert_eq!(Recipe::from_toml(&recipe.to_toml()), Ok(recipe));
+        }
+    }
+
+    #[test]
+    fn defaults_keep_their_keys_whatever_they_are_called() {
+        for key in ["activation.product", "", "two words", "a\"b\\c", "line\nfeed", "é"] {
+            let mut recipe = preset("li-sr").unwrap();
+            recipe.defaults.insert(key.to_owned(), 3.into());
+            assert_eq!(Recipe::from_toml(&recipe.to_toml()), Ok(recipe), "{key:?}");
         }
     }
 

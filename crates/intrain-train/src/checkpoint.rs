@@ -144,7 +144,14 @@ pub fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), ArtefactError> 
 /// [`CutShort`](ArtefactError::CutShort), [`Damaged`](ArtefactError::Damaged), or
 /// [`Tensor`](ArtefactError::Tensor) and [`Io`](ArtefactError::Io) as they come up.
 pub fn read(path: &Path) -> Result<Checkpoint, ArtefactError> {
-    let bytes = std::fs::read(path).map_err(ArtefactError::io(path, "read"))?;
+    parse(&std::fs::read(path).map_err(ArtefactError::io(path, "read"))?, path)
+}
+
+/// As [`read`], of a checkpoint's bytes; `path` is what errors name.
+///
+/// # Errors
+/// As [`read`], apart from those of a file that cannot be read.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Checkpoint, ArtefactError> {
     let actual = bytes.len() as u64;
     let cut_short = |expected| Err(ArtefactError::CutShort { path: path.to_owned(), expected, actual });
     let damaged = |problem| Err(ArtefactError::Damaged { path: path.to_owned(), problem });
@@ -193,7 +200,18 @@ pub fn write_safetensors(
 /// [`ArtefactError::Missing`], [`ArtefactError::Io`], and [`ArtefactError::Tensor`] if it isn't such a file or holds
 /// another element type than those of [`TensorData`].
 pub fn read_safetensors(path: &Path) -> Result<(BTreeMap<String, String>, Vec<NamedTensor>), ArtefactError> {
-    decode(path, &std::fs::read(path).map_err(ArtefactError::io(path, "read"))?)
+    parse_safetensors(&std::fs::read(path).map_err(ArtefactError::io(path, "read"))?, path)
+}
+
+/// As [`read_safetensors`], of a file's bytes; `path` is what errors name.
+///
+/// # Errors
+/// As [`read_safetensors`], apart from those of a file that cannot be read.
+pub fn parse_safetensors(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(BTreeMap<String, String>, Vec<NamedTensor>), ArtefactError> {
+    decode(path, bytes)
 }
 
 /// SHA-256 in lower-case hex over the little-endian bytes of all elements, in the order given.

@@ -176,7 +176,17 @@ pub fn write_model(
 /// # Errors
 /// A file that is missing, damaged, or not of this program; the tensor that does not fit.
 pub fn read_model(path: &Path) -> Result<SavedModel, TrainError> {
-    let (metadata, tensors) = checkpoint::read_safetensors(path)?;
+    parse_model(checkpoint::read_safetensors(path)?, path)
+}
+
+/// As [`read_model`], of what [`checkpoint::parse_safetensors`] made of a file's bytes.
+///
+/// # Errors
+/// As [`read_model`].
+pub fn parse_model(
+    (metadata, tensors): (BTreeMap<String, String>, Vec<NamedTensor>),
+    path: &Path,
+) -> Result<SavedModel, TrainError> {
     let key = |name: &str| {
         metadata.get(name).cloned().ok_or_else(|| {
             let reason = format!(

@@ -9,6 +9,7 @@ mod table;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use intrain_accel::machine::WORD_MAX;
 use intrain_accel::{Machine, Rounding};
 use intrain_num::{Quantizer, RandomSource, Round};
 use intrain_recipe::{Recipe, UnknownKey, check_keys, preset};
@@ -114,8 +115,8 @@ impl ArraySweep {
     /// Reads the file.
     ///
     /// # Errors
-    /// A text that is no such sweep, an empty list, a value twice in one, more runs than a sweep can have, or a word that has
-    /// no bit beside its integer bits.
+    /// A text that is no such sweep, an empty list, a value twice in one, more runs than a sweep can have, or a word that no
+    /// array has or that lacks the integer bits.
     pub fn parse(text: &str) -> Result<Self, SweepError> {
         let table = keys_of(text, "the sweep", &KEYS)?;
         if let Some(bits) = table.get("integer_bits").and_then(toml::Value::as_table) {
@@ -164,6 +165,11 @@ impl ArraySweep {
         }
         let IntegerBits { parameters, outputs, errors } = sweep.integer_bits;
         for &word in &sweep.word {
+            if !(2..=WORD_MAX).contains(&word) {
+                return Err(SweepError(format!(
+                    "word = {word} is no word of an array; use 2 to {WORD_MAX} bits"
+                )));
+            }
             for (what, bits) in [("parameters", parameters), ("outputs", outputs), ("errors", errors)] {
                 if bits == 0 || bits > word {
                     return Err(SweepError(format!(
@@ -306,6 +312,8 @@ mod tests {
             ("n = [4, 8]", "n = []", "'n' is empty"),
             ("word = [8, 16]", "word = [8, 8]", "'8' stands twice in 'word'"),
             ("word = [8, 16]", "word = [3]", "integer_bits.outputs = 6: a word of 3 bits has 1 to 3"),
+            ("word = [8, 16]", "word = [88]", "word = 88 is no word of an array; use 2 to 18 bits"),
+            ("word = [8, 16]", "word = [1]", "word = 1 is no word of an array"),
             ("seeds = [1, 2]", "seed = 1", "the sweep: 'seed' is not a key here; did you mean 'seeds'?"),
             (
                 "data = 'mnist'",
