@@ -43,6 +43,9 @@ pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Picture, DataError> {
     let missing = match reader.format() {
         Some(ImageFormat::Jpeg) if !jpeg_is_whole(bytes) => Some("lack the end-of-image marker"),
         Some(ImageFormat::WebP) if !webp_is_whole(bytes) => Some("are fewer than its header says"),
+        Some(ImageFormat::WebP) if !webp_has_its_chunks(bytes) => {
+            Some("are fewer than one of its chunks says")
+        }
         _ => None,
     };
     if let Some(missing) = missing {
@@ -131,9 +134,53 @@ fn webp_is_whole(bytes: &[u8]) -> bool {
     promised.is_some_and(|promised| 8 + u64::from(u32::from_le_bytes(*promised)) <= bytes.len() as u64)
 }
 
+/// Whether the chunks of a WebP that the decoder takes whole lie inside of the file: it asks for the memory that they say
+/// before it reads them, up to 4 GiB.
+fn webp_has_its_chunks(bytes: &[u8]) -> bool {
+    // `RIFF`, how many bytes follow, `WEBP`; then a name and a length before each chunk, whose bytes are even in number.
+    let u32_at = |at: usize| bytes.get(at..)?.first_chunk::<4>().map(|number| u32::from_le_bytes(*number));
+    // Exact: u32 fits usize on every target of the project. The decoder goes ten bytes beyond the end that is promised.
+    let end = u32_at(4).map_or(0, |promised| (promised as usize).saturating_add(18));
+    let mut at = 12_usize;
+    while let (true, Some(length)) = (at < end, u32_at(at + 4)) {
+        let is_taken_whole = matches!(&bytes[at..at + 4], b"ICCP" | b"EXIF" | b"XMP ");
+        let chunk_end = (at + 8).saturating_add(length as usize);
+        if is_taken_whole && chunk_end > bytes.len() {
+            return false;
+        }
+        at = chunk_end.saturating_add(length as usize % 2);
+        if at >= bytes.len() {
+            break;
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_webp_has_the_chunks_that_it_says() {
+        let chunk = |name: &[u8; 4], length: u32, data: &[u8]| {
+            [&name[..], &length.to_le_bytes(), data, &vec![0; data.len() % 2]].concat()
+        };
+        let mut pixels = Cursor::new(Vec::new());
+        GrayImage::new(9, 7).write_to(&mut pixels, ImageFormat::WebP).unwrap();
+        let header = chunk(b"VP8X", 10, &[0b0000_1000, 0, 0, 0, 8, 0, 0, 6, 0, 0]);
+        for (length, is_there) in [(3, true), (4, true), (5, false), (0xffff_ffff, false)] {
+            let exif = chunk(b"EXIF", length, b"abc");
+            let body = [&b"WEBP"[..], &header, &pixels.get_ref()[12..], &exif].concat();
+            let n = u32::try_from(body.len()).unwrap();
+            let file = [&b"RIFF"[..], &n.to_le_bytes(), &body].concat();
+            assert_eq!(webp_has_its_chunks(&file), is_there, "{length}");
+            let image = decode(&file, Path::new("f"));
+            assert_eq!(image.is_ok(), is_there, "{length}");
+            let message = image.map_or_else(|error| error.to_string(), |_| String::new());
+            assert_eq!(message.contains("are fewer than one of its chunks says"), !is_there, "{message}");
+        }
+        assert!((0..40).all(|n| webp_has_its_chunks(&vec![0; n])));
+    }
 
     fn jpeg(width: u32, height: u32) -> Vec<u8> {
         let image = image::GrayImage::from_fn(width, height, |x, y| {

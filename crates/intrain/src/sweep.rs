@@ -159,6 +159,10 @@ pub fn read_rows(text: &str) -> Result<Vec<Row>, SweepError> {
         };
         let number = |text: &String| text.parse::<f64>().map_err(|_| wrong(i));
         let seed = seed.parse().map_err(|_| wrong(i))?;
+        // It is written without quotes.
+        if !sha.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(wrong(i));
+        }
         Ok(Row {
             entry: Entry { recipe: recipe.clone(), model: model.clone(), data: data.clone(), seed },
             test_error: number(test_error)?,
@@ -399,6 +403,9 @@ mod tests {
         comma.entry.recipe = "levels<1,2> \"x\"".to_owned();
         let text = format!("{HEADER}\n{}\n", comma.line());
         assert_eq!(read_rows(&text).unwrap()[0].entry, comma.entry);
+        // A row that could not be written again.
+        let damaged = text.replace(",ab\n", ",\"a,b\"\n");
+        assert!(damaged != text && read_rows(&damaged).is_err());
         assert!(read_rows("x\n").is_err() && read_rows(&format!("{HEADER}\nx\n")).is_err());
 
         let groups = groups(&sweep, &[row(0, 0.1), row(2, 0.2), row(4, 0.3), row(1, 0.5)]);

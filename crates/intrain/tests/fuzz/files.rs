@@ -6,8 +6,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use image::{DynamicImage, ImageBuffer, ImageFormat};
-use intrain::data::{Dataset, bounded, cifar, digits, folder, idx, mat, npy, npz, svhn};
+use intrain::data::{Dataset, bounded, cifar, digits, idx, mat, npy, npz, svhn};
 use intrain::nn::{Parameters, Plan};
 use intrain::train::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use intrain::train::{Config, metrics, saved};
@@ -15,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::mutate::Kind;
+use crate::pictures;
 use crate::session::Target;
 
 /// What errors name.
@@ -34,9 +34,9 @@ const fn sealed(target: Target, name: &'static str, seal: fn(Vec<u8>) -> Vec<u8>
 
 /// Every reader of files.
 pub(crate) fn targets() -> Vec<Target> {
-    let pictures = raw("picture", pictures, read_picture);
+    let picture = raw("picture", pictures::files, pictures::read);
     // An image is refused after it was decoded, where its last bytes are wrong: 4096 x 4096 pixels of 8 bytes.
-    let pictures = Target { limit: 4096 * 4096 * 8, ..pictures };
+    let picture = Target { limit: 4096 * 4096 * 8, ..picture };
     vec![
         raw("idx", idx_files, read_idx),
         raw("cifar", || vec![vec![3; 2 * 3073], vec![3; 2 * 3074]], read_cifar),
@@ -56,6 +56,7 @@ pub(crate) fn targets() -> Vec<Target> {
                 vec![
                     npz_file(&npy_images(), &npy_labels(), false),
                     npz_file(&npy_images(), &npy_labels(), true),
+                    with_wide_end(npz_file(&npy_images(), &npy_labels(), false)),
                 ]
             },
             read_npz,
@@ -74,8 +75,8 @@ pub(crate) fn targets() -> Vec<Target> {
         sealed(raw("mat-element", || vec![mat_array()], read_mat), "mat-element", |element| {
             mat_file(&[deflated(&element), deflated(&mat_array())])
         }),
-        Target { name: "picture-crc", seal: with_png_sums, ..pictures },
-        pictures,
+        Target { name: "picture-crc", seal: pictures::with_png_sums, ..picture },
+        picture,
         raw("checkpoint", || vec![with_prefix(checkpoint_body())], read_checkpoint),
         sealed(
             raw("checkpoint-body", || vec![checkpoint_body()], read_checkpoint),
@@ -83,6 +84,11 @@ pub(crate) fn targets() -> Vec<Target> {
             with_prefix,
         ),
         raw("safetensors", || vec![model_file(), checkpoint_body()], read_safetensors),
+        Target {
+            kind: Kind::Text,
+            seal: with_head,
+            ..raw("safetensors-head", || vec![head_and_data().0], read_safetensors)
+        },
         Target { kind: Kind::Text, ..raw("metrics", metrics_files, read_metrics) },
     ]
 }
@@ -195,6 +201,19 @@ fn npz_file(images: &[u8], labels: &[u8], deflate: bool) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
+/// The same archive with an end record of 64 bits, as archives of many or large files have it.
+fn with_wide_end(mut zip: Vec<u8>) -> Vec<u8> {
+    let end = zip.split_off(zip.len() - 22);
+    let at = zip.len() as u64;
+    let (n, size, offset) = (u64::from(end[10]), &end[12..16], &end[16..20]);
+    // Signature, bytes that follow, versions, disks; then files twice, size and place of the directory.
+    zip.extend_from_slice(b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x2d\0\x2d\0\0\0\0\0\0\0\0\0");
+    zip.extend([&n.to_le_bytes()[..], &n.to_le_bytes(), size, &[0; 4], offset, &[0; 4]].concat());
+    zip.extend([&b"PK\x06\x07\0\0\0\0"[..], &at.to_le_bytes(), &1_u32.to_le_bytes()].concat());
+    zip.extend([&end[..8], &[0xff; 12], &end[20..]].concat());
+    zip
+}
+
 fn read_npz(bytes: &[u8]) -> Option<usize> {
     let Dataset { train, test, shape, .. } = npz::parse(bytes, "fuzzed", path()).ok()?;
     for split in [&train, &test] {
@@ -229,55 +248,6 @@ fn read_mat(bytes: &[u8]) -> Option<usize> {
     Some(arrays.iter().map(|array| array.values.len()).sum())
 }
 
-fn pictures() -> Vec<Vec<u8>> {
-    let grey = DynamicImage::ImageLuma8(ImageBuffer::from_fn(16, 12, |x, y| image::Luma([(x * y) as u8])));
-    let clear = ImageBuffer::from_fn(9, 7, |x, y| image::Rgba([x as u8, y as u8, 77, (x * 20) as u8]));
-    let clear = DynamicImage::ImageRgba8(clear);
-    let written = |image: &DynamicImage, format| {
-        let mut bytes = Cursor::new(Vec::new());
-        image.write_to(&mut bytes, format).unwrap();
-        bytes.into_inner()
-    };
-    let deep = DynamicImage::ImageRgba16(clear.to_rgba16());
-    // EXIF data behind the first marker that say how the image is to be turned.
-    let tiff =
-        b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00";
-    let exif = [&b"\xff\xe1\x00\x22Exif\x00\x00"[..], tiff].concat();
-    let jpeg = written(&grey, ImageFormat::Jpeg);
-    let colors = written(&DynamicImage::ImageRgb8(clear.to_rgb8()), ImageFormat::Jpeg);
-    vec![
-        written(&grey, ImageFormat::Png),
-        written(&clear, ImageFormat::Png),
-        written(&deep, ImageFormat::Png),
-        [&jpeg[..2], &exif, &jpeg[2..]].concat(),
-        colors,
-        written(&grey, ImageFormat::Bmp),
-        written(&clear, ImageFormat::Bmp),
-        written(&clear, ImageFormat::WebP),
-    ]
-}
-
-/// Makes the checksum of each chunk of a PNG right again; other bytes stay as they are.
-fn with_png_sums(mut bytes: Vec<u8>) -> Vec<u8> {
-    let mut at = 8;
-    while let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
-        let length = u32::from_be_bytes(*length) as usize;
-        let Some(chunk) = bytes.get(at + 4..at + 8 + length) else { break };
-        let mut sum = flate2::Crc::new();
-        sum.update(chunk);
-        let Some(place) = bytes.get_mut(at + 8 + length..at + 12 + length) else { break };
-        place.copy_from_slice(&sum.sum().to_be_bytes());
-        at += 12 + length;
-    }
-    bytes
-}
-
-fn read_picture(bytes: &[u8]) -> Option<usize> {
-    let image = folder::decode(bytes, path()).ok()?;
-    assert!(image.width() <= 4096 && image.height() <= 4096);
-    Some(image.as_bytes().len())
-}
-
 /// A run whose network is small, for files that a run writes.
 fn config() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
@@ -294,6 +264,21 @@ fn model_file() -> Vec<u8> {
     let file = NamedTempFile::new().unwrap();
     saved::write_model(file.path(), config, 0, &plan, &Parameters::initial(&plan, 1)).unwrap();
     std::fs::read(file.path()).unwrap()
+}
+
+/// The parts of a run's model: the JSON at its head, and the elements.
+fn head_and_data() -> (Vec<u8>, Vec<u8>) {
+    let file = model_file();
+    let length = u64::from_le_bytes(*file.first_chunk().unwrap()) as usize;
+    let (head, data) = file[8..].split_at(length);
+    (head.to_vec(), data.to_vec())
+}
+
+/// A run's model with another head.
+fn with_head(head: Vec<u8>) -> Vec<u8> {
+    static DATA: OnceLock<Vec<u8>> = OnceLock::new();
+    let data = DATA.get_or_init(|| head_and_data().1);
+    [&(head.len() as u64).to_le_bytes()[..], &head, data].concat()
 }
 
 /// The body of a checkpoint: that of the run, with a tensor of each type.

@@ -7,6 +7,7 @@
 
 mod files;
 mod mutate;
+mod pictures;
 mod session;
 mod texts;
 

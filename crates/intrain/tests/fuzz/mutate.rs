@@ -9,7 +9,7 @@ const MAX_BYTES: usize = 1 << 16;
 const MAX_CHANGES: usize = 6;
 
 /// Integers at which readers go wrong.
-const INTEGERS: [u64; 20] = [
+const INTEGERS: [u64; 22] = [
     0,
     1,
     2,
@@ -19,6 +19,8 @@ const INTEGERS: [u64; 20] = [
     0x80,
     0xff,
     0x100,
+    0x1000,
+    0x1001,
     0x7fff,
     0x8000,
     0xffff,
