@@ -13,6 +13,9 @@ use crate::{DataError, ImageShape};
 /// What to do about a file that is no image.
 const REMEDY: &str = "repair the image or remove it";
 
+/// Bytes that a decoder may ask for besides the pixels: deflated colour profiles of a PNG can say any number.
+const MAX_BESIDE_PIXELS: u64 = 32 << 20;
+
 /// An image as it is learned from.
 #[derive(Debug)]
 pub(crate) struct Picture {
@@ -36,6 +39,7 @@ pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Picture, DataError> {
     let mut limits = Limits::default();
     let side = u32::try_from(ImageShape::MAX_SIDE).ok();
     (limits.max_image_width, limits.max_image_height) = (side, side);
+    limits.max_alloc = Some(MAX_BESIDE_PIXELS);
     let refuse = |e: &dyn std::fmt::Display| {
         DataError::file(path, format!("cannot be decoded: {e}"), REMEDY.to_owned())
     };
@@ -180,6 +184,33 @@ mod tests {
             assert_eq!(message.contains("are fewer than one of its chunks says"), !is_there, "{message}");
         }
         assert!((0..40).all(|n| webp_has_its_chunks(&vec![0; n])));
+    }
+
+    #[test]
+    fn a_colour_profile_of_any_size_changes_no_pixel() {
+        // Chunks of a PNG: a length, a name, data, a checksum.
+        let chunk = |name: &[u8; 4], data: &[u8]| {
+            let mut sum = flate2::Crc::new();
+            sum.update(name);
+            sum.update(data);
+            let length = u32::try_from(data.len()).unwrap();
+            [&length.to_be_bytes(), &name[..], data, &sum.sum().to_be_bytes()].concat()
+        };
+        let mut png = Cursor::new(Vec::new());
+        GrayImage::new(9, 7).write_to(&mut png, ImageFormat::Png).unwrap();
+        let with_profile = |n_bytes: usize| {
+            let mut encoder = flate2::write::ZlibEncoder::new(b"p\0\0".to_vec(), flate2::Compression::fast());
+            std::io::copy(&mut std::io::Read::take(std::io::repeat(0), n_bytes as u64), &mut encoder)
+                .unwrap();
+            let profile = chunk(b"iCCP", &encoder.finish().unwrap());
+            // Signature and header have 33 bytes.
+            [&png.get_ref()[..33], &profile, &png.get_ref()[33..]].concat()
+        };
+        for n_bytes in [1000, 1 << 20, 40 << 20] {
+            // What does not fit is left aside by the decoder.
+            let image = decode(&with_profile(n_bytes), Path::new("f")).unwrap();
+            assert_eq!(image, GrayImage::new(9, 7).into(), "{n_bytes}");
+        }
     }
 
     fn jpeg(width: u32, height: u32) -> Vec<u8> {

@@ -28,8 +28,8 @@ const fn raw(name: &'static str, seeds: fn() -> Vec<Vec<u8>>, run: fn(&[u8]) -> 
 }
 
 /// The same behind `seal`.
-const fn sealed(target: Target, name: &'static str, seal: fn(Vec<u8>) -> Vec<u8>) -> Target {
-    Target { name, seal, ..target }
+const fn sealed(target: Target, seal: fn(Vec<u8>) -> Vec<u8>) -> Target {
+    Target { seal, ..target }
 }
 
 /// Every reader of files.
@@ -41,9 +41,7 @@ pub(crate) fn targets() -> Vec<Target> {
         raw("idx", idx_files, read_idx),
         raw("cifar", || vec![vec![3; 2 * 3073], vec![3; 2 * 3074]], read_cifar),
         raw("cifar-archive", || vec![gzip(&tar_file())], read_cifar_archive),
-        sealed(raw("cifar-tar", || vec![tar_file()], read_cifar_archive), "cifar-tar", |tar| {
-            gzip(&with_sums(tar))
-        }),
+        sealed(raw("cifar-tar", || vec![tar_file()], read_cifar_archive), |tar| gzip(&with_sums(tar))),
         raw(
             "gzip",
             || vec![gzip(&[5; 5000]), gzip(b"")],
@@ -61,10 +59,10 @@ pub(crate) fn targets() -> Vec<Target> {
             },
             read_npz,
         ),
-        sealed(raw("npz-images", || vec![npy_images(), npy_floats()], read_npz), "npz-images", |images| {
+        sealed(raw("npz-images", || vec![npy_images(), npy_floats()], read_npz), |images| {
             npz_file(&images, &npy_labels(), images.len() % 2 == 1)
         }),
-        sealed(raw("npz-labels", || vec![npy_labels()], read_npz), "npz-labels", |labels| {
+        sealed(raw("npz-labels", || vec![npy_labels()], read_npz), |labels| {
             npz_file(&npy_images(), &labels, labels.len() % 2 == 1)
         }),
         raw(
@@ -72,17 +70,17 @@ pub(crate) fn targets() -> Vec<Target> {
             || vec![mat_file(&[mat_array()]), mat_file(&[mat_array(), deflated(&mat_array())])],
             read_mat,
         ),
-        sealed(raw("mat-element", || vec![mat_array()], read_mat), "mat-element", |element| {
+        sealed(raw("mat-element", || vec![mat_array()], read_mat), |element| {
             mat_file(&[deflated(&element), deflated(&mat_array())])
         }),
         Target { name: "picture-crc", seal: pictures::with_png_sums, ..picture },
+        sealed(
+            raw("picture-profile", || vec![pictures::with_large_profile()], pictures::read),
+            pictures::with_png_sums,
+        ),
         picture,
         raw("checkpoint", || vec![with_prefix(checkpoint_body())], read_checkpoint),
-        sealed(
-            raw("checkpoint-body", || vec![checkpoint_body()], read_checkpoint),
-            "checkpoint-body",
-            with_prefix,
-        ),
+        sealed(raw("checkpoint-body", || vec![checkpoint_body()], read_checkpoint), with_prefix),
         raw("safetensors", || vec![model_file(), checkpoint_body()], read_safetensors),
         Target {
             kind: Kind::Text,

@@ -4,7 +4,7 @@
 use intrain::num::random::{Purpose, Stream};
 
 /// Most bytes of an input, so that no round takes long.
-const MAX_BYTES: usize = 1 << 16;
+const MAX_BYTES: usize = 1 << 17;
 /// Most changes of one input.
 const MAX_CHANGES: usize = 6;
 

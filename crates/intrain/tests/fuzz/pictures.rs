@@ -63,6 +63,19 @@ fn with_chunks(png: &[u8], exif: &[u8]) -> Vec<u8> {
     with_png_sums(bytes)
 }
 
+/// A PNG whose colour profile unpacks to 100 MB, far more than its pixels.
+pub(crate) fn with_large_profile() -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(b"p\0\0".to_vec(), flate2::Compression::best());
+    (0..100).for_each(|_| encoder.write_all(&[0; 1 << 20]).unwrap());
+    let profile = encoder.finish().unwrap();
+    let mut png = Cursor::new(Vec::new());
+    image::GrayImage::new(9, 7).write_to(&mut png, ImageFormat::Png).unwrap();
+    let mut bytes = png.get_ref()[..33].to_vec();
+    bytes.extend([&(profile.len() as u32).to_be_bytes(), &b"iCCP"[..], &profile, &[0; 4]].concat());
+    bytes.extend_from_slice(&png.get_ref()[33..]);
+    with_png_sums(bytes)
+}
+
 /// A WebP of 9 x 7 pixels with the header of the extended format, a colour profile and EXIF data.
 fn extended(webp: &[u8], exif: &[u8]) -> Vec<u8> {
     let chunk = |name: &[u8; 4], data: &[u8]| {
