@@ -55,9 +55,14 @@ fn main() -> ExitCode {
 
 /// A second of each target; options of the usual test harness mean nothing here.
 fn short(targets: &[Target], parts: &[&str]) -> Result<bool, String> {
-    let parts: Vec<&&str> = parts.iter().filter(|part| !part.starts_with('-')).collect();
-    let is_meant =
-        |target: &&Target| parts.is_empty() || parts.iter().any(|part| target.name.contains(**part));
+    let takes_value = |arg: &str| matches!(arg, "--test-threads" | "--skip" | "--format" | "--color" | "-Z");
+    let before = std::iter::once("").chain(parts.iter().copied());
+    let parts: Vec<&str> = before
+        .zip(parts)
+        .filter(|(before, part)| !part.starts_with('-') && !takes_value(before))
+        .map(|(_, part)| *part)
+        .collect();
+    let is_meant = |target: &&Target| parts.is_empty() || parts.iter().any(|part| target.name.contains(part));
     let folder = std::env::temp_dir();
     fuzz(targets.iter().filter(is_meant), SEED, Duration::from_secs(1), &folder, false)
 }
