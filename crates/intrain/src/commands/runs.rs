@@ -102,7 +102,7 @@ impl Seen {
             keys: config.to_toml()?.parse()?,
             epochs: (rows.last().map_or(0, |row| row.epoch), config.settings.epochs),
             best: errors().reduce(f64::min),
-            last: errors().last(),
+            last: errors().next_back(),
             seed: config.settings.seed,
             model: config.model.name,
             data: config.data,
