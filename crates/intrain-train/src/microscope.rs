@@ -7,6 +7,7 @@ use intrain_nn::{BlockPlan, Measure, Parameters, Stored};
 use crate::metrics::Details;
 use crate::signs::Changed;
 use crate::step::Trainer;
+use crate::update::UpdateStats;
 
 /// `ROLE/WHAT` of everything that is measured of a layer; `docs/metrics.md` says what each means.
 pub(crate) const NAMES: [&str; 17] = [
@@ -99,7 +100,9 @@ impl Microscope {
         #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         let share = |count: u64, n: u64| (n > 0).then(|| count as f64 / n as f64);
         put("update/dead", updates.and_then(|u| share(u.n_dead, u.n)));
-        put("update/limit", updates.and_then(|u| share(u.n_saturated, u.n)));
+        // One that is held on both sides counts once more than it should: it takes an update from limit to end of format.
+        let held = |u: &UpdateStats| (u.n_saturated + u.n_held_before).min(u.n);
+        put("update/limit", updates.and_then(|u| share(held(u), u.n)));
         #[allow(clippy::cast_precision_loss, reason = "for the eye")]
         let bias = |drift: i64, n: u64| (n > 0).then(|| drift as f64 / n as f64 / f64::from(1 << 20));
         put("update/bias", updates.and_then(|u| bias(u.drift, u.n_drift)));

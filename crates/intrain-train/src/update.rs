@@ -19,6 +19,7 @@ mod check;
 mod each;
 mod floats;
 mod moments;
+mod stats;
 mod terms;
 
 pub(crate) use check::check;
@@ -26,6 +27,7 @@ use check::check_rows;
 use each::Each;
 use floats::Floats;
 use moments::blend;
+pub use stats::UpdateStats;
 use terms::{Rounded, Terms};
 
 /// How a gradient becomes an update.
@@ -63,37 +65,6 @@ impl Hyper {
     /// Whether anything is added to the gradient.
     fn has_terms(self) -> bool {
         self.momentum > 0.0 || self.weight_decay > 0.0
-    }
-}
-
-/// What happened to a step's updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct UpdateStats {
-    /// Elements whose gradient was not zero and whose update rounding turned to nothing.
-    pub n_dead: u64,
-    /// Elements that were held: at an end of their format, or at the limit that the overflow of the row `master` states,
-    /// before the update or behind it.
-    pub n_saturated: u64,
-    /// Elements.
-    pub n: u64,
-    /// What rounding has added to the stored weights, in parts of 2^-20 of their last bit, all elements together; of
-    /// steps that are watched, where a single rounding stores the weight.
-    pub drift: i64,
-    /// Elements that `drift` is of.
-    pub n_drift: u64,
-}
-
-impl UpdateStats {
-    /// Both together.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self {
-            n_dead: self.n_dead + other.n_dead,
-            n_saturated: self.n_saturated + other.n_saturated,
-            n: self.n + other.n,
-            drift: self.drift.saturating_add(other.drift),
-            n_drift: self.n_drift + other.n_drift,
-        }
     }
 }
 
@@ -331,23 +302,41 @@ impl WeightUpdate<'_> {
         key: StepKey,
         updates: &mut Rounded,
     ) -> UpdateStats {
+        let n_held_before = if self.collects_stats { self.n_held_before(master) } else { 0 };
+        let stats = self.apply(gradient, master, moments, &mut part, key, updates);
+        UpdateStats { n_held_before, ..stats }
+    }
+
+    /// How many stored weights lie beyond the limit that `clip-before` states.
+    fn n_held_before(&self, master: &Stored) -> u64 {
+        let Overflow::ClipBefore { limit } = self.block.weight.master.overflow else { return 0 };
+        (0..master.len()).filter(|i| master.code(*i).abs() > limit).count() as u64
+    }
+
+    fn apply(
+        &self,
+        gradient: &Gradient,
+        master: &mut Stored,
+        moments: [Option<&mut Stored>; 2],
+        part: &mut Part,
+        key: StepKey,
+        updates: &mut Rounded,
+    ) -> UpdateStats {
         match (gradient, master) {
-            (Gradient::F32(g), master) => self.float(g, master, moments, &part, key),
+            (Gradient::F32(g), master) => self.float(g, master, moments, part, key),
             (gradient, master) if self.hyper.has_terms() => {
                 let [momentum, _] = moments;
                 if self.block.gradient.format.is_quantized() {
-                    let rounded =
-                        self.rounded(gradient, &mut part, key, std::mem::take(&mut updates.gradient));
-                    let stats =
-                        self.with_terms(&rounded, master, momentum, &mut part, key, &mut updates.updates);
+                    let rounded = self.rounded(gradient, part, key, std::mem::take(&mut updates.gradient));
+                    let stats = self.with_terms(&rounded, master, momentum, part, key, &mut updates.updates);
                     if let Gradient::I32(codes) = rounded {
                         updates.gradient = codes;
                     }
                     return stats;
                 }
-                self.with_terms(gradient, master, momentum, &mut part, key, &mut updates.updates)
+                self.with_terms(gradient, master, momentum, part, key, &mut updates.updates)
             }
-            (gradient, master) => self.fused(gradient, master, &part, key),
+            (gradient, master) => self.fused(gradient, master, part, key),
         }
     }
 
@@ -475,10 +464,9 @@ impl WeightUpdate<'_> {
         }
         let (before, min, max) = self.limits();
         let n_saturated = terms::store(master, |i, w| {
-            let held = before.map_or(w, |limit| w.clamp(-limit, limit));
-            let next = held - i64::from(updates[i]);
+            let next = before.map_or(w, |limit| w.clamp(-limit, limit)) - i64::from(updates[i]);
             let stored = next.clamp(min, max);
-            (stored, stored != next || held != w)
+            (stored, stored != next)
         });
         UpdateStats { n_dead, n_saturated, n: master.len() as u64, ..UpdateStats::default() }
     }

@@ -39,7 +39,6 @@ impl Each {
             .enumerate()
             .map(|(i, (master, gradient))| {
                 let before = if self.collects_stats { master.to_vec() } else { vec![] };
-                let n_held = self.before.map_or(0, |limit| n_beyond(master, limit));
                 let counts = update::run(
                     self.isa,
                     Args {
@@ -59,10 +58,8 @@ impl Each {
                 );
                 let n_drift = before.len() as u64;
                 let drift = self.drift(gradient, &before, master);
-                // One that is held on both sides counts twice: it takes an update from the limit to beyond the format.
-                let n_saturated = (n_held + counts.clamped).min(master.len() as u64);
-                let n_dead = counts.dead;
-                UpdateStats { n_dead, n_saturated, n: 0, drift, n_drift }
+                let (n_dead, n_saturated) = (counts.dead, counts.clamped);
+                UpdateStats { n_dead, n_saturated, drift, n_drift, ..UpdateStats::default() }
             })
             .reduce(UpdateStats::default, UpdateStats::and);
         UpdateStats { n, ..stats }
@@ -80,23 +77,5 @@ impl Each {
             i64::try_from(drift).unwrap_or(0)
         };
         gradient.iter().zip(before.iter().zip(after)).map(of_one).fold(0, i64::saturating_add)
-    }
-}
-
-/// How many weights lie beyond a limit of their magnitude.
-fn n_beyond<W: Integer>(weights: &[W], limit: i64) -> u64 {
-    let (low, high) = (W::from_i64((-limit).max(W::MIN)), W::from_i64(limit.min(W::MAX)));
-    weights.iter().filter(|w| **w < low || **w > high).count() as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn weights_beyond_a_limit_are_counted() {
-        assert_eq!(n_beyond(&[64_i8, -64, 65, -65, 0, 127], 64), 3);
-        assert_eq!(n_beyond(&[127_i8, -127, -128], 1000), 0);
-        assert_eq!(n_beyond(&[1_i32 << 30, 0], 1 << 20), 1);
     }
 }
