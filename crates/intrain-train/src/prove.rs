@@ -9,7 +9,7 @@ use crate::{TrainError, rate, update};
 /// epochs of so many steps: what a session proves before its first step.
 ///
 /// # Errors
-/// As [`Plan::build`], [`Trainer::new`] and [`Trainer::check_rate`].
+/// As [`Plan::build`], [`Trainer::new`](crate::Trainer::new) and [`Trainer::check_rate`](crate::Trainer::check_rate).
 pub fn prove(config: &Config, epoch: u32, per_epoch: u64) -> Result<(), TrainError> {
     let (settings, hyper) = (&config.settings, config.settings.hyper());
     let mut in_force = None;
