@@ -102,6 +102,10 @@ pub enum DataError {
 }
 
 impl DataError {
+    pub(crate) fn setting(setting: &'static str, value: &str, limit: &str) -> Self {
+        Self::Setting { setting, value: value.to_owned(), limit: limit.to_owned() }
+    }
+
     pub(crate) fn file(path: &Path, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::File { path: path.to_owned(), problem: problem.into(), remedy: remedy.into() }
     }

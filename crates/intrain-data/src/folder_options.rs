@@ -32,16 +32,24 @@ impl FolderOptions {
                 ("crop", side) => options.crop = Some(parse_side("crop", side)?),
                 ("broken", "skip") => options.skips_broken = true,
                 ("broken", "stop") => options.skips_broken = false,
-                ("broken", other) => return Err(refuse("broken", other, "`stop` or `skip`")),
-                _ => return Err(refuse("the option of a folder", option, "resize=N, crop=N or broken=skip")),
+                ("broken", other) => return Err(DataError::setting("broken", other, "`stop` or `skip`")),
+                _ => {
+                    return Err(DataError::setting(
+                        "the option of a folder",
+                        option,
+                        "resize=N, crop=N or broken=skip",
+                    ));
+                }
             }
             rest = before;
         }
         options.path = rest.into();
         match (options.resize, options.crop) {
-            (Some(resize), Some(crop)) if crop > resize => {
-                Err(refuse("crop", &crop.to_string(), &format!("at most {resize}, what resize gives")))
-            }
+            (Some(resize), Some(crop)) if crop > resize => Err(DataError::setting(
+                "crop",
+                &crop.to_string(),
+                &format!("at most {resize}, what resize gives"),
+            )),
             _ => Ok(options),
         }
     }
@@ -53,11 +61,9 @@ fn is_word(text: &str) -> bool {
 
 fn parse_side(name: &'static str, text: &str) -> Result<usize, DataError> {
     let side = text.parse().ok().filter(|side| (1..=ImageShape::MAX_SIDE).contains(side));
-    side.ok_or_else(|| refuse(name, text, &format!("a side in pixels, 1 to {}", ImageShape::MAX_SIDE)))
-}
-
-fn refuse(setting: &'static str, value: &str, limit: &str) -> DataError {
-    DataError::Setting { setting, value: value.to_owned(), limit: limit.to_owned() }
+    side.ok_or_else(|| {
+        DataError::setting(name, text, &format!("a side in pixels, 1 to {}", ImageShape::MAX_SIDE))
+    })
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl NpzOptions {
                 "layout" => options.axes = Some(parse_axes(value)?),
                 "range" => options.range = Some(parse_range(value)?),
                 _ => {
-                    return Err(refuse(
+                    return Err(DataError::setting(
                         "the option of an NPZ file",
                         option,
                         "layout=nchw or range=LOW..HIGH",
@@ -58,18 +58,14 @@ fn parse_axes(text: &str) -> Result<Axes, DataError> {
         _ => {
             let limit =
                 "`nhwc` (images, height, width, channels) or `nchw` (images, channels, height, width)";
-            Err(refuse("layout", text, limit))
+            Err(DataError::setting("layout", text, limit))
         }
     }
 }
 
 fn parse_range(text: &str) -> Result<Range, DataError> {
     let limit = "two finite numbers in order, LOW..HIGH, as -1..1: the values that become 0 and 255";
-    Range::parse(text).ok_or_else(|| refuse("range", text, limit))
-}
-
-fn refuse(setting: &'static str, value: &str, limit: &str) -> DataError {
-    DataError::Setting { setting, value: value.to_owned(), limit: limit.to_owned() }
+    Range::parse(text).ok_or_else(|| DataError::setting("range", text, limit))
 }
 
 #[cfg(test)]

@@ -65,7 +65,9 @@ pub fn real(frac_bits: i32, integer: i64) -> f64 {
     Real { mantissa: integer, exponent: -frac_bits }.to_f64()
 }
 
-fn first_largest(row: impl Iterator<Item = f64>) -> usize {
+/// The class that a network answers with: of its largest logit, of equal ones the first; 0 without any.
+#[must_use]
+pub fn first_largest(row: impl Iterator<Item = f64>) -> usize {
     let larger = |best: (usize, f64), next: (usize, f64)| if next.1 > best.1 { next } else { best };
     row.enumerate().reduce(larger).map_or(0, |(c, _)| c)
 }

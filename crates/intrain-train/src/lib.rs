@@ -8,6 +8,7 @@
 mod atomic;
 pub mod checkpoint;
 pub mod config;
+mod convert;
 mod divergence;
 mod error;
 mod histograms;

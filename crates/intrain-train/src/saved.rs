@@ -12,6 +12,7 @@ use intrain_recipe::Recipe;
 
 use crate::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use crate::config::Config;
+use crate::convert::convert;
 use crate::step::Trainer;
 use crate::sums::{Clock, EpochSums};
 use crate::update::{UpdateStats, bias_master, is_float};
@@ -442,39 +443,17 @@ pub(crate) fn move_parameters(from: &Trainer, to: &mut Trainer) {
     for (i, (old, new)) in plans.into_iter().enumerate() {
         let (weights, rows) = ((old.weight.master, new.weight.master), (old.momentum, new.momentum));
         let source = &from.parameters()[i];
-        requantize(&source.weight, &mut parameters[i].weight, weights);
+        convert(&source.weight, &mut parameters[i].weight, weights, 0);
         if let (Some(a), Some(b)) = (&source.bias, &mut parameters[i].bias) {
-            requantize(a, b, (bias_master(&old), bias_master(&new)));
+            convert(a, b, (bias_master(&old), bias_master(&new)), 0);
         }
         parameters[i].moments.clone_from(&source.moments);
         for ((_, a), (_, b)) in from.optimizer().moments().into_iter().zip(optimizer.moments_mut()) {
             for (a, b) in a[i].iter().zip(&mut b[i]) {
                 if let (Some(a), Some(b)) = (a, b) {
-                    requantize(a, b, rows);
+                    convert(a, b, rows, 0);
                 }
             }
         }
-    }
-}
-
-fn requantize(from: &Stored, to: &mut Stored, (old, new): (intrain_num::Quantizer, intrain_num::Quantizer)) {
-    if !old.format.is_fixed_point() || !new.format.is_fixed_point() {
-        let value = |i: usize| match from {
-            Stored::F32(values) => values[i],
-            codes => old.value_as_float(codes.code(i)),
-        };
-        let nearest = Quantizer { round: new.round.in_evaluation(), ..new };
-        for i in 0..from.len() {
-            match &mut *to {
-                Stored::F32(values) => values[i] = value(i),
-                codes => codes.set_code(i, nearest.code_of_float(value(i), 0)),
-            }
-        }
-        return;
-    }
-    let shift = old.format.frac_bits() - new.format.frac_bits();
-    for i in 0..from.len() {
-        let code = Round::NearestEven.shift_right(from.code(i), shift, 0);
-        to.set_code(i, code.clamp(new.format.min(), new.format.max()));
     }
 }

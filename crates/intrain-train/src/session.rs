@@ -33,8 +33,8 @@ use crate::verdicts::Verdicts;
 pub use crate::listener::{Epoch, Listener, Progress};
 pub use crate::prove::prove;
 
-/// Images that are evaluated at a time.
-const EVALUATION_BATCH: usize = 250;
+/// Images that are evaluated at a time, here and by the commands on trained networks.
+pub const EVALUATION_BATCH: usize = 250;
 
 /// A run in memory: model, recipe, settings and data, and the network that learns from them.
 pub struct Session {

@@ -2,7 +2,7 @@
 
 use intrain_data::thumbnail::Thumbnail;
 use intrain_data::{Dataset, Part};
-use intrain_nn::Logits;
+use intrain_nn::{Logits, loss};
 
 use crate::report::{Answered, Mistake};
 
@@ -25,8 +25,7 @@ impl Verdicts {
     pub(crate) fn see(&mut self, logits: &Logits, n_classes: usize, labels: &[u16]) {
         let first = self.answers.len();
         for (row, label) in logits.to_f64().chunks_exact(n_classes).zip(labels.iter().skip(first)) {
-            let larger = |best: usize, next: usize| if row[next] > row[best] { next } else { best };
-            let answer = (0..n_classes).fold(0, larger);
+            let answer = loss::first_largest(row.iter().copied());
             // Bound: labels have 16 bits, so there are at most 2^16 classes.
             self.answers.push(u16::try_from(answer).unwrap_or(u16::MAX));
             self.leads.push(row[answer] - row[usize::from(*label)]);

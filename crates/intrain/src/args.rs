@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub(crate) use accel::{AccelArgs, AccelCommand, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs};
 use clap::{Parser, Subcommand};
 pub(crate) use shell::{CompletionsArgs, ManArgs};
-pub(crate) use trained::{EvalArgs, InspectArgs, PredictArgs, RunsArgs};
+pub(crate) use trained::{EvalArgs, InspectArgs, NetworkArgs, PredictArgs, RunsArgs};
 
 /// Trains neural networks in low-precision integers, bit for bit the same everywhere.
 #[derive(Debug, Parser)]

@@ -14,7 +14,7 @@ use intrain::train::saved::{self, SavedModel};
 use intrain::train::this_machine;
 use toml::{Table, Value};
 
-use crate::args::TrainArgs;
+use crate::args::{NetworkArgs, TrainArgs};
 use crate::failure::Usage;
 use crate::output::say;
 
@@ -149,7 +149,8 @@ pub(crate) fn context(threads: Option<u16>, kernel: Option<&str>) -> anyhow::Res
 ///
 /// # Errors
 /// The file is missing, damaged, or of another program.
-pub(crate) fn open_model(path: &Path, checkpoint: Option<&str>) -> anyhow::Result<SavedModel> {
+pub(crate) fn open_model(network: &NetworkArgs) -> anyhow::Result<SavedModel> {
+    let (path, checkpoint) = (&network.model, network.checkpoint.as_deref());
     let name = path.display();
     if !path.exists() {
         return Err(Usage(format!(

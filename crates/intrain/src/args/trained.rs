@@ -2,23 +2,20 @@
 
 use std::path::PathBuf;
 
+/// The network that a command is about.
 #[derive(Debug, clap::Args)]
-pub(crate) struct EvalArgs {
+pub(crate) struct NetworkArgs {
     /// Run folder, or its model.safetensors
     #[arg(value_name = "RUN|MODEL")]
     pub(crate) model: PathBuf,
-    /// Data set, as for `intrain train` [default: the one that the network was trained on]
-    #[arg(long, value_name = "D")]
-    pub(crate) data: Option<String>,
-    /// Which images
-    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"])]
-    pub(crate) split: String,
     /// A checkpoint of the run folder instead of the network that its run ended with
     #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
     pub(crate) checkpoint: Option<String>,
-    /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
-    #[arg(long, value_name = "FILE.npy")]
-    pub(crate) logits: Option<PathBuf>,
+}
+
+/// On what it computes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ComputeArgs {
     /// Threads [default: one per CPU]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -28,10 +25,26 @@ pub(crate) struct EvalArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    /// Data set, as for `intrain train` [default: the one that the network was trained on]
+    #[arg(long, value_name = "D")]
+    pub(crate) data: Option<String>,
+    /// Which images
+    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"])]
+    pub(crate) split: String,
+    /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) logits: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) compute: ComputeArgs,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct PredictArgs {
-    /// Run folder, or its model.safetensors
-    #[arg(value_name = "RUN|MODEL")]
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
     /// Image files: PNG, JPEG, BMP or WebP, brought to the network's size as its training data were
     #[arg(value_name = "IMAGE", required_unless_present = "data")]
     pub(crate) images: Vec<PathBuf>,
@@ -41,31 +54,20 @@ pub(crate) struct PredictArgs {
     /// Which images of the data set
     #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"], requires = "data")]
     pub(crate) split: String,
-    /// A checkpoint of the run folder instead of the network that its run ended with
-    #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
-    pub(crate) checkpoint: Option<String>,
     /// Write a row for each image: its name, its class where that is known, the answer and its logit
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) out: Option<PathBuf>,
     /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) logits: Option<PathBuf>,
-    /// Threads [default: one per CPU]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// Instruction set of the kernels [default: the best that this CPU has]
-    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
-    pub(crate) kernel: Option<String>,
+    #[command(flatten)]
+    pub(crate) compute: ComputeArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
-    /// Run folder, or its model.safetensors
-    #[arg(value_name = "RUN|MODEL")]
-    pub(crate) model: PathBuf,
-    /// A checkpoint of the run folder instead of the network that its run ended with
-    #[arg(long, value_name = "WHICH", value_parser = ["best", "last"])]
-    pub(crate) checkpoint: Option<String>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,6 +9,7 @@ use intrain::nn::{Logits, Network, Outcome, Plan};
 use intrain::train::atomic_write;
 use intrain::train::logits;
 use intrain::train::saved::weights_sha256;
+use intrain::train::session::EVALUATION_BATCH;
 use serde_json::json;
 
 use crate::args::EvalArgs;
@@ -16,14 +17,11 @@ use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, is_one_file, percent, say};
 use crate::settings::{check_fits, context, load_data, open_model};
 
-/// Images at a time.
-const BATCH: usize = 250;
-
 pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let context = context(args.threads, args.kernel.as_deref())?;
-    let saved = open_model(&args.model, args.checkpoint.as_deref())?;
+    let context = context(args.compute.threads, args.compute.kernel.as_deref())?;
+    let saved = open_model(&args.network)?;
     let data = args.data.as_deref().unwrap_or(&saved.data);
-    if let Some(path) = args.logits.as_ref().filter(|path| is_one_file(&args.model, path)) {
+    if let Some(path) = args.logits.as_ref().filter(|path| is_one_file(&args.network.model, path)) {
         let name = path.display();
         return Err(Usage(format!(
             "--logits {name}: this is the model, which would be replaced; name another file"
@@ -37,13 +35,13 @@ pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> 
     check_fits(&saved, &dataset)?;
     let part = if args.split == "train" { Part::Train } else { Part::Test };
 
-    let plan =
-        Plan::build(&saved.model, &saved.recipe, 1).with_context(|| args.model.display().to_string())?;
+    let plan = Plan::build(&saved.model, &saved.recipe, 1)
+        .with_context(|| args.network.model.display().to_string())?;
     let mut network = Network::new(plan, context);
     network.load(&saved.parameters, None);
     let mut all = None;
     let mut outcome = Outcome::default();
-    for batch in data::evaluation(&dataset, part, BATCH)? {
+    for batch in data::evaluation(&dataset, part, EVALUATION_BATCH)? {
         network.forward(&batch.images, None);
         outcome = outcome.and(network.outcome(&batch.labels));
         if args.logits.is_some() {

@@ -35,7 +35,7 @@ const LINES: usize = 17;
 const BAR: u64 = 48;
 
 pub(crate) fn run(args: &InspectArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let saved = open_model(&args.model, args.checkpoint.as_deref())?;
+    let saved = open_model(&args.network)?;
     let plan = Plan::build(&saved.model, &saved.recipe, 1)?;
     let sha256 = weights_sha256(&saved.parameters);
     let mut text = facts(&[
@@ -50,8 +50,11 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> anyhow::Result<ExitCod
         text.push('\n');
         text.push_str(&bars(histogram));
     }
-    let rows =
-        if args.model.is_dir() { metrics::read(&RunDir(args.model.clone()).metrics())? } else { vec![] };
+    let rows = if args.network.model.is_dir() {
+        metrics::read(&RunDir(args.network.model.clone()).metrics())?
+    } else {
+        vec![]
+    };
     if !rows.is_empty() {
         text.push('\n');
         text.push_str(&telemetry(&rows));

@@ -9,6 +9,7 @@ use intrain::nn::{Logits, Network, Plan};
 use intrain::train::atomic_write;
 use intrain::train::logits;
 use intrain::train::saved::SavedModel;
+use intrain::train::session::EVALUATION_BATCH;
 use serde_json::json;
 
 use crate::args::PredictArgs;
@@ -16,14 +17,12 @@ use crate::failure::Usage;
 use crate::output::{Output, is_one_file, say, table};
 use crate::settings::{check_fits, context, load_data, open_model};
 
-/// Images at a time.
-const BATCH: usize = 250;
 /// Rows that are printed; a file has all of them.
 const ROWS: usize = 50;
 
 pub(crate) fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let context = context(args.threads, args.kernel.as_deref())?;
-    let saved = open_model(&args.model, args.checkpoint.as_deref())?;
+    let context = context(args.compute.threads, args.compute.kernel.as_deref())?;
+    let saved = open_model(&args.network)?;
     check_files(args)?;
     let images = match &args.data {
         Some(data) => of_data(data, &args.split, &saved)?,
@@ -68,7 +67,7 @@ fn check_files(args: &PredictArgs) -> anyhow::Result<()> {
     let outputs = [("--out", &args.out), ("--logits", &args.logits)];
     for (flag, path) in outputs {
         let Some(path) = path else { continue };
-        if args.images.iter().chain([&args.model]).any(|input| is_one_file(input, path)) {
+        if args.images.iter().chain([&args.network.model]).any(|input| is_one_file(input, path)) {
             let name = path.display();
             return Err(Usage(format!(
                 "{flag} {name}: this is an input, which would be replaced; name another file"
@@ -116,7 +115,7 @@ fn of_data(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<Images
     let part = if split == "train" { Part::Train } else { Part::Test };
     let size = dataset.shape.n_values();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    for batch in data::evaluation(&dataset, part, BATCH)? {
+    for batch in data::evaluation(&dataset, part, EVALUATION_BATCH)? {
         pixels.extend_from_slice(&batch.images);
         labels.extend_from_slice(&batch.labels);
     }
@@ -127,7 +126,8 @@ fn of_data(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<Images
 /// The logits of all images. Where a step finds powers of two in its batch, an image is a batch of its own: what it gets does
 /// not depend on the others.
 fn answers(network: &mut Network, images: &Images) -> anyhow::Result<Logits> {
-    let at_a_time = if network.plan().nodes.iter().any(|node| node.finds_unit) { 1 } else { BATCH };
+    let at_a_time =
+        if network.plan().nodes.iter().any(|node| node.finds_unit) { 1 } else { EVALUATION_BATCH };
     let mut all = None;
     for batch in images.pixels.chunks(at_a_time * images.size) {
         network.forward(batch, None);

@@ -33,28 +33,25 @@ fn halves(place: &Place, folder: &str, [left, right]: [&str; 2]) {
     }
 }
 
-fn trained() -> Place {
+/// A network that has learned to tell them apart, or has begun to.
+fn trained(recipe: &str, more: &[&str]) -> (Place, serde_json::Value) {
     let place = Place::new();
     halves(&place, "halves", ["left", "right"]);
-    let train = [
-        "train",
-        "--data",
-        "folder:halves",
-        "--model",
-        "digits-cnn",
-        "--recipe",
-        "gupta",
-        "--batch-size",
-        "8",
-    ];
-    let run = place.json(&[&train[..], &["--epochs", "6", "--lr", "0.01", "--out", "run"]].concat());
+    let train =
+        ["train", "--data", "folder:halves", "--model", "digits-cnn", "--batch-size", "8", "--out", "run"];
+    let run = place.json(&[&train[..], &["--recipe", recipe], more].concat());
+    (place, run)
+}
+
+fn learned() -> Place {
+    let (place, run) = trained("gupta", &["--epochs", "6", "--lr", "0.01"]);
     assert_eq!(run["test_error"], 0.0, "{run}");
     place
 }
 
 #[test]
 fn classes_go_by_their_names() {
-    let place = trained();
+    let place = learned();
     // The same images, with classes that sort the other way round.
     halves(&place, "turned", ["left", "a-right"]);
     std::fs::rename(place.path("turned/train/a-right"), place.path("turned/train/right")).unwrap();
@@ -80,7 +77,7 @@ fn classes_go_by_their_names() {
 
 #[test]
 fn images_are_answered_by_name() {
-    let place = trained();
+    let place = learned();
     bmp(&place.path("one, two.bmp"), false, 160);
     bmp(&place.path("three.bmp"), true, 160);
     let answers = place.json(&["predict", "run", "one, two.bmp", "three.bmp", "--out", "out.csv"]);
@@ -115,20 +112,7 @@ fn images_are_answered_by_name() {
 /// A network whose steps find powers of two answers an image alike, whatever others come with it.
 #[test]
 fn an_answer_does_not_depend_on_other_images() {
-    let place = Place::new();
-    halves(&place, "halves", ["left", "right"]);
-    let train = [
-        "train",
-        "--data",
-        "folder:halves",
-        "--model",
-        "digits-cnn",
-        "--recipe",
-        "niti",
-        "--batch-size",
-        "8",
-    ];
-    place.json(&[&train[..], &["--epochs", "1", "--out", "run"]].concat());
+    let (place, _) = trained("niti", &["--epochs", "1"]);
     for (name, is_left, level) in [("a.bmp", true, 60), ("b.bmp", false, 255), ("c.bmp", true, 21)] {
         bmp(&place.path(name), is_left, level);
     }
