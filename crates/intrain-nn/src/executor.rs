@@ -18,7 +18,7 @@ use crate::key::{Mode, StepKey};
 use crate::loss::{self, Outcome};
 use crate::machine::Machine;
 use crate::ops::product::Workspace;
-use crate::parameters::{BlockGradient, Parameters};
+use crate::parameters::{BlockGradient, Moments, Parameters};
 use crate::plan::{Element as ElementType, InputPlan, LossPlan, Op, Plan};
 use crate::scratch::Scratch;
 use crate::stats::TensorStats;
@@ -121,16 +121,20 @@ impl Executor {
 
     /// The gradients of a block after a backward pass.
     pub(crate) fn gradient(&self, block: usize) -> BlockGradient<'_> {
-        let Block { part, gradients, .. } = &self.blocks[block];
+        let Block { gradients, .. } = &self.blocks[block];
         BlockGradient {
             weight: &gradients.weight,
             weight_max: gradients.weight_max,
             bias: gradients.bias.as_ref(),
             exponents: self.plan.keeps_exponents.then_some(gradients.exponents),
-            moments: match part {
-                Part::Norm(norm) => norm.moments(),
-                Part::Product(_) => None,
-            },
+            moments: self.batch_moments(block),
+        }
+    }
+
+    pub(crate) fn batch_moments(&self, block: usize) -> Option<&Moments> {
+        match &self.blocks[block].part {
+            Part::Norm(norm) => norm.moments(),
+            Part::Product(_) => None,
         }
     }
 

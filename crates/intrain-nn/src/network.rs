@@ -10,7 +10,7 @@ use crate::executor::Executor;
 use crate::key::StepKey;
 use crate::loss::{self, Outcome};
 use crate::machine::Machine;
-use crate::parameters::{BlockGradient, Parameters};
+use crate::parameters::{BlockGradient, Moments, Parameters};
 use crate::plan::Plan;
 use crate::stats::TensorStats;
 use crate::tensor::Tensor;
@@ -124,6 +124,12 @@ impl Network {
     #[must_use]
     pub fn stats(&self) -> &[TensorStats] {
         self.executor.stats()
+    }
+
+    /// Mean and spread of the last batch in each norm that knows a batch's, block by block. They are of the last forward pass where
+    /// it normalized by them: in a training step, and in any pass of parameters without statistics of their own.
+    pub fn batch_moments(&self) -> impl ExactSizeIterator<Item = Option<&Moments>> {
+        (0..self.plan.blocks.len()).map(|block| self.executor.batch_moments(block))
     }
 
     /// The gradients of the last backward pass, block by block.

@@ -100,7 +100,7 @@ pub struct Parameters {
     pub weight: Stored,
     /// Biases `[out]`, stored in the weights' format; in float where weights are binary or on a grid. A norm's offsets.
     pub bias: Option<Stored>,
-    /// What a norm remembers of all batches.
+    /// What a norm remembers of all batches, and evaluates with; without it, each batch is normalized by its own statistics.
     pub moments: Option<Moments>,
 }
 

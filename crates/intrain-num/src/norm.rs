@@ -203,6 +203,14 @@ pub const fn blend(running: i64, code: i64) -> i64 {
         )
 }
 
+/// What a running statistic becomes from the sum of the codes of `n` batches, above 0: their mean, with [`RUNNING_BITS`] more digits.
+///
+/// Bound: sums of fewer than 2^32 codes below 2^25.
+#[must_use]
+pub const fn mean_of_batches(sum: i64, n: u32) -> i64 {
+    crate::Round::NearestDown.ratio_wide((sum as i128) << RUNNING_BITS, n as i128)
+}
+
 /// A channel's normalization: `value = round((x * multiplier - offset) * 2^-shift)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChannelAffine {

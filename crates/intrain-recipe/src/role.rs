@@ -118,6 +118,18 @@ recipe! {
     }
 }
 
+impl Recipe {
+    /// Whether some layer's weights are binary, as they are stored or as products read them.
+    #[must_use]
+    pub fn has_binary_weights(&self) -> bool {
+        let formats = |slot: &Slot| {
+            let exceptions = slot.except.iter().map(|exception| exception.quantizer.format);
+            exceptions.chain([slot.base.format]).any(|format| format == Format::Binary)
+        };
+        formats(&self.weight) || formats(&self.master)
+    }
+}
+
 impl Role {
     /// Those that only norms have.
     pub const OF_NORMS: [Self; 6] = [

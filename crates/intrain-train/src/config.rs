@@ -4,15 +4,18 @@
 
 mod defaults;
 mod keys;
+mod recipe;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use intrain_data::{Augment, Dataset, ImageShape, LastBatch};
+use intrain_data::{Augment, Dataset, ImageShape, LastBatch, TrainBatches};
 use intrain_model::{LayerKind, Model, ModelFile, Shape};
 use intrain_recipe::{LearningRate, Recipe};
 use serde::{Deserialize, Serialize};
 
 use keys::{number, parse_table, set};
+use recipe::take_recipe;
 
 pub use defaults::{check_model_defaults, check_recipe_defaults, default_recipe};
 pub use keys::{KEYS, check_keys};
@@ -37,6 +40,10 @@ pub struct Config {
     /// The numbers.
     pub settings: Settings,
 }
+
+/// Batches from which the statistics of norms are estimated where weights are binary: such weights change sign at the least
+/// update, and what a norm remembers trails behind them. Five batches nearly suffice.
+const NORM_BATCHES_BINARY: u32 = 100;
 
 /// The weights that a run starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +98,10 @@ pub struct Settings {
     /// The run ends when so many evaluations in a row have not lowered the best test error; 0 is no such end.
     #[serde(default)]
     pub patience: u32,
+    /// Batches of training from which the statistics of norms are estimated anew, at fixed weights, before each evaluation and
+    /// for the network that is deployed; 0 leaves those that training has kept.
+    #[serde(default)]
+    pub norm_batches: u32,
 }
 
 const fn every_epoch() -> u32 {
@@ -155,7 +166,12 @@ impl Config {
         let data = Self::data_name(&keys)?;
         keys.insert("data".to_owned(), data.clone().into());
         let file = take_model(&mut keys, &data, shape, n_classes)?;
+        // A whole recipe among the settings is of a run that was resolved, perhaps by an earlier version.
+        let is_named = !matches!(keys.get("recipe"), Some(toml::Value::Table(_)));
         let recipe = take_recipe(&mut keys, &file)?;
+        if is_named && recipe.has_binary_weights() && !recipe.defaults.contains_key("norm_batches") {
+            keys.entry("norm_batches").or_insert(NORM_BATCHES_BINARY.into());
+        }
         keys.insert("model".to_owned(), parse_table(&file.to_toml())?.into());
         keys.insert("recipe".to_owned(), parse_table(&recipe.to_toml())?.into());
         for assignment in sets {
@@ -226,6 +242,16 @@ impl Config {
         Ok(config)
     }
 
+    /// The batches that it trains on.
+    ///
+    /// # Errors
+    /// A batch size of 0 or of more images than there are, or too much padding.
+    pub fn batches(&self, dataset: Arc<Dataset>) -> Result<TrainBatches, TrainError> {
+        let settings = &self.settings;
+        let batches = TrainBatches::new(dataset, settings.batch_size, settings.seed, settings.augment())?;
+        Ok(batches.ending_with(settings.last_batch()))
+    }
+
     /// Checks that the network takes these images and tells these classes apart.
     ///
     /// # Errors
@@ -279,6 +305,9 @@ impl Config {
         }
         if s.evaluate_every == 0 {
             return refuse("evaluate_every = 0 would never evaluate; use at least 1".to_owned());
+        }
+        if s.norm_batches > 100_000 {
+            return refuse(format!("norm_batches = {} is not in 0..=100000", s.norm_batches));
         }
         if s.checkpoint_every == 0 {
             return refuse("checkpoint_every = 0 would never write a checkpoint; use at least 1".to_owned());
@@ -341,7 +370,7 @@ impl Settings {
         let own = table(self);
         // A setting that an older checkpoint does not know has its default there.
         let other = &Self::deserialize(other.clone()).map_or_else(|_| other.clone(), |other| table(&other));
-        let free = ["epochs", "max_steps", "checkpoint_every", "evaluate_every", "patience"];
+        let free = ["epochs", "max_steps", "checkpoint_every", "evaluate_every", "patience", "norm_batches"];
         let changed = own
             .iter()
             .find(|(key, value)| !free.contains(&key.as_str()) && other.get(key.as_str()) != Some(*value));
@@ -455,39 +484,6 @@ fn fit(
         ))
     })?;
     Ok(file)
-}
-
-fn take_recipe(keys: &mut toml::Table, file: &ModelFile) -> Result<Recipe, TrainError> {
-    match keys.remove("recipe") {
-        Some(toml::Value::Table(table)) => Ok(Recipe::from_toml(&table.to_string())?),
-        Some(toml::Value::String(path)) if path.ends_with(".toml") => {
-            let recipe = Recipe::from_toml(&read(&path)?).map_err(|e| in_file(&path, e))?;
-            check_recipe_defaults(&recipe.defaults).map_err(|e| in_file(&path, e))?;
-            Ok(recipe)
-        }
-        Some(toml::Value::String(name)) => Ok(intrain_recipe::preset(&with_outputs_of(&name, file))?),
-        None => Ok(intrain_recipe::preset(default_recipe(file))?),
-        Some(other) => {
-            Err(TrainError::Setting(format!("recipe = {other} must be a name, a TOML file or a table")))
-        }
-    }
-}
-
-/// `gupta` with the format of outputs that the network asks of it, where the user names none.
-fn with_outputs_of(spec: &str, file: &ModelFile) -> String {
-    let Some(outputs) = defaults::gupta_outputs(file) else { return spec.to_owned() };
-    let mut parts: Vec<&str> = spec.split(':').collect();
-    let is_rounding = |part: &&str| matches!(*part, "nearest" | "stochastic");
-    let n_formats = parts.iter().skip(1).filter(|part| !is_rounding(part)).count();
-    if parts[0] != "gupta" || n_formats > 1 {
-        return spec.to_owned();
-    }
-    if n_formats == 0 {
-        parts.insert(1, "Q2.14");
-    }
-    let at = 1 + parts.iter().skip(1).position(|part| !is_rounding(part)).unwrap_or(0);
-    parts.insert(at + 1, outputs);
-    parts.join(":")
 }
 
 #[cfg(test)]

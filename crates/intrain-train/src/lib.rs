@@ -14,6 +14,7 @@ mod error;
 mod histograms;
 mod listener;
 pub mod logits;
+mod lost_updates;
 pub mod metrics;
 #[cfg(test)]
 mod metrics_page;
@@ -27,6 +28,7 @@ pub mod saved;
 pub mod session;
 mod signs;
 mod silence;
+pub mod statistics;
 pub mod step;
 mod summary;
 mod sums;

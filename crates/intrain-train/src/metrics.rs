@@ -27,6 +27,15 @@ pub struct Further {
     pub rows: Vec<Vec<Option<f64>>>,
 }
 
+impl Further {
+    /// The number of that column in the last row.
+    #[must_use]
+    pub fn last(&self, name: &str) -> Option<f64> {
+        let column = self.names.iter().position(|known| known == name)?;
+        self.rows.last()?.get(column).copied().flatten()
+    }
+}
+
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Row {

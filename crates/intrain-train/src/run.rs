@@ -9,9 +9,9 @@ use intrain_data::{Dataset, Part};
 use intrain_nn::{Context, Plan};
 
 use crate::config::Config;
-use crate::metrics::{MetricsFile, Row};
+use crate::metrics::{self, MetricsFile, Row};
 use crate::saved;
-use crate::session::{Epoch, Listener, Session};
+use crate::session::{Epoch, Listener, RUNNING_TEST_ERROR, Session};
 use crate::telemetry::{self, Events};
 use crate::transfer::Taken;
 use crate::{TrainError, atomic_write};
@@ -139,7 +139,7 @@ impl Run {
             // It was resumed behind its end: the report shows the answers all the same.
             session.evaluate(Part::Test)?;
         }
-        let summary = finish(&session, &dir, interrupted, observer);
+        let summary = finish(&mut session, &dir, interrupted, observer);
         drop(lock);
         summary
     }
@@ -190,14 +190,16 @@ fn kept(mut error: TrainError, dir: &RunDir) -> TrainError {
 
 /// The model, the report, and what it all came to.
 fn finish(
-    session: &Session,
+    session: &mut Session,
     dir: &RunDir,
     interrupted: bool,
     observer: &mut dyn Observer,
 ) -> Result<Summary, TrainError> {
-    let (config, trainer, progress) = (session.config(), session.trainer(), session.progress());
     session.save(&dir.model())?;
-    let rows = crate::metrics::read(&dir.metrics())?;
+    let session = &*session;
+    let (config, trainer, progress) = (session.config(), session.trainer(), session.progress());
+    let rows = metrics::read(&dir.metrics())?;
+    let further = metrics::read_details(&dir.metrics())?;
     // A row of an earlier step would tell of other weights.
     let last = rows.last().filter(|row| row.step == trainer.steps());
     let summary = Summary {
@@ -209,6 +211,7 @@ fn finish(
         steps: trainer.steps(),
         train_loss: last.map_or(progress.loss, |row| row.train_loss),
         test_error: last.and_then(|row| row.test_error).unwrap_or(f64::NAN),
+        running_test_error: last.and_then(|_| further.last(RUNNING_TEST_ERROR)),
         best_test_error: session.best_test_error(),
         images_per_second: progress.images_per_second,
         weights_sha256: saved::weights_sha256(trainer.parameters()),

@@ -91,9 +91,21 @@ fn parameter_parts<'a>(plan: &Plan, parameters: &'a [Parameters]) -> Vec<Part<'a
     parts
 }
 
+/// What stands behind the names of a norm's statistics that are not those of training but of the deployed network.
+const DEPLOYED: &str = "deployed";
+
 /// Everything that a checkpoint keeps of a trainer.
 fn parts(trainer: &Trainer) -> Vec<Part<'_>> {
     let mut parts = parameter_parts(trainer.plan(), trainer.parameters());
+    if trainer.has_estimated_statistics() {
+        for (block, p) in trainer.plan().blocks.iter().zip(trainer.deployed()) {
+            if let Some(Moments { mean, spread }) = &p.moments {
+                for (part, stored) in [("mean", mean), (spread_name(block), spread)] {
+                    parts.push((format!("{}.{part}.{DEPLOYED}", block.name), vec![stored.len()], stored));
+                }
+            }
+        }
+    }
     for (moment, of_blocks) in trainer.optimizer().moments() {
         for (block, of_parts) in trainer.plan().blocks.iter().zip(of_blocks) {
             for (part, stored) in ["weight", "bias"].iter().zip(of_parts) {
@@ -214,7 +226,7 @@ pub fn parse_model(
     Ok(SavedModel { model, recipe, data: key("data")?, classes, parameters })
 }
 
-/// Reads the network in a checkpoint of the run that `config` describes.
+/// Reads the network in a checkpoint of the run that `config` describes, as it is deployed.
 ///
 /// # Errors
 /// A file that is missing, damaged, or of another run.
@@ -227,7 +239,7 @@ pub fn read_model_of_checkpoint(path: &Path, config: &Config) -> Result<SavedMod
     let plan = Plan::build(&model, &recipe, 1)?;
     let mut by_name: BTreeMap<_, _> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
     let parameters =
-        plan.blocks.iter().map(|b| take_parameters(path, b, &mut by_name)).collect::<Result<_, _>>()?;
+        plan.blocks.iter().map(|b| take_deployed(path, b, &mut by_name)).collect::<Result<_, _>>()?;
     Ok(SavedModel { model, recipe, data: config.data.clone(), classes, parameters })
 }
 
@@ -245,7 +257,7 @@ fn take_parameters(
     let weight = part("weight", master, product.n_weights())?;
     let bias = if product.bias { Some(part("bias", bias_master(block), c)?) } else { None };
     let moments = if product.kind == ProductKind::BatchNorm {
-        let row = if block.norm.is_some() { RUNNING } else { Quantizer::FLOAT };
+        let row = running_row(block);
         Some(Moments { mean: part("mean", row, c)?, spread: part(spread_name(block), row, c)? })
     } else {
         None
@@ -253,8 +265,31 @@ fn take_parameters(
     Ok(Parameters { weight, bias, moments })
 }
 
+/// The same with the statistics of the deployed network, where a checkpoint has them.
+fn take_deployed(
+    path: &Path,
+    block: &BlockPlan,
+    tensors: &mut BTreeMap<String, NamedTensor>,
+) -> Result<Parameters, TrainError> {
+    let mut parameters = take_parameters(path, block, tensors)?;
+    if let Some(Moments { mean, spread }) = &mut parameters.moments {
+        for (part, stored) in [("mean", mean), (spread_name(block), spread)] {
+            let name = format!("{}.{part}.{DEPLOYED}", block.name);
+            if tensors.contains_key(&name) {
+                *stored = take(path, &name, (running_row(block), stored.len()), tensors)?;
+            }
+        }
+    }
+    Ok(parameters)
+}
+
 /// Running statistics of a norm of integers.
 const RUNNING: Quantizer = Quantizer::plain(Format::Int { bits: 32 }, Round::NearestDown);
+
+/// What a norm's running statistics are stored as.
+const fn running_row(block: &BlockPlan) -> Quantizer {
+    if block.norm.is_some() { RUNNING } else { Quantizer::FLOAT }
+}
 
 /// What a norm's running spread is called.
 const fn spread_name(block: &BlockPlan) -> &'static str {

@@ -4,32 +4,38 @@
 //! It knows no folder and prints nothing: a [`Listener`] hears of every step and every epoch, and may end it. The run folder
 //! (`run.rs`) is one; a program that trains without files needs none and passes `&mut ()`.
 
+mod evaluation;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use intrain_data::{Batch, Dataset, Loader, Part, TrainBatches, evaluation};
+use intrain_data::{Batch, Dataset, Loader};
 use intrain_kernels::Isa;
-use intrain_model::Shape;
-use intrain_nn::{Context, Logits, Network, Outcome, Plan};
+use intrain_nn::{Context, Outcome, Plan};
 use rayon::ThreadPoolBuilder;
 
 use crate::TrainError;
 use crate::config::Config;
 use crate::divergence;
+use crate::lost_updates;
 use crate::metrics::Row;
 use crate::microscope::Microscope;
 use crate::saved::{self, OfRun};
 use crate::signs::Signs;
-use crate::silence::{Answers, Silence};
+use crate::silence::Silence;
 use crate::step::Trainer;
 use crate::summary::Ended;
 use crate::sums::{Clock, EpochSums};
-use crate::telemetry;
 use crate::transfer::{self, Taken};
 use crate::verdicts::Verdicts;
 
+use self::evaluation::Evaluated;
+
+pub(crate) use self::evaluation::RUNNING_TEST_ERROR;
+#[cfg(test)]
+pub(crate) use self::evaluation::RUNNING_TEST_LOSS;
 pub use crate::listener::{Epoch, Listener, Progress};
 pub use crate::prove::prove;
 
@@ -80,7 +86,7 @@ impl Session {
             *session.trainer.restore().0 = parameters;
             session.taken = Some(taken);
         }
-        session.batches()?;
+        session.config.batches(Arc::clone(&session.dataset))?;
         saved::check_names(&session.trainer)?;
         if session.config.settings.patience > 0 && session.dataset.test.is_empty() {
             let reason =
@@ -255,7 +261,7 @@ impl Session {
     /// [`TrainError::Diverged`] at the step where the loss, or at the evaluation where a stored weight, is not finite; and
     /// what the listener says.
     pub fn fit(&mut self, listener: &mut dyn Listener) -> Result<bool, TrainError> {
-        let batches = self.batches()?;
+        let batches = self.config.batches(Arc::clone(&self.dataset))?;
         let start = batches.position_of_step(self.trainer.steps());
         let mut loader = Loader::start(batches, start);
         let mut flow = ControlFlow::Continue(());
@@ -309,11 +315,7 @@ impl Session {
 
     fn end_epoch(&mut self, rate: f64, listener: &mut dyn Listener) -> Result<(), TrainError> {
         self.check_weights()?;
-        let (test, answers) = if self.is_evaluated() {
-            self.answers(Part::Test)?
-        } else {
-            (Outcome::default(), Answers::default())
-        };
+        let Evaluated { running, test, answers } = self.evaluate_epoch()?;
         let signs = match self.signs.take() {
             Some(signs) => signs,
             None => self.signs_at_start(listener),
@@ -321,9 +323,10 @@ impl Session {
         let changed = signs.changed(self.trainer.plan(), self.trainer.parameters());
         self.signs = Some(signs);
         let row = self.row(rate, test, changed.all);
-        let details = self.microscope.details(&self.trainer, &changed);
+        let mut details = self.microscope.details(&self.trainer, &changed);
+        details.extend(self.of_running_statistics(running));
         let hyper = self.config.settings.hyper();
-        if let Some(warning) = telemetry::warning(self.trainer.plan(), hyper, &row, &details)
+        if let Some(warning) = lost_updates::warning(self.trainer.plan(), hyper, &row, &details)
             && !std::mem::replace(&mut self.has_warned, true)
         {
             listener.warn(&warning);
@@ -383,60 +386,15 @@ impl Session {
         }
     }
 
-    /// Loss and mistakes over a part of the data, with every rounding as the deployed model has it.
-    ///
-    /// # Errors
-    /// None for data that a session holds.
-    pub fn evaluate(&mut self, part: Part) -> Result<Outcome, TrainError> {
-        Ok(self.answers(part)?.0)
-    }
-
-    fn answers(&mut self, part: Part) -> Result<(Outcome, Answers), TrainError> {
-        let (mut answers, n_classes) = (Answers::default(), self.plan().loss.n_classes);
-        let batches = evaluation(&self.dataset, part, EVALUATION_BATCH)?;
-        let (mut verdicts, labels) = (Verdicts::default(), &self.dataset.part(part).labels);
-        let see = |network: &Network| {
-            let logits = network.logits();
-            answers.see(&logits, n_classes);
-            verdicts.see(&logits, n_classes, labels);
-        };
-        let outcome = self.trainer.evaluate_with(batches, see);
-        if part == Part::Test {
-            self.verdicts = Some((self.trainer.steps(), verdicts));
-        }
-        Ok((outcome, answers))
-    }
-
-    /// The answers to the test images, where they were evaluated behind the last step.
-    pub(crate) fn verdicts(&self) -> Option<&Verdicts> {
-        self.verdicts.as_ref().filter(|(step, _)| *step == self.trainer.steps()).map(|(_, verdicts)| verdicts)
-    }
-
-    /// What the network answers to images of its size, `[n, height, width, channels]`, class by class and image by image, with
-    /// every rounding as the deployed model has it.
-    ///
-    /// # Errors
-    /// No image, or a number of bytes that is no whole number of images.
-    pub fn logits(&mut self, images: &[u8]) -> Result<Logits, TrainError> {
-        let Shape { h, w, c } = self.config.model.input.shape;
-        let size = h * w * c;
-        if images.is_empty() || !images.len().is_multiple_of(size) {
-            return Err(TrainError::Setting(format!(
-                "{} bytes are no whole number of images of {h}x{w}x{c}; give {size} bytes for each, and at least one image",
-                images.len()
-            )));
-        }
-        self.trainer.logits(images.chunks(size * EVALUATION_BATCH))
-    }
-
     /// Writes the network as a run does its `model.safetensors`, in place of what was there; `intrain eval` and
     /// [`saved::read_model`] read it.
     ///
     /// # Errors
     /// A stored weight that is not finite, and what the system refuses.
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+    pub fn save(&mut self, path: &Path) -> Result<(), TrainError> {
         self.check_weights()?;
-        saved::write_model(path, self.of_run(), self.epoch, self.plan(), self.trainer.parameters())
+        self.estimate_statistics()?;
+        saved::write_model(path, self.of_run(), self.epoch, self.plan(), self.trainer.deployed())
     }
 
     /// Writes a checkpoint to go on from, in place of the one that was there.
@@ -463,13 +421,6 @@ impl Session {
         let last = step.saturating_sub(1);
         let rate = self.config.settings.learning_rate_of_step(last, per_epoch);
         TrainError::Diverged { step, epoch: last / per_epoch + 1, what, checkpoint: None, rate }
-    }
-
-    fn batches(&self) -> Result<TrainBatches, TrainError> {
-        let settings = &self.config.settings;
-        let (dataset, augment) = (Arc::clone(&self.dataset), settings.augment());
-        let batches = TrainBatches::new(dataset, settings.batch_size, settings.seed, augment)?;
-        Ok(batches.ending_with(settings.last_batch()))
     }
 }
 

@@ -10,6 +10,7 @@ use intrain_nn::{Context, Logits, Network, Outcome, Parameters, Plan, StepKey, T
 
 use crate::TrainError;
 use crate::logits;
+use crate::statistics;
 use crate::update::{self, Hyper, Optimizer, UpdateStats};
 
 /// A network that learns: the only owner of stored weights, momentum and the count of steps.
@@ -17,6 +18,8 @@ pub struct Trainer {
     network: Network,
     parameters: Vec<Parameters>,
     optimizer: Optimizer,
+    /// The parameters as they are evaluated, where the statistics of their norms have been estimated anew since the last step.
+    deployed: Option<Vec<Parameters>>,
     seed: u64,
     step: u64,
 }
@@ -29,7 +32,8 @@ impl Trainer {
     pub fn new(plan: Plan, hyper: Hyper, seed: u64, context: Context) -> Result<Self, TrainError> {
         let optimizer = Optimizer::new(&plan, hyper)?;
         let parameters = Parameters::initial(&plan, seed);
-        Ok(Self { network: Network::new(plan, context), parameters, optimizer, seed, step: 0 })
+        let network = Network::new(plan, context);
+        Ok(Self { network, parameters, optimizer, deployed: None, seed, step: 0 })
     }
 
     /// Proves that the exact sums of updates with the learning rate `rate` fit their registers, whatever the gradients will be.
@@ -54,6 +58,7 @@ impl Trainer {
 
     fn step_in_pool(&mut self, batch: &Batch, rate: f64) -> (Outcome, UpdateStats) {
         let key = StepKey { seed: self.seed, step: self.step };
+        self.deployed = None;
 
         self.network.load(&self.parameters, Some(key)); // weight
         self.network.forward(&batch.images, Some(key)); // input, accumulator, activation.product, activation
@@ -82,7 +87,7 @@ impl Trainer {
         batches: impl Iterator<Item = Batch>,
         mut see: impl FnMut(&Network),
     ) -> Outcome {
-        self.network.load(&self.parameters, None);
+        self.network.load(self.deployed.as_ref().unwrap_or(&self.parameters), None);
         batches.fold(Outcome::default(), |total, batch| {
             self.network.forward(&batch.images, None);
             see(&self.network);
@@ -90,12 +95,30 @@ impl Trainer {
         })
     }
 
+    /// Estimates the statistics of norms anew, from `batches` and with the weights as they are: evaluations and the deployed
+    /// network have them until the next step, and training goes on with its own. The same bits whenever it is called.
+    pub fn estimate_statistics(&mut self, batches: impl Iterator<Item = Batch>) {
+        self.deployed = Some(statistics::estimate(&mut self.network, &self.parameters, batches));
+    }
+
+    /// The parameters as they are evaluated: those that are stored, perhaps with other statistics of norms.
+    #[must_use]
+    pub fn deployed(&self) -> &[Parameters] {
+        self.deployed.as_ref().unwrap_or(&self.parameters)
+    }
+
+    /// Whether the statistics of norms have been estimated anew since the last step.
+    #[must_use]
+    pub const fn has_estimated_statistics(&self) -> bool {
+        self.deployed.is_some()
+    }
+
     /// What the network answers to all images of `batches`, in order, with every rounding as the deployed model has it.
     ///
     /// # Errors
     /// No image at all; integers that do not fit 64 bits with the fraction bits of other batches.
     pub fn logits<'a>(&mut self, batches: impl Iterator<Item = &'a [u8]>) -> Result<Logits, TrainError> {
-        self.network.load(&self.parameters, None);
+        self.network.load(self.deployed.as_ref().unwrap_or(&self.parameters), None);
         let mut all = None;
         for images in batches {
             self.network.forward(images, None);
@@ -154,6 +177,7 @@ impl Trainer {
 
     /// Everything that changes in a step, to restore a checkpoint.
     pub fn restore(&mut self) -> (&mut Vec<Parameters>, &mut Optimizer, &mut u64) {
+        self.deployed = None;
         (&mut self.parameters, &mut self.optimizer, &mut self.step)
     }
 }

@@ -21,6 +21,8 @@ pub struct Summary {
     pub train_loss: f64,
     /// Share of mistakes on the test images; not a number where a run was stopped since the last evaluation.
     pub test_error: f64,
+    /// The same with the statistics that norms have kept in training, where the deployed network has others.
+    pub running_test_error: Option<f64>,
     /// The lowest share of mistakes after an epoch; infinite before the first.
     pub best_test_error: f64,
     /// Training speed, evaluation left out.

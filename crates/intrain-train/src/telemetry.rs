@@ -1,10 +1,9 @@
-//! What a run shows of itself: TensorBoard events, warnings with cause and remedy, the report.
+//! What a run shows of itself: TensorBoard events and the report.
 
-use intrain_nn::{BlockPlan, Plan};
-use intrain_num::{Quantizer, Round};
-use intrain_recipe::{Feedback, Role};
+use intrain_nn::Plan;
 
 use crate::histograms;
+use crate::lost_updates;
 use crate::metrics::{Details, Row};
 use crate::report::{self, Histogram, Report, Table, Weights};
 use crate::run_dir::RunDir;
@@ -12,7 +11,6 @@ use crate::session::Session;
 use crate::step::Trainer;
 use crate::summary::Summary;
 use crate::tensorboard::EventWriter;
-use crate::update::{self, Hyper};
 use crate::{TrainError, atomic_write};
 
 pub use crate::histograms::histogram;
@@ -91,39 +89,6 @@ fn buckets(histogram: &Histogram) -> Vec<(f64, f64)> {
     histogram.bins.iter().map(|(_, to, count)| (value(*to), *count as f64)).collect()
 }
 
-/// A warning where rounding lost most updates of a layer: the one row that rounds them goes to the nearest. Rows that round
-/// stochastically turn as many updates to nothing and lose none on average.
-pub(crate) fn warning(plan: &Plan, hyper: Hyper, row: &Row, details: &Details) -> Option<String> {
-    let dead = |block: &BlockPlan| {
-        let name = format!("{}/update/dead", block.name);
-        details.iter().find(|(known, _)| *known == name).and_then(|(_, value)| *value).unwrap_or(0.0)
-    };
-    let losing = |block: &BlockPlan| losing_row(plan, block, hyper).filter(|_| dead(block) > 0.5);
-    let mut stuck = plan.blocks.iter().filter_map(|block| Some((block, losing(block)?)));
-    let (first, (role, quantizer)) = stuck.next()?;
-    let others = match stuck.count() {
-        0 => String::new(),
-        1 => " and of one layer more".to_owned(),
-        n => format!(" and of {n} layers more"),
-    };
-    Some(format!(
-        "epoch {}: rounding turned {:.0} % of the updates of '{}'{others} to nothing: row {role}, '{quantizer}', rounds to \
-         the nearest, and most updates are below half of its step; use stochastic rounding, more fractional bits or a higher \
-         learning rate",
-        row.epoch,
-        100.0 * dead(first),
-        first.name
-    ))
-}
-
-/// The row that rounds a block's updates, where it rounds to the nearest and what it takes is not fed back.
-fn losing_row(plan: &Plan, block: &BlockPlan, hyper: Hyper) -> Option<(Role, Quantizer)> {
-    let (role, quantizer) = update::rounding_row(block, hyper);
-    let is_nearest = !quantizer.round.is_stochastic() && quantizer.round != Round::Floor;
-    let loses = quantizer.format.is_quantized() && is_nearest && plan.error_feedback == Feedback::None;
-    loses.then_some((role, quantizer))
-}
-
 /// The plan as a table for a reader.
 #[must_use]
 pub fn plan_table(plan: &Plan) -> Table {
@@ -165,8 +130,9 @@ pub(crate) fn write_report(
     let details = crate::metrics::read_details(&dir.metrics()).unwrap_or_default();
     let last =
         details.names.iter().cloned().zip(details.rows.last().into_iter().flatten().copied()).collect();
-    let of_last_row =
-        rows.last().and_then(|row| warning(trainer.plan(), trainer.optimizer().hyper(), row, &last));
+    let of_last_row = rows
+        .last()
+        .and_then(|row| lost_updates::warning(trainer.plan(), trainer.optimizer().hyper(), row, &last));
     let report = Report {
         title: format!("{} on {} with {}", summary.model, summary.data, summary.recipe),
         facts: vec![

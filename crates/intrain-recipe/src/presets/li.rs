@@ -45,6 +45,10 @@ pub(super) fn li(spec: &str, name: &str, parameters: &[&str]) -> Result<Recipe, 
         "li-ef" => {
             "li-r of Li et al. 2017 with error feedback, as in optimizers without master weights".to_owned()
         }
+        // BinaryConnect's code scales the rate by the layer's width; weights here start anywhere in the domain, for all methods alike.
+        "li-bc" => "Li et al. 2017, arXiv 1706.02379, section 3; weights start in all of -1..1 with one rate for all layers, \
+                    where BinaryConnect's code scales the rate by the layer: it learns more slowly at first"
+            .to_owned(),
         _ => "Li et al. 2017, arXiv 1706.02379, section 3".to_owned(),
     };
     recipe.defaults = defaults(DEFAULTS);

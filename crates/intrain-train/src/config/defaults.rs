@@ -14,7 +14,7 @@ use crate::TrainError;
 use crate::update::Method;
 
 /// Keys of a recipe's table: settings by their names, and a schedule in shares.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "epochs",
     "batch_size",
     "learning_rate",
@@ -26,6 +26,7 @@ const KEYS: [&str; 11] = [
     "weight_decay",
     "pad",
     "flip",
+    "norm_batches",
 ];
 /// Keys that a model's table has besides.
 const MODEL_KEYS: [&str; 4] = ["recipe", "gupta_outputs", "power_of_two", "any_recipe"];
@@ -51,6 +52,7 @@ struct Defaults {
     weight_decay: f64,
     pad: Option<usize>,
     flip: Option<bool>,
+    norm_batches: Option<u32>,
 }
 
 /// Where the learning rate falls: at a share of the epochs such as `"2/3"`, or at an epoch counted from 0.
@@ -218,6 +220,7 @@ impl Settings {
             checkpoint_every: 500,
             evaluate_every: 1,
             patience: 0,
+            norm_batches: defaults.norm_batches.unwrap_or(0),
         })
     }
 }

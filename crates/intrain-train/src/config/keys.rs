@@ -26,6 +26,7 @@ pub const KEYS: &[&str] = &[
     "checkpoint_every",
     "evaluate_every",
     "patience",
+    "norm_batches",
 ];
 
 /// Refuses a key that is no setting of a run: as a CONFIG.toml, `--set` and a sweep's `[settings]` may have them.

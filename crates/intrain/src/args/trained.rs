@@ -34,6 +34,9 @@ pub(crate) struct EvalArgs {
     /// Which images
     #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "test"])]
     pub(crate) split: String,
+    /// Estimate the statistics of norms anew before, at fixed weights, from the run's first N training batches
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) norm_batches: Option<u32>,
     /// Write the logits of all images, [images, classes], as int64 (float32 for float networks)
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) logits: Option<PathBuf>,

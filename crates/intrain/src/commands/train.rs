@@ -119,14 +119,19 @@ fn reopen(folder: &Path, args: &TrainArgs) -> anyhow::Result<(Config, Arc<Datase
 }
 
 pub(crate) fn text(s: &Summary) -> String {
-    facts(&[
-        ("test error", test_error(s)),
+    let mut lines = vec![("test error", test_error(s))];
+    lines.extend(s.running_test_error.map(|error| {
+        let text = "with the statistics that norms kept in training";
+        ("", format!("{} {text}", percent(error)))
+    }));
+    lines.extend([
         ("train loss", format!("{:.4}", s.train_loss)),
         ("steps", format!("{} in {} epochs", grouped(s.steps), s.epochs)),
         ("speed", speed(s.images_per_second)),
         ("weights sha256", s.weights_sha256.clone()),
         ("report", RunDir(s.run_dir.clone()).report().display().to_string()),
-    ])
+    ]);
+    facts(&lines)
 }
 
 fn test_error(s: &Summary) -> String {
@@ -145,7 +150,7 @@ pub(crate) fn object(s: &Summary) -> serde_json::Value {
     json!({
         "recipe": s.recipe, "model": s.model, "data": s.data, "seed": s.seed, "epochs": s.epochs, "steps": s.steps,
         "train_loss": s.train_loss, "test_error": s.test_error, "best_test_error": s.best_test_error,
-        "images_per_second": s.images_per_second, "weights_sha256": s.weights_sha256, "run_dir": s.run_dir.display().to_string(),
+        "running_test_error": s.running_test_error, "images_per_second": s.images_per_second, "weights_sha256": s.weights_sha256, "run_dir": s.run_dir.display().to_string(),
         "interrupted": s.interrupted,
     })
 }

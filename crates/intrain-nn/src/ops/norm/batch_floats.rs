@@ -73,10 +73,13 @@ impl Norm {
                 unreachable!("a float norm is stored in floats")
             }
         };
-        if let Some(Moments { mean, spread }) = &parameters.moments {
-            let [running_mean, running_variance] = self.running.get_or_insert_default();
-            read(mean, running_mean);
-            read(spread, running_variance);
+        match &parameters.moments {
+            Some(Moments { mean, spread }) => {
+                let [running_mean, running_variance] = self.running.get_or_insert_default();
+                read(mean, running_mean);
+                read(spread, running_variance);
+            }
+            None => self.running = None,
         }
         // Without an offset there is no gain that would be learned.
         if let Some(offset) = &parameters.bias {
