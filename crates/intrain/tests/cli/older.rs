@@ -126,3 +126,26 @@ fn an_older_run_is_inspected_and_planned() {
         }
     }
 }
+
+/// Statistics of norms are estimated from the training images, the same ones each time.
+#[test]
+fn the_statistics_of_norms_are_estimated_anew() {
+    let place = Place::new();
+    let [chain, .., floats] = &RUNS;
+    copy(chain, &place);
+    copy(floats, &place);
+    let evaluate = |n: &str| place.json(&["eval", floats.name, "--norm-batches", n]);
+    let as_saved = place.json(&["eval", floats.name]);
+    let many = evaluate("20");
+    assert_eq!(many["error_as_saved"], as_saved["error"]);
+    assert_ne!(many["error"], as_saved["error"]);
+    assert_eq!(many, evaluate("20"));
+    assert_ne!(many["loss"], evaluate("1")["loss"]);
+    for (network, expected) in [
+        (chain.name.to_owned(), "the network has no norm over batches; leave it out"),
+        (format!("{}/model.safetensors", floats.name), "name its folder instead of a file"),
+    ] {
+        let message = place.refusal(&["eval", &network, "--norm-batches", "20"]);
+        assert!(message.contains(expected), "{message}");
+    }
+}
