@@ -316,9 +316,7 @@ impl ArrayProduct {
         let purpose =
             if direction == Direction::Error { Purpose::ErrorAtProduct } else { Purpose::Activation };
         let stream = Stream::new(key.seed, purpose, self.plan.index, key.step);
-        let seeds: Vec<u32> = self.plan.columns.map_or(vec![], |columns| {
-            (0..columns.n as u64).map(|column| columns.seed(stream, column)).collect()
-        });
+        let seeds: Vec<u32> = self.plan.columns.map_or(vec![], |columns| columns.seeds(stream).collect());
         if let Some(jobs) = &self.jobs {
             let seeds = if seeds.is_empty() { vec![1; self.array.machine().n] } else { seeds.clone() };
             let job = Job { product, a: a.clone(), b: b.clone(), seeds };

@@ -46,10 +46,38 @@ impl Columns {
     /// Most columns.
     pub const MAX: usize = 64;
 
-    /// The state in which the register of column `column` starts a product: never 0.
+    /// The states in which the registers start a product, column 0 first; none is 0.
+    ///
+    /// All columns draw from one sequence, equal shares of its length apart: they start in different states where
+    /// [`Columns::fault`] has nothing to say.
+    pub fn seeds(&self, stream: Stream) -> impl Iterator<Item = u32> {
+        let Self { n, bits, taps, .. } = *self;
+        let share = (self.n_draws() / n as u64).max(1);
+        let first = 1 + stream.below(0, u32::MAX >> (32 - bits));
+        let register = move |state: &u32| Lfsr::new(bits, taps, *state);
+        let leap = register(&first).map_or(1, |lfsr| lfsr.leap(share * u64::from(bits)));
+        core::iter::successors(Some(first), move |state| register(state).map(|lfsr| lfsr.leapt(leap))).take(n)
+    }
+
+    /// How many draws a register of maximal period makes before it repeats itself.
+    const fn n_draws(&self) -> u64 {
+        let period = (u32::MAX >> (32 - self.bits)) as u64;
+        let (mut divisor, mut rest) = (period, self.bits as u64);
+        while rest != 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        period / divisor
+    }
+
+    /// Why columns may start a product in the same state, with the remedy; `None` where they cannot.
     #[must_use]
-    pub const fn seed(&self, stream: Stream, column: u64) -> u32 {
-        1 + stream.below(column, u32::MAX >> (32 - self.bits))
+    pub fn fault(&self) -> Option<Fault> {
+        let is_maximal = Lfsr::new(self.bits, self.taps, 1).is_some_and(|lfsr| lfsr.is_maximal());
+        if !is_maximal && self.n > 1 {
+            return Some(Fault::NotMaximal { bits: self.bits, taps: self.taps });
+        }
+        let (n, n_draws) = (self.n, self.n_draws());
+        (n as u64 > n_draws).then_some(Fault::TooMany { n, n_draws, bits: self.bits })
     }
 
     /// The random words of a product's results `[rows, columns]`, row by row: the states of the registers, in the top bits.
@@ -60,9 +88,7 @@ impl Columns {
         assert_eq!(out.len(), rows * columns, "a word for each result");
         let draw = Draw::new(self.bits, self.taps);
         let mut states = [0; Self::MAX];
-        for (column, state) in states[..self.n].iter_mut().enumerate() {
-            *state = self.seed(stream, column as u64);
-        }
+        states.iter_mut().zip(self.seeds(stream)).for_each(|(state, seed)| *state = seed);
         let n = self.n;
         for panel in (0..rows).step_by(n * self.panel) {
             for left in (0..columns).step_by(n) {
@@ -78,6 +104,46 @@ impl Columns {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Why columns of an array may have the same random bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// More columns than draws that differ.
+    TooMany {
+        /// Columns.
+        n: usize,
+        /// Draws of a register before it repeats itself.
+        n_draws: u64,
+        /// Bits of a register.
+        bits: u32,
+    },
+    /// Taps with which a register does not pass through all of its states.
+    NotMaximal {
+        /// Bits of a register.
+        bits: u32,
+        /// The taps.
+        taps: u32,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany { n, n_draws, bits } => write!(
+                f,
+                "{n} columns draw from a register of {bits} bits, which makes {n_draws} draws before it repeats itself, so \
+                 some columns have the same random bits; use a longer register, such as lfsr<16,{:#x}>",
+                Lfsr::TAPS_16
+            ),
+            Self::NotMaximal { bits, taps } => write!(
+                f,
+                "a register of {bits} bits with the taps {taps:#x} does not pass through all of its 2^{bits} - 1 states, so \
+                 columns may have the same random bits; use taps of maximal period, such as lfsr<16,{:#x}>",
+                Lfsr::TAPS_16
+            ),
         }
     }
 }
@@ -172,7 +238,7 @@ mod tests {
         let n = columns.n;
         let (row_tiles, column_tiles) = (rows.div_ceil(n), cols.div_ceil(n));
         let of_column = |column: usize| -> Vec<u32> {
-            let seed = columns.seed(stream, column as u64);
+            let seed = columns.seeds(stream).nth(column).unwrap();
             let mut lfsr = Lfsr::new(columns.bits, columns.taps, seed).unwrap();
             (0..row_tiles * column_tiles * n).map(|_| lfsr.draw() << (32 - columns.bits)).collect()
         };
@@ -202,6 +268,57 @@ mod tests {
             columns.words(stream, shape, &mut words);
             assert_eq!(words, by_draws(columns, stream, shape), "{text}");
         }
+    }
+
+    /// Of the paper's array, of the largest, of a register whose draws fall into three rounds (12 bits), and of one whose draws
+    /// the columns use up: each column has its own state, a share of the round behind the one before.
+    #[test]
+    fn columns_start_in_different_states() {
+        for (bits, taps, n) in
+            [(16, Lfsr::TAPS_16, 28), (16, Lfsr::TAPS_16, 64), (12, 0x53, 64), (4, 0x3, 15)]
+        {
+            let columns = Columns { n, panel: 1, bits, taps };
+            assert_eq!(columns.fault(), None);
+            let share = columns.n_draws() / n as u64;
+            for step in 0..200 {
+                let stream = Stream::new(3, Purpose::Activation, 1, step);
+                let mut seeds: Vec<u32> = columns.seeds(stream).collect();
+                assert_eq!(seeds[0], 1 + stream.below(0, u32::MAX >> (32 - bits)));
+                let draw = Draw::new(bits, taps);
+                let walked = (0..share).fold(seeds[0], |state, _| draw.next(state));
+                assert_eq!(walked, seeds[1], "{bits} bits");
+                seeds.sort_unstable();
+                assert!(
+                    seeds[0] > 0 && seeds.windows(2).all(|pair| pair[0] < pair[1]),
+                    "{bits} bits: {seeds:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn columns_that_may_share_a_state_are_told() {
+        let fault = |text: &str| match text.parse() {
+            Ok(RandomSource::Columns(columns)) => {
+                columns.fault().map(|fault| fault.to_string()).unwrap_or_default()
+            }
+            other => panic!("{text}: {other:?}"),
+        };
+        assert!(
+            fault("array<16,1> lfsr<4,0x3>")
+                .starts_with("16 columns draw from a register of 4 bits, which makes 15")
+        );
+        // Six bits: 63 states, but three rounds of 21 draws.
+        assert!(fault("array<22,1> lfsr<6,0x3>").contains("makes 21 draws"));
+        assert_eq!(fault("array<21,1> lfsr<6,0x3>"), "");
+        assert_eq!(fault("array<1,1> lfsr<16,0x1>"), "");
+        assert!(
+            fault("array<2,1> lfsr<16,0x1>").contains("taps 0x1 does not pass through all of its 2^16 - 1")
+        );
+        // Where columns outnumber draws, neighbours still differ.
+        let columns = Columns { n: 64, panel: 1, bits: 4, taps: 0x3 };
+        let seeds: Vec<u32> = columns.seeds(Stream::new(1, Purpose::Activation, 0, 0)).collect();
+        assert!(seeds.windows(15).all(|round| (1..16).all(|state| round.contains(&state))), "{seeds:?}");
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! The layout of key and counter is section 3 of `docs/arithmetic.md`.
 #![allow(clippy::cast_possible_truncation, reason = "words are cut out of wider integers on purpose")]
 
+mod lfsr;
+
+pub use lfsr::Lfsr;
+
 /// What a stream of random words is for: the `role` byte of the counter. The numbers are part of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -125,58 +129,6 @@ impl From<Stream> for RandomBits<'_> {
     }
 }
 
-/// A Fibonacci linear-feedback shift register that shifts right: the random source of the hardware.
-///
-/// `taps` is the mask of state bits whose parity enters at the top. `x^16 + x^14 + x^13 + x^11 + 1` is
-/// [`Lfsr::TAPS_16`]: bits 0, 2, 3 and 5, period 65,535.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lfsr {
-    state: u32,
-    taps: u32,
-    bits: u32,
-}
-
-impl Lfsr {
-    /// Taps of `x^16 + x^14 + x^13 + x^11 + 1`.
-    pub const TAPS_16: u32 = 0b10_1101;
-
-    /// A register of `bits` (2 to 32) in a state that is not zero; `None` where it could never move.
-    #[must_use]
-    pub const fn new(bits: u32, taps: u32, state: u32) -> Option<Self> {
-        if bits < 2 || bits > 32 {
-            return None;
-        }
-        let mask = u32::MAX >> (32 - bits);
-        if state & mask == 0 || taps & mask == 0 || taps & !mask != 0 {
-            return None;
-        }
-        Some(Self { state: state & mask, taps, bits })
-    }
-
-    /// Steps once and gives the new state.
-    pub const fn step(&mut self) -> u32 {
-        let bit = (self.state & self.taps).count_ones() & 1;
-        self.state = (self.state >> 1) | (bit << (self.bits - 1));
-        self.state
-    }
-
-    /// As many steps as it has bits, and the new state: no bit of it was in the last draw.
-    pub const fn draw(&mut self) -> u32 {
-        let mut step = 0;
-        while step < self.bits {
-            self.step();
-            step += 1;
-        }
-        self.state
-    }
-
-    /// The state.
-    #[must_use]
-    pub const fn state(&self) -> u32 {
-        self.state
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,22 +161,5 @@ mod tests {
         let stream = Stream::new(1, Purpose::Shuffle, 0, 0);
         let seen: std::collections::BTreeSet<u32> = (0..200).map(|e| stream.below(e, 7)).collect();
         assert_eq!(seen.into_iter().collect::<std::vec::Vec<_>>(), [0, 1, 2, 3, 4, 5, 6]);
-    }
-
-    #[test]
-    fn lfsr_sequence_and_period() {
-        let mut lfsr = Lfsr::new(16, Lfsr::TAPS_16, 0xACE1).unwrap();
-        assert_eq!([(); 6].map(|()| lfsr.step()), [0x5670, 0xAB38, 0x559C, 0x2ACE, 0x1567, 0x8AB3]);
-        let start = lfsr.state();
-        let period = 1 + (0..).take_while(|_| lfsr.step() != start).count();
-        assert_eq!(period, 65_535);
-    }
-
-    #[test]
-    fn lfsr_refuses_what_cannot_move() {
-        assert_eq!(Lfsr::new(16, Lfsr::TAPS_16, 0), None);
-        assert_eq!(Lfsr::new(16, 0, 1), None);
-        assert_eq!(Lfsr::new(4, Lfsr::TAPS_16, 1), None);
-        assert_eq!(Lfsr::new(33, 1, 1), None);
     }
 }

@@ -152,7 +152,7 @@ fn case_words(at: Option<golden::Stream>, n: usize) -> Vec<u32> {
 fn array_words(c: &golden::ArrayWords, report: &mut Report) {
     let columns = Columns { n: c.n, panel: c.panel, bits: c.bits, taps: c.taps };
     let stream = stream(c.stream);
-    let seeds: Vec<u32> = (0..c.n as u64).map(|column| columns.seed(stream, column)).collect();
+    let seeds: Vec<u32> = columns.seeds(stream).collect();
     report.same("seeds", &seeds, &c.seeds);
     let mut words = vec![0; c.rows * c.columns];
     columns.words(stream, [c.rows, c.columns], &mut words);

@@ -1,6 +1,7 @@
 //! Guard rails: what the rows say about each other, found before anything runs.
 
-use intrain_num::{Format, Overflow, Quantizer, Round, Scale, Surrogate};
+use intrain_num::columns::Fault;
+use intrain_num::{Format, Overflow, Quantizer, RandomSource, Round, Scale, Surrogate};
 
 use crate::RecipeError;
 use crate::role::{Feedback, LearningRate, Recipe, Role, Slot};
@@ -8,8 +9,8 @@ use crate::role::{Feedback, LearningRate, Recipe, Role, Slot};
 /// Something that is allowed and will probably disappoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The row.
-    pub role: Role,
+    /// The row, or the key.
+    pub row: &'static str,
     /// What will happen, and the remedy.
     pub message: String,
 }
@@ -160,7 +161,7 @@ impl Recipe {
                          rounding or more fractional bits",
                         -quantizer.format.frac_bits() - 1
                     );
-                    warnings.push(Warning { role, message });
+                    warnings.push(Warning { row: role.name(), message });
                 }
             }
         }
@@ -174,7 +175,11 @@ impl Recipe {
                 "'{master}' rounds the stored weight to the nearest, so an update below {half} never changes it; if \
                  learning stalls, use stochastic rounding, or keep the weight in float32 and quantize it when it is read"
             );
-            warnings.push(Warning { role: Role::Master, message });
+            warnings.push(Warning { row: Role::Master.name(), message });
+        }
+        if let RandomSource::Columns(columns) = self.random {
+            let warning = |fault: Fault| Warning { row: "random", message: fault.to_string() };
+            warnings.extend(columns.fault().map(warning));
         }
         warnings
     }
@@ -297,6 +302,26 @@ mod tests {
             assert_eq!(preset(spec).unwrap().check(), Ok(Vec::new()), "{spec}");
         }
         assert_eq!(preset("gupta:nearest").unwrap().check().unwrap().len(), 1);
+    }
+
+    /// A row, or a key, that will probably disappoint, is named with its remedy.
+    #[test]
+    fn doubtful_rows_and_keys_are_named() {
+        let warnings = |spec: &str, random: &str| {
+            let mut recipe = preset(spec).unwrap();
+            recipe.random = random.parse().unwrap();
+            let warnings = recipe.check().unwrap();
+            warnings.iter().map(|warning| format!("{}: {}", warning.row, warning.message)).collect::<Vec<_>>()
+        };
+        assert!(warnings("li-r", "philox")[0].starts_with("master: 'binary nearest-away saturate' rounds"));
+        let found = warnings("gupta:array", "array<16,1> lfsr<4,0x3>");
+        assert!(
+            found.len() == 1 && found[0].starts_with("random: 16 columns draw from a register of 4 bits"),
+            "{found:?}"
+        );
+        let found = warnings("gupta:array", "array<2,1> lfsr<16,0x1>");
+        assert!(found.len() == 1 && found[0].contains("use taps of maximal period"), "{found:?}");
+        assert_eq!(warnings("gupta:array", "array<28,4> lfsr<16,0x2d>"), [""; 0]);
     }
 
     #[test]

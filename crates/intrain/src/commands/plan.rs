@@ -45,7 +45,7 @@ pub(crate) fn run(args: &PlanArgs, output: &Output) -> anyhow::Result<ExitCode> 
     text.push_str(&totals(&plan, &memory, &needs));
     text.extend(needs.note().map(|note| format!("note: {note}\n")));
     for warning in &plan.warnings {
-        text.push_str(&format!("warning: {}: {}\n", warning.role, warning.message));
+        text.push_str(&format!("warning: {}: {}\n", warning.row, warning.message));
     }
     text.push('\n');
     text.push_str(&float_operations(&plan));
@@ -212,7 +212,7 @@ fn object(
         },
         "operations": operations.iter().map(operation).collect::<Vec<_>>(),
         "float_operations": plan.float_operations().iter().map(|o| json!({"layer": o.layer, "operation": o.name})).collect::<Vec<_>>(),
-        "warnings": plan.warnings.iter().map(|w| format!("{}: {}", w.role, w.message)).collect::<Vec<_>>(),
+        "warnings": plan.warnings.iter().map(|w| format!("{}: {}", w.row, w.message)).collect::<Vec<_>>(),
     })
 }
 

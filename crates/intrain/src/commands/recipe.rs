@@ -126,8 +126,7 @@ fn diff(a: &Recipe, b: &Recipe, output: &Output) -> anyhow::Result<()> {
 
 fn check(file: &Path, output: &Output) -> anyhow::Result<()> {
     let recipe = read(file)?;
-    let warnings: Vec<String> =
-        recipe.check()?.iter().map(|w| format!("{}: {}", w.role, w.message)).collect();
+    let warnings: Vec<String> = recipe.check()?.iter().map(|w| format!("{}: {}", w.row, w.message)).collect();
     let mut text = format!("{}: ok, recipe '{}'", file.display(), recipe.name);
     for warning in &warnings {
         text.push_str("\n  warning: ");

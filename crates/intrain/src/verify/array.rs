@@ -20,7 +20,7 @@ pub(super) fn run(op: &Op, found: &mut Differences) -> bool {
 fn words(c: &golden::ArrayWords, found: &mut Differences) {
     let columns = Columns { n: c.n, panel: c.panel, bits: c.bits, taps: c.taps };
     let stream = stream(c.stream);
-    let seeds: Vec<u32> = (0..c.n as u64).map(|column| columns.seed(stream, column)).collect();
+    let seeds: Vec<u32> = columns.seeds(stream).collect();
     found.same("seeds", &seeds, &c.seeds);
     let mut words = vec![0; c.rows * c.columns];
     columns.words(stream, [c.rows, c.columns], &mut words);

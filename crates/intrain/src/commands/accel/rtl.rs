@@ -113,8 +113,7 @@ fn of_products(machine: &Machine, args: &RtlArgs) -> anyhow::Result<Vec<Job>> {
             let stream = stream(layer);
             (0..len as u64).map(|i| stream.word(i).cast_signed() >> (32 - machine.word)).collect()
         };
-        let limit = u32::MAX >> (32 - machine.lfsr.bits);
-        let seeds = (0..n as u64).map(|column| 1 + stream(2).below(column, limit)).collect();
+        let seeds = machine.columns().seeds(stream(2)).collect();
         Job { product, a: words(0, l * k), b: words(1, k * m), seeds }
     };
     Ok((0..).zip(products).map(job).collect())
