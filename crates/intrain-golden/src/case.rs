@@ -38,6 +38,7 @@ pub enum Op {
     InitNormal(InitNormal),
     FloatQuantize(FloatQuantize),
     FloatActivation(FloatActivation),
+    FloatFeedback(FloatFeedback),
     Filter(Filter),
     Codebook(Codebook),
     BinaryProduct(BinaryProduct),
@@ -108,8 +109,8 @@ mod norm;
 pub use activation::{Activate, Relu6};
 pub use array::{ArrayProduct, ArrayWords};
 pub use float::{
-    BatchNorm, BinaryProduct, Codebook, ConvexBounds, Filter, FloatActivation, FloatQuantize, MarkovChain,
-    PolynomialRate, ToyChain,
+    BatchNorm, BinaryProduct, Codebook, ConvexBounds, Filter, FloatActivation, FloatFeedback, FloatQuantize,
+    MarkovChain, PolynomialRate, ToyChain,
 };
 pub use init::{InitNormal, InitWage};
 pub use norm::{IExp, IntegerLine, IntegerNorm, IntegerRoot, IntegerSoftmax};

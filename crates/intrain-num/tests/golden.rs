@@ -94,6 +94,7 @@ fn check(op: &Op, report: &mut Report) -> bool {
         | Op::MaxPool(_)
         | Op::FloatQuantize(_)
         | Op::FloatActivation(_)
+        | Op::FloatFeedback(_)
         | Op::Filter(_)
         | Op::Codebook(_)
         | Op::BinaryProduct(_)

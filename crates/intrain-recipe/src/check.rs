@@ -165,7 +165,9 @@ impl Recipe {
                 }
             }
         }
-        for master in quantizers(&self.master).filter(|_| self.is_float()) {
+        // What is fed back is not lost.
+        let loses = self.is_float() && self.error_feedback == Feedback::None;
+        for master in quantizers(&self.master).filter(|_| loses) {
             let half = match (master.format, master.round.is_stochastic()) {
                 (Format::Binary, false) => "1",
                 (Format::Grid(_), false) => "half of its step",
@@ -304,7 +306,7 @@ mod tests {
         assert_eq!(preset("gupta:nearest").unwrap().check().unwrap().len(), 1);
     }
 
-    /// A row, or a key, that will probably disappoint, is named with its remedy.
+    /// A row, or a key, that will probably disappoint, is named with its remedy; what cures it says nothing.
     #[test]
     fn doubtful_rows_and_keys_are_named() {
         let warnings = |spec: &str, random: &str| {
@@ -314,6 +316,7 @@ mod tests {
             warnings.iter().map(|warning| format!("{}: {}", warning.row, warning.message)).collect::<Vec<_>>()
         };
         assert!(warnings("li-r", "philox")[0].starts_with("master: 'binary nearest-away saturate' rounds"));
+        assert_eq!(warnings("li-ef", "philox"), [""; 0]);
         let found = warnings("gupta:array", "array<16,1> lfsr<4,0x3>");
         assert!(
             found.len() == 1 && found[0].starts_with("random: 16 columns draw from a register of 4 bits"),

@@ -328,7 +328,7 @@ pub enum Feedback {
     /// It is lost.
     #[default]
     None,
-    /// It goes into the momentum, so that the steps that follow make up for it.
+    /// The tensor of the momentum keeps it, and the next rounding counts it.
     Momentum,
 }
 

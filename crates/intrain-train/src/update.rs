@@ -255,7 +255,7 @@ struct WeightUpdate<'a> {
     rate_of_sum: f64,
     hyper: Hyper,
     collects_stats: bool,
-    /// Whether the error of rounding goes into the momentum.
+    /// Whether the momentum of a quantized weight is the error of its rounding.
     feeds_back: bool,
 }
 

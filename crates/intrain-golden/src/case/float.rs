@@ -30,6 +30,25 @@ operations! {
         /// The errors in front of it.
         errors_in: Vec<f64>,
     }
+    /// One weight under error feedback, step after step.
+    FloatFeedback {
+        /// Line of the row `master`.
+        quantizer: String,
+        /// Whether the optimizer is Adam; else it is descent with momentum.
+        adam: bool,
+        /// The rate.
+        rate: f64,
+        /// Share of the momentum that is kept; Adam has its own.
+        momentum: f64,
+        /// The first payload.
+        start: i64,
+        /// A gradient per step, binary32.
+        gradients: Vec<f64>,
+        /// The payload behind each step.
+        payloads: Vec<i64>,
+        /// What rounding has taken from the weight, behind each step.
+        residuals: Vec<f64>,
+    }
     /// The scale of each filter's binary weights.
     Filter {
         /// Filters; they are the last dimension.

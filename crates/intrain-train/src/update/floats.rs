@@ -33,7 +33,7 @@ pub(super) struct Floats {
     pub(super) stream: Option<Stream>,
     /// Whether `drift` is measured.
     pub(super) collects_stats: bool,
-    /// Whether the error of rounding goes into the momentum.
+    /// Whether the momentum of a quantized weight is the error of its rounding.
     pub(super) feeds_back: bool,
 }
 
@@ -104,19 +104,15 @@ impl Floats {
         let n = weights.len() as u64;
         let chunks = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).enumerate();
         let stats: UpdateStats = match (self.hyper.method, momentum, variance) {
+            (_, Some(residual), variance) if self.feeds_back && self.master.format.is_quantized() => {
+                self.with_residual(gradient, weights, residual, variance)
+            }
             (Method::Adam, Some(m), Some(v)) => {
                 let adam = self.adam();
                 let chunks = chunks.zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
                 chunks
                     .map(|(((i, (w, g)), m), v)| {
-                        self.with_lost(w.len(), |lost| {
-                            let stats =
-                                self.store(i, w, lost, |i, w| adam.update(g[i], w, &mut m[i], &mut v[i]));
-                            for (i, lost) in lost.iter().enumerate() {
-                                m[i] -= adam.moment_of(*lost, v[i]);
-                            }
-                            stats
-                        })
+                        self.store(i, w, &mut [], |i, w| adam.update(g[i], w, &mut m[i], &mut v[i]))
                     })
                     .reduce(UpdateStats::default, UpdateStats::and)
             }
@@ -125,14 +121,9 @@ impl Floats {
                 chunks
                     .zip(v.par_chunks_mut(CHUNK))
                     .map(|((i, (w, g)), v)| {
-                        self.with_lost(w.len(), |lost| {
-                            let stats = self.store(i, w, lost, |i, w| {
-                                v[i] = keep * v[i] + (rate * g[i] + decay * w);
-                                v[i]
-                            });
-                            // What a momentum of that size gives to all steps that follow is the error.
-                            lost.iter().zip(v).for_each(|(lost, v)| *v -= lost * ((1.0 - keep) / keep));
-                            stats
+                        self.store(i, w, &mut [], |i, w| {
+                            v[i] = keep * v[i] + (rate * g[i] + decay * w);
+                            v[i]
                         })
                     })
                     .reduce(UpdateStats::default, UpdateStats::and)
@@ -144,21 +135,42 @@ impl Floats {
         UpdateStats { n, ..stats }
     }
 
-    /// Calls `f` with a buffer on the stack for the errors of rounding of a chunk, empty where nobody needs them.
-    fn with_lost<T>(&self, n: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
-        if self.feeds_back && self.master.format.is_quantized() {
-            f(&mut [0.0; CHUNK][..n])
-        } else {
-            f(&mut [])
+    /// One step with error feedback: the tensor of the momentum holds what rounding took from each weight, and a gradient acts
+    /// at once by all that it would give to this step and those that follow.
+    #[allow(clippy::cast_possible_truncation, reason = "as above")]
+    fn with_residual<W: Weight>(
+        &self,
+        gradient: &[f32],
+        weights: &mut [W],
+        residual: &mut [f32],
+        variance: Option<&mut Vec<f32>>,
+    ) -> UpdateStats {
+        let chunks = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
+        let chunks = chunks.zip(residual.par_chunks_mut(CHUNK)).enumerate();
+        if let Some(v) = variance {
+            let adam = self.adam();
+            return chunks
+                .zip(v.par_chunks_mut(CHUNK))
+                .map(|((i, ((w, g), e)), v)| {
+                    self.store(i, w, e, |i, w| adam.update_at_once(g[i], w, &mut v[i]))
+                })
+                .reduce(UpdateStats::default, UpdateStats::and);
         }
+        let reach = 1.0 / (1.0 - self.hyper.momentum);
+        let (rate, decay) = (self.rate_of_sum * reach, self.rate * self.hyper.weight_decay * reach);
+        let (rate, decay) = (rate as f32, decay as f32);
+        chunks
+            .map(|(i, ((w, g), e))| self.store(i, w, e, |i, w| rate * g[i] + decay * w))
+            .reduce(UpdateStats::default, UpdateStats::and)
     }
 
-    /// Subtracts the update of each weight of a chunk and stores the difference; `lost` gets what rounding took away.
+    /// Subtracts the update of each weight of a chunk and stores the difference. `residual` is what rounding took from the
+    /// weights so far, and is empty where that is lost.
     fn store<W: Weight>(
         &self,
         chunk: usize,
         weights: &mut [W],
-        lost: &mut [f32],
+        residual: &mut [f32],
         mut update: impl FnMut(usize, f32) -> f32,
     ) -> UpdateStats {
         let master = &self.master;
@@ -187,18 +199,21 @@ impl Floats {
         let step = if master.format == Format::Binary { 2.0 } else { master.value_as_float(1).into() };
         for (i, (weight, word)) in weights.iter_mut().zip(words).enumerate() {
             let w = weight.value(master);
-            let update = update(i, w);
-            let next = w - update;
+            let held = residual.get(i).copied().unwrap_or(0.0);
+            let update = update(i, w + held);
+            let next = (w + held) - update;
             *weight = W::stored(master, next, word);
-            if let Some(lost) = lost.get_mut(i) {
-                *lost = next - weight.value(master);
+            if let Some(residual) = residual.get_mut(i) {
+                // What saturation takes is gone, as from a weight that is stored as a float.
+                *residual = next.clamp(low, high) - weight.value(master);
             }
             stats.n_dead += u64::from(update != 0.0 && weight.value(master) == w);
             stats.n_saturated += u64::from(next < low || next > high);
             if self.collects_stats {
                 // Exact to the part: this is for the eye, and sums of integers have no order.
                 #[allow(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
-                let drift = (f64::from(weight.value(master) - next) / step * f64::from(1 << 20)) as i64;
+                let drift =
+                    (f64::from(weight.value(master) - next + held) / step * f64::from(1 << 20)) as i64;
                 stats.drift = stats.drift.saturating_add(drift);
                 stats.n_drift += 1;
             }
@@ -221,6 +236,7 @@ impl Floats {
             share: (self.rate_of_sum / self.rate) as f32,
             decay: self.hyper.weight_decay as f32,
             rate: (self.rate / c1) as f32,
+            rate_at_once: self.rate as f32,
             correction: (1.0 / c2) as f32,
         }
     }
@@ -236,6 +252,8 @@ struct Adam {
     decay: f32,
     /// Learning rate, the first moment corrected.
     rate: f32,
+    /// Learning rate, without a first moment.
+    rate_at_once: f32,
     /// Of the second moment.
     correction: f32,
 }
@@ -249,15 +267,19 @@ impl Adam {
         self.rate * *m / ((*v * self.correction).sqrt() + EPSILON)
     }
 
-    /// The first moment that gives so much to all steps that follow, at the second moment `v`.
-    fn moment_of(&self, lost: f32, v: f32) -> f32 {
-        let share = self.rests[0] / self.betas[0];
-        lost * share * ((v * self.correction).sqrt() + EPSILON) / self.rate
+    /// `rate * g / (sqrt(v) + epsilon)`, the second moment corrected: what a gradient gives to all steps together, since its
+    /// shares in the first moments of these steps add up to 1.
+    fn update_at_once(&self, g: f32, w: f32, v: &mut f32) -> f32 {
+        let g = self.share * g + self.decay * w;
+        *v = self.betas[1] * *v + self.rests[1] * (g * g);
+        self.rate_at_once * g / ((*v * self.correction).sqrt() + EPSILON)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use intrain_golden::Op;
+
     use super::*;
 
     fn floats(method: Method, master: &str) -> Floats {
@@ -275,27 +297,139 @@ mod tests {
         }
     }
 
-    /// Updates far below half a step add up in the momentum until the weight moves; without feedback it never does. What
-    /// the momentum still holds is at most half a step by its reach, `1 / (1 - 0.9)` steps.
-    #[test]
-    fn error_feedback_loses_nothing() {
-        for (feeds_back, method, in_floats) in
-            [(false, Method::Sgd, 0), (true, Method::Sgd, 40), (true, Method::Adam, 80)]
-        {
-            let mut floats = floats(method, "grid<0.5,200> nearest-away saturate");
-            floats.hyper.momentum = 0.9;
-            floats.feeds_back = feeds_back;
-            (floats.rate, floats.rate_of_sum) = (0.01, 0.01);
-            let (mut w, mut m, mut v) = (vec![100_i16], vec![0.0], vec![0.0]);
-            for step in 0..4000 {
-                floats.step = step;
-                let gradient = if method == Method::Adam { [1.0] } else { [0.05] };
-                let variance = (method == Method::Adam).then_some(&mut v);
-                floats.run(&gradient, &mut w, [Some(&mut m), variance]);
+    /// Gradients of one size whose sign turns every 3,000 steps, with noise: at a thousandth a step they take a weight from
+    /// one end of the domain to the other and hold it there.
+    fn gradient(step: u64) -> f32 {
+        let noise = f32::from((step * 7919 % 101) as u8) / 101.0 - 0.5;
+        if step / 3000 % 2 == 0 { 1.0 + noise } else { noise - 1.0 }
+    }
+
+    /// The steps at which the sign of one weight changes, of 15,000; it starts at 1.
+    fn flips<W: Weight>(method: Method, master: &str, start: W, feeds_back: bool) -> Vec<u64> {
+        let mut floats = floats(method, master);
+        floats.hyper.momentum = 0.9;
+        floats.feeds_back = feeds_back;
+        let rate = if method == Method::Adam { 1e-3 } else { 1e-4 };
+        (floats.rate, floats.rate_of_sum) = (rate, rate);
+        let (mut w, mut m, mut v) = ([start], vec![0.0], vec![0.0]);
+        let mut flips = vec![];
+        for step in 0..15_000 {
+            floats.step = step;
+            let before = w[0].value(&floats.master) < 0.0;
+            let variance = (method == Method::Adam).then_some(&mut v);
+            floats.run(&[gradient(step)], &mut w, [Some(&mut m), variance]);
+            if before != (w[0].value(&floats.master) < 0.0) {
+                flips.push(step);
             }
-            let moved = 100 - w[0];
-            assert!((moved - in_floats).abs() <= if feeds_back { 6 } else { 0 }, "{method:?}: {moved} steps");
         }
+        flips
+    }
+
+    /// R whose rounding sees the momentum alone, and whose momentum gets what saturation took, changes no sign here.
+    fn flips_without_reach() -> Vec<u64> {
+        let (mut w, mut v, mut flips) = (1.0_f32, 0.0_f32, vec![]);
+        for step in 0..15_000 {
+            v = 0.9 * v + 1e-4 * gradient(step);
+            let next = w - v;
+            let stored = if next >= 0.0 { 1.0 } else { -1.0 };
+            v -= (next - stored) * (0.1 / 0.9);
+            if stored != w {
+                flips.push(step);
+            }
+            w = stored;
+        }
+        flips
+    }
+
+    /// Whether two weights change their signs as often, and each time within so many steps of each other that a momentum of
+    /// 0.9 lags by: 9 on the way, and twice as many behind a turn.
+    fn flip_together(a: &[u64], b: &[u64]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 20)
+    }
+
+    #[test]
+    fn with_error_feedback_signs_change_when_those_of_a_float_accumulator_do() {
+        for method in [Method::Sgd, Method::Adam] {
+            let accumulator = flips(method, "float32 clip<1>", 1.0_f32, false);
+            assert_eq!(accumulator.len(), 5, "{accumulator:?}");
+            let fed_back = flips(method, "binary nearest-away saturate", 1_i8, true);
+            assert!(flip_together(&fed_back, &accumulator), "{method:?}: {fed_back:?} {accumulator:?}");
+            let lost = flips(method, "binary nearest-away saturate", 1_i8, false);
+            assert!(!flip_together(&lost, &accumulator), "{method:?}: {lost:?}");
+            let old = flips_without_reach();
+            assert!(!flip_together(&old, &accumulator), "{old:?}");
+        }
+    }
+
+    /// Where no float rounds, the stored weight is what BinaryConnect reads, and weight and residual together are its
+    /// accumulator, at its limits too: with a momentum of 1/2, a gradient counts twice.
+    #[test]
+    fn weight_and_residual_are_the_accumulator_of_binary_connect() {
+        for (master, smallest) in
+            [("binary nearest-away saturate", -1_i64), ("grid<0.25,4> nearest-away saturate", -4)]
+        {
+            let mut fed_back = floats(Method::Sgd, master);
+            (fed_back.hyper.momentum, fed_back.feeds_back) = (0.5, true);
+            (fed_back.rate, fed_back.rate_of_sum) = (0.125, 0.125);
+            let mut connect = floats(Method::Sgd, "float32 clip<1>");
+            (connect.rate, connect.rate_of_sum) = (0.25, 0.25);
+            let (mut w, mut residual, mut accumulator) =
+                ([1_i8], vec![0.0], [fed_back.master.value_as_float(1)]);
+            let mut reached = false;
+            for step in 0..5000_u64 {
+                let turn = if step / 100 % 2 == 0 { 3 } else { -3 };
+                let g = [f32::from((step * 7919 % 13) as i8 - 6 + turn) / 64.0];
+                fed_back.run(&g, &mut w, [Some(&mut residual), None]);
+                connect.run(&g, &mut accumulator, [None, None]);
+                assert_eq!(
+                    w[0].value(&fed_back.master) + residual[0],
+                    accumulator[0],
+                    "{master}, step {step}"
+                );
+                assert_eq!(
+                    i64::from(w[0]),
+                    fed_back.master.code_of_float(accumulator[0], 0),
+                    "{master}, step {step}"
+                );
+                reached |= i64::from(w[0]) == smallest && residual[0] == 0.0;
+            }
+            assert!(reached, "{master}: the limit was never reached");
+        }
+    }
+
+    #[test]
+    fn error_feedback_is_that_of_the_golden_suite() {
+        let mut n_cases = 0;
+        for (_, case) in intrain_golden::load().unwrap() {
+            let Op::FloatFeedback(c) = &case.op else { continue };
+            let mut floats = floats(if c.adam { Method::Adam } else { Method::Sgd }, &c.quantizer);
+            (floats.hyper.momentum, floats.feeds_back) = (c.momentum, true);
+            (floats.rate, floats.rate_of_sum) = (c.rate, c.rate);
+            let (mut w, mut residual, mut v) = ([c.start as i8], vec![0.0], vec![0.0]);
+            let (mut payloads, mut residuals) = (vec![], vec![]);
+            for (step, gradient) in (0..).zip(&c.gradients) {
+                floats.step = step;
+                floats.run(&[*gradient as f32], &mut w, [Some(&mut residual), c.adam.then_some(&mut v)]);
+                payloads.push(i64::from(w[0]));
+                residuals.push(f64::from(residual[0]));
+            }
+            assert_eq!((&payloads, &residuals), (&c.payloads, &c.residuals), "{}", case.name);
+            n_cases += 1;
+        }
+        assert!(n_cases >= 3, "{n_cases} cases");
+    }
+
+    /// A rate that falls, and a second moment that changes, leave the residual what it is: it counts in weights.
+    #[test]
+    fn a_residual_outlives_its_rate() {
+        let mut floats = floats(Method::Adam, "binary nearest-away saturate");
+        (floats.hyper.momentum, floats.feeds_back) = (0.9, true);
+        let (mut w, mut residual, mut v) = ([1_i8], vec![0.0], vec![0.0]);
+        floats.run(&[1.0], &mut w, [Some(&mut residual), Some(&mut v)]);
+        assert!((residual[0] + 0.1).abs() < 1e-6, "{residual:?}");
+        (floats.rate, floats.rate_of_sum, floats.step) = (0.001, 0.001, 1);
+        floats.run(&[0.0], &mut w, [Some(&mut residual), Some(&mut v)]);
+        assert!((residual[0] + 0.1).abs() < 1e-6, "{residual:?}");
     }
 
     /// Worked example of Li 2017: w = .5, gradient .8, rate .1, step .5.
