@@ -8,7 +8,7 @@ use intrain_model::Model;
 use intrain_nn::plan::ProductKind;
 use intrain_nn::{BlockPlan, Moments, Parameters, Plan, Stored};
 use intrain_num::{Format, Quantizer, Round};
-use intrain_recipe::Recipe;
+use intrain_recipe::{Feedback, Recipe};
 
 use crate::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use crate::config::Config;
@@ -356,9 +356,27 @@ pub(crate) fn write_checkpoint(
         ("seconds", float(state.clock.seconds)),
         ("images", state.clock.images.to_string()),
     ];
-    let header = header.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let feedback = (config.recipe.error_feedback != Feedback::None).then(|| (FEEDBACK, RESIDUAL.to_owned()));
+    let header = header.into_iter().chain(feedback).map(|(k, v)| (k.to_owned(), v)).collect();
     checkpoint::write(path, &Checkpoint { header, tensors: tensors(parts(trainer)) })?;
     Ok(())
+}
+
+/// Key of a header that says what the tensors of the momentum hold under error feedback.
+const FEEDBACK: &str = "error_feedback";
+/// What rounding took from each weight (section 9 of the contract); earlier versions kept something else there, without the key.
+const RESIDUAL: &str = "residual";
+
+/// Refuses a checkpoint of an earlier version whose error feedback kept other numbers.
+fn check_feedback(path: &Path, header: &BTreeMap<String, String>, config: &Config) -> Result<(), TrainError> {
+    let is_known = header.get(FEEDBACK).is_some_and(|kept| kept == RESIDUAL);
+    if config.recipe.error_feedback == Feedback::None || is_known {
+        return Ok(());
+    }
+    Err(TrainError::Setting(format!(
+        "{}: it is of an earlier version, whose error feedback was another; start a new run, or go on with that version",
+        path.display()
+    )))
 }
 
 fn settings_table(config: &Config) -> Result<toml::Table, TrainError> {
@@ -401,6 +419,7 @@ pub(crate) fn read_checkpoint(
         |problem: String| TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem });
     let text = |key: &str| header.get(key).ok_or_else(|| damaged(format!("'{key}' is not in its header")));
     check_identity(path, &header, config, Some(dataset))?;
+    check_feedback(path, &header, config)?;
     let settings: toml::Table = text("settings")?
         .parse()
         .map_err(|_| damaged("'settings' in its header are not settings".to_owned()))?;

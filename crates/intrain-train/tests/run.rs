@@ -13,7 +13,7 @@ use intrain_kernels::Isa;
 use intrain_nn::{Context, Stored};
 use intrain_recipe::{Exception, Pattern, Recipe, Role, preset};
 use intrain_train::metrics::{self, Row};
-use intrain_train::{Config, Observer, Progress, Run, RunDir, Summary, TrainError, saved};
+use intrain_train::{Config, Observer, Progress, Run, RunDir, Summary, TrainError, checkpoint, saved};
 
 static DIGITS: LazyLock<Arc<Dataset>> = LazyLock::new(|| Arc::new(intrain_data::digits::load().unwrap()));
 
@@ -306,6 +306,22 @@ fn a_checkpoint_of_another_run_is_refused() {
     let run = Run::resume(ours, Arc::new(data), context(Isa::best(), 1), RunDir(dir));
     let message = run.map(|_| ()).unwrap_err().to_string();
     assert!(message.contains("last.ckpt: it belongs to another data"), "{message}");
+}
+
+/// What earlier versions kept in the momentum under error feedback is no residual, and says so by a key that is not there.
+#[test]
+fn error_feedback_of_an_earlier_version_is_not_resumed() {
+    let config = config(&preset("li-ef:all").unwrap(), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    train(start(&config, &dir, context(Isa::best(), 1)), Some(3));
+    train(resume(&config, &dir, context(Isa::best(), 1)), Some(5));
+    let last = RunDir(dir.clone()).last();
+    let mut earlier = checkpoint::read(&last).unwrap();
+    assert_eq!(earlier.header.remove("error_feedback").as_deref(), Some("residual"));
+    checkpoint::write(&last, &earlier).unwrap();
+    let error = resume(&config, &dir, context(Isa::best(), 1)).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("last.ckpt: it is of an earlier version"), "{error}");
 }
 
 #[test]

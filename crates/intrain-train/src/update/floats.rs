@@ -377,7 +377,7 @@ mod tests {
                 ([1_i8], vec![0.0], [fed_back.master.value_as_float(1)]);
             let mut reached = false;
             for step in 0..5000_u64 {
-                let turn = if step / 100 % 2 == 0 { 3 } else { -3 };
+                let turn = if step / 200 % 2 == 0 { 3 } else { -3 };
                 let g = [f32::from((step * 7919 % 13) as i8 - 6 + turn) / 64.0];
                 fed_back.run(&g, &mut w, [Some(&mut residual), None]);
                 connect.run(&g, &mut accumulator, [None, None]);
