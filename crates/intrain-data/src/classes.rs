@@ -20,7 +20,7 @@ impl Dataset {
         let Some(unknown) = unknown else {
             let places: Vec<u16> =
                 places.into_iter().flatten().map(|place| u16::try_from(place).unwrap_or(u16::MAX)).collect();
-            for split in [&mut self.train, &mut self.test] {
+            for split in [&mut self.train, &mut self.validation, &mut self.test] {
                 split.labels.iter_mut().for_each(|label| *label = places[usize::from(*label)]);
             }
             (self.class_names, self.n_classes) = (names.to_vec(), names.len());

@@ -1,6 +1,6 @@
 //! A data set in memory: bytes of pixels, channels last, and labels. What every reader makes and every batch is cut of.
 //!
-//! Invariant (by [`Dataset::new`] and [`Dataset::from_images`]): in both splits the pixels are `len * height * width *
+//! Invariant (by [`Dataset::new`] and [`Dataset::from_images`]): in all splits the pixels are `len * height * width *
 //! channels` bytes and every label is below `n_classes`; there is at least one image to learn from, and to test in every
 //! data set from files. Each class has a name.
 
@@ -132,7 +132,7 @@ impl Split {
     }
 
     /// Images to learn from and to test, each in the order that they had; `is_test` is asked image by image.
-    fn part(self, n_values: usize, mut is_test: impl FnMut(u16) -> bool) -> (Self, Self) {
+    pub(crate) fn part(self, n_values: usize, mut is_test: impl FnMut(u16) -> bool) -> (Self, Self) {
         let (mut train, mut test) = (Self::default(), Self::default());
         for (pixels, &label) in self.images.chunks_exact(n_values).zip(&self.labels) {
             let side = if is_test(label) { &mut test } else { &mut train };
@@ -148,6 +148,8 @@ impl Split {
 pub enum Part {
     /// Those that a network learns from.
     Train,
+    /// Those that the best of its states is chosen by, where there are any.
+    Validation,
     /// Those that it is measured on.
     Test,
 }
@@ -169,6 +171,8 @@ pub struct Dataset {
     pub train: Split,
     /// Images to be measured on; none where a program gave none.
     pub test: Split,
+    /// Images to choose by; most data sets have none.
+    pub validation: Split,
     /// Why each image is missing that could not be read, where the source was asked to go on.
     pub left_out: Vec<String>,
     /// What a reader decided that the source does not say, a sentence each, for a person to read.
@@ -190,7 +194,7 @@ impl Dataset {
             hash.update((name.len() as u64).to_le_bytes());
             hash.update(name);
         }
-        for split in [&self.train, &self.test] {
+        for split in [&self.train, &self.test, &self.validation] {
             hash.update(split.label_bytes());
             hash.update(&split.images);
         }
@@ -201,7 +205,7 @@ impl Dataset {
     #[must_use]
     pub fn sampled_fingerprint(&self) -> String {
         let mut hash = self.hash_of_sizes();
-        for split in [&self.train, &self.test] {
+        for split in [&self.train, &self.test, &self.validation] {
             hash.update(split.label_bytes());
             hash.update(split.images.iter().step_by(251).copied().collect::<Vec<u8>>());
         }
@@ -213,7 +217,8 @@ impl Dataset {
         let mut hash = Sha256::new();
         let stored = (self.stored != self.shape).then_some([self.stored.height, self.stored.width]);
         let sizes = [height, width, channels, self.n_classes, self.train.len(), self.test.len()];
-        for size in sizes.into_iter().chain(stored.into_iter().flatten()) {
+        let validation = (!self.validation.is_empty()).then_some(self.validation.len());
+        for size in sizes.into_iter().chain(stored.into_iter().flatten()).chain(validation) {
             hash.update((size as u64).to_le_bytes());
         }
         hash
@@ -251,8 +256,20 @@ impl Dataset {
             check_labels(&split.labels, n_classes, path)?;
         }
         let (name, stored, class_names) = (name.to_owned(), shape, class_numbers(n_classes));
-        let [left_out, notes, warnings] = [const { Vec::new() }; 3];
-        Ok(Self { name, shape, stored, n_classes, class_names, train, test, left_out, notes, warnings })
+        let ([left_out, notes, warnings], validation) = ([const { Vec::new() }; 3], Split::default());
+        Ok(Self {
+            name,
+            shape,
+            stored,
+            n_classes,
+            class_names,
+            train,
+            test,
+            validation,
+            left_out,
+            notes,
+            warnings,
+        })
     }
 
     /// The same with batches of squares of `side` pixels.
@@ -280,6 +297,7 @@ impl Dataset {
     pub fn part(&self, part: Part) -> &Split {
         match part {
             Part::Train => &self.train,
+            Part::Validation => &self.validation,
             Part::Test => &self.test,
         }
     }

@@ -1,6 +1,6 @@
 //! A folder of images: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`, also `.jpg`, `.jpeg`, `.bmp` and `.webp`,
-//! also in folders below that of a class. Names that begin with a dot do not count; images of other kinds are counted in
-//! a note. Classes are numbered in the order of their names, images come in the order of class and file name. Without
+//! also in folders below that of a class; beside them perhaps `PATH/val/CLASS` (or `valid`, or `validation`) to choose by. Names
+//! that begin with a dot do not count; images of other kinds are counted in a note. Classes are numbered in the order of their names, images come in the order of class and file name. Without
 //! `train` and `test` the folders of `PATH` are the classes, and of every five consecutive images of a class the fifth is
 //! for the test, of two to four the last; a note says so.
 //!
@@ -37,20 +37,25 @@ pub fn load(folder: &Path, name: &str) -> Result<Dataset, DataError> {
     layout.train.iter().try_for_each(|file| images.add(file, &options))?;
     let n_train = images.split.len();
     layout.test.iter().flatten().try_for_each(|file| images.add(file, &options))?;
+    let n_known = images.split.len();
+    layout.validation.iter().try_for_each(|file| images.add(file, &options))?;
     let mut notes = layout.notes.clone();
     notes.extend(images.note());
-    let Images { first, split, left_out, .. } = images;
+    let Images { first, mut split, left_out, .. } = images;
     let Some((_, shape)) = first else {
         let problem = format!("holds 0 images that can be read, of {}", left_out.len());
         return Err(DataError::file(folder, problem, "put images into its classes"));
     };
     layout.check_classes(&split.labels[..n_train])?;
+    let validation = split_off(&mut split, n_known, shape);
     let splits = if layout.test.is_some() {
-        split_at(split, n_train, shape)
+        let test = split_off(&mut split, n_train, shape);
+        [split, test]
     } else {
         layout.part(split, shape.n_values(), &mut notes)?
     };
-    let mut dataset = Dataset::new(name, shape, layout.classes.len(), splits, folder)?;
+    let dataset = Dataset::new(name, shape, layout.classes.len(), splits, folder)?;
+    let mut dataset = dataset.with_validation_split(validation, folder)?;
     dataset.class_names = layout.classes.iter().map(|c| c.to_string_lossy().into_owned()).collect();
     (dataset.left_out, dataset.notes) = (left_out, notes);
     match options.crop {
@@ -170,10 +175,7 @@ pub(crate) fn shape_of(image: &DynamicImage, path: &Path) -> Result<ImageShape, 
     ImageShape::new(image.height() as usize, image.width() as usize, if grey { 1 } else { 3 }, path)
 }
 
-fn split_at(mut all: Split, n_train: usize, shape: ImageShape) -> [Split; 2] {
-    let test = Split {
-        images: all.images.split_off(n_train * shape.n_values()),
-        labels: all.labels.split_off(n_train),
-    };
-    [all, test]
+/// Takes the images behind the first `n`.
+fn split_off(all: &mut Split, n: usize, shape: ImageShape) -> Split {
+    Split { images: all.images.split_off(n * shape.n_values()), labels: all.labels.split_off(n) }
 }

@@ -1,4 +1,4 @@
-//! Where the images of a folder lie: which files belong to which class, to learn from and to test.
+//! Where the images of a folder lie: which files belong to which class, to learn from, to choose by and to test.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,9 @@ use crate::{DataError, Split};
 
 /// An image file and the number of its class.
 pub(crate) type File = (PathBuf, u16);
+
+/// What the folder of images for validation may be called.
+const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 
 /// The files of a data set, in the order of class and file name.
 #[derive(Debug)]
@@ -20,25 +23,29 @@ pub(crate) struct Layout {
     pub(crate) train: Vec<File>,
     /// Images to test, where there is a folder for them.
     pub(crate) test: Option<Vec<File>>,
+    /// Images to choose by; most folders have none.
+    pub(crate) validation: Vec<File>,
     /// What is to be said about files that are not read.
     pub(crate) notes: Vec<String>,
 }
 
 impl Layout {
-    /// Lists the files of a folder with `train/CLASS` and `test/CLASS`, or of one with `CLASS`.
+    /// Lists the files of a folder with `train/CLASS`, `test/CLASS` and perhaps `val/CLASS`, or of one with `CLASS`.
     ///
     /// # Errors
-    /// A folder cannot be listed, or a class has no image to learn from; it is named.
+    /// A folder cannot be listed, a class has no image to learn from, or there are two folders for validation; it is named.
     pub(crate) fn find(folder: &Path) -> Result<Self, DataError> {
         let (train, test) = (folder.join("train"), folder.join("test"));
         let mut layout = if train.is_dir() || test.is_dir() {
-            let mut layout = Self::of_parts(train, &test)?;
-            layout.notes.extend(note_of_other_parts(folder)?);
+            let validation = validation_folder(folder)?;
+            let mut layout = Self::of_parts(train, &test, validation.as_deref())?;
+            layout.notes.extend(note_of_other_parts(folder, validation.as_deref())?);
             layout
         } else {
             let (classes, mut unread) = (subfolders(folder)?, Unread::default());
             let train = list_images(folder, &classes, &mut unread)?;
-            Self { classes, class_folder: folder.to_owned(), train, test: None, notes: unread.notes() }
+            let (class_folder, validation) = (folder.to_owned(), Vec::new());
+            Self { classes, class_folder, train, test: None, validation, notes: unread.notes() }
         };
         if let [class] = &layout.classes[..] {
             let class_folder = layout.class_folder.join(class);
@@ -53,25 +60,37 @@ impl Layout {
         Ok(layout)
     }
 
-    fn of_parts(train: PathBuf, test: &Path) -> Result<Self, DataError> {
+    fn of_parts(train: PathBuf, test: &Path, validation: Option<&Path>) -> Result<Self, DataError> {
         let classes = subfolders(&train)?;
-        for class in subfolders(test)? {
-            if !classes.contains(&class) {
+        if let Some(validation) = validation.filter(|_| !test.is_dir()) {
+            let problem = "is there, and no folder test beside it";
+            let remedy = "put images to be measured on into a folder test, or rename this one to test";
+            return Err(DataError::file(validation, problem, remedy));
+        }
+        for part in [Some(test), validation].into_iter().flatten() {
+            if let Some(class) = subfolders(part)?.into_iter().find(|class| !classes.contains(class)) {
                 let problem = format!("is not a class of {}", train.display());
                 let remedy = "a class needs images to learn from";
-                return Err(DataError::file(&test.join(class), problem, remedy));
+                return Err(DataError::file(&part.join(class), problem, remedy));
             }
         }
         let mut unread = Unread::default();
-        let train_files = list_images(&train, &classes, &mut unread)?;
-        let test_files = list_images(test, &classes, &mut unread)?;
-        let notes = unread.notes();
-        Ok(Self { classes, class_folder: train, train: train_files, test: Some(test_files), notes })
+        let mut list = |part: &Path| list_images(part, &classes, &mut unread);
+        let (train_files, test_files) = (list(&train)?, list(test)?);
+        let validation_files = validation.map_or(Ok(Vec::new()), list)?;
+        Ok(Self {
+            classes,
+            class_folder: train,
+            train: train_files,
+            test: Some(test_files),
+            validation: validation_files,
+            notes: unread.notes(),
+        })
     }
 
     /// Number of files.
     pub(crate) fn n_files(&self) -> usize {
-        self.train.len() + self.test.as_ref().map_or(0, Vec::len)
+        self.train.len() + self.test.as_ref().map_or(0, Vec::len) + self.validation.len()
     }
 
     /// Checks that each class has an image to learn from among those with these labels.
@@ -123,18 +142,38 @@ impl Layout {
     }
 }
 
-/// A sentence about folders beside `train` and `test`, such as `val`.
+/// The folder of images for validation, if there is one.
+///
+/// # Errors
+/// There are two.
+fn validation_folder(folder: &Path) -> Result<Option<PathBuf>, DataError> {
+    let mut found = VALIDATION.iter().map(|name| folder.join(name)).filter(|path| path.is_dir());
+    let (first, second) = (found.next(), found.next());
+    match (&first, second) {
+        (Some(first), Some(second)) => {
+            let problem = format!("is for validation, and so is {}", first.display());
+            Err(DataError::file(&second, problem, "keep one of the two folders"))
+        }
+        _ => Ok(first),
+    }
+}
+
+/// A sentence about folders beside those of the parts.
 ///
 /// # Errors
 /// The folder cannot be listed.
-fn note_of_other_parts(folder: &Path) -> Result<Option<String>, DataError> {
+fn note_of_other_parts(folder: &Path, validation: Option<&Path>) -> Result<Option<String>, DataError> {
     let mut others = entries(folder)?;
-    others.retain(|path| path.is_dir() && !path.ends_with("train") && !path.ends_with("test"));
+    let is_part = |path: &PathBuf| {
+        path.ends_with("train") || path.ends_with("test") || Some(path.as_path()) == validation
+    };
+    others.retain(|path| path.is_dir() && !is_part(path));
     let names = others.iter().filter_map(|path| path.file_name());
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     let folder = folder.display();
-    let note =
-        || format!("{folder}: only train and test are read, these folders are not used: {}", few(&names));
+    let note = || {
+        format!("{folder}: only train, val and test are read, these folders are not used: {}", few(&names))
+    };
     Ok((!names.is_empty()).then(note))
 }
 

@@ -34,6 +34,7 @@ mod single;
 pub mod summary;
 pub mod svhn;
 pub mod thumbnail;
+mod validation;
 
 pub use augment::Augment;
 pub use batches::{Batch, LastBatch, Position, TrainBatches, evaluation};

@@ -65,6 +65,10 @@ impl Images {
         self.split.len()
     }
 
+    pub(crate) fn into_split(self) -> Split {
+        self.split
+    }
+
     /// Size of each image.
     #[must_use]
     pub const fn shape(&self) -> ImageShape {
@@ -121,6 +125,7 @@ impl Dataset {
             class_names: crate::dataset::class_numbers(n_classes),
             train: train.split,
             test: test.map(|test| test.split).unwrap_or_default(),
+            validation: Split::default(),
             left_out: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),

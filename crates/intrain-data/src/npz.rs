@@ -1,4 +1,5 @@
-//! NPZ files with four arrays: `x_train y_train x_test y_test`, or `train_images train_labels test_images test_labels`.
+//! NPZ files with four arrays: `x_train y_train x_test y_test`, or `train_images train_labels test_images test_labels`; with
+//! `x_val y_val`, or `val_images val_labels`, they have images for validation too.
 //!
 //! Images are `[n, height, width]` or `[n, height, width, channels]`, in C order or in Fortran order: uint8, or floats in 0
 //! to 1, which become `round(255 x)`, ties away from zero; `,range=LOW..HIGH` behind the path is for other floats and
@@ -20,10 +21,10 @@ use crate::npz_options::NpzOptions;
 use crate::pixels::{self, Range};
 use crate::{DataError, Dataset, ImageShape, Split, mat};
 
-/// The two spellings of the arrays: images and labels to learn from, then to test.
-const SPELLINGS: [[[&str; 2]; 2]; 2] = [
-    [["x_train", "y_train"], ["x_test", "y_test"]],
-    [["train_images", "train_labels"], ["test_images", "test_labels"]],
+/// The two spellings of the arrays: images and labels to learn from, then to test, then for validation.
+const SPELLINGS: [[[&str; 2]; 3]; 2] = [
+    [["x_train", "y_train"], ["x_test", "y_test"], ["x_val", "y_val"]],
+    [["train_images", "train_labels"], ["test_images", "test_labels"], ["val_images", "val_labels"]],
 ];
 
 const SAVEZ: &str =
@@ -54,27 +55,28 @@ fn parse_with(bytes: &[u8], name: &str, options: &NpzOptions) -> Result<Dataset,
     let corrupt =
         |e: ZipError| DataError::file(path, format!("cannot be read as a zip archive: {e}"), COPY_AGAIN);
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(corrupt)?;
-    let has = |[x, _]: [&str; 2]| archive.index_for_name(&format!("{x}.npy")).is_some();
-    let Some(arrays) = SPELLINGS.into_iter().find(|&[train, _]| has(train)) else {
+    let has = |array: &str| archive.index_for_name(&format!("{array}.npy")).is_some();
+    let Some(arrays) = SPELLINGS.into_iter().find(|[[images, _], ..]| has(images)) else {
         return Err(DataError::file(path, "holds neither x_train nor train_images", SAVEZ));
     };
+    let [train, test, validation] = arrays;
+    let is_validated = validation.into_iter().any(has);
     // Headers come first: what they promise must fit together before any of it is unpacked.
-    let [train, test] = arrays;
     let train = Pair::open(&mut archive, train, options)?;
     let test = Pair::open(&mut archive, test, options)?;
-    train.check_numbers("training", path)?;
-    test.check_numbers("test", path)?;
+    let validation = is_validated.then(|| Pair::open(&mut archive, validation, options)).transpose()?;
     let shape = train.shape;
-    if shape != test.shape {
-        let problem = format!("training images are {shape}, but test images are {}", test.shape);
-        return Err(DataError::file(path, problem, "give both the same size"));
-    }
+    train.check("training", shape, path)?;
+    test.check("test", shape, path)?;
+    validation.iter().try_for_each(|pair| pair.check("validation", shape, path))?;
     let mut warnings = Vec::new();
-    let (train, test) = (train.read(&mut archive, &mut warnings)?, test.read(&mut archive, &mut warnings)?);
-    let greatest = train.labels.iter().chain(&test.labels).max();
+    let mut read = |pair: &Pair| pair.read(&mut archive, &mut warnings);
+    let (train, test) = (read(&train)?, read(&test)?);
+    let validation = validation.as_ref().map(read).transpose()?.unwrap_or_default();
+    let greatest = train.labels.iter().chain(&test.labels).chain(&validation.labels).max();
     let n_classes = greatest.map_or(0, |&label| usize::from(label) + 1);
     let dataset = Dataset::new(name, shape, n_classes, [train, test], path)?;
-    Ok(Dataset { warnings, ..dataset })
+    Ok(Dataset { warnings, validation, ..dataset })
 }
 
 /// What a file is that somebody may take for an NPZ file.
@@ -153,12 +155,17 @@ impl Pair {
         Ok(Self { images, layout, shape, range: options.range, labels })
     }
 
-    fn check_numbers(&self, which: &str, path: &Path) -> Result<(), DataError> {
+    /// Checks that there is a label for each image, and that images have the size of those to learn from.
+    fn check(&self, which: &str, shape: ImageShape, path: &Path) -> Result<(), DataError> {
         let (n_images, n_labels) = (self.layout.sizes[0], self.labels.header.shape[0]);
         if n_images != n_labels {
             let problem =
                 format!("{n_images} {which} images with {n_labels} labels, expected as many of each");
             return Err(DataError::file(path, problem, "check that images and labels belong together"));
+        }
+        if self.shape != shape {
+            let problem = format!("training images are {shape}, but {which} images are {}", self.shape);
+            return Err(DataError::file(path, problem, "give both the same size"));
         }
         Ok(())
     }

@@ -9,6 +9,8 @@ pub struct Summary {
     pub shape: ImageShape,
     /// Images of each class to learn from.
     pub train_counts: Vec<usize>,
+    /// Images of each class to choose by; all 0 where there is no such part.
+    pub validation_counts: Vec<usize>,
     /// Images of each class to test.
     pub test_counts: Vec<usize>,
     /// Mean of each channel over the training images, pixels divided by 255.
@@ -39,6 +41,7 @@ pub fn summarize(dataset: &Dataset) -> Summary {
     Summary {
         shape: dataset.stored,
         train_counts: counts(&dataset.train, dataset.n_classes),
+        validation_counts: counts(&dataset.validation, dataset.n_classes),
         test_counts: counts(&dataset.test, dataset.n_classes),
         mean,
         std,

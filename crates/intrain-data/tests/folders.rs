@@ -334,10 +334,41 @@ fn folders_beside_train_and_test_are_noted() {
     std::fs::create_dir(at(".cache")).unwrap();
     let without = load_with(folder.path(), "").unwrap();
     assert_eq!(without.notes.len(), 0);
-    save(grey(3), &at("val/a/1.png"));
+    save(grey(3), &at("extra/a/1.png"));
     let dataset = load_with(folder.path(), "").unwrap();
     assert_eq!((&dataset.train, &dataset.test), (&without.train, &without.test));
     assert_eq!(dataset.notes.len(), 1);
-    let note = ": only train and test are read, these folders are not used: val";
+    let note = ": only train, val and test are read, these folders are not used: extra";
     assert!(dataset.notes[0].ends_with(note), "{:?}", dataset.notes);
+}
+
+#[test]
+fn a_folder_for_validation_is_a_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    for (value, path) in (1..).zip(["train/a/1", "train/b/1", "test/a/1", "valid/b/1", "valid/b/2"]) {
+        save(grey(value), &at(&format!("{path}.png")));
+    }
+    let dataset = load_with(folder.path(), "").unwrap();
+    assert_eq!((&dataset.train.labels[..], &dataset.test.labels[..]), (&[0, 1][..], &[0][..]));
+    assert_eq!(dataset.validation.labels, [1, 1]);
+    assert_eq!(
+        (dataset.validation.images[0], dataset.validation.images.len()),
+        (4, 2 * dataset.shape.n_values())
+    );
+    assert_eq!(dataset.notes, [""; 0]);
+    // What cannot be read is left out of its own part alone.
+    std::fs::write(at("test/a/2.png"), "rubbish").unwrap();
+    let skipped = load_with(folder.path(), ",broken=skip").unwrap();
+    assert_eq!((&skipped.test, &skipped.validation), (&dataset.test, &dataset.validation));
+    std::fs::remove_file(at("test/a/2.png")).unwrap();
+
+    save(grey(6), &at("valid/c/1.png"));
+    assert!(refused(folder.path()).contains("valid/c: is not a class of"), "{}", refused(folder.path()));
+    std::fs::remove_dir_all(at("valid/c")).unwrap();
+    save(grey(6), &at("val/a/1.png"));
+    assert!(refused(folder.path()).contains("keep one of the two folders"), "{}", refused(folder.path()));
+    std::fs::remove_dir_all(at("valid")).unwrap();
+    std::fs::remove_dir_all(at("test")).unwrap();
+    assert!(refused(folder.path()).contains("rename this one to test"), "{}", refused(folder.path()));
 }

@@ -59,6 +59,28 @@ fn npz_in_both_spellings() {
 }
 
 #[test]
+fn npz_with_images_for_validation() {
+    let validation = |[x, y]: [&'static str; 2], labels: &[u8]| {
+        let images = npy("|u1", "(1, 1, 2)", &[5, 6]);
+        [(x, images), (y, npy("|u1", &format!("({},)", labels.len()), labels))]
+    };
+    let arrays = [&keras()[..], &validation(["x_val", "y_val"], &[6])].concat();
+    let dataset = parse(&arrays).unwrap();
+    assert_eq!((&dataset.validation.images[..], &dataset.validation.labels[..]), (&[5, 6][..], &[6][..]));
+    assert_eq!((dataset.n_classes, dataset.train.len(), dataset.test.len()), (7, 2, 1));
+    let other = ["train_images", "train_labels", "test_images", "test_labels", "val_images", "val_labels"];
+    let renamed: Vec<_> = other.into_iter().zip(arrays.iter().map(|(_, bytes)| bytes.clone())).collect();
+    assert_eq!(parse(&renamed).unwrap(), dataset);
+
+    let refused = |arrays: &[(&str, Vec<u8>)]| parse(arrays).unwrap_err().to_string();
+    assert!(refused(&arrays[..5]).contains("y_val.npy"), "{}", refused(&arrays[..5]));
+    let uneven = [&keras()[..], &validation(["x_val", "y_val"], &[6, 6])].concat();
+    assert!(refused(&uneven).contains("1 validation images with 2 labels"), "{}", refused(&uneven));
+    let larger = with(&arrays, "x_val", npy("|u1", "(1, 1, 3)", &[1, 2, 3]));
+    assert!(refused(&larger).contains("but validation images are 1x3x1"), "{}", refused(&larger));
+}
+
+#[test]
 fn npz_scales_floats() {
     // 0.5 * 255 = 127.5 is a tie, and goes away from zero.
     let floats = [0.0_f32, 0.5, 1.0, 1.0 / 255.0];

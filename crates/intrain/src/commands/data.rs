@@ -25,11 +25,11 @@ fn list(output: &Output) -> anyhow::Result<()> {
     let own = [
         (
             "npz:PATH",
-            "arrays x_train, y_train, x_test and y_test in a file of numpy.savez; behind PATH: ,layout=nchw,range=-1..1",
+            "arrays x_train, y_train, x_test and y_test, perhaps x_val and y_val, in a file of numpy.savez; behind PATH: ,layout=nchw,range=-1..1",
         ),
         (
             "folder:PATH",
-            "PNG, JPEG, BMP or WebP images in folders train/CLASS and test/CLASS; behind PATH: ,resize=256,crop=224,broken=skip",
+            "PNG, JPEG, BMP or WebP images in folders train/CLASS and test/CLASS, perhaps val/CLASS; behind PATH: ,resize=256,crop=224,broken=skip",
         ),
     ];
     let named = catalog::ENTRIES.map(|entry| (entry.name, entry.about));
@@ -52,26 +52,42 @@ fn info(name: &str, output: &Output) -> anyhow::Result<()> {
     let ImageShape { height, width, channels } = summary.shape;
     let numbers = |values: &[f64]| values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(", ");
     let total = |counts: &[usize]| grouped(counts.iter().sum::<usize>() as u64);
-    let mut text = facts(&[
+    let is_validated = !dataset.validation.is_empty();
+    let mut lines = vec![
         ("data", dataset.name.clone()),
         ("images", format!("{height}x{width}x{channels} (height x width x channels)")),
         ("train", total(&summary.train_counts)),
         ("test", total(&summary.test_counts)),
         ("mean", format!("{} (pixels / 255, per channel, training images)", numbers(&summary.mean))),
         ("deviation", numbers(&summary.std)),
-    ]);
+    ];
+    if is_validated {
+        lines.insert(3, ("validation", total(&summary.validation_counts)));
+    }
+    let mut text = facts(&lines);
     text.push('\n');
     let class = |i: usize| dataset.class_names.get(i).cloned().unwrap_or_else(|| i.to_string());
-    let rows: Vec<_> = (0..dataset.n_classes)
-        .map(|i| [class(i), summary.train_counts[i].to_string(), summary.test_counts[i].to_string()])
-        .collect();
-    text.push_str(&table(["class", "train", "test"], &rows));
-    let object = json!({
+    let [train, validation, test] = [&summary.train_counts, &summary.validation_counts, &summary.test_counts];
+    let classes = 0..dataset.n_classes;
+    if is_validated {
+        let row = |i: usize| [class(i), train[i].to_string(), validation[i].to_string(), test[i].to_string()];
+        text.push_str(&table(
+            ["class", "train", "validation", "test"],
+            &classes.map(row).collect::<Vec<_>>(),
+        ));
+    } else {
+        let row = |i: usize| [class(i), train[i].to_string(), test[i].to_string()];
+        text.push_str(&table(["class", "train", "test"], &classes.map(row).collect::<Vec<_>>()));
+    }
+    let mut object = json!({
         "data": dataset.name, "height": height, "width": width, "channels": channels,
         "classes": (0..dataset.n_classes).map(class).collect::<Vec<_>>(),
         "train_counts": summary.train_counts, "test_counts": summary.test_counts,
         "mean": summary.mean, "std": summary.std,
     });
+    if is_validated {
+        object["validation_counts"] = json!(summary.validation_counts);
+    }
     Ok(output.finish(&text, &object)?)
 }
 
