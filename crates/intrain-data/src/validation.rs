@@ -21,7 +21,7 @@ impl Dataset {
     /// let digits = intrain_data::digits::load()?;
     /// let n = digits.train.len();
     /// let parted = digits.with_validation(0.1)?;
-    /// assert_eq!((parted.validation.len(), parted.train.len()), (138, n - 138));
+    /// assert_eq!((parted.validation.len(), parted.train.len()), (140, n - 140));
     /// # Ok::<(), intrain_data::DataError>(())
     /// ```
     pub fn with_validation(mut self, share: f64) -> Result<Self, DataError> {

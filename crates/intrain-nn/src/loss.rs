@@ -72,6 +72,16 @@ pub fn first_largest(row: impl Iterator<Item = f64>) -> usize {
     row.enumerate().reduce(larger).map_or(0, |(c, _)| c)
 }
 
+/// Whether a class is among the `k` that a network holds likeliest: those before it, with a larger logit or with an equal one and
+/// a smaller number, are fewer than `k`. So the first of them is [`first_largest`]. Behind a logit that is not a number are all
+/// others.
+#[must_use]
+pub fn is_among_largest(k: usize, row: &[f64], class: usize) -> bool {
+    let y = row[class];
+    let is_behind = |i: usize, x: f64| x < y || (x == y && i > class);
+    row.iter().enumerate().filter(|(i, x)| *i != class && !is_behind(*i, **x)).count() < k
+}
+
 /// What all probabilities of an image share.
 #[derive(Clone, Copy)]
 struct Softmax {
@@ -199,6 +209,21 @@ mod tests {
     }
 
     const KEY: StepKey = StepKey { seed: 1, step: 0 };
+
+    #[test]
+    fn of_equal_logits_the_first_classes_are_the_likeliest() {
+        let among =
+            |k, row: &[f64]| (0..row.len()).filter(|c| is_among_largest(k, row, *c)).collect::<Vec<_>>();
+        assert_eq!(among(2, &[1.0, 3.0, 2.0, 0.0]), [1, 2]);
+        assert_eq!(among(2, &[1.0; 4]), [0, 1]);
+        assert_eq!(among(3, &[0.0, 1.0, 0.0, 2.0, 0.0]), [0, 1, 3]);
+        assert_eq!(among(1, &[0.0, -0.0, 0.0]), [0]);
+        assert_eq!(among(5, &[1.0, 2.0]), [0, 1]);
+        for row in [[1.0, 3.0, 3.0], [2.0, 2.0, 2.0], [0.0, -1.0, 5.0]] {
+            assert_eq!(among(1, &row), [first_largest(row.into_iter())]);
+        }
+        assert_eq!(among(2, &[f64::NAN, 1.0, 0.0]), [1]);
+    }
 
     fn evaluated(plan: &LossPlan, logits: &[i64], labels: &[u16]) -> Outcome {
         evaluate(plan, |i| real(plan.logits_frac_bits, logits[i]), labels)

@@ -5,13 +5,15 @@
 mod defaults;
 mod keys;
 mod recipe;
+mod schedule;
+mod seed;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use intrain_data::{Augment, Dataset, ImageShape, LastBatch, TrainBatches};
 use intrain_model::{LayerKind, Model, ModelFile, Shape};
-use intrain_recipe::{LearningRate, Recipe};
+use intrain_recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
 use keys::{number, parse_table, set};
@@ -19,9 +21,10 @@ use recipe::take_recipe;
 
 pub use defaults::{check_model_defaults, check_recipe_defaults, default_recipe};
 pub use keys::{KEYS, check_keys};
+pub use schedule::{half_cosine, polynomial};
+pub use seed::{deserialize_seeds, seed_value};
 
 use crate::TrainError;
-use crate::rate;
 use crate::update::{Hyper, Method};
 
 /// A resolved run. `threads` and kernels are not in it: they change no bit.
@@ -59,6 +62,7 @@ pub struct Init {
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Seed of every random bit.
+    #[serde(serialize_with = "seed::serialize", deserialize_with = "seed::deserialize")]
     pub seed: u64,
     /// Passes over the training images.
     pub epochs: u32,
@@ -79,6 +83,18 @@ pub struct Settings {
     /// Power of the share of steps that are left, by which the learning rate is multiplied; 0 changes nothing.
     #[serde(default)]
     pub poly: f64,
+    /// Whether the learning rate falls along a half cosine, from its start to `cosine_floor` behind the last step.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub cosine: bool,
+    /// Where the cosine ends.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub cosine_floor: f64,
+    /// Epochs over which the learning rate rises, step by step; 0 is no rise.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub warmup: u32,
+    /// The same in steps.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub warmup_steps: u64,
     /// How a gradient becomes an update: "sgd" or "adam".
     #[serde(default)]
     pub optimizer: Method,
@@ -90,12 +106,16 @@ pub struct Settings {
     pub pad: usize,
     /// Whether training images are mirrored at random.
     pub flip: bool,
+    /// Share of the training images that are taken for validation; 0 takes none.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub validation: f64,
     /// Steps between two checkpoints, besides those at the end of each epoch.
     pub checkpoint_every: u64,
     /// Epochs from one evaluation to the next; the last step is followed by one in any case.
     #[serde(default = "every_epoch")]
     pub evaluate_every: u32,
-    /// The run ends when so many evaluations in a row have not lowered the best test error; 0 is no such end.
+    /// The run ends when so many evaluations in a row have not lowered the best error: on the images for validation where there
+    /// are some, else on the test images; 0 is no such end.
     #[serde(default)]
     pub patience: u32,
     /// Batches of training from which the statistics of norms are estimated anew, at fixed weights, before each evaluation and
@@ -106,6 +126,11 @@ pub struct Settings {
 
 const fn every_epoch() -> u32 {
     1
+}
+
+/// Whether a setting is what a run has that says nothing; such ones of later versions are left out of files.
+fn is_off<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Config {
@@ -221,11 +246,8 @@ impl Config {
             return Err(TrainError::Setting("'data' must be a name or PATH in quotes".to_owned()));
         };
         let init = take_init(&mut keys)?;
-        let epochs = keys.get("epochs").and_then(toml::Value::as_integer);
-        let rate = keys.get("learning_rate").and_then(number);
-        let mut all =
-            toml::Table::try_from(Settings::default_for(&recipe, &model_defaults, &data, epochs, rate)?)
-                .map_err(|e| TrainError::Setting(e.to_string()))?;
+        let defaults = Settings::default_for(&recipe, &model_defaults, &data, &keys)?;
+        let mut all = toml::Table::try_from(defaults).map_err(|e| TrainError::Setting(e.to_string()))?;
         for (key, value) in keys {
             // A whole number is a number.
             let is_float = all.get(&key).is_some_and(toml::Value::is_float);
@@ -282,26 +304,9 @@ impl Config {
         if !(1..=100_000).contains(&s.epochs) {
             return refuse(format!("epochs = {} is not in 1..=100000", s.epochs));
         }
-        if !(s.decay > 0.0 && s.decay <= 1.0) {
-            return refuse(format!("decay = {} is not above 0 and at most 1", s.decay));
-        }
-        if !(0.0..=10.0).contains(&s.poly) {
-            return refuse(format!("poly = {} is not in 0..=10", s.poly));
-        }
-        if let Some(pair) = s.schedule.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
-            return refuse(format!(
-                "schedule names epoch {} before epoch {}; put its epochs in rising order, each once",
-                pair[0].0, pair[1].0
-            ));
-        }
-        for rate in s.learning_rates() {
-            rate::check(self.recipe.learning_rate, rate)?;
-        }
-        if s.poly != 0.0 && self.recipe.learning_rate == LearningRate::PowerOfTwo {
-            return refuse(format!(
-                "poly = {} gives learning rates that are no powers of two, which this recipe asks for; use schedule",
-                s.poly
-            ));
+        s.check_rates(self.recipe.learning_rate)?;
+        if !(0.0..=0.5).contains(&s.validation) {
+            return refuse(format!("validation = {} is not in 0..=0.5", s.validation));
         }
         if s.evaluate_every == 0 {
             return refuse("evaluate_every = 0 would never evaluate; use at least 1".to_owned());
@@ -316,13 +321,6 @@ impl Config {
     }
 }
 
-/// What a polynomial schedule leaves of the rate at a step: `(1 - step / whole)^power`, 1 for a power of 0.
-#[must_use]
-#[allow(clippy::cast_precision_loss, reason = "steps are far below 2^53")]
-pub fn polynomial(power: f64, step: u64, whole: u64) -> f64 {
-    if power == 0.0 { 1.0 } else { libm::pow(1.0 - step as f64 / whole as f64, power) }
-}
-
 impl Settings {
     /// What updates need to know.
     #[must_use]
@@ -330,40 +328,8 @@ impl Settings {
         Hyper { method: self.optimizer, momentum: self.momentum, weight_decay: self.weight_decay }
     }
 
-    /// Learning rate of a step, in epochs of so many steps.
-    #[must_use]
-    pub fn learning_rate_of_step(&self, step: u64, per_epoch: u64) -> f64 {
-        let epoch = u32::try_from(step / per_epoch).unwrap_or(u32::MAX);
-        self.learning_rate_at(epoch) * polynomial(self.poly, step, per_epoch * u64::from(self.epochs))
-    }
-
-    /// Learning rate of an epoch, before the polynomial schedule.
-    #[must_use]
-    pub fn learning_rate_at(&self, epoch: u32) -> f64 {
-        (0..epoch).fold(self.base_rate(epoch), |rate, _| rate * self.decay)
-    }
-
-    /// Learning rates of all epochs, each as [`Settings::learning_rate_at`] has it.
-    pub(crate) fn learning_rates(&self) -> impl Iterator<Item = f64> + '_ {
-        let (mut base, mut rate) = (f64::NAN, f64::NAN);
-        (0..self.epochs).map(move |epoch| {
-            if self.base_rate(epoch) == base {
-                rate *= self.decay;
-            } else {
-                (base, rate) = (self.base_rate(epoch), self.learning_rate_at(epoch));
-            }
-            rate
-        })
-    }
-
-    /// The schedule's rate of an epoch, before any decay.
-    fn base_rate(&self, epoch: u32) -> f64 {
-        let scheduled = self.schedule.iter().rev().find(|(from, _)| *from <= epoch);
-        scheduled.map_or(self.learning_rate, |(_, rate)| *rate)
-    }
-
     /// The first setting that another run of the same recipe and model has otherwise, with both values. How far a run
-    /// goes, and how often it is saved, changes no bit on the way; with `poly`, the rates depend on the number of epochs, and
+    /// goes, and how often it is saved, changes no bit on the way; with `poly` and `cosine`, the rates depend on the number of epochs, and
     /// those from here on follow the new one.
     pub(crate) fn difference(&self, other: &toml::Table) -> Option<String> {
         let table = |settings: &Self| toml::Table::try_from(settings).unwrap_or_default();
@@ -372,12 +338,26 @@ impl Settings {
         let other = &Self::deserialize(other.clone()).map_or_else(|_| other.clone(), |other| table(&other));
         let free = ["epochs", "max_steps", "checkpoint_every", "evaluate_every", "patience", "norm_batches"];
         let changed = own
-            .iter()
-            .find(|(key, value)| !free.contains(&key.as_str()) && other.get(key.as_str()) != Some(*value));
-        changed.map(|(key, value)| {
-            let before = other.get(key).map_or_else(|| "not there".to_owned(), toml::Value::to_string);
-            format!("{key} was {before} and is {value} now")
+            .keys()
+            .chain(other.keys())
+            .find(|key| !free.contains(&key.as_str()) && other.get(key.as_str()) != own.get(key.as_str()));
+        changed.map(|key| {
+            let said = |table: &toml::Table| {
+                table.get(key).map_or_else(|| "not there".to_owned(), toml::Value::to_string)
+            };
+            format!("{key} was {} and is {} now", said(other), said(&own))
         })
+    }
+
+    /// The data in the parts that the settings say: as they are, or with a share of the training images for validation.
+    ///
+    /// # Errors
+    /// The data have images for validation already, or too few for the share.
+    pub fn parted(&self, dataset: Arc<Dataset>) -> Result<Arc<Dataset>, TrainError> {
+        if self.validation == 0.0 {
+            return Ok(dataset);
+        }
+        Ok(Arc::new(Arc::unwrap_or_clone(dataset).with_validation(self.validation)?))
     }
 
     /// What becomes of the images that make no whole batch.
@@ -510,6 +490,31 @@ mod tests {
     }
 
     #[test]
+    fn seeds_have_64_bits() {
+        let seed = |keys: &str, sets: &[&str]| {
+            let config = resolve(keys, sets).unwrap();
+            assert_eq!(Config::from_toml(&config.to_toml().unwrap()).unwrap(), config);
+            config.settings.seed
+        };
+        assert_eq!(seed("seed = '18446744073709551615'", &[]), u64::MAX);
+        assert_eq!(seed("seed = '0xfedcba9876543210'", &[]), 0xfedc_ba98_7654_3210);
+        assert_eq!(seed("seed = 0x7fffffffffffffff", &[]), u64::MAX >> 1);
+        assert_eq!(seed("", &["seed=18446744073709551615"]), u64::MAX);
+    }
+
+    #[test]
+    fn settings_that_are_off_are_no_difference_and_others_are() {
+        let settings = |keys: &str| resolve(&format!("recipe = 'float32'\n{keys}"), &[]).unwrap().settings;
+        let table = |settings: &Settings| toml::Table::try_from(settings).unwrap();
+        let (plain, steered) = (settings(""), settings("validation = 0.1\nwarmup = 2"));
+        assert!(["validation", "cosine", "warmup"].iter().all(|key| !table(&plain).contains_key(*key)));
+        assert_eq!(plain.difference(&table(&plain)), None);
+        let message = plain.difference(&table(&steered)).unwrap();
+        assert_eq!(message, "validation was 0.1 and is not there now");
+        assert_eq!(steered.difference(&table(&plain)).unwrap(), "validation was not there and is 0.1 now");
+    }
+
+    #[test]
     fn wage_schedule_has_the_papers_proportions() {
         let rates = |epochs: u32| {
             let config = resolve(&format!("model = 'lenet5'\nepochs = {epochs}"), &[]).unwrap();
@@ -521,20 +526,11 @@ mod tests {
     }
 
     #[test]
-    fn all_rates_are_those_of_each_epoch() {
-        let keys =
-            "model = 'mlp'\nrecipe = 'float32'\nepochs = 9\ndecay = 0.7\nschedule = [[3, 0.5], [4, 0.25]]";
-        let settings = resolve(keys, &[]).unwrap().settings;
-        let rates: Vec<f64> = settings.learning_rates().collect();
-        assert_eq!(rates, (0..9).map(|epoch| settings.learning_rate_at(epoch)).collect::<Vec<_>>());
-        assert_eq!(rates[4], (0..4).fold(0.25, |rate, _| rate * 0.7));
-    }
-
-    #[test]
     fn outputs_follow_guptas_network() {
         let name = |keys: &str| resolve(keys, &[]).unwrap().recipe.name;
         assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta'"), "gupta:Q2.14:Q6.10:Q2.14:stochastic");
         assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta:nearest'"), "gupta:Q2.14:Q6.10:Q2.14:nearest");
+        assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta:array'"), "gupta:Q2.14:Q6.10:Q2.14:array");
         assert_eq!(name("model = 'gupta-cnn'\nrecipe = 'gupta:Q4.12'"), "gupta:Q4.12:Q6.10:Q2.14:stochastic");
         assert_eq!(name("model = 'mlp'\nrecipe = 'gupta'"), "gupta");
     }
@@ -582,8 +578,10 @@ mod tests {
             ("", &["seed"], "key=value"),
             ("", &["nothing.here=3"], "no such table"),
             ("", &["recipe.roles.actvation=exact"], "did you mean 'activation'"),
-            ("seed = 'x'", &[], "seed = \"x\": invalid type"),
+            ("seed = 'x'", &[], "seed = \"x\": invalid value"),
             ("seed = -3", &[], "seed = -3: invalid value"),
+            ("seed = 1.5", &[], "in 0..=18446744073709551615, in quotes where it is above"),
+            ("seed = '18446744073709551616'", &[], "invalid value"),
             ("data = 3", &[], "data = 3 must be a name"),
             ("schedule = [[5, 1.0], [2, 4.0]]", &[], "rising order"),
             ("schedule = [[0, 8.0], [0, 4.0]]", &[], "rising order"),

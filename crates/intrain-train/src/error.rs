@@ -20,7 +20,8 @@ pub enum TrainError {
     },
     /// The loss or a stored weight is not finite any more; nothing of it was written.
     #[error(
-        "diverged at step {step} (epoch {epoch}): {what}; {}; lower the learning rate (now {rate}) in a new run", kept(.checkpoint)
+        "diverged at step {step} (epoch {epoch}): {what}; {}; lower the learning rate (now {rate}) in a new run{}", kept(.checkpoint),
+        .again.as_ref().map(|command| format!(": {command}")).unwrap_or_default()
     )]
     Diverged {
         /// Steps done, the last one included.
@@ -33,6 +34,8 @@ pub enum TrainError {
         checkpoint: Option<PathBuf>,
         /// Learning rate of the step.
         rate: f64,
+        /// The command of a new run with a lower rate, where there is a run to repeat.
+        again: Option<String>,
     },
     /// The recipe.
     #[error(transparent)]

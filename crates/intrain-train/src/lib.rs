@@ -8,13 +8,14 @@
 mod atomic;
 pub mod checkpoint;
 pub mod config;
+mod context;
 mod convert;
 mod divergence;
 mod error;
+mod evaluation;
 mod histograms;
 mod listener;
 pub mod logits;
-mod lost_updates;
 pub mod metrics;
 #[cfg(test)]
 mod metrics_page;
@@ -41,6 +42,7 @@ mod verdicts;
 pub use atomic::atomic_write;
 pub use config::{Config, Settings};
 pub use error::{ArtefactError, TrainError};
+pub use evaluation::has_top5;
 pub use run::{Observer, Progress, Run, RunDir, Summary};
 pub use run_dir::lock_folder;
 pub use saved::SavedModel;

@@ -13,7 +13,7 @@ pub struct Progress {
     pub step: u64,
     /// Steps there will be.
     pub n_steps: u64,
-    /// Epoch, counted from 0.
+    /// Epoch of the step, counted from 0.
     pub epoch: u32,
     /// Mean loss of an image over this epoch so far.
     pub loss: f64,
@@ -30,7 +30,8 @@ pub struct Epoch<'a> {
     pub row: &'a Row,
     /// What the microscope saw on its last step.
     pub details: &'a Details,
-    /// Whether the share of mistakes on the test images is lower than after every epoch before.
+    /// Whether the share of mistakes is lower than after every epoch before: on the images for validation, or on the test images
+    /// where there are none.
     pub is_best: bool,
 }
 

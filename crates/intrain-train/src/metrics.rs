@@ -14,6 +14,16 @@ use crate::{ArtefactError, atomic_write};
 pub const HEADER: &str = "step,epoch,learning_rate,train_loss,train_error,test_loss,test_error,dead_updates,\
                           saturated_weights,changed_signs,images_per_second,seconds";
 const COLUMNS: usize = 12;
+/// Columns behind those, where a run measures them: its data have images for validation, or many classes, or its network is deployed with
+/// other statistics of norms than those of training.
+pub const OPTIONAL: [&str; 6] = [
+    "test_top5_error",
+    "validation_loss",
+    "validation_error",
+    "validation_top5_error",
+    "running_test_loss",
+    "running_test_error",
+];
 
 /// Names of further columns and their numbers; none where nothing was measured.
 pub type Details = Vec<(String, Option<f64>)>;
@@ -25,15 +35,6 @@ pub struct Further {
     pub names: Vec<String>,
     /// For each row of the file as many numbers; none where nothing was measured.
     pub rows: Vec<Vec<Option<f64>>>,
-}
-
-impl Further {
-    /// The number of that column in the last row.
-    #[must_use]
-    pub fn last(&self, name: &str) -> Option<f64> {
-        let column = self.names.iter().position(|known| known == name)?;
-        self.rows.last()?.get(column).copied().flatten()
-    }
 }
 
 /// One measurement.
@@ -65,9 +66,54 @@ pub struct Row {
     pub images_per_second: f64,
     /// Seconds since the run began, those before a restart included.
     pub seconds: f64,
+    /// Share of the test images whose class is not among the five likeliest, 0 to 1, if that was measured.
+    pub test_top5_error: Option<f64>,
+    /// Mean loss over the images for validation, if there are some and they were evaluated now.
+    pub validation_loss: Option<f64>,
+    /// Share of them classified wrongly, likewise.
+    pub validation_error: Option<f64>,
+    /// Share of them whose class is not among the five likeliest, likewise.
+    pub validation_top5_error: Option<f64>,
+    /// As `test_loss`, with the statistics that norms have kept in training, where the deployed network has others.
+    pub running_test_loss: Option<f64>,
+    /// As `test_error`, likewise.
+    pub running_test_error: Option<f64>,
 }
 
 impl Row {
+    /// The error by which the best row of a run is chosen: on the images for validation, else on the test images.
+    #[must_use]
+    pub fn choosing_error(&self) -> Option<f64> {
+        self.validation_error.or(self.test_error)
+    }
+
+    /// The numbers of [`OPTIONAL`], in its order.
+    #[must_use]
+    pub const fn optional(&self) -> [Option<f64>; OPTIONAL.len()] {
+        [
+            self.test_top5_error,
+            self.validation_loss,
+            self.validation_error,
+            self.validation_top5_error,
+            self.running_test_loss,
+            self.running_test_error,
+        ]
+    }
+
+    /// The same with a number of a column that may be one of [`OPTIONAL`].
+    fn with_optional(mut self, name: &str, value: Option<f64>) -> Self {
+        match name {
+            "test_top5_error" => self.test_top5_error = value,
+            "validation_loss" => self.validation_loss = value,
+            "validation_error" => self.validation_error = value,
+            "validation_top5_error" => self.validation_top5_error = value,
+            "running_test_loss" => self.running_test_loss = value,
+            "running_test_error" => self.running_test_error = value,
+            _ => {}
+        }
+        self
+    }
+
     /// `{:?}` of an `f64` is the shortest text that reads back as the same number; no value is an empty field.
     fn to_line(self) -> String {
         let option = |value: Option<f64>| value.map(|v| format!("{v:?}")).unwrap_or_default();
@@ -110,6 +156,7 @@ impl Row {
             changed_signs: number(9)?,
             images_per_second: number(10)?,
             seconds: number(11)?,
+            ..Self::default()
         })
     }
 }
@@ -130,15 +177,17 @@ pub struct MetricsFile {
     len: u64,
     /// Names of the further columns; none before the first row, which decides them.
     names: Option<Vec<String>>,
+    /// Those of [`OPTIONAL`] that the run measures.
+    optional: Vec<&'static str>,
 }
 
 impl MetricsFile {
-    /// Starts a file without rows, in place of what was there.
+    /// Starts a file without rows, in place of what was there, of a run that measures these of [`OPTIONAL`].
     ///
     /// # Errors
     /// [`ArtefactError::Io`] if the system refuses.
-    pub fn create(path: &Path) -> Result<Self, ArtefactError> {
-        Self::with_lines(path, HEADER, &[])
+    pub fn create(path: &Path, optional: Vec<&'static str>) -> Result<Self, ArtefactError> {
+        Ok(Self { optional, ..Self::with_lines(path, HEADER, &[])? })
     }
 
     /// Goes on with the file of a stopped run: keeps the rows up to `step` finished steps, drops those behind it. A file
@@ -146,7 +195,7 @@ impl MetricsFile {
     ///
     /// # Errors
     /// As [`read`], and [`ArtefactError::Io`] if the system refuses to write; the file is as it was then.
-    pub fn resume(path: &Path, step: u64) -> Result<Self, ArtefactError> {
+    pub fn resume(path: &Path, step: u64, optional: Vec<&'static str>) -> Result<Self, ArtefactError> {
         let is_empty = std::fs::metadata(path)
             .map_or_else(|e| e.kind() == std::io::ErrorKind::NotFound, |m| m.len() == 0);
         let rows = if is_empty { Vec::new() } else { read(path)? };
@@ -156,7 +205,7 @@ impl MetricsFile {
         let header = lines.next().unwrap_or(HEADER);
         let kept: Vec<&str> =
             lines.zip(&rows).filter(|(_, row)| row.step <= step).map(|(line, _)| line).collect();
-        Self::with_lines(path, header, &kept)
+        Ok(Self { optional, ..Self::with_lines(path, header, &kept)? })
     }
 
     fn with_lines(path: &Path, header: &str, lines: &[&str]) -> Result<Self, ArtefactError> {
@@ -165,7 +214,7 @@ impl MetricsFile {
         atomic_write(path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).map_err(ArtefactError::io(path, "open"))?;
         let names = (!lines.is_empty()).then(|| further_names(header));
-        Ok(Self { path: path.to_owned(), file, len: text.len() as u64, names })
+        Ok(Self { path: path.to_owned(), file, len: text.len() as u64, names, optional: Vec::new() })
     }
 
     /// Adds one row; it has left this process when the call returns. The first row's details are the columns.
@@ -178,18 +227,26 @@ impl MetricsFile {
             Some(names) => names,
             None => {
                 // A comma would be two columns.
-                let names: Vec<String> = details.iter().map(|(name, _)| name.replace(',', ";")).collect();
+                let of_layers = details.iter().map(|(name, _)| name.replace(',', ";"));
+                let optional = std::mem::take(&mut self.optional);
+                let names: Vec<String> =
+                    optional.iter().map(|&name| name.to_owned()).chain(of_layers).collect();
                 let header: Vec<&str> =
                     [HEADER].into_iter().chain(names.iter().map(String::as_str)).collect();
-                *self = Self::with_lines(&self.path, &header.join(","), &[])?;
+                *self = Self { optional, ..Self::with_lines(&self.path, &header.join(","), &[])? };
                 names
             }
         };
         let mut line = row.to_line();
         line.pop();
         for name in &names {
-            let value = details.iter().find(|(known, _)| known.replace(',', ";") == *name);
-            let value = value.and_then(|(_, value)| *value);
+            let value = match OPTIONAL.iter().position(|known| known == name) {
+                Some(i) => row.optional()[i],
+                None => {
+                    let known = details.iter().find(|(known, _)| known.replace(',', ";") == *name);
+                    known.and_then(|(_, value)| *value)
+                }
+            };
             line.push_str(&value.map_or_else(|| ",".to_owned(), |value| format!(",{value:?}")));
         }
         line.push('\n');
@@ -221,17 +278,20 @@ pub fn read(path: &Path) -> Result<Vec<Row>, ArtefactError> {
         return Err(problem(1, format!("the header isn't '{HEADER}'")));
     }
     let columns = header.split(',').count();
+    let further = further_names(header);
     let row = |(line, number): (std::borrow::Cow<'_, str>, usize)| {
         let n = line.split(',').count();
         if n != columns {
             return Err(problem(number, format!("{n} values instead of {columns}")));
         }
-        Row::from_line(&line).map_err(|e| problem(number, e))
+        let row = Row::from_line(&line).map_err(|e| problem(number, e))?;
+        let numbers = line.trim_end_matches('\r').split(',').skip(COLUMNS).map(|field| field.parse().ok());
+        Ok(further.iter().zip(numbers).fold(row, |row, (name, number)| row.with_optional(name, number)))
     };
     lines.zip(2..).map(row).collect()
 }
 
-/// Reads the further columns: their names, and for each row of [`read`] their numbers.
+/// Reads the further columns that are no part of a [`Row`]: their names, and for each row of [`read`] their numbers.
 ///
 /// # Errors
 /// As [`read`]; a text that is no number is none.
@@ -239,7 +299,9 @@ pub fn read_details(path: &Path) -> Result<Further, ArtefactError> {
     let (rows, text) = (read(path)?, read_text(path)?);
     let mut lines = text.lines();
     let names = further_names(lines.next().unwrap_or_default());
-    let numbers = |line: &str| line.split(',').skip(COLUMNS).map(|field| field.parse().ok()).collect();
+    let n_skipped = COLUMNS + names.iter().take_while(|name| OPTIONAL.contains(&name.as_str())).count();
+    let numbers = |line: &str| line.split(',').skip(n_skipped).map(|field| field.parse().ok()).collect();
+    let names = names[n_skipped - COLUMNS..].to_vec();
     Ok(Further { names, rows: lines.take(rows.len()).map(numbers).collect() })
 }
 
@@ -276,7 +338,7 @@ mod tests {
     fn file_with(rows: &[Row]) -> (tempfile::TempDir, PathBuf, MetricsFile) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
-        let mut file = MetricsFile::create(&path).unwrap();
+        let mut file = MetricsFile::create(&path, vec![]).unwrap();
         rows.iter().for_each(|row| file.append(row, &vec![]).unwrap());
         (folder, path, file)
     }
@@ -308,11 +370,11 @@ mod tests {
         let (_folder, path, file) = file_with(&[row(10), row(20), row(30)]);
         drop(file);
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"40,2,0.").unwrap();
-        let mut file = MetricsFile::resume(&path, 20).unwrap();
+        let mut file = MetricsFile::resume(&path, 20, vec![]).unwrap();
         file.append(&row(21), &vec![]).unwrap();
         assert_eq!(read(&path).unwrap(), [row(10), row(20), row(21)]);
         let gone = path.with_file_name("no.csv");
-        MetricsFile::resume(&gone, 0).unwrap().append(&row(21), &vec![]).unwrap();
+        MetricsFile::resume(&gone, 0, vec![]).unwrap().append(&row(21), &vec![]).unwrap();
         assert_eq!(read(&gone).unwrap(), [row(21)]);
     }
 
@@ -330,9 +392,36 @@ mod tests {
         assert_eq!(names, ["a/x", "b;c/y"]);
         assert_eq!(rows, [[Some(0.5), None], [None, Some(2.0)]]);
         // A resumed run goes on with the same columns.
-        let mut file = MetricsFile::resume(&path, 1).unwrap();
+        let mut file = MetricsFile::resume(&path, 1, vec![]).unwrap();
         file.append(&row(3), &details(&[("a/x", Some(0.25))])).unwrap();
         assert_eq!(read_details(&path).unwrap().rows, [[Some(0.5), None], [Some(0.25), None]]);
+    }
+
+    #[test]
+    fn what_a_run_measures_besides_is_in_columns_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let columns = || vec!["validation_loss", "validation_error"];
+        let rows = [row(1), Row { validation_loss: Some(1.5), validation_error: Some(0.125), ..row(2) }];
+        let details = |x| vec![("a/x".to_owned(), Some(x))];
+        let mut file = MetricsFile::create(&path, columns()).unwrap();
+        file.append(&rows[0], &details(0.5)).unwrap();
+        // What the run does not measure has no column.
+        file.append(&Row { test_top5_error: Some(0.1), ..rows[1] }, &details(0.25)).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&format!("{HEADER},validation_loss,validation_error,a/x\n")), "{text}");
+        assert!(text.contains(",12.5,,,0.5\n") && text.ends_with(",12.5,1.5,0.125,0.25\n"), "{text}");
+        assert_eq!(read(&path).unwrap(), rows);
+        let further =
+            Further { names: vec!["a/x".to_owned()], rows: vec![vec![Some(0.5)], vec![Some(0.25)]] };
+        assert_eq!(read_details(&path).unwrap(), further);
+        let mut file = MetricsFile::resume(&path, 1, columns()).unwrap();
+        file.append(&rows[1], &details(0.25)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(
+            OPTIONAL.map(|name| row(1).with_optional(name, Some(1.0)).optional().iter().flatten().count()),
+            [1; OPTIONAL.len()]
+        );
     }
 
     #[test]
@@ -380,6 +469,7 @@ mod tests {
                 changed_signs: a[5],
                 images_per_second: f64::NAN,
                 seconds: f64::INFINITY,
+                ..Row::default()
             };
             let back = Row::from_line(row.to_line().trim_end()).unwrap();
             prop_assert_eq!(format!("{:?}", back), format!("{:?}", row));

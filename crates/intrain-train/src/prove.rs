@@ -2,7 +2,7 @@
 
 use intrain_nn::Plan;
 
-use crate::config::{Config, polynomial};
+use crate::config::Config;
 use crate::{TrainError, rate, update};
 
 /// Proves every format that a session will switch to from `epoch` on, and that the sums of updates fit at every rate, for
@@ -20,11 +20,8 @@ pub fn prove(config: &Config, epoch: u32, per_epoch: u64) -> Result<(), TrainErr
             _ => Plan::build(&config.model, &recipe, settings.batch_size)?,
         };
         update::check(&plan, hyper, rate)?;
-        if settings.poly != 0.0 {
-            // The rates of an epoch's steps fall to that of its last one.
-            let last = (u64::from(later) + 1) * per_epoch - 1;
-            let left = polynomial(settings.poly, last, per_epoch * u64::from(settings.epochs));
-            update::check(&plan, hyper, rate::longest(rate * left))?;
+        if let Some(smallest) = settings.smallest_of_epoch(rate, later, per_epoch) {
+            update::check(&plan, hyper, rate::longest(smallest))?;
         }
         in_force = Some((recipe, plan));
     }

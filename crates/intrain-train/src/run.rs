@@ -8,10 +8,11 @@ use std::sync::Arc;
 use intrain_data::{Dataset, Part};
 use intrain_nn::{Context, Plan};
 
-use crate::config::Config;
-use crate::metrics::{self, MetricsFile, Row};
+use crate::config::{Config, Settings};
+use crate::evaluation::optional_columns;
+use crate::metrics::{MetricsFile, Row};
 use crate::saved;
-use crate::session::{Epoch, Listener, RUNNING_TEST_ERROR, Session};
+use crate::session::{Epoch, Listener, Session};
 use crate::telemetry::{self, Events};
 use crate::transfer::Taken;
 use crate::{TrainError, atomic_write};
@@ -54,7 +55,9 @@ impl Run {
         let session = Session::new(config, dataset, context)?;
         let lock = dir.lock()?;
         atomic_write(&dir.config(), session.config().to_toml()?.as_bytes())?;
-        let (metrics, events) = (MetricsFile::create(&dir.metrics())?, Events::create(&dir)?);
+        let columns = optional_columns(session.config(), session.plan(), session.dataset());
+        let metrics = MetricsFile::create(&dir.metrics(), columns)?;
+        let events = Events::create(&dir)?;
         Ok(Self { session, dir, metrics, events, lock })
     }
 
@@ -75,6 +78,7 @@ impl Run {
             return Self::start(config, dataset, context, dir);
         }
         config.check(dataset.shape, dataset.n_classes)?;
+        let dataset = config.settings.parted(dataset)?;
         let lock = dir.lock()?;
         let (state, tensors) = saved::read_checkpoint(&checkpoint, &config, &dataset)?;
         config.check_settings()?;
@@ -95,7 +99,9 @@ impl Run {
             )));
         }
         saved::restore(&checkpoint, tensors, session.trainer_mut(), state.step)?;
-        let (metrics, mut events) = (MetricsFile::resume(&dir.metrics(), state.step)?, Events::create(&dir)?);
+        let columns = optional_columns(session.config(), session.plan(), session.dataset());
+        let metrics = MetricsFile::resume(&dir.metrics(), state.step, columns)?;
+        let mut events = Events::create(&dir)?;
         events.restarted_at(state.step + 1)?;
         atomic_write(&dir.config(), session.config().to_toml()?.as_bytes())?;
         Ok(Self { session, dir, metrics, events, lock })
@@ -134,7 +140,8 @@ impl Run {
     pub fn train(self, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
         let Self { mut session, dir, metrics, events, lock } = self;
         let mut folder = Folder { dir: &dir, metrics, events, observer };
-        let interrupted = session.fit(&mut folder).map_err(|error| kept(error, &dir))?;
+        let fitted = session.fit(&mut folder);
+        let interrupted = fitted.map_err(|error| kept(error, &dir, &session.config().settings))?;
         if !interrupted && session.verdicts().is_none() && !session.dataset().test.is_empty() {
             // It was resumed behind its end: the report shows the answers all the same.
             session.evaluate(Part::Test)?;
@@ -180,10 +187,13 @@ impl Listener for Folder<'_> {
     }
 }
 
-/// A run that diverged says which checkpoint is left.
-fn kept(mut error: TrainError, dir: &RunDir) -> TrainError {
-    if let TrainError::Diverged { checkpoint, .. } = &mut error {
+/// A run that diverged says which checkpoint is left, and how it begins anew: with an eighth of its learning rate, a power of two
+/// where that has to be one.
+fn kept(mut error: TrainError, dir: &RunDir, settings: &Settings) -> TrainError {
+    if let TrainError::Diverged { checkpoint, again, .. } = &mut error {
         *checkpoint = Some(dir.last()).filter(|path| path.exists());
+        let lower = (settings.learning_rate / 8.0).max(settings.cosine_floor);
+        *again = Some(format!("intrain train {} --lr {lower}", dir.config().display()));
     }
     error
 }
@@ -198,8 +208,7 @@ fn finish(
     session.save(&dir.model())?;
     let session = &*session;
     let (config, trainer, progress) = (session.config(), session.trainer(), session.progress());
-    let rows = metrics::read(&dir.metrics())?;
-    let further = metrics::read_details(&dir.metrics())?;
+    let rows = crate::metrics::read(&dir.metrics())?;
     // A row of an earlier step would tell of other weights.
     let last = rows.last().filter(|row| row.step == trainer.steps());
     let summary = Summary {
@@ -211,8 +220,11 @@ fn finish(
         steps: trainer.steps(),
         train_loss: last.map_or(progress.loss, |row| row.train_loss),
         test_error: last.and_then(|row| row.test_error).unwrap_or(f64::NAN),
-        running_test_error: last.and_then(|_| further.last(RUNNING_TEST_ERROR)),
+        running_test_error: last.and_then(|row| row.running_test_error),
         best_test_error: session.best_test_error(),
+        test_top5_error: last.and_then(|row| row.test_top5_error),
+        validation_error: last.and_then(|row| row.validation_error),
+        best_validation_error: session.best_validation_error(),
         images_per_second: progress.images_per_second,
         weights_sha256: saved::weights_sha256(trainer.parameters()),
         run_dir: dir.0.clone(),

@@ -34,7 +34,7 @@ impl RunDir {
         self.0.join("checkpoints/last.ckpt")
     }
 
-    /// The checkpoint with the lowest test error.
+    /// The checkpoint with the lowest error, on the images for validation or on the test images.
     #[must_use]
     pub fn best(&self) -> PathBuf {
         self.0.join("checkpoints/best.ckpt")

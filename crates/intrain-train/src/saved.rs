@@ -1,36 +1,26 @@
-//! Networks on disk: checkpoints to go on from, and `model.safetensors` with the integers as integers.
+//! Networks on disk: the tensors of checkpoints, and `model.safetensors` with the integers as integers.
+
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use intrain_data::Dataset;
 use intrain_model::Model;
 use intrain_nn::plan::ProductKind;
 use intrain_nn::{BlockPlan, Moments, Parameters, Plan, Stored};
 use intrain_num::{Format, Quantizer, Round};
-use intrain_recipe::{Feedback, Recipe};
+use intrain_recipe::Recipe;
 
 use crate::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use crate::config::Config;
 use crate::convert::convert;
 use crate::step::Trainer;
-use crate::sums::{Clock, EpochSums};
-use crate::update::{UpdateStats, bias_master, is_float};
+
+use crate::update::{bias_master, is_float};
 use crate::{ArtefactError, TrainError};
 
-/// Where a run is, besides its tensors.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct State {
-    /// Epoch whose recipe is in force.
-    pub(crate) epoch: u32,
-    /// Steps done.
-    pub(crate) step: u64,
-    pub(crate) sums: EpochSums,
-    pub(crate) best_test_error: f64,
-    /// Evaluations since the best one.
-    pub(crate) since_best: u32,
-    pub(crate) clock: Clock,
-}
+use self::state::check_identity;
+pub(crate) use self::state::{State, read_checkpoint, write_checkpoint};
 
 /// A network that was saved: enough to evaluate it.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +31,8 @@ pub struct SavedModel {
     pub recipe: Recipe,
     /// The data that it was trained on.
     pub data: String,
+    /// The share of its training images that was taken for validation; 0 took none.
+    pub validation: f64,
     /// Names of its classes, output by output; none in files of earlier versions.
     pub classes: Vec<String>,
     /// Stored weights and biases, block by block.
@@ -176,6 +168,9 @@ pub fn write_model(
         ("seed".to_owned(), config.settings.seed.to_string()),
         ("weights_sha256".to_owned(), weights_sha256(parameters)),
     ]);
+    if config.settings.validation != 0.0 {
+        metadata.insert("validation".to_owned(), config.settings.validation.to_string());
+    }
     for block in &plan.blocks {
         metadata.insert(format!("{}.format", block.name), block.weight.master.format.to_string());
         metadata.insert(format!("{}.alpha_log2", block.name), block.weight.alpha_log2.to_string());
@@ -223,7 +218,9 @@ pub fn parse_model(
     // Bound: the metadata are as long as the file at most.
     let classes =
         metadata.get("classes").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    Ok(SavedModel { model, recipe, data: key("data")?, classes, parameters })
+    // Most files have no such key.
+    let validation = metadata.get("validation").and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    Ok(SavedModel { model, recipe, data: key("data")?, validation, classes, parameters })
 }
 
 /// Reads the network in a checkpoint of the run that `config` describes, as it is deployed.
@@ -240,7 +237,8 @@ pub fn read_model_of_checkpoint(path: &Path, config: &Config) -> Result<SavedMod
     let mut by_name: BTreeMap<_, _> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
     let parameters =
         plan.blocks.iter().map(|b| take_deployed(path, b, &mut by_name)).collect::<Result<_, _>>()?;
-    Ok(SavedModel { model, recipe, data: config.data.clone(), classes, parameters })
+    let (data, validation) = (config.data.clone(), config.settings.validation);
+    Ok(SavedModel { model, recipe, data, validation, classes, parameters })
 }
 
 fn take_parameters(
@@ -326,136 +324,6 @@ fn take(
         ))),
         None => Ok(found),
     }
-}
-
-/// Writes a checkpoint in place of the one that was there.
-pub(crate) fn write_checkpoint(
-    path: &Path,
-    (OfRun { config, classes }, fingerprint): (OfRun<'_>, &str),
-    trainer: &Trainer,
-    state: &State,
-) -> Result<(), TrainError> {
-    let EpochSums { outcome, updates } = state.sums;
-    let float = |x: f64| format!("{:016x}", x.to_bits());
-    let header = [
-        ("recipe_sha256", config.recipe.sha256()),
-        ("model_sha256", config.model.sha256()),
-        ("data_sha256", fingerprint.to_owned()),
-        ("classes", serde_json::Value::from(classes).to_string()),
-        ("settings", settings_table(config)?.to_string()),
-        ("epoch", state.epoch.to_string()),
-        ("step", state.step.to_string()),
-        ("loss", float(outcome.loss)),
-        ("n_wrong", outcome.n_wrong.to_string()),
-        ("n", outcome.n.to_string()),
-        ("n_dead", updates.n_dead.to_string()),
-        ("n_saturated", updates.n_saturated.to_string()),
-        ("n_updates", updates.n.to_string()),
-        ("best_test_error", float(state.best_test_error)),
-        ("since_best", state.since_best.to_string()),
-        ("seconds", float(state.clock.seconds)),
-        ("images", state.clock.images.to_string()),
-    ];
-    let feedback = (config.recipe.error_feedback != Feedback::None).then(|| (FEEDBACK, RESIDUAL.to_owned()));
-    let header = header.into_iter().chain(feedback).map(|(k, v)| (k.to_owned(), v)).collect();
-    checkpoint::write(path, &Checkpoint { header, tensors: tensors(parts(trainer)) })?;
-    Ok(())
-}
-
-/// Key of a header that says what the tensors of the momentum hold under error feedback.
-const FEEDBACK: &str = "error_feedback";
-/// What rounding took from each weight (section 9 of the contract); earlier versions kept something else there, without the key.
-const RESIDUAL: &str = "residual";
-
-/// Refuses a checkpoint of an earlier version whose error feedback kept other numbers.
-fn check_feedback(path: &Path, header: &BTreeMap<String, String>, config: &Config) -> Result<(), TrainError> {
-    let is_known = header.get(FEEDBACK).is_some_and(|kept| kept == RESIDUAL);
-    if config.recipe.error_feedback == Feedback::None || is_known {
-        return Ok(());
-    }
-    Err(TrainError::Setting(format!(
-        "{}: it is of an earlier version, whose error feedback was another; start a new run, or go on with that version",
-        path.display()
-    )))
-}
-
-fn settings_table(config: &Config) -> Result<toml::Table, TrainError> {
-    toml::Table::try_from(&config.settings).map_err(|e| TrainError::Setting(e.to_string()))
-}
-
-/// Checks that a checkpoint is of that recipe and model, and of that data where there is some.
-fn check_identity(
-    path: &Path,
-    header: &BTreeMap<String, String>,
-    config: &Config,
-    dataset: Option<&Dataset>,
-) -> Result<(), TrainError> {
-    // Checkpoints of earlier versions have the earlier fingerprint.
-    let of_data = dataset.map(|dataset| ("data", vec![dataset.fingerprint(), dataset.sampled_fingerprint()]));
-    let known = [("model", vec![config.model.sha256()]), ("recipe", vec![config.recipe.sha256()])];
-    for (what, expected) in known.into_iter().chain(of_data) {
-        let found = header.get(&format!("{what}_sha256")).ok_or_else(|| {
-            let problem = format!("'{what}_sha256' is not in its header");
-            TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem })
-        })?;
-        if !expected.contains(found) {
-            return Err(TrainError::Setting(format!(
-                "{}: it belongs to another {what}; resume it in the run folder that it came from, on the same data",
-                path.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Reads a checkpoint of the run that `config` describes, on its data.
-pub(crate) fn read_checkpoint(
-    path: &Path,
-    config: &Config,
-    dataset: &Dataset,
-) -> Result<(State, Vec<NamedTensor>), TrainError> {
-    let Checkpoint { header, tensors } = checkpoint::read(path)?;
-    let damaged =
-        |problem: String| TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem });
-    let text = |key: &str| header.get(key).ok_or_else(|| damaged(format!("'{key}' is not in its header")));
-    check_identity(path, &header, config, Some(dataset))?;
-    check_feedback(path, &header, config)?;
-    let settings: toml::Table = text("settings")?
-        .parse()
-        .map_err(|_| damaged("'settings' in its header are not settings".to_owned()))?;
-    if let Some(difference) = config.settings.difference(&settings) {
-        return Err(TrainError::Setting(format!(
-            "{}: it belongs to another run: {difference}; put config.toml back as it was, or start a new run",
-            path.display()
-        )));
-    }
-    let number = |key: &str| -> Result<u64, TrainError> {
-        text(key)?.parse().map_err(|_| damaged(format!("'{key}' in its header is not a number")))
-    };
-    let float = |key: &str| -> Result<f64, TrainError> {
-        let bits = u64::from_str_radix(text(key)?, 16)
-            .map_err(|_| damaged(format!("'{key}' in its header is not a number")))?;
-        Ok(f64::from_bits(bits))
-    };
-    let small = |key: &str| number(key).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-    let outcome = intrain_nn::Outcome { loss: float("loss")?, n_wrong: small("n_wrong")?, n: small("n")? };
-    let updates = UpdateStats {
-        n_dead: number("n_dead")?,
-        n_saturated: number("n_saturated")?,
-        n: number("n_updates")?,
-        ..UpdateStats::default()
-    };
-    let state = State {
-        epoch: u32::try_from(number("epoch")?)
-            .map_err(|_| damaged("'epoch' in its header is too large".to_owned()))?,
-        step: number("step")?,
-        sums: EpochSums { outcome, updates },
-        best_test_error: float("best_test_error")?,
-        // Older checkpoints do not count them.
-        since_best: header.get("since_best").and_then(|text| text.parse().ok()).unwrap_or(0),
-        clock: Clock { seconds: float("seconds")?, images: number("images")? },
-    };
-    Ok((state, tensors))
 }
 
 /// Puts a checkpoint's tensors into a trainer of the same network.

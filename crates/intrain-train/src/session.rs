@@ -4,22 +4,19 @@
 //! It knows no folder and prints nothing: a [`Listener`] hears of every step and every epoch, and may end it. The run folder
 //! (`run.rs`) is one; a program that trains without files needs none and passes `&mut ()`.
 
-mod evaluation;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use intrain_data::{Batch, Dataset, Loader};
-use intrain_kernels::Isa;
-use intrain_nn::{Context, Outcome, Plan};
-use rayon::ThreadPoolBuilder;
+use intrain_data::{Batch, Dataset, Loader, Part};
+use intrain_model::Shape;
+use intrain_nn::{Context, Logits, Outcome, Plan};
 
 use crate::TrainError;
 use crate::config::Config;
 use crate::divergence;
-use crate::lost_updates;
+use crate::evaluation::{Evaluation, deploy, estimates_statistics};
 use crate::metrics::Row;
 use crate::microscope::Microscope;
 use crate::saved::{self, OfRun};
@@ -27,20 +24,15 @@ use crate::signs::Signs;
 use crate::silence::Silence;
 use crate::step::Trainer;
 use crate::summary::Ended;
-use crate::sums::{Clock, EpochSums};
+use crate::sums::{Best, Clock, EpochSums};
+use crate::telemetry;
 use crate::transfer::{self, Taken};
 use crate::verdicts::Verdicts;
 
-use self::evaluation::Evaluated;
-
-pub(crate) use self::evaluation::RUNNING_TEST_ERROR;
-#[cfg(test)]
-pub(crate) use self::evaluation::RUNNING_TEST_LOSS;
+pub use crate::context::this_machine;
+pub use crate::evaluation::EVALUATION_BATCH;
 pub use crate::listener::{Epoch, Listener, Progress};
 pub use crate::prove::prove;
-
-/// Images that are evaluated at a time, here and by the commands on trained networks.
-pub const EVALUATION_BATCH: usize = 250;
 
 /// A run in memory: model, recipe, settings and data, and the network that learns from them.
 pub struct Session {
@@ -53,9 +45,7 @@ pub struct Session {
     /// Epoch whose recipe is in force.
     epoch: u32,
     sums: EpochSums,
-    best_test_error: f64,
-    /// Evaluations since the best one.
-    since_best: u32,
+    best: Best,
     /// The signs that weights started with; looked up at the end of the first epoch.
     signs: Option<Signs>,
     microscope: Microscope,
@@ -79,6 +69,7 @@ impl Session {
     pub fn new(config: Config, dataset: Arc<Dataset>, context: Context) -> Result<Self, TrainError> {
         config.check_settings()?;
         config.check(dataset.shape, dataset.n_classes)?;
+        let dataset = config.settings.parted(dataset)?;
         let mut session = Self::at_epoch(config, dataset, context, 0)?;
         let begun = transfer::start(&session.config, session.trainer.plan())?;
         if let (Some(init), (parameters, Some(taken))) = (&mut session.config.init, begun) {
@@ -88,15 +79,17 @@ impl Session {
         }
         session.config.batches(Arc::clone(&session.dataset))?;
         saved::check_names(&session.trainer)?;
-        if session.config.settings.patience > 0 && session.dataset.test.is_empty() {
-            let reason =
-                "patience counts evaluations, and the data has no test images; leave it out".to_owned();
-            return Err(TrainError::Setting(reason));
+        if session.config.settings.patience > 0
+            && session.dataset.part(session.dataset.chosen_by()).is_empty()
+        {
+            let reason = "patience counts evaluations, and the data has no test images; leave it out, or take images for \
+                          validation (validation = 0.1)";
+            return Err(TrainError::Setting(reason.to_owned()));
         }
         Ok(session)
     }
 
-    /// The session that a checkpoint's state is of, before its tensors are restored.
+    /// The session that a checkpoint's state is of, before its tensors are restored; `dataset` has the parts that the settings say.
     pub(crate) fn at_state(
         config: Config,
         dataset: Arc<Dataset>,
@@ -104,8 +97,8 @@ impl Session {
         state: &saved::State,
     ) -> Result<Self, TrainError> {
         let session = Self::at_epoch(config, dataset, context, state.epoch)?;
-        let saved::State { sums, best_test_error, since_best, clock, .. } = *state;
-        Ok(Self { sums, best_test_error, since_best, clock, ..session })
+        let saved::State { sums, best, clock, .. } = *state;
+        Ok(Self { sums, best, clock, ..session })
     }
 
     fn at_epoch(
@@ -115,6 +108,7 @@ impl Session {
         epoch: u32,
     ) -> Result<Self, TrainError> {
         let per_epoch = config.settings.steps_per_epoch(dataset.train.len());
+        config.settings.check_warmup(per_epoch)?;
         prove(&config, epoch, per_epoch)?;
         let trainer = trainer_at(&config, epoch, context.clone())?;
         Ok(Self {
@@ -125,8 +119,7 @@ impl Session {
             trainer,
             epoch,
             sums: EpochSums::default(),
-            best_test_error: f64::INFINITY,
-            since_best: 0,
+            best: Best::default(),
             signs: None,
             microscope: Microscope::default(),
             silence: Silence::default(),
@@ -143,8 +136,7 @@ impl Session {
             epoch: self.epoch,
             step: self.trainer.steps(),
             sums: self.sums,
-            best_test_error: self.best_test_error,
-            since_best: self.since_best,
+            best: self.best,
             clock: self.clock,
         }
     }
@@ -203,10 +195,17 @@ impl Session {
         if settings.max_steps == 0 { whole } else { whole.min(settings.max_steps) }
     }
 
-    /// The lowest share of mistakes on the test images after an epoch; infinite before the first.
+    /// The share of mistakes on the test images at the best evaluation: the lowest one, where there are no images for
+    /// validation. Infinite before the first.
     #[must_use]
     pub const fn best_test_error(&self) -> f64 {
-        self.best_test_error
+        self.best.test_error
+    }
+
+    /// The lowest share of mistakes on the images for validation, where there are some and they were evaluated.
+    #[must_use]
+    pub const fn best_validation_error(&self) -> Option<f64> {
+        self.best.validation_error
     }
 
     /// Where it is. The epoch is that of the last step.
@@ -232,7 +231,7 @@ impl Session {
         step.is_multiple_of(self.steps_per_epoch()) || step == self.n_steps()
     }
 
-    /// Whether all steps are done, or as many evaluations as the settings have `patience` have not lowered the best test error.
+    /// Whether all steps are done, or as many evaluations as the settings have `patience` have not lowered the best error.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.trainer.steps() >= self.n_steps() || self.has_lost_patience()
@@ -242,17 +241,17 @@ impl Session {
     pub(crate) fn ended(&self) -> Ended {
         let of = self.steps_per_epoch() * u64::from(self.config.settings.epochs);
         match self.trainer.steps() {
-            _ if self.has_lost_patience() => Ended::Patience { evaluations: self.since_best },
+            _ if self.has_lost_patience() => Ended::Patience { evaluations: self.best.since },
             steps if steps >= of => Ended::Epochs,
             steps if steps >= self.n_steps() => Ended::MaxSteps { of },
             _ => Ended::NotYet,
         }
     }
 
-    /// Whether the run ends because its test error falls no more.
+    /// Whether the run ends because its error falls no more.
     const fn has_lost_patience(&self) -> bool {
         let patience = self.config.settings.patience;
-        patience > 0 && self.since_best >= patience
+        patience > 0 && self.best.since >= patience
     }
 
     /// Trains to the end, or until the listener breaks; says whether the listener ended it. The next call goes on from there.
@@ -315,33 +314,38 @@ impl Session {
 
     fn end_epoch(&mut self, rate: f64, listener: &mut dyn Listener) -> Result<(), TrainError> {
         self.check_weights()?;
-        let Evaluated { running, test, answers } = self.evaluate_epoch()?;
+        let evaluations = if self.is_evaluated() {
+            [
+                self.with_running_statistics()?,
+                self.evaluation(Part::Test)?,
+                self.evaluation(Part::Validation)?,
+            ]
+        } else {
+            std::array::from_fn(|_| Evaluation::default())
+        };
         let signs = match self.signs.take() {
             Some(signs) => signs,
             None => self.signs_at_start(listener),
         };
         let changed = signs.changed(self.trainer.plan(), self.trainer.parameters());
         self.signs = Some(signs);
-        let row = self.row(rate, test, changed.all);
-        let mut details = self.microscope.details(&self.trainer, &changed);
-        details.extend(self.of_running_statistics(running));
+        let row = self.row(rate, &evaluations, changed.all);
+        let details = self.microscope.details(&self.trainer, &changed);
         let hyper = self.config.settings.hyper();
-        if let Some(warning) = lost_updates::warning(self.trainer.plan(), hyper, &row, &details)
+        if let Some(warning) =
+            telemetry::warning(self.trainer.plan(), hyper, self.progress().epoch + 1, &details)
             && !std::mem::replace(&mut self.has_warned, true)
         {
             listener.warn(&warning);
         }
-        if let Some(warning) = self.silence.warning(row.step, self.steps_per_epoch(), &answers) {
+        if let Some(warning) = self.silence.warning(row.step, self.steps_per_epoch(), &evaluations[1].answers)
+        {
             listener.warn(&warning);
         }
         if row.step.is_multiple_of(self.steps_per_epoch()) {
             self.sums = EpochSums::default();
         }
-        let is_best = row.test_error.is_some_and(|error| error < self.best_test_error);
-        if is_best {
-            self.best_test_error = row.test_error.unwrap_or(self.best_test_error);
-        }
-        self.since_best = if is_best { 0 } else { self.since_best + u32::from(row.test_error.is_some()) };
+        let is_best = self.best.take(&row);
         listener.epoch(self, &Epoch { row: &row, details: &details, is_best })
     }
 
@@ -357,7 +361,7 @@ impl Session {
         )
     }
 
-    /// Whether the test images follow the last step: the epoch is one that is evaluated, or the run ends.
+    /// Whether an evaluation follows the last step: the epoch is one that is evaluated, or the run ends.
     fn is_evaluated(&self) -> bool {
         let epochs = self.trainer.steps().div_ceil(self.steps_per_epoch());
         let is_due = epochs.is_multiple_of(self.config.settings.evaluate_every.into());
@@ -366,9 +370,9 @@ impl Session {
 
     /// The numbers of an epoch that ends.
     #[allow(clippy::cast_precision_loss, reason = "counts of images and weights are far below 2^53")]
-    fn row(&self, rate: f64, test: Outcome, changed_signs: f64) -> Row {
+    fn row(&self, rate: f64, evaluations: &[Evaluation; 3], changed_signs: f64) -> Row {
         let (progress, updates) = (self.progress(), self.sums.updates);
-        let of_test = |sum: f64| (test.n > 0).then(|| sum / test.n as f64);
+        let [running, test, validation] = evaluations.each_ref().map(|evaluation| evaluation.shares);
         let of_updates = |count: u64| count as f64 / updates.n.max(1) as f64;
         Row {
             step: progress.step,
@@ -376,14 +380,68 @@ impl Session {
             learning_rate: rate,
             train_loss: progress.loss,
             train_error: progress.error,
-            test_loss: of_test(test.loss),
-            test_error: of_test(test.n_wrong as f64),
+            test_loss: test.loss,
+            test_error: test.error,
             dead_updates: of_updates(updates.n_dead),
             saturated_weights: of_updates(updates.n_saturated),
             changed_signs,
             images_per_second: progress.images_per_second,
             seconds: self.clock.seconds,
+            test_top5_error: test.top5_error,
+            validation_loss: validation.loss,
+            validation_error: validation.error,
+            validation_top5_error: validation.top5_error,
+            running_test_loss: running.loss,
+            running_test_error: running.error,
         }
+    }
+
+    /// Loss and mistakes over a part of the data, with every rounding as the deployed model has it.
+    ///
+    /// # Errors
+    /// None for data that a session holds.
+    pub fn evaluate(&mut self, part: Part) -> Result<Outcome, TrainError> {
+        Ok(self.evaluation(part)?.outcome)
+    }
+
+    fn evaluation(&mut self, part: Part) -> Result<Evaluation, TrainError> {
+        deploy(&mut self.trainer, &self.config, &self.dataset)?;
+        let mut evaluation = Evaluation::of(&mut self.trainer, &self.dataset, part)?;
+        if part == Part::Test {
+            self.verdicts = Some((self.trainer.steps(), std::mem::take(&mut evaluation.verdicts)));
+        }
+        Ok(evaluation)
+    }
+
+    /// The answers to the test images with the statistics of norms that training has kept, where the deployed network has others.
+    fn with_running_statistics(&mut self) -> Result<Evaluation, TrainError> {
+        if estimates_statistics(&self.config, self.plan()) && !self.trainer.has_estimated_statistics() {
+            return Evaluation::of(&mut self.trainer, &self.dataset, Part::Test);
+        }
+        Ok(Evaluation::default())
+    }
+
+    /// The answers to the test images, where they were evaluated behind the last step.
+    pub(crate) fn verdicts(&self) -> Option<&Verdicts> {
+        self.verdicts.as_ref().filter(|(step, _)| *step == self.trainer.steps()).map(|(_, verdicts)| verdicts)
+    }
+
+    /// What the network answers to images of its size, `[n, height, width, channels]`, class by class and image by image, with
+    /// every rounding as the deployed model has it.
+    ///
+    /// # Errors
+    /// No image, or a number of bytes that is no whole number of images.
+    pub fn logits(&mut self, images: &[u8]) -> Result<Logits, TrainError> {
+        let Shape { h, w, c } = self.config.model.input.shape;
+        let size = h * w * c;
+        if images.is_empty() || !images.len().is_multiple_of(size) {
+            return Err(TrainError::Setting(format!(
+                "{} bytes are no whole number of images of {h}x{w}x{c}; give {size} bytes for each, and at least one image",
+                images.len()
+            )));
+        }
+        deploy(&mut self.trainer, &self.config, &self.dataset)?;
+        self.trainer.logits(images.chunks(size * EVALUATION_BATCH))
     }
 
     /// Writes the network as a run does its `model.safetensors`, in place of what was there; `intrain eval` and
@@ -393,7 +451,7 @@ impl Session {
     /// A stored weight that is not finite, and what the system refuses.
     pub fn save(&mut self, path: &Path) -> Result<(), TrainError> {
         self.check_weights()?;
-        self.estimate_statistics()?;
+        deploy(&mut self.trainer, &self.config, &self.dataset)?;
         saved::write_model(path, self.of_run(), self.epoch, self.plan(), self.trainer.deployed())
     }
 
@@ -420,19 +478,8 @@ impl Session {
         let (step, per_epoch) = (self.trainer.steps(), self.steps_per_epoch());
         let last = step.saturating_sub(1);
         let rate = self.config.settings.learning_rate_of_step(last, per_epoch);
-        TrainError::Diverged { step, epoch: last / per_epoch + 1, what, checkpoint: None, rate }
+        TrainError::Diverged { step, epoch: last / per_epoch + 1, what, checkpoint: None, rate, again: None }
     }
-}
-
-/// The best kernels that this CPU has, on so many threads; 0 is one for each CPU.
-///
-/// # Errors
-/// The system gives no threads.
-pub fn this_machine(threads: usize) -> Result<Context, TrainError> {
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool =
-        pool.map_err(|e| TrainError::Setting(format!("{threads} threads: {e}; ask for fewer, at least 1")))?;
-    Ok(Context { isa: Isa::best(), threads: Arc::new(pool), machine: None })
 }
 
 /// A trainer for the recipe as it holds in `epoch`.

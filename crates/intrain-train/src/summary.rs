@@ -23,8 +23,15 @@ pub struct Summary {
     pub test_error: f64,
     /// The same with the statistics that norms have kept in training, where the deployed network has others.
     pub running_test_error: Option<f64>,
-    /// The lowest share of mistakes after an epoch; infinite before the first.
+    /// The share of mistakes on the test images at the best evaluation: the lowest one, where there are no images for
+    /// validation. Infinite before the first.
     pub best_test_error: f64,
+    /// Share of the test images whose class is not among the five likeliest, where the data has many classes.
+    pub test_top5_error: Option<f64>,
+    /// Share of mistakes on the images for validation, where there are some and they were evaluated after the last step.
+    pub validation_error: Option<f64>,
+    /// The lowest such share, which chooses the best checkpoint.
+    pub best_validation_error: Option<f64>,
     /// Training speed, evaluation left out.
     pub images_per_second: f64,
     /// SHA-256 over all stored weights and biases in layer order, little-endian.
@@ -47,7 +54,7 @@ pub enum Ended {
         /// Steps of all epochs.
         of: u64,
     },
-    /// So many evaluations in a row have not lowered the best test error.
+    /// So many evaluations in a row have not lowered the best error, on the images for validation or the test images.
     Patience {
         /// Evaluations.
         evaluations: u32,

@@ -1,9 +1,10 @@
-//! What a run shows of itself: TensorBoard events and the report.
+//! What a run shows of itself: TensorBoard events, warnings with cause and remedy, the report.
 
-use intrain_nn::Plan;
+use intrain_nn::{BlockPlan, Plan};
+use intrain_num::{Quantizer, Round};
+use intrain_recipe::{Feedback, Role};
 
 use crate::histograms;
-use crate::lost_updates;
 use crate::metrics::{Details, Row};
 use crate::report::{self, Histogram, Report, Table, Weights};
 use crate::run_dir::RunDir;
@@ -11,16 +12,23 @@ use crate::session::Session;
 use crate::step::Trainer;
 use crate::summary::Summary;
 use crate::tensorboard::EventWriter;
+use crate::update::{self, Hyper};
 use crate::{TrainError, atomic_write};
 
 pub use crate::histograms::histogram;
 
 /// Tags of the numbers of an epoch; `docs/metrics.md` says what each means.
-pub(crate) const TAGS: [&str; 9] = [
+pub(crate) const TAGS: [&str; 15] = [
     "train/loss",
     "train/error",
     "test/loss",
     "test/error",
+    "test/top5_error",
+    "validation/loss",
+    "validation/error",
+    "validation/top5_error",
+    "running/test_loss",
+    "running/test_error",
     "learning_rate",
     "updates/dead",
     "updates/saturated",
@@ -55,6 +63,12 @@ impl Events {
             Some(row.train_error),
             row.test_loss,
             row.test_error,
+            row.test_top5_error,
+            row.validation_loss,
+            row.validation_error,
+            row.validation_top5_error,
+            row.running_test_loss,
+            row.running_test_error,
             Some(row.learning_rate),
             Some(row.dead_updates),
             Some(row.saturated_weights),
@@ -87,6 +101,40 @@ impl Events {
 fn buckets(histogram: &Histogram) -> Vec<(f64, f64)> {
     let value = |code: i64| libm::ldexp(code as f64, histogram.step_log2);
     histogram.bins.iter().map(|(_, to, count)| (value(*to), *count as f64)).collect()
+}
+
+/// A warning where rounding lost most updates of a layer: the one row that rounds them goes to the nearest. Rows that round
+/// stochastically turn as many updates to nothing and lose none on average.
+///
+/// `epoch` is that of the step that was measured, counted from 1.
+pub(crate) fn warning(plan: &Plan, hyper: Hyper, epoch: u32, details: &Details) -> Option<String> {
+    let dead = |block: &BlockPlan| {
+        let name = format!("{}/update/dead", block.name);
+        details.iter().find(|(known, _)| *known == name).and_then(|(_, value)| *value).unwrap_or(0.0)
+    };
+    let losing = |block: &BlockPlan| losing_row(plan, block, hyper).filter(|_| dead(block) > 0.5);
+    let mut stuck = plan.blocks.iter().filter_map(|block| Some((block, losing(block)?)));
+    let (first, (role, quantizer)) = stuck.next()?;
+    let others = match stuck.count() {
+        0 => String::new(),
+        1 => " and of one layer more".to_owned(),
+        n => format!(" and of {n} layers more"),
+    };
+    Some(format!(
+        "epoch {epoch}: rounding turned {:.0} % of the updates of '{}'{others} to nothing: row {role}, '{quantizer}', rounds to \
+         the nearest, and most updates are below half of its step; use stochastic rounding, more fractional bits or a higher \
+         learning rate",
+        100.0 * dead(first),
+        first.name
+    ))
+}
+
+/// The row that rounds a block's updates, where it rounds to the nearest and what it takes is not fed back.
+fn losing_row(plan: &Plan, block: &BlockPlan, hyper: Hyper) -> Option<(Role, Quantizer)> {
+    let (role, quantizer) = update::rounding_row(block, hyper);
+    let is_nearest = !quantizer.round.is_stochastic() && quantizer.round != Round::Floor;
+    let loses = quantizer.format.is_quantized() && is_nearest && plan.error_feedback == Feedback::None;
+    loses.then_some((role, quantizer))
 }
 
 /// The plan as a table for a reader.
@@ -130,9 +178,8 @@ pub(crate) fn write_report(
     let details = crate::metrics::read_details(&dir.metrics()).unwrap_or_default();
     let last =
         details.names.iter().cloned().zip(details.rows.last().into_iter().flatten().copied()).collect();
-    let of_last_row = rows
-        .last()
-        .and_then(|row| lost_updates::warning(trainer.plan(), trainer.optimizer().hyper(), row, &last));
+    let epoch = session.progress().epoch + 1;
+    let of_last_row = warning(trainer.plan(), trainer.optimizer().hyper(), epoch, &last);
     let report = Report {
         title: format!("{} on {} with {}", summary.model, summary.data, summary.recipe),
         facts: vec![

@@ -18,6 +18,8 @@ pub(crate) struct Verdicts {
     answers: Vec<u16>,
     /// How far that logit lies above the one of the true class.
     leads: Vec<f64>,
+    /// Images whose class is not among the five likeliest.
+    n_beyond_top5: usize,
 }
 
 impl Verdicts {
@@ -29,7 +31,13 @@ impl Verdicts {
             // Bound: labels have 16 bits, so there are at most 2^16 classes.
             self.answers.push(u16::try_from(answer).unwrap_or(u16::MAX));
             self.leads.push(row[answer] - row[usize::from(*label)]);
+            self.n_beyond_top5 += usize::from(!loss::is_among_largest(5, row, usize::from(*label)));
         }
+    }
+
+    /// Images whose class is not among the five likeliest.
+    pub(crate) const fn n_beyond_top5(&self) -> usize {
+        self.n_beyond_top5
     }
 
     /// The numbers of the images with a wrong answer, the surest one first.
@@ -75,6 +83,7 @@ mod tests {
         assert_eq!(verdicts.answers, [0, 0, 0, 1, 0]);
         assert_eq!(verdicts.leads, [0.0, 3.0, 3.5, 4.0, 0.0]);
         assert_eq!(verdicts.mistakes(&labels), [3, 2, 1, 4]);
+        assert_eq!(verdicts.n_beyond_top5(), 0);
     }
 
     #[test]
@@ -85,6 +94,8 @@ mod tests {
         // Everything is a 3, most of all the images at the end.
         let logits = (0..n).flat_map(|i| (0..10_u8).map(move |c| if c == 3 { i as f32 + 1.0 } else { 0.0 }));
         verdicts.see(&Logits::Floats(logits.collect()), 10, &dataset.test.labels);
+        // Behind the 3 the first of equal classes are the likeliest: 0, 1, 2 and 4.
+        assert_eq!(verdicts.n_beyond_top5(), dataset.test.labels.iter().filter(|label| **label > 4).count());
         let answered = verdicts.answered(&dataset);
         assert_eq!((answered.classes.len(), answered.pairs.len()), (10, n));
         assert!(answered.pairs.iter().all(|(_, answer)| *answer == 3));

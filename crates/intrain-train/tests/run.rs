@@ -468,3 +468,33 @@ fn a_place_that_cannot_be_written_is_an_error() {
         start(&config, &file.join("run"), context(Isa::best(), 1)).map(|_| ()).unwrap_err().to_string();
     assert!(below.contains("cannot create") && below.contains("--out"), "{below}");
 }
+
+#[test]
+fn validation_chooses_the_best_and_survives_a_restart() {
+    let config = |share: &str| config(&preset("wage").unwrap(), &[&format!("validation={share}")]);
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, again) = (folder.path().join("whole"), folder.path().join("again"));
+    let whole = train(start(&config("0.1"), &dir, context(Isa::best(), 2)), None);
+    let of_whole = rows(&dir);
+    // The 1,298 images that are left make 19 steps.
+    assert_eq!((whole.steps, whole.epochs, of_whole.len()), (57, 3, 3));
+    let by_validation =
+        |a: &&Row, b: &&Row| a.validation_error.unwrap().total_cmp(&b.validation_error.unwrap());
+    let best = of_whole.iter().min_by(by_validation).unwrap();
+    let chosen = (whole.best_validation_error, Some(whole.best_test_error));
+    assert_eq!(chosen, (best.validation_error, best.test_error));
+    assert_eq!(whole.validation_error, of_whole[2].validation_error);
+    assert_eq!(whole.test_top5_error, None);
+
+    train(start(&config("0.1"), &again, context(Isa::best(), 1)), Some(47));
+    let resumed = train(resume(&config("0.1"), &again, context(Isa::Reference, 2)), None);
+    assert_eq!(result(&resumed), result(&whole));
+    assert_eq!((resumed.best_validation_error, rows(&again)), (whole.best_validation_error, of_whole));
+    let saved = |dir: &Path| saved::read_model(&RunDir(dir.to_owned()).model()).unwrap().validation;
+    assert!((saved(&again) - 0.1).abs() < 1e-12);
+    for other in ["0", "0.2"] {
+        let refused =
+            resume(&config(other), &again, context(Isa::best(), 1)).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("it belongs to another data"), "{refused}");
+    }
+}

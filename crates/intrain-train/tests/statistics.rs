@@ -182,9 +182,9 @@ fn a_run_reports_both_and_leaves_one_network() {
     assert_eq!(run.train(&mut StopAt(0)).unwrap().weights_sha256, summary.weights_sha256);
     assert_eq!(std::fs::read(whole.model()).unwrap(), std::fs::read(parts.model()).unwrap());
 
-    let further = metrics::read_details(&whole.metrics()).unwrap();
+    let further = metrics::read(&whole.metrics()).unwrap();
     let running = summary.running_test_error.unwrap();
-    assert_eq!(further.last("running/test_error"), Some(running));
+    assert_eq!(further.last().and_then(|row| row.running_test_error), Some(running));
     let saved = saved::read_model(&whole.model()).unwrap();
     assert_eq!(saved::read_model_of_checkpoint(&whole.last(), &config).unwrap().parameters, saved.parameters);
 

@@ -7,6 +7,13 @@ pub fn machine_bytes() -> Option<usize> {
     bytes_of("MemTotal:", &std::fs::read_to_string("/proc/meminfo").ok()?)
 }
 
+/// The memory that a process can still take, that on swap included.
+#[must_use]
+pub fn available_bytes() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    Some(bytes_of("MemAvailable:", &text)?.saturating_add(bytes_of("SwapFree:", &text).unwrap_or(0)))
+}
+
 /// The most memory that this process has held.
 #[must_use]
 pub fn peak_bytes() -> Option<usize> {

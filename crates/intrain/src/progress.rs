@@ -20,6 +20,8 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 /// Watches a run for a person.
 pub(crate) struct Watcher {
     n_epochs: u32,
+    /// Epoch of the last step, counted from 1.
+    epoch: u32,
     stop: Arc<AtomicBool>,
     bar: Option<ProgressBar>,
     /// When the last line was written.
@@ -39,7 +41,7 @@ impl Watcher {
             let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {msg}, {eta} left");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Ok(Self { n_epochs, stop, bar, said: Instant::now(), began: None })
+        Ok(Self { n_epochs, epoch: 1, stop, bar, said: Instant::now(), began: None })
     }
 
     /// Watches the next run, of so many epochs.
@@ -63,7 +65,8 @@ impl Observer for Watcher {
     fn step(&mut self, progress: &Progress) -> ControlFlow<()> {
         let Progress { step, n_steps, epoch, loss, error, images_per_second } = *progress;
         let (began, first) = *self.began.get_or_insert((Instant::now(), step));
-        let epoch = format!("epoch {}/{}", epoch + 1, self.n_epochs);
+        self.epoch = epoch + 1;
+        let epoch = format!("epoch {}/{}", self.epoch, self.n_epochs);
         let message = || format!("loss {loss:.4}, error {}, {}", percent(error), speed(images_per_second));
         match &self.bar {
             Some(bar) => {
@@ -95,10 +98,13 @@ impl Observer for Watcher {
     }
 
     fn epoch(&mut self, row: &Row) {
-        let test = row.test_error.map(|error| format!(", test error {}", percent(error))).unwrap_or_default();
+        let parts = [("validation", row.validation_error), ("test", row.test_error)];
+        let evaluated =
+            |(part, error): (&str, Option<f64>)| Some(format!(", {part} error {}", percent(error?)));
+        let evaluated: String = parts.into_iter().filter_map(evaluated).collect();
         self.tell(&format!(
-            "epoch {}/{}, step {}, loss {:.4}, error {}{test}, {}",
-            row.epoch,
+            "epoch {}/{}, step {}, loss {:.4}, error {}{evaluated}, {}",
+            self.epoch,
             self.n_epochs,
             grouped(row.step),
             row.train_loss,

@@ -5,10 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use intrain::data::{self, DataFolders, Dataset, ImageShape};
+use intrain::data::{self, DataFolders, Dataset, ImageShape, Part};
 use intrain::kernels::Isa;
 use intrain::nn::Context;
-use intrain::train::config::{Config, check_keys};
+use intrain::train::config::{Config, check_keys, seed_value};
 use intrain::train::run::RunDir;
 use intrain::train::saved::{self, SavedModel};
 use intrain::train::this_machine;
@@ -85,7 +85,7 @@ fn keys(args: &TrainArgs) -> anyhow::Result<(Table, Vec<String>)> {
         None => Table::new(),
     };
     let text = |value: &Option<String>| value.clone().map(Value::from);
-    // Bound: the parser holds counts and seeds below 2^63.
+    // Bound: the parser holds counts of steps below 2^62.
     let whole = |value: Option<u64>| value.map(|n| Value::from(n.cast_signed()));
     let flags = [
         ("model", text(&args.model)),
@@ -95,7 +95,7 @@ fn keys(args: &TrainArgs) -> anyhow::Result<(Table, Vec<String>)> {
         ("max_steps", whole(args.max_steps)),
         ("batch_size", args.batch_size.map(Value::from)),
         ("learning_rate", args.lr.map(Value::from)),
-        ("seed", whole(args.seed)),
+        ("seed", args.seed.map(seed_value)),
     ];
     for (key, value) in flags {
         if let Some(value) = value {
@@ -180,6 +180,34 @@ pub(crate) fn config_of(dir: &RunDir) -> anyhow::Result<Config> {
     let text = std::fs::read_to_string(&path)
         .map_err(|e| Usage(format!("{}: cannot read: {e}; name the folder of a run", path.display())))?;
     Ok(Config::from_toml(&text).map_err(|e| Usage(format!("{}: {e}", path.display())))?)
+}
+
+/// A data set with its classes counted as the network counts them, in the parts that the network's run had, where it is the one
+/// of this run; and the part that `split` names.
+///
+/// # Errors
+/// The data cannot be read, does not fit the network, or has no such part.
+pub(crate) fn load_part(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<(Dataset, Part)> {
+    let mut dataset = load_data(data)?;
+    if let Some(note) = dataset.count_classes_as(&saved.classes)? {
+        say(&format!("note: {data}: {note}"));
+    }
+    check_fits(saved, &dataset)?;
+    if data == saved.data {
+        dataset = dataset.with_validation(saved.validation)?;
+    }
+    let part = match split {
+        "train" => Part::Train,
+        "validation" => Part::Validation,
+        _ => Part::Test,
+    };
+    if dataset.part(part).is_empty() {
+        let reason = format!(
+            "--split {split}: {data} has no such images, and the network's run took none for validation; choose train or test"
+        );
+        return Err(Usage(reason).into());
+    }
+    Ok((dataset, part))
 }
 
 /// Whether the network takes the data's images and tells its classes apart.

@@ -9,6 +9,7 @@ mod file;
 use std::collections::{BTreeMap, BTreeSet};
 
 use intrain_lab::picture::{self, Curve, PictureError};
+use intrain_train::config::seed_value;
 
 pub use file::RUNS_MAX;
 
@@ -86,8 +87,7 @@ impl Entry {
                 keys.insert(key.to_owned(), text.clone().into());
             }
         }
-        // Bound: `Sweep::parse` has refused larger seeds.
-        keys.insert("seed".to_owned(), self.seed.cast_signed().into());
+        keys.insert("seed".to_owned(), seed_value(self.seed));
         keys
     }
 

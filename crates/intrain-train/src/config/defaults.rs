@@ -9,7 +9,7 @@ use intrain_recipe::{LearningRate, Recipe, check_keys};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::Settings;
+use super::{Settings, number};
 use crate::TrainError;
 use crate::update::Method;
 
@@ -184,16 +184,21 @@ impl Defaults {
 }
 
 impl Settings {
+    /// The settings of a run of these where `keys`, which say the rest, say nothing.
     pub(super) fn default_for(
         recipe: &Recipe,
         model: &Table,
         data: &str,
-        epochs: Option<i64>,
-        rate: Option<f64>,
+        keys: &Table,
     ) -> Result<Self, TrainError> {
-        let defaults = Defaults::of(recipe, model)?;
+        let mut defaults = Defaults::of(recipe, model)?;
+        let epochs = keys.get("epochs").and_then(Value::as_integer);
         let epochs = epochs.and_then(|e| u32::try_from(e).ok()).unwrap_or(defaults.epochs);
-        let learning_rate = rate.unwrap_or(defaults.learning_rate);
+        let learning_rate = keys.get("learning_rate").and_then(number).unwrap_or(defaults.learning_rate);
+        if keys.get("cosine").and_then(Value::as_bool) == Some(true) {
+            // A curve of its own: none that falls by default goes on top.
+            (defaults.schedule, defaults.decay, defaults.poly) = (Vec::new(), 1.0, 0.0);
+        }
         let falls = defaults.falls(epochs).map_err(TrainError::Setting)?;
         let mut schedule: Vec<_> = falls.into_iter().map(|(epoch, by)| (epoch, learning_rate / by)).collect();
         // In a short run two of these fall on one epoch; the later one holds.
@@ -212,11 +217,16 @@ impl Settings {
             schedule,
             decay: defaults.decay,
             poly: defaults.poly,
+            cosine: false,
+            cosine_floor: 0.0,
+            warmup: 0,
+            warmup_steps: 0,
             optimizer: defaults.optimizer,
             momentum: defaults.momentum,
             weight_decay: defaults.weight_decay,
             pad: defaults.pad.unwrap_or(if is_augmented { 4 } else { 0 }),
             flip: defaults.flip.unwrap_or(is_augmented || is_cropped),
+            validation: 0.0,
             checkpoint_every: 500,
             evaluate_every: 1,
             patience: 0,

@@ -27,7 +27,7 @@ pub(super) fn take_recipe(keys: &mut toml::Table, file: &ModelFile) -> Result<Re
 fn with_outputs_of(spec: &str, file: &ModelFile) -> String {
     let Some(outputs) = defaults::gupta_outputs(file) else { return spec.to_owned() };
     let mut parts: Vec<&str> = spec.split(':').collect();
-    let is_rounding = |part: &&str| matches!(*part, "nearest" | "stochastic");
+    let is_rounding = |part: &&str| matches!(*part, "nearest" | "stochastic" | "array");
     let n_formats = parts.iter().skip(1).filter(|part| !is_rounding(part)).count();
     if parts[0] != "gupta" || n_formats > 1 {
         return spec.to_owned();

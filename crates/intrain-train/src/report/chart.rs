@@ -9,8 +9,9 @@ use plotters::prelude::*;
 use super::axis::{Axis, LIMIT, Scale};
 use super::{Histogram, ReportError};
 
-/// First and second curve, bars, text and axes, grid: the names by which `template.html` knows the colours.
-const CURVES: [RGBColor; 2] = [RGBColor(0x00, 0x00, 0xF1), RGBColor(0x00, 0x00, 0xF2)];
+/// First to third curve, bars, text and axes, grid: the names by which `template.html` knows the colours.
+const CURVES: [RGBColor; 3] =
+    [RGBColor(0x00, 0x00, 0xF1), RGBColor(0x00, 0x00, 0xF2), RGBColor(0x00, 0x00, 0xF6)];
 const BAR: RGBColor = RGBColor(0x00, 0x00, 0xF3);
 const INK: RGBColor = RGBColor(0x00, 0x00, 0xF4);
 const GRID: RGBColor = RGBColor(0x00, 0x00, 0xF5);
@@ -24,7 +25,7 @@ const FEW_POINTS: usize = 40;
 /// More bars than this are joined with their neighbours.
 const MOST_BARS: usize = 256;
 
-/// One or two curves over a common axis.
+/// One to three curves over a common axis.
 pub(super) struct Curves<'a> {
     pub(super) x_label: &'a str,
     pub(super) y_label: &'a str,

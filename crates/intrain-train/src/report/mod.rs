@@ -108,6 +108,7 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         title => &report.title,
         warnings => Value::from_iter(&report.warnings),
         headline => headline(&report.curves),
+        is_validated => is_validated(&report.curves),
         facts => pairs(&report.facts),
         charts => charts(&report.curves)?,
         histograms => weights.collect::<Result<Vec<Value>, ReportError>>()?,
@@ -123,32 +124,59 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
     Ok(environment.render_named_str("report.html", include_str!("template.html"), context)?)
 }
 
+/// Whether the run has images for validation.
+fn is_validated(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.validation_error.is_some())
+}
+
+/// The rows that have a number, with it.
+fn measured(rows: &[Row], number: fn(&Row) -> Option<f64>) -> impl DoubleEndedIterator<Item = (&Row, f64)> {
+    rows.iter().filter_map(move |row| Some((row, number(row).filter(|e| e.is_finite())?)))
+}
+
+/// A number of the headline, with what it is and when it was measured.
+fn card(label: &str, number: Option<String>, remark: String) -> Value {
+    context! { label, number => number.unwrap_or_else(|| number::NONE.into()), remark }
+}
+
+/// The errors of the headline: the last, and the best by the part that chooses.
+fn error_cards(rows: &[Row]) -> Vec<Value> {
+    let when = |row: &Row| match row.epoch {
+        // A run that ended inside its first epoch.
+        0 => format!("step {}", number::grouped(row.step)),
+        epoch => format!("epoch {epoch}, step {}", number::grouped(row.step)),
+    };
+    let of = |label: &str, found: Option<(&Row, f64)>| {
+        let remark = found.map_or("not measured".into(), |(row, _)| when(row));
+        card(label, found.map(|(_, error)| number::percent(error)), remark)
+    };
+    let tested = || measured(rows, |row| row.test_error);
+    let best = measured(rows, Row::choosing_error).min_by(|a, b| a.1.total_cmp(&b.1));
+    let mut cards = vec![of("Test error", tested().next_back())];
+    if is_validated(rows) {
+        let validated = measured(rows, |row| row.validation_error).next_back();
+        let at_best = best.and_then(|(row, _)| Some((row, row.test_error?)));
+        cards.push(of("Validation error", validated));
+        cards.push(of("Best validation error", best));
+        cards.push(of("Test error at the best validation error", at_best));
+    } else {
+        cards.push(of("Best test error", best));
+    }
+    let top5 = measured(rows, |row| row.test_top5_error).next_back();
+    cards.extend(top5.map(|found| of("Top-5 test error", Some(found))));
+    cards
+}
+
 /// The few numbers that most readers came for: label, number, remark.
 fn headline(rows: &[Row]) -> Value {
-    let tested = || rows.iter().filter_map(|row| Some((row, row.test_error.filter(|e| e.is_finite())?)));
-    let best = tested().min_by(|a, b| a.1.total_cmp(&b.1));
     let last = rows.last();
-    let when = |row: &Row| format!("epoch {}, step {}", row.epoch, number::grouped(row.step));
     // The median, because the first rows pay for a cold start.
     let mut speeds: Vec<f64> =
         rows.iter().map(|row| row.images_per_second).filter(|v| v.is_finite()).collect();
     speeds.sort_by(f64::total_cmp);
     let speed = speeds.get(speeds.len() / 2);
 
-    let card = |label: &str, number: Option<String>, remark: String| {
-        context! { label, number => number.unwrap_or_else(|| number::NONE.into()), remark }
-    };
-    [
-        card(
-            "Test error",
-            tested().next_back().map(|(_, error)| number::percent(error)),
-            tested().next_back().map_or("not measured".into(), |(row, _)| when(row)),
-        ),
-        card(
-            "Best test error",
-            best.map(|(_, error)| number::percent(error)),
-            best.map_or("not measured".into(), |(row, _)| when(row)),
-        ),
+    let others = [
         card(
             "Training loss",
             last.map(|row| number::short(row.train_loss)),
@@ -160,9 +188,8 @@ fn headline(rows: &[Row]) -> Value {
             last.map(|row| number::duration(row.seconds)),
             last.map_or("no rows".into(), |row| format!("{} steps", number::grouped(row.step))),
         ),
-    ]
-    .into_iter()
-    .collect()
+    ];
+    error_cards(rows).into_iter().chain(others).collect()
 }
 
 /// A curve's points: `y` of the rows that have it, over `x`.
@@ -178,12 +205,17 @@ fn charts(rows: &[Row]) -> Result<Value, ReportError> {
             context! { title, legend => Value::from_iter(legend.iter().copied()), svg, left_out => chart.n_left_out() },
         )
     };
-    let loss = Curves {
+    let mut loss = Curves {
         x_label: "step",
         y_label: "loss",
         y_scale: Scale::Log,
         curves: vec![points(rows, step, |row| Some(row.train_loss)), points(rows, step, |row| row.test_loss)],
     };
+    let mut parts = vec!["training", "test"];
+    if is_validated(rows) {
+        loss.curves.push(points(rows, step, |row| row.validation_loss));
+        parts.push("validation");
+    }
     let telemetry = Curves {
         x_label: "step",
         y_label: "share",
@@ -206,8 +238,8 @@ fn charts(rows: &[Row]) -> Result<Value, ReportError> {
         curves: vec![points(rows, step, |row| Some(row.learning_rate))],
     };
     [
-        chart("Loss", &["training", "test"], loss),
-        chart("Classification error", &["training", "test"], errors(rows)),
+        chart("Loss", &parts, loss),
+        chart("Classification error", &parts, errors(rows)),
         chart("Updates and limits", &["updates without effect", "updates held at a limit"], telemetry),
         chart("Signs", &["weights whose sign is not that of the start"], signs),
         chart("Learning rate", &["learning rate"], learning_rate),
@@ -223,9 +255,10 @@ fn errors(rows: &[Row]) -> Curves<'static> {
         .chunk_by(|a, b| a.epoch == b.epoch)
         .filter(|rows| rows[0].epoch > 0)
         .map(|rows| {
-            // The test set may have been evaluated on another row than the epoch's last.
+            // The parts may have been evaluated on another row than the epoch's last.
             let test_error = rows.iter().rev().find_map(|row| row.test_error);
-            Row { test_error, ..rows[rows.len() - 1] }
+            let validation_error = rows.iter().rev().find_map(|row| row.validation_error);
+            Row { test_error, validation_error, ..rows[rows.len() - 1] }
         })
         .collect();
     let (rows, x_label, x): (_, _, fn(&Row) -> f64) = if epochs.len() >= 2 {
@@ -233,15 +266,15 @@ fn errors(rows: &[Row]) -> Curves<'static> {
     } else {
         (rows, "step", |row| row.step as f64)
     };
-    Curves {
-        x_label,
-        y_label: "images classified wrongly",
-        y_scale: Scale::Percent,
-        curves: vec![
-            points(rows, x, |row| Some(100.0 * row.train_error)),
-            points(rows, x, |row| row.test_error.map(|error| 100.0 * error)),
-        ],
+    let percent = |error: Option<f64>| error.map(|error| 100.0 * error);
+    let mut curves = vec![
+        points(rows, x, |row| percent(Some(row.train_error))),
+        points(rows, x, |row| percent(row.test_error)),
+    ];
+    if is_validated(rows) {
+        curves.push(points(rows, x, |row| percent(row.validation_error)));
     }
+    Curves { x_label, y_label: "images classified wrongly", y_scale: Scale::Percent, curves }
 }
 
 /// A picture for each role and measure that was taken: layers from top to bottom, time from left to right.
@@ -353,6 +386,35 @@ mod tests {
         for shown in ["90.00 %", "epoch 4, step 800", "10.00 %", "epoch 3, step 600", "1,005", "8.0 s"] {
             assert!(html.contains(shown), "{shown}");
         }
+    }
+
+    #[test]
+    fn validation_chooses_the_best_and_has_a_curve() {
+        let plain = render(&example()).unwrap();
+        assert!(
+            !plain.contains("validation") && !plain.contains("--third") && plain.contains("Best test error")
+        );
+        assert!(!plain.contains("Top-5"));
+        let mut report = example();
+        for (row, error) in report.curves.iter_mut().zip([0.5, 0.4, 0.3, 0.1, 0.2, 0.3, 0.3, 0.25]) {
+            (row.validation_error, row.validation_loss) = (Some(error), Some(1.0));
+        }
+        report.curves[3].test_error = Some(0.125);
+        report.curves[7].test_top5_error = Some(0.0625);
+        let html = render(&report).unwrap();
+        let card = |label: &str| {
+            let card = html.split(&format!(">{label}</div>")).nth(1).unwrap();
+            card.split("</div></div>").next().unwrap().to_owned()
+        };
+        assert!(
+            card("Best validation error").contains("10.00 %")
+                && card("Best validation error").contains("step 400")
+        );
+        assert!(card("Test error at the best validation error").contains("12.50 %"));
+        assert!(card("Validation error").contains("25.00 %") && card("Top-5 test error").contains("6.25 %"));
+        assert!(!html.contains("Best test error"));
+        assert_eq!(html.matches("<span>validation</span>").count(), 2);
+        assert!(html.contains("--third"));
     }
 
     #[test]

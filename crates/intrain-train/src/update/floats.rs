@@ -301,7 +301,7 @@ mod tests {
     /// one end of the domain to the other and hold it there.
     fn gradient(step: u64) -> f32 {
         let noise = f32::from((step * 7919 % 101) as u8) / 101.0 - 0.5;
-        if step / 3000 % 2 == 0 { 1.0 + noise } else { noise - 1.0 }
+        if (step / 3000).is_multiple_of(2) { 1.0 + noise } else { noise - 1.0 }
     }
 
     /// The steps at which the sign of one weight changes, of 15,000; it starts at 1.
@@ -405,11 +405,13 @@ mod tests {
             let mut floats = floats(if c.adam { Method::Adam } else { Method::Sgd }, &c.quantizer);
             (floats.hyper.momentum, floats.feeds_back) = (c.momentum, true);
             (floats.rate, floats.rate_of_sum) = (c.rate, c.rate);
-            let (mut w, mut residual, mut v) = ([c.start as i8], vec![0.0], vec![0.0]);
+            let (mut w, mut residual, mut v) = ([i8::try_from(c.start).unwrap()], vec![0.0], vec![0.0]);
             let (mut payloads, mut residuals) = (vec![], vec![]);
             for (step, gradient) in (0..).zip(&c.gradients) {
                 floats.step = step;
-                floats.run(&[*gradient as f32], &mut w, [Some(&mut residual), c.adam.then_some(&mut v)]);
+                #[allow(clippy::cast_possible_truncation, reason = "cases hold binary32 numbers")]
+                let gradient = [*gradient as f32];
+                floats.run(&gradient, &mut w, [Some(&mut residual), c.adam.then_some(&mut v)]);
                 payloads.push(i64::from(w[0]));
                 residuals.push(f64::from(residual[0]));
             }

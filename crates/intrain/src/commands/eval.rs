@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use intrain::data::{self, Dataset, Part, TrainBatches};
-use intrain::nn::{Logits, Network, Outcome, Plan};
-use intrain::train::atomic_write;
+use intrain::nn::{Logits, Network, Outcome, Plan, loss};
 use intrain::train::run::RunDir;
 use intrain::train::saved::weights_sha256;
 use intrain::train::session::EVALUATION_BATCH;
-use intrain::train::{logits, statistics};
+use intrain::train::{atomic_write, has_top5, logits, statistics};
 use serde_json::json;
 
 use crate::args::EvalArgs;
 use crate::failure::Usage;
-use crate::output::{Output, facts, grouped, is_one_file, percent, say};
-use crate::settings::{check_fits, config_of, context, load_data, open_model};
+use crate::output::{Output, facts, grouped, is_one_file, percent};
+use crate::settings::{config_of, context, load_data, load_part, open_model};
 
 pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let context = context(args.compute.threads, args.compute.kernel.as_deref())?;
@@ -30,46 +29,36 @@ pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> 
         ))
         .into());
     }
-    let mut dataset = load_data(data)?;
-    if let Some(note) = dataset.count_classes_as(&saved.classes)? {
-        say(&format!("note: {data}: {note}"));
-    }
-    check_fits(&saved, &dataset)?;
-    let part = if args.split == "train" { Part::Train } else { Part::Test };
+    let (dataset, part) = load_part(data, &args.split, &saved)?;
+    let dataset = Arc::new(dataset);
 
     let plan = Plan::build(&saved.model, &saved.recipe, 1)
         .with_context(|| args.network.model.display().to_string())?;
     let mut network = Network::new(plan, context);
-    let dataset = Arc::new(dataset);
-    let (mut parameters, mut before) = (saved.parameters, None);
+    let (mut parameters, mut as_saved) = (saved.parameters, None);
     if let Some(n) = args.norm_batches {
         let batches = training_batches(&network, args, &dataset)?;
         network.load(&parameters, None);
-        before = Some(evaluate(&mut network, &dataset, part, None)?);
+        as_saved = Some(Answered::of(&mut network, &dataset, part, false)?.error());
         parameters = statistics::estimate(&mut network, &parameters, statistics::first_batches(batches, n));
     }
     network.load(&parameters, None);
-    let mut all = None;
-    let wanted = args.logits.is_some().then_some(&mut all);
-    let Outcome { loss, n_wrong, n } = evaluate(&mut network, &dataset, part, wanted)?;
-    let frac_bits = match (&args.logits, &all) {
+    let answered = Answered::of(&mut network, &dataset, part, args.logits.is_some())?;
+    let frac_bits = match (&args.logits, &answered.logits) {
         (Some(path), Some(all)) => write_logits(path, all, saved.model.n_classes()?)?,
         _ => None,
     };
 
-    #[allow(clippy::cast_precision_loss, reason = "counts of images are far below 2^53")]
-    let (loss, error) = (loss / n as f64, n_wrong as f64 / n as f64);
+    let (error, loss, Outcome { n_wrong, n, .. }) = (answered.error(), answered.loss(), answered.outcome);
+    let top5_error = has_top5(dataset.n_classes).then(|| answered.top5_error());
     let sha256 = weights_sha256(&parameters);
-    let mut lines = vec![(
-        "error",
-        format!("{} ({} of {} images)", percent(error), grouped(n_wrong as u64), grouped(n as u64)),
-    )];
-    #[allow(clippy::cast_precision_loss, reason = "counts of images are far below 2^53")]
-    let before = before.map(|before| before.n_wrong as f64 / before.n as f64);
+    let of_images = format!("{} of {} images", grouped(n_wrong as u64), grouped(n as u64));
+    let mut lines = vec![("error", format!("{} ({of_images})", percent(error)))];
     lines
-        .extend(before.map(|error| {
+        .extend(as_saved.map(|error| {
             ("", format!("{} with the statistics of norms as they were saved", percent(error)))
         }));
+    lines.extend(top5_error.map(|error| ("top-5 error", percent(error))));
     lines.extend([
         ("loss", format!("{loss:.4}")),
         ("network", format!("{} with {}", saved.model.name, saved.recipe.name)),
@@ -81,31 +70,63 @@ pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> 
         lines.push(("logits", format!("{} ({unit})", path.display())));
         lines.extend(frac_bits.map(|bits| ("fraction bits", bits.to_string())));
     }
-    let object = json!({
+    let mut object = json!({
         "recipe": saved.recipe.name, "model": saved.model.name, "data": data, "split": args.split,
-        "images": n, "wrong": n_wrong, "error": error, "error_as_saved": before, "loss": loss, "weights_sha256": sha256,
+        "images": n, "wrong": n_wrong, "error": error, "loss": loss, "weights_sha256": sha256,
         "logits": args.logits.as_ref().map(|path| path.display().to_string()), "frac_bits": frac_bits,
     });
+    for (name, value) in [("top5_error", top5_error), ("error_as_saved", as_saved)] {
+        if let Some(value) = value {
+            object[name] = value.into();
+        }
+    }
     output.finish(&facts(&lines), &object)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the network answers to a part of the data; `all` takes its logits.
-fn evaluate(
-    network: &mut Network,
-    dataset: &Dataset,
-    part: Part,
-    mut all: Option<&mut Option<Logits>>,
-) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome::default();
-    for batch in data::evaluation(dataset, part, EVALUATION_BATCH)? {
-        network.forward(&batch.images, None);
-        outcome = outcome.and(network.outcome(&batch.labels));
-        if let Some(all) = &mut all {
-            logits::append(all, network.logits())?;
+/// What a network answers to a part of the data.
+#[derive(Default)]
+struct Answered {
+    outcome: Outcome,
+    /// Images whose class is not among the five likeliest.
+    n_beyond_top5: usize,
+    /// Of all images, where they were asked for.
+    logits: Option<Logits>,
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of images are far below 2^53")]
+impl Answered {
+    fn of(network: &mut Network, dataset: &Dataset, part: Part, keeps_logits: bool) -> anyhow::Result<Self> {
+        let mut answered = Self::default();
+        for batch in data::evaluation(dataset, part, EVALUATION_BATCH)? {
+            network.forward(&batch.images, None);
+            answered.outcome = answered.outcome.and(network.outcome(&batch.labels));
+            answered.n_beyond_top5 += beyond_top5(network, &batch.labels);
+            if keeps_logits {
+                logits::append(&mut answered.logits, network.logits())?;
+            }
         }
+        Ok(answered)
     }
-    Ok(outcome)
+
+    fn loss(&self) -> f64 {
+        self.outcome.loss / self.outcome.n as f64
+    }
+
+    fn error(&self) -> f64 {
+        self.outcome.n_wrong as f64 / self.outcome.n as f64
+    }
+
+    fn top5_error(&self) -> f64 {
+        self.n_beyond_top5 as f64 / self.outcome.n as f64
+    }
+}
+
+/// Images of the network's last batch whose class is not among the five likeliest.
+fn beyond_top5(network: &Network, labels: &[u16]) -> usize {
+    let (logits, n_classes) = (network.logits().to_f64(), network.plan().loss.n_classes);
+    let is_among = |row: &[f64], label: &u16| loss::is_among_largest(5, row, usize::from(*label));
+    logits.chunks_exact(n_classes).zip(labels).filter(|(row, label)| !is_among(row, label)).count()
 }
 
 /// The batches that the network was trained on; `dataset` is what it is evaluated on, perhaps the same.
@@ -128,7 +149,11 @@ fn training_batches(
     }
     let config = config_of(&RunDir(path.clone()))?;
     let is_same = args.data.as_ref().is_none_or(|data| *data == config.data);
-    let own = if is_same { Arc::clone(dataset) } else { Arc::new(load_data(&config.data)?) };
+    let own = if is_same {
+        Arc::clone(dataset)
+    } else {
+        config.settings.parted(Arc::new(load_data(&config.data)?))?
+    };
     Ok(config.batches(own)?)
 }
 

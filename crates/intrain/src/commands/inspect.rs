@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use intrain::nn::{BlockPlan, Parameters, Plan};
-use intrain::train::metrics::{self, Row};
+use intrain::train::metrics::{self, OPTIONAL, Row};
 use intrain::train::report::Histogram;
 use intrain::train::run::RunDir;
 use intrain::train::saved::weights_sha256;
@@ -152,13 +152,19 @@ fn telemetry(rows: &[Row]) -> String {
 }
 
 fn epoch(row: &Row) -> Value {
-    json!({
+    let mut epoch = json!({
         "epoch": row.epoch, "step": row.step, "learning_rate": row.learning_rate,
         "train_loss": row.train_loss, "train_error": row.train_error,
         "test_loss": row.test_loss, "test_error": row.test_error,
         "dead_updates": row.dead_updates, "saturated_weights": row.saturated_weights, "changed_signs": row.changed_signs,
         "images_per_second": row.images_per_second, "seconds": row.seconds,
-    })
+    });
+    for (name, value) in OPTIONAL.into_iter().zip(row.optional()) {
+        if let Some(value) = value {
+            epoch[name] = value.into();
+        }
+    }
+    epoch
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 use std::process::ExitCode;
 
 use intrain::memory;
+use intrain::model::LayerKind;
 use intrain::nn::plan::{Memory, Operation, Promise};
 use intrain::nn::{Arithmetic, Plan};
+use intrain::recipe::Bias;
 use intrain::train::config::Config;
 use intrain::train::run::RunDir;
 use intrain::train::session;
@@ -43,7 +45,8 @@ pub(crate) fn run(args: &PlanArgs, output: &Output) -> anyhow::Result<ExitCode> 
     text.push_str(&rows(&operations));
     text.push('\n');
     text.push_str(&totals(&plan, &memory, &needs));
-    text.extend(needs.note().map(|note| format!("note: {note}\n")));
+    let notes = [needs.note(), note_of_biases(&config)].into_iter().flatten();
+    text.extend(notes.map(|note| format!("note: {note}\n")));
     for warning in &plan.warnings {
         text.push_str(&format!("warning: {}: {}\n", warning.row, warning.message));
     }
@@ -87,13 +90,56 @@ impl Needs {
     fn note(&self) -> Option<String> {
         let machine = self.machine.filter(|machine| self.training > *machine)?;
         let [training, machine] = [self.training, machine].map(size);
-        let remedy =
-            if self.batch_size > 1 { "fewer images a step (--batch-size N)" } else { "smaller images" };
         Some(format!(
-            "a training step needs {training} at least and this machine has {machine} of memory; take {remedy} or a narrower \
-             network"
+            "a training step needs {training} at least and this machine has {machine} of memory; {}",
+            self.remedy()
         ))
     }
+
+    fn remedy(&self) -> String {
+        let less =
+            if self.batch_size > 1 { "fewer images a step (--batch-size N)" } else { "smaller images" };
+        format!("take {less} or a narrower network")
+    }
+}
+
+/// Refuses a run whose training step needs more memory than there is, before any of it is taken.
+///
+/// # Errors
+/// What it needs, what there is, and the remedy; and as [`Plan::build`].
+pub(crate) fn check_memory(config: &Config) -> anyhow::Result<()> {
+    let plan = Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size)?;
+    let needs = Needs::of(config, &plan, &plan.memory());
+    match memory::available_bytes().filter(|available| needs.training > *available) {
+        None => Ok(()),
+        Some(available) => Err(Usage(format!(
+            "model '{}': a training step needs {} of memory at least, and {} are free; {}",
+            config.model.name,
+            size(needs.training),
+            size(available),
+            needs.remedy()
+        ))
+        .into()),
+    }
+}
+
+/// The layers whose biases the recipe leaves out.
+fn note_of_biases(config: &Config) -> Option<String> {
+    let has_bias = |kind: &LayerKind| match kind {
+        LayerKind::Conv { bias, .. }
+        | LayerKind::GroupedConv { bias, .. }
+        | LayerKind::Linear { bias, .. } => *bias,
+        _ => false,
+    };
+    let layers = config.model.layers.iter().filter(|layer| has_bias(&layer.kind));
+    let layers: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+    let is_left_out = config.recipe.bias == Bias::None && !layers.is_empty();
+    is_left_out.then(|| {
+        format!(
+            "the recipe has no biases (bias = \"none\"), so those of the network are left out: {}",
+            layers.join(", ")
+        )
+    })
 }
 
 const fn arithmetic(operation: &Operation) -> &'static str {

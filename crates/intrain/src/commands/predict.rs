@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 use std::process::ExitCode;
 
-use intrain::data::{self, Dataset, ImageShape, Part, SingleImages};
+use intrain::data::{self, ImageShape, SingleImages};
 use intrain::nn::{Logits, Network, Plan};
 use intrain::train::atomic_write;
 use intrain::train::logits;
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::args::PredictArgs;
 use crate::failure::Usage;
 use crate::output::{Output, is_one_file, say, table};
-use crate::settings::{check_fits, context, load_data, open_model};
+use crate::settings::{context, load_part, open_model};
 
 /// Rows that are printed; a file has all of them.
 const ROWS: usize = 50;
@@ -107,12 +107,7 @@ fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<Images> {
 }
 
 fn of_data(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<Images> {
-    let mut dataset: Dataset = load_data(data)?;
-    if let Some(note) = dataset.count_classes_as(&saved.classes)? {
-        say(&format!("note: {data}: {note}"));
-    }
-    check_fits(saved, &dataset)?;
-    let part = if split == "train" { Part::Train } else { Part::Test };
+    let (dataset, part) = load_part(data, split, saved)?;
     let size = dataset.shape.n_values();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for batch in data::evaluation(&dataset, part, EVALUATION_BATCH)? {

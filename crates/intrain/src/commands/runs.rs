@@ -34,12 +34,8 @@ pub(crate) fn run(args: &RunsArgs, output: &Output) -> anyhow::Result<ExitCode> 
         }
     }
     let mut runs = folders.iter().map(|folder| Seen::of(folder)).collect::<anyhow::Result<Vec<_>>>()?;
-    let best = |run: &Seen| run.best.unwrap_or(f64::INFINITY);
-    runs.sort_by(|a, b| best(a).total_cmp(&best(b)).then_with(|| a.folder.cmp(&b.folder)));
-    let mut text = table(
-        ["run", "model", "data", "recipe", "seed", "epochs", "best", "last"],
-        &runs.iter().map(Seen::row).collect::<Vec<_>>(),
-    );
+    runs.sort_by(|a, b| a.chosen().total_cmp(&b.chosen()).then_with(|| a.folder.cmp(&b.folder)));
+    let mut text = overview(&runs);
     let differences = differences(&runs);
     // Of many runs this would be a page.
     if args.folders.len() > 1 && !differences.is_empty() {
@@ -87,8 +83,31 @@ struct Seen {
     seed: u64,
     /// Done, and of how many.
     epochs: (u32, u32),
+    /// The test error of the best row.
     best: Option<f64>,
+    /// The error on the images for validation by which that row was chosen, where there are some.
+    best_validation: Option<f64>,
     last: Option<f64>,
+}
+
+/// The runs as a table, with the errors on images for validation where a run has some.
+fn overview(runs: &[Seen]) -> String {
+    let rows: Vec<_> = runs.iter().map(Seen::row).collect();
+    let headings = ["run", "model", "data", "recipe", "seed", "epochs", "best", "last"];
+    if runs.iter().all(|run| run.best_validation.is_none()) {
+        return table(headings, &rows);
+    }
+    let [run, model, data, recipe, seed, epochs, best, last] = headings;
+    let headings = [run, model, data, recipe, seed, epochs, "validation", best, last];
+    let wider = |(row, seen): ([String; 8], &Seen)| {
+        let [run, model, data, recipe, seed, epochs, best, last] = row;
+        [run, model, data, recipe, seed, epochs, error(seen.best_validation), best, last]
+    };
+    table(headings, &rows.into_iter().zip(runs).map(wider).collect::<Vec<_>>())
+}
+
+fn error(error: Option<f64>) -> String {
+    error.map(percent).unwrap_or_default()
 }
 
 impl Seen {
@@ -96,13 +115,15 @@ impl Seen {
         let dir = RunDir(folder.to_owned());
         let config = config_of(&dir)?;
         let rows = if dir.metrics().exists() { metrics::read(&dir.metrics())? } else { vec![] };
-        let errors = || rows.iter().filter_map(|row| row.test_error);
+        let chosen = rows.iter().filter_map(|row| Some((row, row.choosing_error()?)));
+        let best = chosen.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(row, _)| row);
         Ok(Self {
             folder: folder.to_owned(),
             keys: config.to_toml()?.parse()?,
             epochs: (rows.last().map_or(0, |row| row.epoch), config.settings.epochs),
-            best: errors().reduce(f64::min),
-            last: errors().next_back(),
+            best: best.and_then(|row| row.test_error),
+            best_validation: best.and_then(|row| row.validation_error),
+            last: rows.iter().rev().find_map(|row| row.test_error),
             seed: config.settings.seed,
             model: config.model.name,
             data: config.data,
@@ -110,8 +131,12 @@ impl Seen {
         })
     }
 
+    /// The error by which its best row was chosen; runs without one come last.
+    fn chosen(&self) -> f64 {
+        self.best_validation.or(self.best).unwrap_or(f64::INFINITY)
+    }
+
     fn row(&self) -> [String; 8] {
-        let error = |error: Option<f64>| error.map(percent).unwrap_or_default();
         [
             self.folder.display().to_string(),
             self.model.clone(),
@@ -125,11 +150,15 @@ impl Seen {
     }
 
     fn object(&self) -> serde_json::Value {
-        json!({
+        let mut object = json!({
             "run": self.folder.display().to_string(), "model": self.model, "data": self.data, "recipe": self.recipe,
             "seed": self.seed, "epochs_done": self.epochs.0, "epochs": self.epochs.1,
             "best_test_error": self.best, "last_test_error": self.last,
-        })
+        });
+        if let Some(error) = self.best_validation {
+            object["best_validation_error"] = error.into();
+        }
+        object
     }
 
     /// What a key of its config.toml says.

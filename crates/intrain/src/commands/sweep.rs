@@ -14,6 +14,7 @@ use intrain::train::run::{Run, RunDir, Summary};
 use intrain::train::{TrainError, atomic_write, lock_folder};
 use serde_json::json;
 
+use super::plan::check_memory;
 use crate::args::SweepArgs;
 use crate::failure::Usage;
 use crate::output::{Group, OutFolder, Output, say};
@@ -216,9 +217,7 @@ fn plan(
         }
     };
     let config = Config::resolve(keys, &[], dataset.shape, dataset.n_classes).map_err(|e| in_run(&e))?;
-    let plan =
-        intrain::nn::Plan::build(&config.model, &config.recipe.at_epoch(0), config.settings.batch_size);
-    plan.map_err(|e| in_run(&e))?;
+    check_memory(&config).map_err(|e| in_run(&e))?;
     Ok((config, dataset))
 }
 

@@ -9,6 +9,7 @@ use intrain::train::config::Config;
 use intrain::train::run::{Ended, Run, RunDir, Summary};
 use serde_json::json;
 
+use super::plan::check_memory;
 use crate::args::TrainArgs;
 use crate::output::{Output, facts, grouped, percent, say, speed};
 use crate::progress::{INTERRUPTED, Watcher};
@@ -20,6 +21,7 @@ pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode>
     let (config, run) = match &args.resume {
         Some(folder) => {
             let (config, dataset, dir) = reopen(folder, args)?;
+            check_memory(&config)?;
             (config.clone(), Run::resume(config, dataset, context, dir)?)
         }
         None => {
@@ -82,7 +84,8 @@ fn how_to_go_on(summary: &Summary, was_done: bool) -> Option<String> {
             grouped(of)
         )),
         Ended::Patience { evaluations } => Some(format!(
-            "{stopped} after {done} steps: the best test error is {} old; checkpoints/best.ckpt has its weights",
+            "{stopped} after {done} steps: the best {} error is {} old; checkpoints/best.ckpt has its weights",
+            if summary.best_validation_error.is_some() { "validation" } else { "test" },
             if evaluations == 1 { "1 evaluation".to_owned() } else { format!("{evaluations} evaluations") }
         )),
     }
@@ -95,6 +98,7 @@ pub(crate) fn start(
     context: intrain::nn::Context,
     out: Option<&Path>,
 ) -> anyhow::Result<Run> {
+    check_memory(&config)?;
     let (folder, is_new) = match out {
         Some(out) => (out.to_owned(), !out.exists()),
         None => (new_run_folder(&config)?, true),
@@ -119,38 +123,59 @@ fn reopen(folder: &Path, args: &TrainArgs) -> anyhow::Result<(Config, Arc<Datase
 }
 
 pub(crate) fn text(s: &Summary) -> String {
-    let mut lines = vec![("test error", test_error(s))];
-    lines.extend(s.running_test_error.map(|error| {
-        let text = "with the statistics that norms kept in training";
-        ("", format!("{} {text}", percent(error)))
-    }));
-    lines.extend([
+    let mut lines = vec![
+        ("test error", test_error(s)),
         ("train loss", format!("{:.4}", s.train_loss)),
         ("steps", format!("{} in {} epochs", grouped(s.steps), s.epochs)),
         ("speed", speed(s.images_per_second)),
         ("weights sha256", s.weights_sha256.clone()),
         ("report", RunDir(s.run_dir.clone()).report().display().to_string()),
-    ]);
+    ];
+    if let Some(error) = s.running_test_error {
+        let text = "with the statistics that norms kept in training";
+        lines.insert(1, ("", format!("{} {text}", percent(error))));
+    }
+    if let Some(error) = s.test_top5_error {
+        lines.insert(1, ("top-5 test error", percent(error)));
+    }
+    if let Some(best) = s.best_validation_error {
+        let best = format!("best {}: checkpoints/best.ckpt", percent(best));
+        lines.insert(0, ("validation error", after_last_step(s.validation_error, &best)));
+    }
     facts(&lines)
 }
 
 fn test_error(s: &Summary) -> String {
-    let best = if s.best_test_error.is_finite() {
-        format!("best {}", percent(s.best_test_error))
-    } else {
-        "none before".to_owned()
+    let best = match percent(s.best_test_error) {
+        _ if !s.best_test_error.is_finite() => "none before".to_owned(),
+        best if s.best_validation_error.is_some() => format!("{best} at the best validation error"),
+        best => format!("best {best}"),
     };
-    if s.test_error.is_nan() {
-        return format!("not evaluated after the last step ({best})");
-    }
-    format!("{} ({best})", percent(s.test_error))
+    after_last_step(Some(s.test_error).filter(|error| !error.is_nan()), &best)
+}
+
+/// An error after the last step, and a remark.
+fn after_last_step(error: Option<f64>, remark: &str) -> String {
+    let error = error.map_or_else(|| "not evaluated after the last step".to_owned(), percent);
+    format!("{error} ({remark})")
 }
 
 pub(crate) fn object(s: &Summary) -> serde_json::Value {
-    json!({
+    let mut object = json!({
         "recipe": s.recipe, "model": s.model, "data": s.data, "seed": s.seed, "epochs": s.epochs, "steps": s.steps,
         "train_loss": s.train_loss, "test_error": s.test_error, "best_test_error": s.best_test_error,
-        "running_test_error": s.running_test_error, "images_per_second": s.images_per_second, "weights_sha256": s.weights_sha256, "run_dir": s.run_dir.display().to_string(),
+        "images_per_second": s.images_per_second, "weights_sha256": s.weights_sha256, "run_dir": s.run_dir.display().to_string(),
         "interrupted": s.interrupted,
-    })
+    });
+    if let Some(error) = s.running_test_error {
+        object["running_test_error"] = error.into();
+    }
+    if let Some(error) = s.test_top5_error {
+        object["test_top5_error"] = error.into();
+    }
+    if let Some(best) = s.best_validation_error {
+        object["validation_error"] = s.validation_error.into();
+        object["best_validation_error"] = best.into();
+    }
+    object
 }

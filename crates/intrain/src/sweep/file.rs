@@ -21,7 +21,7 @@ struct File {
     models: Vec<String>,
     #[serde(default)]
     data: Vec<String>,
-    #[serde(default = "one_seed")]
+    #[serde(default = "one_seed", deserialize_with = "config::deserialize_seeds")]
     seeds: Vec<u64>,
     #[serde(default)]
     settings: toml::Table,
@@ -145,9 +145,6 @@ impl File {
             return Err(SweepError(
                 "'recipes' and 'seeds' need a value each; a sweep of nothing has no table".to_owned(),
             ));
-        }
-        if let Some(seed) = self.seeds.iter().find(|seed| **seed >= 1 << 63) {
-            return Err(SweepError(format!("seed {seed} is not below 2^63")));
         }
         // A list that is left out is one value, the default.
         check_size(&[

@@ -9,6 +9,7 @@ mod older;
 mod predict;
 mod runs;
 mod shell;
+mod steering;
 mod sweeps;
 
 use std::path::{Path, PathBuf};
