@@ -187,10 +187,17 @@ fn the_remedy_of_a_divergence_can_be_typed() {
 #[test]
 fn a_network_beyond_the_memory_is_refused() {
     let place = Place::new();
-    let model = "name = \"huge\"\ninput = { h = 8, w = 8, c = 1, pixels = \"x/256\" }\nlayer = [\n\
-                 { name = \"flatten\", kind = \"flatten\" },\n{ name = \"fc1\", kind = \"linear\", out = 1000000 },\n\
-                 { name = \"relu1\", kind = \"relu\" },\n{ name = \"fc2\", kind = \"linear\", out = 1000000 },\n\
-                 { name = \"relu2\", kind = \"relu\" },\n{ name = \"fc3\", kind = \"linear\", out = 10 },\n]\n";
+    // 40 layers of 65,000 x 65,000 weights: two terabytes with what a step needs.
+    let layer = |i: usize| {
+        format!(
+            "{{ name = \"fc{i}\", kind = \"linear\", out = 65000 }},\n{{ name = \"relu{i}\", kind = \"relu\" }},\n"
+        )
+    };
+    let layers: String = (1..=40).map(layer).collect();
+    let model = format!(
+        "name = \"huge\"\ninput = {{ h = 8, w = 8, c = 1, pixels = \"x/256\" }}\nlayer = [\n\
+         {{ name = \"flatten\", kind = \"flatten\" }},\n{layers}{{ name = \"fc41\", kind = \"linear\", out = 10 }},\n]\n"
+    );
     std::fs::write(place.path("huge.toml"), model).unwrap();
     let message = place.refusal(&["train", "--model", "huge.toml", "--recipe", "float32", "--out", "run"]);
     assert!(message.contains("model 'huge': a training step needs "), "{message}");
