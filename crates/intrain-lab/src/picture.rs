@@ -1,159 +1,110 @@
-//! Tables as pictures: panels of bars, or curves over two logarithmic axes, as SVG.
+//! Tables as pictures: panels of bars, or curves over two logarithmic axes.
 
-use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
-use plotters::prelude::*;
-
-/// Why a picture could not be drawn.
-pub type PictureError = Box<dyn std::error::Error>;
+use intrain_plot::{AxisName, Bar, Bars, Chart, Figure, Scale, Series, Style};
 
 /// A panel of bars.
 #[derive(Debug, Clone)]
-pub struct Bars {
+pub struct Panel {
     /// What stands above it.
     pub title: String,
-    /// Places and heights.
-    pub bars: Vec<(f64, f64)>,
+    /// Places and shares.
+    pub shares: Vec<(f64, f64)>,
+    /// Number of its colour.
+    pub color: usize,
 }
 
-/// A curve with its name.
+/// A curve with its name, and the bound on it.
 #[derive(Debug, Clone)]
 pub struct Curve {
     /// As in the legend.
     pub name: String,
-    /// Points, both coordinates above 0.
-    pub points: Vec<(f64, f64)>,
-    /// Number of its colour: a bound has that of what is measured.
-    pub color: usize,
-    /// Whether it is drawn thin and without a name: a bound, or another run of the same kind.
-    pub is_bound: bool,
+    /// What was measured, both coordinates above 0.
+    pub measured: Vec<(f64, f64)>,
+    /// What bounds it.
+    pub bound: Vec<(f64, f64)>,
 }
 
-const COLORS: [RGBColor; 6] = [
-    RGBColor(0x1f, 0x77, 0xb4),
-    RGBColor(0xd6, 0x27, 0x28),
-    RGBColor(0x2c, 0xa0, 0x2c),
-    RGBColor(0x94, 0x67, 0xbd),
-    RGBColor(0xff, 0x7f, 0x0e),
-    RGBColor(0x17, 0xbe, 0xcf),
-];
-
-/// Rows of panels, all with the same axes.
-///
-/// # Errors
-/// What the library refuses; nothing to draw.
-pub fn panels(rows: &[Vec<Bars>], width: f64, x_label: &str) -> Result<String, PictureError> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let places = || rows.iter().flatten().flat_map(|panel| panel.bars.iter().map(|bar| bar.0));
-    let (low, high) = (places().fold(f64::MAX, f64::min) - width, places().fold(f64::MIN, f64::max) + width);
-    let mut svg = String::new();
-    {
-        let size = (u32::try_from(columns * 260)?, u32::try_from(rows.len() * 220)?);
-        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        area.fill(&WHITE)?;
-        let cells = area.split_evenly((rows.len(), columns));
-        for (row, (panels, color)) in rows.iter().zip(COLORS).enumerate() {
-            for (column, panel) in panels.iter().enumerate() {
-                let top = panel.bars.iter().map(|bar| bar.1).fold(0.0, f64::max) * 1.05;
-                let mut chart = ChartBuilder::on(&cells[row * columns + column])
-                    .caption(&panel.title, ("sans-serif", 14))
-                    .margin(8)
-                    .x_label_area_size(30)
-                    .y_label_area_size(36)
-                    .build_cartesian_2d(low..high, 0.0..top)?;
-                chart.configure_mesh().disable_mesh().x_desc(x_label).x_labels(8).y_labels(4).draw()?;
-                let bar = |&(x, y): &(f64, f64)| {
-                    Rectangle::new([(x - width / 2.5, 0.0), (x + width / 2.5, y)], color.filled())
-                };
-                chart.draw_series(panel.bars.iter().map(bar))?;
-            }
-        }
-        area.present()?;
-    }
-    Ok(svg)
-}
-
-/// Curves over two logarithmic axes.
-///
-/// # Errors
-/// What the library refuses; nothing to draw.
-pub fn curves(title: &str, labels: [&str; 2], curves: &[Curve]) -> Result<String, PictureError> {
-    let [x, y] = ranges(curves).map(|(low, high)| (low * 0.8..high * 1.25).log_scale());
-    let texts: [&Text; 2] = [&|x| format!("{x:.0e}"), &|y| format!("{y:.0e}")];
-    draw(title, labels, texts, curves, x, y)
-}
-
-/// Curves over two plain axes.
-///
-/// # Errors
-/// What the library refuses; nothing to draw.
-pub fn lines(title: &str, labels: [&str; 2], curves: &[Curve]) -> Result<String, PictureError> {
-    let [x, y] = ranges(curves).map(|(low, high)| {
-        // A single point has an axis too.
-        let margin = ((high - low) * 0.05).max(1e-3);
-        low - margin..high + margin
-    });
-    let texts: [&Text; 2] = [&|x| format!("{x}"), &|y| format!("{y}")];
-    draw(title, labels, texts, curves, x, y)
-}
-
-/// How an axis writes its numbers.
-type Text = dyn Fn(&f64) -> String;
-
-/// Least and largest coordinate of all points, for both axes.
-fn ranges(curves: &[Curve]) -> [(f64, f64); 2] {
-    let range = |coordinate: fn(&(f64, f64)) -> f64| {
-        let values = curves.iter().flat_map(|curve| curve.points.iter().map(coordinate));
-        values.fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)))
-    };
-    [range(|p| p.0), range(|p| p.1)]
-}
-
-fn draw<X, Y>(
+/// Panels in so many columns, all with the same axes and their two names; `step` is the distance of two places.
+#[must_use]
+pub fn panels(
     title: &str,
+    columns: usize,
+    panels: &[Panel],
+    step: f64,
     [x_label, y_label]: [&str; 2],
-    [x_text, y_text]: [&Text; 2],
-    curves: &[Curve],
-    x: X,
-    y: Y,
-) -> Result<String, PictureError>
-where
-    X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
-    Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
-{
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, (900, 560)).into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(title, ("sans-serif", 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(70)
-            .build_cartesian_2d(x, y)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .x_desc(x_label)
-            .y_desc(y_label)
-            .x_label_formatter(x_text)
-            .y_label_formatter(y_text)
-            .draw()?;
-        for curve in curves {
-            let color = COLORS[curve.color % COLORS.len()];
-            let style = color.stroke_width(if curve.is_bound { 1 } else { 3 });
-            let series = chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
-            if !curve.is_bound {
-                let line = move |(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], style);
-                series.label(&curve.name).legend(line);
-            }
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
-            .background_style(WHITE)
-            .border_style(BLACK)
-            .draw()?;
-        area.present()?;
+) -> Figure {
+    let highest = panels.iter().flat_map(|panel| &panel.shares).map(|bar| 100.0 * bar.1).fold(0.0, f64::max);
+    let bar =
+        |&(x, share): &(f64, f64)| Bar { from: x - step / 2.0, to: x + step / 2.0, height: 100.0 * share };
+    let figure = |panel: &Panel| {
+        let bars = Bars {
+            title: panel.title.clone(),
+            x_label: x_label.to_owned(),
+            y_label: y_label.to_owned(),
+            y_scale: Scale::Percent,
+            at_least: highest,
+            bars: panel.shares.iter().map(bar).collect(),
+            color: panel.color,
+            ..Bars::default()
+        };
+        bars.figure()
+    };
+    Figure::grid(title, columns, &panels.iter().filter_map(figure).collect::<Vec<_>>())
+}
+
+/// Curves and their bounds over two logarithmic axes; none where there is no point.
+#[must_use]
+pub fn curves(title: &str, [x_label, y_label]: [&str; 2], curves: &[Curve]) -> Option<Figure> {
+    let of_curve = |(color, curve): (usize, &Curve)| {
+        let measured =
+            Series { name: curve.name.clone(), color, points: curve.measured.clone(), ..Series::default() };
+        let bound = Series { color, style: Style::Thin, points: curve.bound.clone(), ..Series::default() };
+        [measured, bound]
+    };
+    // Its sample in the legend alone.
+    let bounds = Series {
+        name: "bound of the same colour".to_owned(),
+        color: 7,
+        style: Style::Thin,
+        ..Series::default()
+    };
+    let axis = |label| AxisName { label, scale: Scale::Log };
+    let series = curves.iter().enumerate().flat_map(of_curve).chain([bounds]).collect();
+    Chart { title, x: axis(x_label), y: axis(y_label), series, width: 640.0, height: 340.0 }.figure()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_share_their_axes_and_name_them() {
+        let panel = |title: &str, share| Panel {
+            title: title.to_owned(),
+            shares: vec![(0.0, share), (0.5, 1.0 - share)],
+            color: 0,
+        };
+        let svg =
+            panels("t", 2, &[panel("a", 0.1), panel("b", 0.5)], 0.5, ["weight w", "share of steps"]).file();
+        assert_eq!(svg.matches(">100 %<").count(), 2, "{svg}");
+        assert_eq!(svg.matches(">weight w<").count(), 2);
+        assert_eq!(svg.matches(">share of steps<").count(), 2);
     }
-    Ok(svg)
+
+    #[test]
+    fn bounds_are_in_the_legend_once() {
+        let curve = |name: &str| Curve {
+            name: name.to_owned(),
+            measured: vec![(1.0, 10.0), (100.0, 0.1)],
+            bound: vec![(1.0, 20.0), (100.0, 0.2)],
+        };
+        let svg = curves("t", ["steps", "F"], &[curve("a"), curve("b")]).unwrap().file();
+        assert_eq!(svg.matches(">bound of the same colour<").count(), 1);
+        assert_eq!(
+            (svg.matches("<polyline class=\"line").count(), svg.matches("<polyline class=\"thin").count()),
+            (2, 2)
+        );
+        assert!(svg.contains(">steps (log scale)<") && svg.contains(">F (log scale)<"));
+        assert!(curves("t", ["x", "y"], &[]).is_none());
+    }
 }

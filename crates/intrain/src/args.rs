@@ -117,8 +117,8 @@ OUT.npy and INTS.npy replace arrays that are there, but not IN.npy, and no files
 
 Finished runs stand in DIR/runs.csv, a line each; the same command goes on where it was stopped, and
 more recipes or seeds may be added later. Ends in DIR/table.csv, DIR/table.md and DIR/page.html with
-the curves of all runs on top of each other. DIR/.intrain lists the files that the command made; no
-others are replaced.")]
+the mean curves of the seeds, their bands, and the report of each run. DIR/.intrain lists the files
+that the command made; no others are replaced.")]
     Sweep(SweepArgs),
     /// Theory as an experiment: why training with quantized weights stops where it stops
     #[command(after_help = "Experiments:
@@ -127,7 +127,8 @@ others are replaced.")]
   convex   a quadratic in 100 dimensions: bounds beside what is measured, three steps
 
 After Li et al. 2017, arXiv 1706.02379. Each writes DIR/EXPERIMENT.csv and DIR/EXPERIMENT.svg.
-DIR/.intrain lists the files that the command made; no others are replaced.")]
+The picture is for light and dark pages. DIR/.intrain lists the files that the command made; no
+others are replaced.")]
     Lab(LabArgs),
     /// Prove the arithmetic contract on this machine
     #[command(

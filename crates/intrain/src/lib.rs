@@ -55,5 +55,6 @@ pub use intrain_lab as lab;
 pub use intrain_model as model;
 pub use intrain_nn as nn;
 pub use intrain_num as num;
+pub use intrain_plot as plot;
 pub use intrain_recipe as recipe;
 pub use intrain_train as train;

@@ -5,13 +5,14 @@
 
 pub mod array;
 mod file;
+mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use intrain_lab::picture::{self, Curve, PictureError};
 use intrain_train::config::seed_value;
 
 pub use file::RUNS_MAX;
+pub use page::{Finished, curve, page};
 
 /// What is wrong with a sweep. Each message names the value and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -251,6 +252,14 @@ fn percent(share: f64) -> String {
     if share.is_nan() { "-".to_owned() } else { format!("{:.2} %", 100.0 * share) }
 }
 
+/// The 95 % interval of a group's mean as far as a share can lie in it, from 0 to 1; not numbers for a single run.
+fn interval(group: &Group) -> [f64; 2] {
+    if group.interval.is_nan() {
+        return [f64::NAN; 2];
+    }
+    [(group.mean - group.interval).max(0.0), (group.mean + group.interval).min(1.0)]
+}
+
 /// The table of groups as Markdown.
 #[must_use]
 pub fn markdown(sweep: &Sweep, groups: &[Group]) -> String {
@@ -267,8 +276,8 @@ pub fn markdown(sweep: &Sweep, groups: &[Group]) -> String {
             if group.interval.is_nan() {
                 "-".to_owned()
             } else {
-                let [low, high] = [group.mean - group.interval, group.mean + group.interval];
-                format!("{} .. {}", percent(low.max(0.0)), percent(high.min(1.0)))
+                let [low, high] = interval(group);
+                format!("{} .. {}", percent(low), percent(high))
             }
         ));
     }
@@ -283,71 +292,6 @@ pub fn csv(groups: &[Group]) -> String {
         text.push_str(&format!("\"{data}\",\"{model}\",\"{recipe}\",{n},{mean},{deviation},{interval}\n"));
     }
     text
-}
-
-/// Test errors by epoch of a run, from its `metrics.csv`.
-#[must_use]
-pub fn curve(metrics: &str) -> Vec<(f64, f64)> {
-    let mut lines = metrics.lines();
-    let Some(header) = lines.next() else { return Vec::new() };
-    let column = |name: &str| header.split(',').position(|field| field == name);
-    let (Some(epoch), Some(error)) = (column("epoch"), column("test_error")) else { return Vec::new() };
-    let point = |line: &str| {
-        let fields: Vec<&str> = line.split(',').collect();
-        let number = |at: usize| fields.get(at)?.parse::<f64>().ok().filter(|x| x.is_finite());
-        Some((number(epoch)?, 100.0 * number(error)?))
-    };
-    lines.filter_map(point).collect()
-}
-
-/// A page with the table, and the curves of all runs on top of each other, a colour for each group.
-///
-/// # Errors
-/// The picture cannot be drawn.
-pub fn page(
-    sweep: &Sweep,
-    groups: &[Group],
-    curves: &[(Entry, Vec<(f64, f64)>)],
-) -> Result<String, PictureError> {
-    let mut seen = Vec::new();
-    let drawn: Vec<Curve> = curves
-        .iter()
-        .filter(|(_, points)| !points.is_empty())
-        .map(|(entry, points)| {
-            let group = Entry { seed: 0, ..entry.clone() };
-            let color = groups.iter().position(|g| g.entry == group).unwrap_or_default();
-            // One name for each group: its first run.
-            let is_bound = seen.contains(&color);
-            seen.push(color);
-            let name = [&group.data, &group.model, &group.recipe].into_iter().filter(|t| !t.is_empty());
-            let name = name.cloned().collect::<Vec<_>>().join(" ");
-            Curve { name, points: points.clone(), color, is_bound }
-        })
-        .collect();
-    let svg = if drawn.is_empty() {
-        "<p>no run is finished yet</p>".to_owned()
-    } else {
-        picture::lines(&sweep.name, ["epoch", "test error in %"], &drawn)?
-    };
-    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let rows: String = markdown(sweep, groups)
-        .lines()
-        .filter(|line| line.starts_with('|') && !line.starts_with("|---"))
-        .map(|line| {
-            let cells: String = line
-                .trim_matches('|')
-                .split('|')
-                .map(|cell| format!("<td>{}</td>", escaped(cell.trim())))
-                .collect();
-            format!("<tr>{cells}</tr>\n")
-        })
-        .collect();
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title>\n<style>body{{font:16px \
-         sans-serif;margin:2em}}td{{padding:.2em .8em;border-bottom:1px solid #ccc}}svg{{max-width:100%;height:auto}}\
-         </style>\n<h1>{name}</h1>\n<table>\n{rows}</table>\n{svg}\n</html>\n",
-        name = escaped(&sweep.name)
-    ))
 }
 
 #[cfg(test)]
@@ -415,9 +359,5 @@ mod tests {
         let table = markdown(&sweep, &groups);
         assert!(table.contains("| wage | 3 | 20.00 % | 10.00 % | 0.00 % .. 44.84 % |"), "{table}");
         assert!(table.contains("| gupta:Q2.14 | 1 | 50.00 % | - | - |"), "{table}");
-        let points = curve("epoch,step,test_error\n0,10,0.5\n1,20,NaN\n2,30,0.25\n");
-        assert_eq!(points, [(0.0, 50.0), (2.0, 25.0)]);
-        let page = page(&sweep, &groups, &[(sweep.runs[0].clone(), points)]).unwrap();
-        assert!(page.contains("<svg") && page.contains("44.84 %"));
     }
 }

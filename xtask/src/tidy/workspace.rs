@@ -10,11 +10,12 @@ pub(crate) const REASONS: &str = "docs/dependencies.md";
 /// Each package, and what it may depend on. A package only knows packages above its line.
 const LAYERS: &[(&str, &[&str])] = &[
     (GOLDEN, &[]),
+    (PLOT, &[]),
     ("intrain-num", &[]),
     ("intrain-kernels", &["intrain-num"]),
     ("intrain-recipe", &["intrain-num"]),
     ("intrain-model", &[]),
-    ("intrain-lab", &["intrain-num"]),
+    ("intrain-lab", &["intrain-num", PLOT]),
     ("intrain-data", &["intrain-num"]),
     ("intrain-plan", &["intrain-num", "intrain-recipe", "intrain-model"]),
     ("intrain-nn", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-plan"]),
@@ -28,16 +29,26 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-data",
             "intrain-plan",
             "intrain-nn",
+            PLOT,
         ],
     ),
     (
         "intrain-accel",
-        &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-plan", "intrain-nn"],
+        &[
+            "intrain-num",
+            "intrain-kernels",
+            "intrain-recipe",
+            "intrain-model",
+            "intrain-plan",
+            "intrain-nn",
+            PLOT,
+        ],
     ),
     (
         "intrain",
         &[
             GOLDEN,
+            PLOT,
             "intrain-num",
             "intrain-kernels",
             "intrain-recipe",
@@ -50,11 +61,14 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-accel",
         ],
     ),
-    ("xtask", &[GOLDEN, "intrain-num", "intrain-recipe"]),
+    ("xtask", &[GOLDEN, PLOT, "intrain-num", "intrain-recipe"]),
 ];
 
 /// The cases that prove the contract; the tests of every package may know them.
 const GOLDEN: &str = "intrain-golden";
+
+/// Figures and pages: whoever shows something to a person may know them.
+const PLOT: &str = "intrain-plot";
 
 /// What a `Cargo.toml` says about dependencies.
 #[derive(Debug)]

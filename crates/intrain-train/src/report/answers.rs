@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use intrain_plot::number;
 use minijinja::{Value, context};
-
-use super::number;
 
 /// The test images and their answers.
 #[derive(Debug, Clone, Default)]

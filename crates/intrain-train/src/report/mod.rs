@@ -1,21 +1,22 @@
 //! `report.html`: a run on one page, for a person: numbers, curves, answers, the recipe, the plan, the weights.
 //!
-//! Invariant: one file that needs nothing else (no script, no network), with all text from outside escaped.
+//! Invariant: one file that needs nothing else, with all text from outside escaped. Its one script saves figures.
 
 mod answers;
-mod axis;
-mod chart;
-mod heat;
-mod number;
+mod histogram;
+mod maps;
 
+use intrain_plot::{AxisName, Chart, Page, Scale, Series, number};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 pub use self::answers::{Answered, Mistake};
-use self::axis::Scale;
-use self::chart::Curves;
 #[cfg(test)]
-pub(crate) use self::heat::MAPS;
+pub(crate) use self::maps::MAPS;
 use crate::metrics::{Further, Row};
+
+/// Width of figures, and height of what they show.
+const WIDTH: f64 = 460.0;
+const HEIGHT: f64 = 180.0;
 
 /// What a report shows; any part may be empty.
 #[derive(Debug, Clone, Default)]
@@ -82,9 +83,6 @@ pub struct Histogram {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// The drawing library gave up.
-    #[error("report: cannot draw a chart: {0}; the numbers are in metrics.csv")]
-    Draw(String),
     /// The template engine gave up.
     #[error("report: cannot fill in the page: {0}; the numbers are in metrics.csv")]
     Template(#[from] minijinja::Error),
@@ -104,15 +102,14 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         let stored = std::iter::once(histogram("stored as", stored));
         stored.chain(read.iter().map(|read| histogram("read as", read)))
     });
+    let maps = maps::figures(&report.details, &report.curves);
     let context = context! {
-        title => &report.title,
         warnings => Value::from_iter(&report.warnings),
         headline => headline(&report.curves),
-        is_validated => is_validated(&report.curves),
         facts => pairs(&report.facts),
-        charts => charts(&report.curves)?,
-        histograms => weights.collect::<Result<Vec<Value>, ReportError>>()?,
-        maps => maps(&report.details),
+        charts => charts(&report.curves),
+        histograms => weights.collect::<Value>(),
+        maps => maps.into_iter().map(Value::from_safe_string).collect::<Value>(),
         answered => report.answered.as_ref().and_then(answers::context),
         recipe => pairs(&report.recipe),
         plan => context! {
@@ -121,7 +118,8 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         },
     };
     // The name's ending turns escaping on.
-    Ok(environment.render_named_str("report.html", include_str!("template.html"), context)?)
+    let main = environment.render_named_str("report.html", include_str!("template.html"), context)?;
+    Ok(Page { title: &report.title, style: include_str!("report.css"), main: &main }.html())
 }
 
 /// Whether the run has images for validation.
@@ -197,60 +195,59 @@ fn points(rows: &[Row], x: impl Fn(&Row) -> f64, y: impl Fn(&Row) -> Option<f64>
     rows.iter().filter_map(|row| Some((x(row), y(row)?))).collect()
 }
 
-fn charts(rows: &[Row]) -> Result<Value, ReportError> {
+fn charts(rows: &[Row]) -> Value {
     let step = |row: &Row| row.step as f64;
-    let chart = |title: &str, legend: &[&str], chart: Curves| -> Result<Value, ReportError> {
-        let svg = chart.svg()?.map(Value::from_safe_string);
-        Ok(
-            context! { title, legend => Value::from_iter(legend.iter().copied()), svg, left_out => chart.n_left_out() },
-        )
+    let over_steps = |title, label, scale, curves: &[(&str, Vec<(f64, f64)>)]| {
+        chart(title, "step", AxisName { label, scale }, curves)
     };
-    let mut loss = Curves {
-        x_label: "step",
-        y_label: "loss",
-        y_scale: Scale::Log,
-        curves: vec![points(rows, step, |row| Some(row.train_loss)), points(rows, step, |row| row.test_loss)],
-    };
-    let mut parts = vec!["training", "test"];
+    let mut losses = vec![
+        ("training", points(rows, step, |row| Some(row.train_loss))),
+        ("test", points(rows, step, |row| row.test_loss)),
+    ];
     if is_validated(rows) {
-        loss.curves.push(points(rows, step, |row| row.validation_loss));
-        parts.push("validation");
+        losses.push(("validation", points(rows, step, |row| row.validation_loss)));
     }
-    let telemetry = Curves {
-        x_label: "step",
-        y_label: "share",
-        y_scale: Scale::Percent,
-        curves: vec![
-            points(rows, step, |row| Some(100.0 * row.dead_updates)),
-            points(rows, step, |row| Some(100.0 * row.saturated_weights)),
+    let loss = over_steps("Loss", "loss", Scale::Log, &losses);
+    let updates = over_steps(
+        "Updates without effect or held at a limit",
+        "share of updates",
+        Scale::Percent,
+        &[
+            ("without effect", points(rows, step, |row| Some(100.0 * row.dead_updates))),
+            ("held at a limit", points(rows, step, |row| Some(100.0 * row.saturated_weights))),
         ],
-    };
-    let signs = Curves {
-        x_label: "step",
-        y_label: "share of weights",
-        y_scale: Scale::Percent,
-        curves: vec![points(rows, step, |row| Some(100.0 * row.changed_signs))],
-    };
-    let learning_rate = Curves {
-        x_label: "step",
-        y_label: "learning rate",
-        y_scale: Scale::Linear,
-        curves: vec![points(rows, step, |row| Some(row.learning_rate))],
-    };
-    [
-        chart("Loss", &parts, loss),
-        chart("Classification error", &parts, errors(rows)),
-        chart("Updates and limits", &["updates without effect", "updates held at a limit"], telemetry),
-        chart("Signs", &["weights whose sign is not that of the start"], signs),
-        chart("Learning rate", &["learning rate"], learning_rate),
-    ]
-    .into_iter()
-    .collect::<Result<Vec<Value>, _>>()
-    .map(Value::from)
+    );
+    let signs = over_steps(
+        "Weights whose sign is not that of the start",
+        "share of weights",
+        Scale::Percent,
+        &[("changed", points(rows, step, |row| Some(100.0 * row.changed_signs)))],
+    );
+    let rate = over_steps(
+        "Learning rate",
+        "learning rate",
+        Scale::Linear,
+        &[("rate", points(rows, step, |row| Some(row.learning_rate)))],
+    );
+    [loss, errors(rows), updates, signs, rate].into_iter().collect()
+}
+
+/// A chart of named curves, as the template shows it.
+fn chart(title: &str, x_label: &str, y: AxisName<'_>, curves: &[(&str, Vec<(f64, f64)>)]) -> Value {
+    let series = curves.iter().enumerate().map(|(color, (name, points))| Series {
+        name: (*name).to_owned(),
+        color,
+        points: points.clone(),
+        ..Series::default()
+    });
+    let x = AxisName { label: x_label, scale: Scale::Whole };
+    let chart = Chart { title, x, y, series: series.collect(), width: WIDTH, height: HEIGHT };
+    let svg = chart.figure().map(|figure| Value::from_safe_string(figure.inline()));
+    context! { title, svg, left_out => chart.n_left_out() }
 }
 
 /// Errors at the end of each epoch; over steps where the run was too short for two epochs.
-fn errors(rows: &[Row]) -> Curves<'static> {
+fn errors(rows: &[Row]) -> Value {
     let epochs: Vec<Row> = rows
         .chunk_by(|a, b| a.epoch == b.epoch)
         .filter(|rows| rows[0].epoch > 0)
@@ -268,42 +265,30 @@ fn errors(rows: &[Row]) -> Curves<'static> {
     };
     let percent = |error: Option<f64>| error.map(|error| 100.0 * error);
     let mut curves = vec![
-        points(rows, x, |row| percent(Some(row.train_error))),
-        points(rows, x, |row| percent(row.test_error)),
+        ("training", points(rows, x, |row| percent(Some(row.train_error)))),
+        ("test", points(rows, x, |row| percent(row.test_error))),
     ];
     if is_validated(rows) {
-        curves.push(points(rows, x, |row| percent(row.validation_error)));
+        curves.push(("validation", points(rows, x, |row| percent(row.validation_error))));
     }
-    Curves { x_label, y_label: "images classified wrongly", y_scale: Scale::Percent, curves }
+    chart(
+        "Classification error",
+        x_label,
+        AxisName { label: "wrong answers", scale: Scale::Percent },
+        &curves,
+    )
 }
 
-/// A picture for each role and measure that was taken: layers from top to bottom, time from left to right.
-fn maps(Further { names, rows }: &Further) -> Value {
-    let heat = |&(role, what, title, scale): &(&str, &str, &str, heat::Scale)| {
-        let ending = format!("/{role}/{what}");
-        let layers = names.iter().enumerate().filter_map(|(i, name)| {
-            let values = rows.iter().map(|row| row.get(i).copied().flatten()).collect();
-            Some((name.strip_suffix(&ending)?.to_owned(), values))
-        });
-        let layers: Vec<(String, Vec<Option<f64>>)> = layers.collect();
-        let heat::Map { svg, from, to, is_signed, measured } = heat::map(&layers, scale)?;
-        let [smallest, largest] = measured;
-        let svg = Value::from_safe_string(svg);
-        Some(context! { title, svg, from, to, is_signed, smallest, largest })
-    };
-    heat::MAPS.iter().filter_map(heat).collect()
-}
-
-fn histogram(how: &str, histogram: &Histogram) -> Result<Value, ReportError> {
-    Ok(context! {
-        how,
-        layer => &histogram.layer,
-        format => &histogram.format,
+fn histogram(how: &str, histogram: &Histogram) -> Value {
+    let title = format!("{}, {how} {}", histogram.layer, histogram.format);
+    let svg = histogram::figure(title.clone(), histogram);
+    context! {
+        title,
         n => number::grouped(histogram.n),
         zeros => number::percent(histogram.zeros_share),
         at_limit => number::percent(histogram.at_limit_share),
-        svg => chart::bars(histogram)?.map(Value::from_safe_string),
-    })
+        svg => svg.map(|figure| Value::from_safe_string(figure.inline())),
+    }
 }
 
 #[cfg(test)]
@@ -366,7 +351,8 @@ mod tests {
         let inside = "src=\"data:image/png;base64,";
         assert!(html.contains("src=\"data:image/png;base64,cG5n\""));
         let html = html.replace(inside, "");
-        for outside in ["http", "<script", "src=", "@import", "url(", "<x>", "<2-8-8-8>", "a=<b>"] {
+        assert_eq!(html.matches("<script").count(), 1);
+        for outside in ["http", "<script>alert", "src=", "@import", "url(", "<x>", "<2-8-8-8>", "a=<b>"] {
             assert!(!html.contains(outside), "{outside}");
         }
         let shown = ["wage &lt;2-8-8-8&gt; &amp; co", "unit&lt;2&gt; nearest-even", "11.11 %", "a &amp; b"];
@@ -375,6 +361,7 @@ mod tests {
         }
         // Curves, a map, two histograms.
         assert_eq!(html.matches("<svg").count(), 8);
+        assert!(html.contains(">-4<") && html.contains("conv1&lt;x&gt;, epoch 1: 25.0 %"));
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use intrain::lab::convex::Problem;
-use intrain::lab::picture::{self, Bars, Curve};
+use intrain::lab::picture::{self, Curve, Panel};
 use intrain::lab::toy::{STATES, STEP, When, state};
 use intrain::lab::{chain, toy};
 use intrain::train::atomic_write;
@@ -58,10 +58,6 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn drawn(svg: Result<String, picture::PictureError>) -> anyhow::Result<String> {
-    svg.map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))
-}
-
 const RATES: [f64; 4] = [1.0, 0.1, 0.01, 0.001];
 
 #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
@@ -70,8 +66,7 @@ fn run_toy(args: &LabArgs) -> anyhow::Result<Done> {
     let histogram = |when, rate| toy::histogram(when, rate, args.noise, args.steps, args.seed);
     let (mut rows, mut panels) = (Vec::new(), Vec::new());
     let mut csv = TOY_HEADER.to_owned();
-    for (when, name) in walks {
-        let mut row = Vec::new();
+    for (color, (when, name)) in walks.into_iter().enumerate() {
         for rate in RATES {
             let shares: Vec<f64> =
                 histogram(when, rate).iter().map(|n| *n as f64 / args.steps as f64).collect();
@@ -84,12 +79,15 @@ fn run_toy(args: &LabArgs) -> anyhow::Result<Done> {
                 format!("{:.4}", shares[11] + shares[12]),
                 mode(&shares),
             ]);
-            let bars = shares.iter().enumerate().map(|(i, share)| (state(i), *share)).collect();
-            row.push(Bars { title: format!("{name}, rate {rate}"), bars });
+            let shares = shares.iter().enumerate().map(|(i, share)| (state(i), *share)).collect();
+            panels.push(Panel { title: format!("{name}, rate {rate}"), shares, color });
         }
-        panels.push(row);
     }
-    let svg = drawn(picture::panels(&panels, STEP, "quantized w"))?;
+    // The methods beside each other, rates from top to bottom.
+    let (left, right) = panels.split_at(RATES.len());
+    let panels: Vec<Panel> = left.iter().zip(right).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+    let svg =
+        picture::panels("toy problem", 2, &panels, STEP, ["quantized weight w", "share of steps"]).file();
     let object = rows.iter().map(|[method, rate, near, at]| json!({"method": method, "rate": rate, "near_minimum": near, "most_often": at}));
     let object = json!({"experiment": "toy", "noise": args.noise, "steps": args.steps, "walks": object.collect::<Vec<_>>()});
     let text = table(["method", "rate", "share at 4.5 and 5", "most often at"], &rows);
@@ -99,6 +97,11 @@ fn run_toy(args: &LabArgs) -> anyhow::Result<Done> {
 fn mode(shares: &[f64]) -> String {
     let best = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
     state(best).to_string()
+}
+
+fn panel(title: String, probabilities: &[f64], color: usize) -> Panel {
+    let shares = probabilities.iter().enumerate().map(|(i, p)| (state(i), *p)).collect();
+    Panel { title, shares, color }
 }
 
 fn run_chain(args: &LabArgs) -> anyhow::Result<Done> {
@@ -118,12 +121,11 @@ fn run_chain(args: &LabArgs) -> anyhow::Result<Done> {
         objects.push(
             json!({"rate": rate, "total_variation": distance, "spectral_gap": gap, "near_minimum": near}),
         );
-        let bars = stationary.iter().enumerate().map(|(i, p)| (state(i), *p)).collect();
-        panels.push(Bars { title: format!("rate {rate}, gap {gap:.5}"), bars });
+        panels.push(panel(format!("rate {rate}, gap {gap:.5}"), &stationary, 0));
     }
-    let bars = limit.iter().enumerate().map(|(i, p)| (state(i), *p)).collect();
-    panels.push(Bars { title: "limit of small rates".to_owned(), bars });
-    let svg = drawn(picture::panels(&[panels], STEP, "w"))?;
+    panels.push(panel("limit of small rates".to_owned(), &limit, 1));
+    let svg =
+        picture::panels("stationary distributions", 2, &panels, STEP, ["weight w", "probability"]).file();
     let text = table(["rate", "total variation to the limit", "spectral gap", "P(4.5 or 5)"], &rows);
     Ok(Done { text, csv, svg, object: json!({"experiment": "chain", "noise": args.noise, "rates": objects}) })
 }
@@ -147,16 +149,14 @@ fn run_convex(args: &LabArgs) -> anyhow::Result<Done> {
             let points = |f: fn(&intrain::lab::convex::Point) -> f64| {
                 curve.iter().map(|p| (p.t as f64, f(p).max(1e-12))).collect()
             };
-            let (color, name) = (curves.len() / 2, format!("{name}, step {step}"));
-            curves.push(Curve { name: name.clone(), points: points(|p| p.measured), color, is_bound: false });
-            curves.push(Curve { name, points: points(|p| p.bound), color, is_bound: true });
+            let name = format!("{name}, step {step}");
+            curves.push(Curve { name, measured: points(|p| p.measured), bound: points(|p| p.bound) });
         }
     }
-    let svg = drawn(picture::curves(
-        "mean iterate's distance from the minimum (thin: the bound)",
-        ["steps", "F - F*"],
-        &curves,
-    ))?;
+    let title = "How far the mean iterate is above the minimum";
+    let figure = picture::curves(title, ["steps", "F(mean) - F*"], &curves);
+    // A walk has at least one step.
+    let svg = figure.map_or_else(String::new, |figure| figure.file());
     let text = table(["method", "step", "steps", "F - F*", "bound"], &rows);
     Ok(Done { text, csv, svg, object: json!({"experiment": "convex", "noise": args.noise, "ends": objects}) })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use intrain::data::Dataset;
 use intrain::nn::Context;
-use intrain::sweep::{self, Entry, Row, Sweep};
+use intrain::sweep::{self, Entry, Finished, Row, Sweep};
 use intrain::train::config::Config;
 use intrain::train::run::{Run, RunDir, Summary};
 use intrain::train::{TrainError, atomic_write, lock_folder};
@@ -97,14 +97,20 @@ impl Folder {
         atomic_write(&self.file("table.csv"), sweep::csv(&groups).as_bytes())?;
         atomic_write(&self.file("table.md"), sweep::markdown(sweep, &groups).as_bytes())?;
         let runs: BTreeMap<&Entry, &Entry> = sweep.named.iter().zip(&sweep.runs).collect();
-        let curve = |row: &Row| {
-            let run = runs.get(&row.entry)?;
-            let text = std::fs::read_to_string(self.run(run).metrics()).unwrap_or_default();
-            Some((row.entry.clone(), sweep::curve(&text)))
-        };
-        let curves: Vec<_> = rows.iter().filter_map(curve).collect();
-        let page = sweep::page(sweep, &groups, &curves).map_err(|e| anyhow::anyhow!("no page: {e}"))?;
+        let finished = |row: &Row| Some(self.finished(row, runs.get(&row.entry)?));
+        let finished: Vec<_> = rows.iter().filter_map(finished).collect();
+        let page = sweep::page(sweep, &groups, &finished)?;
         Ok(atomic_write(&self.file("page.html"), page.as_bytes())?)
+    }
+
+    /// A row with what lies in its run's folder.
+    fn finished(&self, row: &Row, run: &Entry) -> Finished {
+        let dir = self.run(run);
+        let metrics = std::fs::read_to_string(dir.metrics()).unwrap_or_default();
+        // Names of folders need no escaping in a link.
+        let report = format!("runs/{}/report.html", run.folder());
+        let report = self.file(&report).exists().then_some(report);
+        Finished { row: row.clone(), curve: sweep::curve(&metrics), report }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use intrain::accel::account::{self, Row, Total};
 use intrain::accel::{ArrayMachine, Machine, Tally, energy, picture};
 use intrain::nn::Plan;
+use intrain::plot::Figure;
 use intrain::train::atomic_write;
 use intrain::train::run::Summary;
 use serde_json::{Value, json};
@@ -121,16 +122,15 @@ fn outputs(folder: &Path, read: &[&Path]) -> Result<OutFolder, Usage> {
 
 /// Tables and pictures, each written whole.
 fn write(machine: &Machine, rows: &[Row], folder: &Path) -> anyhow::Result<()> {
-    let drawn = |svg: Result<String, picture::PictureError>| {
-        svg.map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))
-    };
+    // Every network has products, and so every picture something to show.
+    let drawn = |figure: Option<Figure>| figure.map_or_else(String::new, |figure| figure.file());
     for (name, text) in [
         ("COMPUTE_REPORT.csv", account::compute_report(machine, rows)),
         ("BANDWIDTH_REPORT.csv", account::bandwidth_report(machine, rows)),
         ("DETAILED_ACCESS_REPORT.csv", account::access_report(machine, rows)),
         ("accel.csv", account::table(machine, rows)),
-        ("roofline.svg", drawn(picture::roofline(machine, rows))?),
-        ("utilization.svg", drawn(picture::utilization(machine, rows))?),
+        ("roofline.svg", drawn(picture::roofline(machine, rows))),
+        ("utilization.svg", drawn(picture::utilization(machine, rows))),
         ("machine.toml", toml::to_string(machine)?),
     ] {
         atomic_write(&folder.join(name), text.as_bytes())?;

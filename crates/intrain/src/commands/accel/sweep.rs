@@ -60,12 +60,9 @@ fn finish(
     let mut text = format!("{table}\ntable    {}", folder.file("machines.csv").display());
     let drawn: Vec<picture::Built> = lines.iter().filter_map(Line::built).collect();
     let mut object = json!({"machines": lines.len(), "areas": drawn.len(), "runs": runs, "picture": null});
-    if !drawn.is_empty() {
-        let title = format!("{} on {}: what an array's area buys", arrays.model, arrays.data);
-        let svg = picture::area_and_error(&title, &drawn)
-            .map_err(|error| anyhow::anyhow!("the picture cannot be drawn: {error}"))?;
+    if let Some(figure) = picture::area_and_error(&format!("{} on {}", arrays.model, arrays.data), &drawn) {
         let path = folder.file("machines.svg");
-        atomic_write(&path, svg.as_bytes())?;
+        atomic_write(&path, figure.file().as_bytes())?;
         let picture = path.display().to_string();
         text.push_str(&format!("\npicture  {picture}"));
         object["picture"] = picture.into();

@@ -1,23 +1,19 @@
 //! One axis of a chart: its range, its ticks at round numbers, and their labels.
 //!
-//! Invariant: the range is not empty, finite, and holds all ticks. The drawing library only draws what is set here.
+//! Invariant: the range is not empty, finite, and holds all ticks.
 #![allow(
     clippy::cast_possible_truncation,
     reason = "fractions of a pixel and of a tick are meant to be dropped"
 )]
 
-use std::ops::Range;
-
-use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
-
-use super::number;
+use crate::number;
 
 /// Larger values aren't drawn: near the ends of `f64` the difference of two values isn't finite.
-pub(super) const LIMIT: f64 = 1e30;
+pub(crate) const LIMIT: f64 = 1e30;
 
 /// How values become places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scale {
+pub enum Scale {
     /// Equal differences are equally long; ticks are whole numbers.
     Whole,
     /// Equal differences are equally long.
@@ -30,7 +26,7 @@ pub(super) enum Scale {
 
 /// An axis.
 #[derive(Debug, Clone)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     from: f64,
     to: f64,
     ticks: Vec<f64>,
@@ -40,7 +36,8 @@ pub(super) struct Axis {
 
 impl Axis {
     /// Just as long as the values need, for the direction of time.
-    pub(super) fn tight(scale: Scale, values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn tight(scale: Scale, values: impl Iterator<Item = f64>) -> Self {
+        let scale = if scale == Scale::Log { Scale::Linear } else { scale };
         let (from, to) = span(values);
         let step = round_step((to - from) / 6.0, scale);
         let ticks = multiples(step, from, to);
@@ -48,7 +45,7 @@ impl Axis {
     }
 
     /// From a tick to a tick around the values.
-    pub(super) fn around(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Self {
+    pub(crate) fn around(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Self {
         let (from, to) = span(values.clone());
         let positive = values.clone().fold(f64::INFINITY, f64::min) > 0.0;
         let highest = values.fold(f64::NEG_INFINITY, f64::max);
@@ -63,6 +60,11 @@ impl Axis {
         let step = round_step((to - from) / 5.0, scale);
         let (from, to) = ((from / step).floor() * step, (to / step).ceil() * step);
         Self { from, to, ticks: multiples(step, from, to), scale, decimals: decimals_of(step) }
+    }
+
+    /// From 0 to the tick at or above the highest value.
+    pub(crate) fn upwards(scale: Scale, highest: f64) -> Self {
+        Self::around(if scale == Scale::Log { Scale::Linear } else { scale }, [0.0, highest].into_iter())
     }
 
     /// Ticks at 1, 2 and 5 times the powers of ten; over many decades at the powers alone.
@@ -80,12 +82,12 @@ impl Axis {
     }
 
     /// Exactly this range and these ticks, all inside it.
-    pub(super) fn exact(from: f64, to: f64, ticks: Vec<f64>) -> Self {
+    pub(crate) fn exact(from: f64, to: f64, ticks: Vec<f64>) -> Self {
         Self { from, to, ticks, scale: Scale::Whole, decimals: 0 }
     }
 
     /// The text at a tick.
-    pub(super) fn label(&self, value: f64) -> String {
+    pub(crate) fn label(&self, value: f64) -> String {
         match self.scale {
             Scale::Whole => number::short(value),
             Scale::Percent if self.decimals <= 6 => format!("{value:.*} %", self.decimals),
@@ -96,28 +98,27 @@ impl Axis {
         }
     }
 
-    pub(super) fn is_log(&self) -> bool {
+    /// The text of any value, in more digits than a tick has.
+    pub(crate) fn exact_label(&self, value: f64) -> String {
+        match self.scale {
+            Scale::Percent => number::percent(value / 100.0),
+            _ => number::short(value),
+        }
+    }
+
+    pub(crate) fn ticks(&self) -> &[f64] {
+        &self.ticks
+    }
+
+    pub(crate) fn is_log(&self) -> bool {
         self.scale == Scale::Log
     }
-}
 
-impl Ranged for Axis {
-    type FormatOption = DefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+    /// Where a value lies between the ends, 0 to 1.
+    pub(crate) fn fraction(&self, value: f64) -> f64 {
         let place = |v: f64| if self.is_log() { v.log10() } else { v };
-        let fraction = (place(*value) - place(self.from)) / (place(self.to) - place(self.from));
-        let pixels = f64::from(limit.1 - limit.0);
-        limit.0 + (fraction.clamp(0.0, 1.0) * pixels).round() as i32
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
-        self.ticks.clone()
-    }
-
-    fn range(&self) -> Range<f64> {
-        self.from..self.to
+        let fraction = (place(value) - place(self.from)) / (place(self.to) - place(self.from));
+        fraction.clamp(0.0, 1.0)
     }
 }
 
@@ -188,7 +189,7 @@ mod tests {
                 for scale in [Scale::Whole, Scale::Linear, Scale::Percent, Scale::Log] {
                     let both = [a, b].into_iter();
                     for axis in [Axis::tight(scale, both.clone()), Axis::around(scale, both)] {
-                        let Range { start, end } = axis.range();
+                        let (start, end) = (axis.from, axis.to);
                         assert!(start < end && (end - start).is_finite(), "{a} {b} {axis:?}");
                         let slack = 1e-5 * (end - start);
                         assert!(
@@ -196,7 +197,7 @@ mod tests {
                             "{axis:?}"
                         );
                         assert!(axis.ticks.len() <= 21);
-                        assert!((0..=100).contains(&axis.map(&a, (0, 100))));
+                        assert!((0.0..=1.0).contains(&axis.fraction(a)));
                     }
                 }
             }

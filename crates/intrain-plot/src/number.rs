@@ -1,10 +1,10 @@
-//! Numbers as people read them in a report. NaN and "never measured" become a dash.
+//! Numbers as people read them in a figure or a page. NaN and "never measured" become a dash.
 
 /// What stands for no number.
-pub(super) const NONE: &str = "–";
+pub const NONE: &str = "–";
 
 /// 1234567 as "1,234,567".
-pub(super) fn grouped(value: u64) -> String {
+pub fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -17,12 +17,12 @@ pub(super) fn grouped(value: u64) -> String {
 }
 
 /// A share from 0 to 1 as "12.34 %".
-pub(super) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.2} %", 100.0 * share) } else { NONE.into() }
 }
 
 /// About four significant digits: "0.03127", "12.5", "48,212", "1.2e-7".
-pub(super) fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
         NONE.into()
@@ -41,7 +41,7 @@ pub(super) fn short(value: f64) -> String {
 }
 
 /// Seconds as "8.4 s", "12 min 5 s" or "3 h 25 min".
-pub(super) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     if !(0.0..1e9).contains(&seconds) {
         return NONE.into();
     }
