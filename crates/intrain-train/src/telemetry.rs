@@ -206,3 +206,62 @@ pub(crate) fn write_report(
     let page = report::render(&report).map_err(|e| TrainError::Setting(e.to_string()))?;
     Ok(atomic_write(&dir.report(), page.as_bytes())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+
+    use crate::tensorboard::tests::{events, fields};
+    use crate::{Config, Observer, Progress, Run, RunDir, this_machine};
+
+    /// Lets a run go to its end.
+    struct Quiet;
+
+    impl Observer for Quiet {
+        fn step(&mut self, _: &Progress) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn epoch(&mut self, _: &super::Row) {}
+        fn warn(&mut self, _: &str) {}
+    }
+
+    /// Steps at which each tag of a histogram has one.
+    fn histograms(dir: &std::path::Path) -> BTreeMap<String, Vec<u64>> {
+        let mut steps: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for event in events(dir) {
+            let field = |number| event.iter().find(|field| field.0 == number).map(|field| &field.1);
+            // Event.step = 2, Event.summary = 5, Summary.value = 1, Value.tag = 1, Value.histo = 5
+            let (Some(step), Some(summary)) = (field(2), field(5)) else { continue };
+            let value = fields(&fields(summary)[0].1);
+            if value.iter().any(|field| field.0 == 5) {
+                let step = u64::from_le_bytes(step[..].try_into().unwrap());
+                steps.entry(String::from_utf8(value[0].1.clone()).unwrap()).or_default().push(step);
+            }
+        }
+        steps.values_mut().for_each(|steps| steps.sort_unstable());
+        steps
+    }
+
+    #[test]
+    fn each_epoch_has_one_histogram_of_each_layer() {
+        let (folder, dataset) =
+            (tempfile::tempdir().unwrap(), Arc::new(intrain_data::digits::load().unwrap()));
+        // 1438 images make 11 steps; that only every second epoch is evaluated changes nothing.
+        let text =
+            "recipe = \"wage\"\nmodel = \"digits-cnn\"\nbatch_size = 130\nevaluate_every = 2\nepochs = 4\n";
+        let (shape, n_classes) = (dataset.shape, dataset.n_classes);
+        let config = Config::resolve(text.parse().unwrap(), &[], shape, n_classes).unwrap();
+        let dir = RunDir::create(&folder.path().join("run")).unwrap();
+        let run = Run::start(config, dataset, this_machine(1).unwrap(), dir).unwrap();
+        run.train(&mut Quiet).unwrap();
+        let histograms = histograms(&folder.path().join("run"));
+        let layers = ["conv1", "conv2", "fc1", "fc2"];
+        let tags = super::HISTOGRAMS.iter().flat_map(|of| layers.map(|layer| format!("{of}/{layer}")));
+        assert_eq!(histograms.keys().cloned().collect::<Vec<_>>(), tags.collect::<Vec<_>>());
+        for (tag, steps) in histograms {
+            assert_eq!(steps, [11, 22, 33, 44], "{tag}");
+        }
+    }
+}

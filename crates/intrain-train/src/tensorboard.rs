@@ -207,7 +207,7 @@ fn bytes_field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// RFC 3720 appendix B.4, and the check value of the CRC catalogue.
@@ -240,7 +240,7 @@ mod tests {
     }
 
     /// The fields of a message by number; a varint as its eight little-endian bytes.
-    fn fields(mut message: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    pub(crate) fn fields(mut message: &[u8]) -> Vec<(u64, Vec<u8>)> {
         let mut fields = Vec::new();
         while !message.is_empty() {
             let key = take_varint(&mut message);
@@ -264,10 +264,14 @@ mod tests {
     }
 
     /// The events of all files in the folder, checksums checked.
-    fn events(dir: &Path) -> Vec<Vec<(u64, Vec<u8>)>> {
+    pub(crate) fn events(dir: &Path) -> Vec<Vec<(u64, Vec<u8>)>> {
         let mut events = Vec::new();
         for entry in std::fs::read_dir(dir).unwrap() {
-            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let path = entry.unwrap().path();
+            if !path.file_name().unwrap().to_string_lossy().starts_with("events.out.tfevents.") {
+                continue;
+            }
+            let bytes = std::fs::read(path).unwrap();
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let length = take(&mut rest, 8);
