@@ -77,7 +77,7 @@ impl Lfsr {
 
     /// Whether every state but 0 comes up: the period is `2^bits - 1`.
     #[must_use]
-    pub const fn is_maximal(&self) -> bool {
+    pub fn is_maximal(&self) -> bool {
         let period = (u32::MAX >> (32 - self.bits)) as u64;
         if self.leap(period) != 1 {
             return false;
@@ -88,11 +88,11 @@ impl Lfsr {
             if prime * prime > rest {
                 prime = rest;
             }
-            if rest % prime == 0 {
+            if rest.is_multiple_of(prime) {
                 if self.leap(period / prime) == 1 {
                     return false;
                 }
-                while rest % prime == 0 {
+                while rest.is_multiple_of(prime) {
                     rest /= prime;
                 }
             }

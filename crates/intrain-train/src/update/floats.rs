@@ -300,7 +300,7 @@ mod tests {
     /// Gradients of one size whose sign turns every 3,000 steps, with noise: at a thousandth a step they take a weight from
     /// one end of the domain to the other and hold it there.
     fn gradient(step: u64) -> f32 {
-        let noise = f32::from((step * 7919 % 101) as u8) / 101.0 - 0.5;
+        let noise = f32::from(u8::try_from(step * 7919 % 101).unwrap()) / 101.0 - 0.5;
         if (step / 3000).is_multiple_of(2) { 1.0 + noise } else { noise - 1.0 }
     }
 
@@ -378,7 +378,7 @@ mod tests {
             let mut reached = false;
             for step in 0..5000_u64 {
                 let turn = if step / 200 % 2 == 0 { 3 } else { -3 };
-                let g = [f32::from((step * 7919 % 13) as i8 - 6 + turn) / 64.0];
+                let g = [f32::from(i8::try_from(step * 7919 % 13).unwrap() - 6 + turn) / 64.0];
                 fed_back.run(&g, &mut w, [Some(&mut residual), None]);
                 connect.run(&g, &mut accumulator, [None, None]);
                 assert_eq!(
