@@ -17,6 +17,24 @@ impl Parameters {
     pub fn initial(plan: &Plan, seed: u64) -> Vec<Self> {
         plan.blocks.iter().map(|block| initial_block(block, plan.init, seed)).collect()
     }
+
+    /// What the first rounding takes from each weight of `block` that is drawn from `seed`: the number drawn less the one stored.
+    /// None where weights are stored in binary32 or in fixed point, and for norms.
+    #[must_use]
+    pub fn initial_residual(plan: &Plan, block: &BlockPlan, seed: u64) -> Option<Vec<f32>> {
+        let master = block.weight.master;
+        if block.product.kind.is_norm() || !master.format.is_quantized() || master.format.is_fixed_point() {
+            return None;
+        }
+        let stream = Stream::new(seed, Purpose::Init, block.index, 0);
+        let nearest = Quantizer { round: master.round.in_evaluation(), ..master };
+        let residual = |i: usize| {
+            #[allow(clippy::cast_possible_truncation, reason = "rounding a f64 to f32 is meant")]
+            let x = initial_value(block, plan.init, &stream, i) as f32;
+            x - master.value_as_float(nearest.code_of_float(x, 0))
+        };
+        Some((0..block.product.n_weights()).map(residual).collect())
+    }
 }
 
 fn initial_block(block: &BlockPlan, init: Init, seed: u64) -> Parameters {
@@ -47,8 +65,20 @@ fn initial_block(block: &BlockPlan, init: Init, seed: u64) -> Parameters {
 
 fn initial_weight(block: &BlockPlan, init: Init, stream: &Stream, i: usize, weight: &mut Stored) {
     let master = block.weight.master;
-    let wage = block.weight.read.scale == intrain_num::Scale::Alpha;
-    let x = match init {
+    let x = initial_value(block, init, stream, i);
+    // WAGE's weights start on the grid on which they are read (`W_q_op` of the code).
+    let grid = if is_wage(block) { block.weight.read } else { master };
+    store(weight, i, (x, block.weight.fan_shift), grid, master);
+}
+
+fn is_wage(block: &BlockPlan) -> bool {
+    block.weight.read.scale == intrain_num::Scale::Alpha
+}
+
+/// A weight as it is drawn, before any rounding.
+fn initial_value(block: &BlockPlan, init: Init, stream: &Stream, i: usize) -> f64 {
+    let master = block.weight.master;
+    match init {
         // The domain of BinaryConnect: with it signs are as far from changing as those of -1 and +1 are.
         _ if let Overflow::Clip { limit } = master.overflow
             && master.format == Format::Float32 =>
@@ -62,15 +92,12 @@ fn initial_weight(block: &BlockPlan, init: Init, stream: &Stream, i: usize, weig
             let limit = master.value_as_float(master.format.max());
             f64::from(limit) * symmetric(stream, i as u64)
         }
-        _ if wage => wage_limit(block) * symmetric(stream, i as u64),
+        _ if is_wage(block) => wage_limit(block) * symmetric(stream, i as u64),
         Init::Uniform => (6.0 / fan_in(block)).sqrt() * symmetric(stream, i as u64),
         Init::Normal { deviation_millionths } => {
             f64::from(deviation_millionths) / 1e6 * normal(stream, i as u64)
         }
-    };
-    // WAGE's weights start on the grid on which they are read (`W_q_op` of the code).
-    let grid = if wage { block.weight.read } else { master };
-    store(weight, i, (x, block.weight.fan_shift), grid, master);
+    }
 }
 
 /// `x * 2^places` on the grid of the master.

@@ -74,7 +74,7 @@ impl Session {
         let begun = transfer::start(&session.config, session.trainer.plan())?;
         if let (Some(init), (parameters, Some(taken))) = (&mut session.config.init, begun) {
             init.sha256 = Some(taken.sha256.clone());
-            *session.trainer.restore().0 = parameters;
+            session.trainer.begin_with(parameters);
             session.taken = Some(taken);
         }
         session.config.batches(Arc::clone(&session.dataset))?;

@@ -30,10 +30,19 @@ impl Trainer {
     /// # Errors
     /// Rows of the recipe that cannot carry an update.
     pub fn new(plan: Plan, hyper: Hyper, seed: u64, context: Context) -> Result<Self, TrainError> {
-        let optimizer = Optimizer::new(&plan, hyper)?;
+        let mut optimizer = Optimizer::new(&plan, hyper)?;
+        optimizer.start_residuals(&plan, seed, |_| true);
         let parameters = Parameters::initial(&plan, seed);
         let network = Network::new(plan, context);
         Ok(Self { network, parameters, optimizer, deployed: None, seed, step: 0 })
+    }
+
+    /// Begins with other weights than those that were drawn; nothing has been taken from them by rounding.
+    pub(crate) fn begin_with(&mut self, parameters: Vec<Parameters>) {
+        let drawn = std::mem::replace(&mut self.parameters, parameters);
+        let is_drawn = |i: usize| drawn[i].weight == self.parameters[i].weight;
+        self.optimizer.start_residuals(self.network.plan(), self.seed, is_drawn);
+        self.deployed = None;
     }
 
     /// Proves that the exact sums of updates with the learning rate `rate` fit their registers, whatever the gradients will be.

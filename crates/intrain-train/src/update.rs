@@ -119,6 +119,21 @@ impl Optimizer {
         })
     }
 
+    /// Under error feedback, what rounding has taken from weights that are drawn from `seed`, before the first step; 0 of blocks
+    /// that `is_drawn` says no of.
+    pub(crate) fn start_residuals(&mut self, plan: &Plan, seed: u64, is_drawn: impl Fn(usize) -> bool) {
+        if plan.error_feedback == Feedback::None {
+            return;
+        }
+        for (i, ([weight, _], block)) in self.momentum.iter_mut().zip(&plan.blocks).enumerate() {
+            if let (Some(Stored::F32(residual)), Some(initial)) =
+                (weight, Parameters::initial_residual(plan, block, seed))
+            {
+                *residual = if is_drawn(i) { initial } else { vec![0.0; residual.len()] };
+            }
+        }
+    }
+
     /// How updates are made.
     #[must_use]
     pub const fn hyper(&self) -> Hyper {

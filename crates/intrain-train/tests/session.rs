@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use intrain_data::{Dataset, Part, Split};
 use intrain_kernels::Isa;
 use intrain_model::ModelFile;
-use intrain_nn::{Context, Logits};
+use intrain_nn::{Context, Logits, Stored};
+use intrain_train::config::Init;
 use intrain_train::metrics::{self, Row};
 use intrain_train::session::Epoch;
 use intrain_train::{
@@ -219,4 +220,42 @@ fn what_a_session_answers_and_saves_is_the_networks() {
     assert_eq!(of_texts.settings, config.settings);
     let message = Config::for_data("digits-cnn", "wage", &DIGITS, &["epoch=3"]).unwrap_err().to_string();
     assert!(message.contains("epochs"), "{message}");
+}
+
+/// Weight and residual together are the accumulator of BinaryConnect from the start; weights of a file have no residual.
+#[test]
+fn error_feedback_starts_where_binary_connect_does() {
+    let floats = |stored: &Stored| match stored {
+        Stored::F32(values) => values.clone(),
+        other => panic!("{other:?}"),
+    };
+    let sets = ["optimizer='adam'", "learning_rate=0.01"];
+    let (connect, fed_back) = (session(config("li-bc:all", &sets)), session(config("li-ef:all", &sets)));
+    let [(name, residuals), _] = fed_back.trainer().optimizer().moments();
+    assert_eq!(name, "momentum");
+    let mut n = 0;
+    for (i, [residual, _]) in residuals.iter().enumerate() {
+        let [accumulator, stored] =
+            [&connect, &fed_back].map(|session| &session.trainer().parameters()[i].weight);
+        let (accumulator, residual) = (floats(accumulator), floats(residual.as_ref().unwrap()));
+        for (k, (a, e)) in accumulator.iter().zip(&residual).enumerate() {
+            let sign = if stored.code(k) < 0 { -1.0 } else { 1.0 };
+            assert!(*e == a - sign && sign * a >= 0.0, "block {i}, weight {k}: {a} {e}");
+            n += 1;
+        }
+    }
+    assert!(n > 1000, "{n} weights");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let mut other = session(config("li-ef:all", &[&sets[..], &["seed=2"]].concat()));
+    other.save(&path).unwrap();
+    let mut config = config("li-ef:all", &sets);
+    config.init = Some(Init { path: path.display().to_string(), sha256: None });
+    let begun = session(config);
+    let [(_, residuals), _] = begun.trainer().optimizer().moments();
+    assert!(
+        residuals.iter().all(|[residual, _]| floats(residual.as_ref().unwrap()).iter().all(|e| *e == 0.0))
+    );
+    assert_eq!(begun.trainer().parameters(), other.trainer().parameters());
 }

@@ -170,7 +170,7 @@ impl<'a> Step<'a> {
         let (row_tiles, column_tiles) = (rows.div_ceil(n), columns.div_ceil(n));
         // Section 3.4: the draws of each column, one after the other.
         let of_column = |column: usize| -> Vec<u32> {
-            let seed = array.seed(stream, column as u64);
+            let seed = array.seeds(stream).nth(column).unwrap();
             let mut lfsr = Lfsr::new(array.bits, array.taps, seed).unwrap();
             (0..row_tiles * column_tiles * n).map(|_| lfsr.draw() << (32 - array.bits)).collect()
         };
