@@ -28,8 +28,12 @@ pub(super) fn figures(details: &Further, curves: &[Row]) -> Vec<String> {
             let values = details.rows.iter().map(|row| row.get(i).copied().flatten()).collect();
             Some((name.strip_suffix(&ending)?.to_owned(), values))
         });
-        let columns = curves.iter().map(|row| row.epoch.to_string()).collect();
-        let map = Map { title, full, rows: layers.collect(), column_label: "epoch", columns, width: WIDTH };
+        // A run that ended inside its first epoch has no whole one to name.
+        let is_short = curves.iter().any(|row| row.epoch == 0);
+        let name = |row: &Row| if is_short { row.step.to_string() } else { row.epoch.to_string() };
+        let (column_label, columns) =
+            (if is_short { "step" } else { "epoch" }, curves.iter().map(name).collect());
+        let map = Map { title, full, rows: layers.collect(), column_label, columns, width: WIDTH };
         Some(map.figure()?.inline())
     };
     MAPS.iter().filter_map(map).collect()
