@@ -142,6 +142,7 @@ fn weights_are_the_same_on_any_threads_and_kernels() {
         ("wage:2-8-12-12", &[]),
         ("gupta", &[]),
         ("gupta:nearest", &["momentum=0", "weight_decay=0"]),
+        ("li-ef:all", &[]),
     ] {
         let config = config(&preset(spec).unwrap(), sets);
         let (expected, expected_rows) = whole(&config, Isa::Reference, 1);
@@ -180,7 +181,7 @@ fn learning_is_real() {
 
 #[test]
 fn an_interrupted_run_goes_on_as_if_nothing_had_been() {
-    let recipes = ["wage", "gupta", "float32", "intrain-int8", "niti"].map(|spec| preset(spec).unwrap());
+    let recipes = ["wage", "gupta", "float32", "intrain-int8", "niti", "li-ef:all"].map(|spec| preset(spec).unwrap());
     for recipe in recipes.into_iter().chain([switching("gupta")]) {
         let config = config(&recipe, &[]);
         let (expected, expected_rows) = whole(&config, Isa::best(), 2);
