@@ -2,6 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+/// What an unknown name could be: a folder or an archive that lacks its prefix, or a known name with other letters.
+fn meant(name: &str, nearest: Option<&str>) -> String {
+    let path = Path::new(name);
+    match (path.is_dir(), path.extension().is_some_and(|extension| extension == "npz") && path.is_file()) {
+        (true, _) => format!(", but there is such a folder: write folder:{name}"),
+        (false, true) => format!(", but there is such an archive: write npz:{name}"),
+        _ => nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default(),
+    }
+}
+
 /// Failure to find, read, download or cut up a data set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -9,7 +19,7 @@ pub enum DataError {
     /// No data set is called that.
     #[error(
         "unknown data set `{name}`{}; known are {}, npz:PATH and folder:PATH",
-        .nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default(),
+        meant(.name, *.nearest),
         .known.join(", ")
     )]
     UnknownName {

@@ -103,7 +103,10 @@ impl Run {
         let metrics = MetricsFile::resume(&dir.metrics(), state.step, columns)?;
         let mut events = Events::create(&dir)?;
         events.restarted_at(state.step + 1)?;
-        atomic_write(&dir.config(), session.config().to_toml()?.as_bytes())?;
+        // What it says is what was trained: a run that has ended all the same keeps what it says.
+        if !session.is_done() {
+            atomic_write(&dir.config(), session.config().to_toml()?.as_bytes())?;
+        }
         Ok(Self { session, dir, metrics, events, lock })
     }
 

@@ -180,21 +180,26 @@ pub(crate) fn write_report(
         details.names.iter().cloned().zip(details.rows.last().into_iter().flatten().copied()).collect();
     let epoch = session.progress().epoch + 1;
     let of_last_row = warning(trainer.plan(), trainer.optimizer().hyper(), epoch, &last);
+    let mut facts = vec![
+        fact("recipe", summary.recipe.clone()),
+        fact("model", format!("{} ({} parameters)", summary.model, trainer.plan().n_parameters())),
+        fact("data", summary.data.clone()),
+        fact("seed", summary.seed.to_string()),
+        fact("steps", summary.steps.to_string()),
+        fact("batch size", config.settings.batch_size.to_string()),
+        fact("learning rate", config.settings.learning_rate.to_string()),
+        fact("weights sha256", summary.weights_sha256.clone()),
+        fact("recipe sha256", config.recipe.sha256()),
+        fact("kernels", trainer.kernel().to_owned()),
+        fact("repeat with", "intrain train config.toml --out NEW_FOLDER".to_owned()),
+    ];
+    if let Some(error) = summary.running_test_error {
+        let text = format!("{:.2} %: those that training kept, in place of estimated ones", 100.0 * error);
+        facts.insert(5, fact("test error with running statistics of norms", text));
+    }
     let report = Report {
         title: format!("{} on {} with {}", summary.model, summary.data, summary.recipe),
-        facts: vec![
-            fact("recipe", summary.recipe.clone()),
-            fact("model", format!("{} ({} parameters)", summary.model, trainer.plan().n_parameters())),
-            fact("data", summary.data.clone()),
-            fact("seed", summary.seed.to_string()),
-            fact("steps", summary.steps.to_string()),
-            fact("batch size", config.settings.batch_size.to_string()),
-            fact("learning rate", config.settings.learning_rate.to_string()),
-            fact("weights sha256", summary.weights_sha256.clone()),
-            fact("recipe sha256", config.recipe.sha256()),
-            fact("kernels", trainer.kernel().to_owned()),
-            fact("repeat with", "intrain train config.toml --out NEW_FOLDER".to_owned()),
-        ],
+        facts,
         curves: rows.to_vec(),
         recipe: config.recipe.rows(),
         plan: plan_table(trainer.plan()),

@@ -181,7 +181,8 @@ fn learning_is_real() {
 
 #[test]
 fn an_interrupted_run_goes_on_as_if_nothing_had_been() {
-    let recipes = ["wage", "gupta", "float32", "intrain-int8", "niti", "li-ef:all"].map(|spec| preset(spec).unwrap());
+    let recipes =
+        ["wage", "gupta", "float32", "intrain-int8", "niti", "li-ef:all"].map(|spec| preset(spec).unwrap());
     for recipe in recipes.into_iter().chain([switching("gupta")]) {
         let config = config(&recipe, &[]);
         let (expected, expected_rows) = whole(&config, Isa::best(), 2);

@@ -64,6 +64,13 @@ struct Images {
 
 /// What would be written in place of an input, or twice in one place.
 fn check_files(args: &PredictArgs) -> anyhow::Result<()> {
+    if let Some(folder) = args.images.iter().find(|path| path.is_dir()) {
+        let name = folder.display();
+        return Err(Usage(format!(
+            "{name}: this is a folder; name its images, as in {name}/*, or a folder of classes by --data folder:{name} --split train"
+        ))
+        .into());
+    }
     let outputs = [("--out", &args.out), ("--logits", &args.logits)];
     for (flag, path) in outputs {
         let Some(path) = path else { continue };

@@ -84,7 +84,8 @@ fn how_to_go_on(summary: &Summary, was_done: bool) -> Option<String> {
             grouped(of)
         )),
         Ended::Patience { evaluations } => Some(format!(
-            "{stopped} after {done} steps: the best {} error is {} old; checkpoints/best.ckpt has its weights",
+            "{stopped} after {done} steps: the best {} error is {} old; checkpoints/best.ckpt has its weights; train on from the \
+             last ones with: intrain train --init {folder}",
             if summary.best_validation_error.is_some() { "validation" } else { "test" },
             if evaluations == 1 { "1 evaluation".to_owned() } else { format!("{evaluations} evaluations") }
         )),
@@ -117,9 +118,27 @@ fn reopen(folder: &Path, args: &TrainArgs) -> anyhow::Result<(Config, Arc<Datase
     let mut config = config_of(&dir)?;
     let settings = &mut config.settings;
     settings.max_steps = args.max_steps.unwrap_or(settings.max_steps);
-    settings.epochs = args.epochs.unwrap_or(settings.epochs);
+    let epochs = settings.epochs;
+    settings.epochs = args.epochs.unwrap_or(epochs);
+    if let Some(before) = args.epochs.and_then(|_| whole_run_rates(&config, epochs)) {
+        say(&format!(
+            "note: {before} spreads the learning rates over {} epochs from here on, and over {epochs} before, so config.toml alone no \
+             longer repeats this run",
+            config.settings.epochs
+        ));
+    }
     let dataset = load_data(&config.data)?;
     Ok((config, Arc::new(dataset), dir))
+}
+
+/// The setting by which learning rates depend on the number of epochs, where that is no longer `epochs`.
+fn whole_run_rates(config: &Config, epochs: u32) -> Option<&'static str> {
+    let settings = &config.settings;
+    match (settings.epochs == epochs, settings.cosine, settings.poly != 0.0) {
+        (false, true, _) => Some("cosine"),
+        (false, false, true) => Some("poly"),
+        _ => None,
+    }
 }
 
 pub(crate) fn text(s: &Summary) -> String {
@@ -132,7 +151,7 @@ pub(crate) fn text(s: &Summary) -> String {
         ("report", RunDir(s.run_dir.clone()).report().display().to_string()),
     ];
     if let Some(error) = s.running_test_error {
-        let text = "with the statistics that norms kept in training";
+        let text = "with the running statistics of the norms, not estimated ones (norm_batches)";
         lines.insert(1, ("", format!("{} {text}", percent(error))));
     }
     if let Some(error) = s.test_top5_error {

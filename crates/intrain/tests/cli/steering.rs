@@ -217,3 +217,43 @@ fn biases_that_a_recipe_leaves_out_are_named_in_the_plan() {
     ));
     assert!(!plan("float32").contains("no biases"));
 }
+
+/// Settings say what was trained: a resume that has nothing to do changes none, and says how to train on.
+#[test]
+fn a_run_that_ended_early_keeps_its_settings() {
+    let place = Place::new();
+    let sets = ["--set", "patience=1", "--set", "learning_rate=0.0078125", "--set", "schedule=[]"];
+    place.json(&[&["train", "--epochs", "9", "--out", "run"][..], &sets].concat());
+    let config = || std::fs::read_to_string(place.path("run/config.toml")).unwrap();
+    let before = config();
+    let output = place.run(&["train", "--resume", "run", "--epochs", "12"]);
+    let told = text(&output.stderr);
+    assert!(told.contains("train on from the last ones with: intrain train --init run"), "{told}");
+    assert_eq!(config(), before);
+}
+
+#[test]
+fn more_epochs_of_a_cosine_are_told() {
+    let place = Place::new();
+    let start = ["train", "--recipe", "gupta", "--epochs", "1", "--set", "cosine=true", "--out", "run"];
+    place.json(&start);
+    let told = text(&place.run(&["train", "--resume", "run", "--epochs", "2"]).stderr);
+    assert!(
+        told.contains("cosine spreads the learning rates over 2 epochs from here on, and over 1 before"),
+        "{told}"
+    );
+    // Nothing changes without more of them.
+    let told = text(&place.run(&["train", "--resume", "run", "--epochs", "2"]).stderr);
+    assert!(!told.contains("cosine"), "{told}");
+}
+
+#[test]
+fn a_folder_is_said_to_be_one() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("photos")).unwrap();
+    let message = place.refusal(&["train", "--data", "photos"]);
+    assert!(message.contains("but there is such a folder: write folder:photos"), "{message}");
+    place.json(&["train", "--epochs", "1", "--max-steps", "1", "--out", "run"]);
+    let message = place.refusal(&["predict", "run", "photos"]);
+    assert!(message.contains("photos: this is a folder; name its images, as in photos/*"), "{message}");
+}
