@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::bounded::{read_file, reserve};
 use crate::cifar::{Cifar, CifarFile};
-use crate::{DataError, Dataset, Part, Split, cifar, digits, folder, mnist, npz, published, svhn};
+use crate::{
+    DataError, Dataset, Encoder, Part, Split, cifar, digits, folder, mnist, npz, published, svhn, tables,
+};
 
 /// A data set that has a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub struct Entry {
     pub about: &'static str,
 }
 
-/// All data sets with names. Besides them there are `npz:PATH` and `folder:PATH`.
+/// All data sets with names. Besides them there are `csv:PATH`, `npz:PATH` and `folder:PATH`.
 pub const ENTRIES: [Entry; 6] = [
     Entry {
         name: "digits",
@@ -66,13 +68,24 @@ impl DataFolders {
     }
 }
 
-/// Loads a data set: a name of [`ENTRIES`], `npz:PATH` or `folder:PATH`.
+/// Loads a data set: a name of [`ENTRIES`], `csv:PATH`, `npz:PATH` or `folder:PATH`.
 ///
 /// # Errors
 /// The name is unknown, or a file is missing, damaged or too large.
 pub fn load(spec: &str, folders: &DataFolders) -> Result<Dataset, DataError> {
+    load_for(spec, folders, None)
+}
+
+/// Loads a data set for a trained network, whose encoder says how numbers become bytes, where it has one.
+///
+/// # Errors
+/// As [`load`]; and features that the encoder does not know.
+pub fn load_for(spec: &str, folders: &DataFolders, encoder: Option<&Encoder>) -> Result<Dataset, DataError> {
+    if let Some(path) = spec.strip_prefix("csv:") {
+        return tables::load(path, spec, encoder);
+    }
     if let Some(path) = spec.strip_prefix("npz:") {
-        return npz::load(path, spec);
+        return npz::load(path, spec, encoder);
     }
     if let Some(path) = spec.strip_prefix("folder:") {
         return folder::load(Path::new(path), spec);

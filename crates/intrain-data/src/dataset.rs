@@ -8,8 +8,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::DataError;
 use crate::bounded::MAX_BYTES;
+use crate::{DataError, Encoder};
 
 /// Size of one image; pixels lie row by row, channels last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,14 +121,8 @@ impl Split {
     /// # Panics
     /// A label is not below `n_classes`.
     pub(crate) fn a_fifth_of_each_class_is_test(self, n_values: usize, n_classes: usize) -> (Self, Self) {
-        let mut n_of_class = vec![0_usize; n_classes];
-        self.labels.iter().for_each(|label| n_of_class[usize::from(*label)] += 1);
-        let mut n_seen = vec![0_usize; n_classes];
-        self.part(n_values, |label| {
-            let (n, seen) = (n_of_class[usize::from(label)], &mut n_seen[usize::from(label)]);
-            *seen += 1;
-            *seen % 5 == 0 || (2..5).contains(&n) && *seen == n
-        })
+        let mut is_test = a_fifth_of_each_class(&self.labels, n_classes).into_iter();
+        self.part(n_values, |_| is_test.next().unwrap_or(false))
     }
 
     /// Images to learn from and to test, each in the order that they had; `is_test` is asked image by image.
@@ -141,6 +135,22 @@ impl Split {
         }
         (train, test)
     }
+}
+
+/// Of every five consecutive labels of a class the fifth, of a class of two to four the last.
+///
+/// # Panics
+/// A label is not below `n_classes`.
+pub(crate) fn a_fifth_of_each_class(labels: &[u16], n_classes: usize) -> Vec<bool> {
+    let mut n_of_class = vec![0_usize; n_classes];
+    labels.iter().for_each(|label| n_of_class[usize::from(*label)] += 1);
+    let mut n_seen = vec![0_usize; n_classes];
+    let is_fifth = |label: &u16| {
+        let (n, seen) = (n_of_class[usize::from(*label)], &mut n_seen[usize::from(*label)]);
+        *seen += 1;
+        *seen % 5 == 0 || (2..5).contains(&n) && *seen == n
+    };
+    labels.iter().map(is_fifth).collect()
 }
 
 /// Which images of a data set.
@@ -167,6 +177,8 @@ pub struct Dataset {
     pub n_classes: usize,
     /// Their names in the order of the labels, one for each; numbers as text where the source has none.
     pub class_names: Vec<String>,
+    /// How its numbers became bytes; none where they were bytes.
+    pub encoder: Option<Encoder>,
     /// Images to learn from.
     pub train: Split,
     /// Images to be measured on; none where a program gave none.
@@ -263,6 +275,7 @@ impl Dataset {
             stored,
             n_classes,
             class_names,
+            encoder: None,
             train,
             test,
             validation,

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 /// What an unknown name could be: a folder or an archive that lacks its prefix, or a known name with other letters.
 fn meant(name: &str, nearest: Option<&str>) -> String {
     let path = Path::new(name);
-    match (path.is_dir(), path.extension().is_some_and(|extension| extension == "npz") && path.is_file()) {
+    let extension = path.extension().and_then(|extension| extension.to_str()).filter(|_| path.is_file());
+    match (path.is_dir(), extension) {
         (true, _) => format!(", but there is such a folder: write folder:{name}"),
-        (false, true) => format!(", but there is such an archive: write npz:{name}"),
+        (false, Some("npz")) => format!(", but there is such an archive: write npz:{name}"),
+        (false, Some("csv")) => format!(", but there is such a table: write csv:{name},label=COLUMN"),
         _ => nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default(),
     }
 }
@@ -18,7 +20,7 @@ fn meant(name: &str, nearest: Option<&str>) -> String {
 pub enum DataError {
     /// No data set is called that.
     #[error(
-        "unknown data set `{name}`{}; known are {}, npz:PATH and folder:PATH",
+        "unknown data set `{name}`{}; known are {}, csv:PATH, npz:PATH and folder:PATH",
         meant(.name, *.nearest),
         .known.join(", ")
     )]
@@ -146,4 +148,14 @@ fn list(paths: &[PathBuf]) -> String {
         return "no folder at all, because INTRAIN_DATA is not set and there is no cache folder".to_owned();
     }
     paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Names in a row, the first ten of them.
+pub(crate) fn few(names: &[String]) -> String {
+    const MOST: usize = 10;
+    let row = names[..names.len().min(MOST)].join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => row,
+        more => format!("{row} and {more} more"),
+    }
 }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::class_files::{Unread, entries};
+use crate::error::few;
 use crate::{DataError, Split};
 
 /// An image file and the number of its class.
@@ -175,16 +176,6 @@ fn note_of_other_parts(folder: &Path, validation: Option<&Path>) -> Result<Optio
         format!("{folder}: only train, val and test are read, these folders are not used: {}", few(&names))
     };
     Ok((!names.is_empty()).then(note))
-}
-
-/// Names in a row, the first ten of them.
-fn few(names: &[String]) -> String {
-    const MOST: usize = 10;
-    let row = names[..names.len().min(MOST)].join(", ");
-    match names.len().saturating_sub(MOST) {
-        0 => row,
-        more => format!("{row} and {more} more"),
-    }
 }
 
 /// Names of the folders in a folder, sorted; hidden ones do not count.

@@ -29,10 +29,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Of an array of this shape, `[n, height, width]` or four dimensions by `axes`; `None` for any other rank.
+    /// Of an array of this shape: `[n, features]` as images of one row, `[n, height, width]`, or four dimensions by `axes`;
+    /// `None` for any other rank.
     pub(crate) fn new(shape: &[usize], contiguous: Order, axes: Axes) -> Option<Self> {
         let strides = strides(shape, contiguous);
         match (shape, &strides[..]) {
+            (&[n, width], &[a, b]) => Some(Self { sizes: [n, 1, width, 1], strides: [a, a, b, 1] }),
             (&[n, height, width], &[a, b, c]) => {
                 Some(Self { sizes: [n, height, width, 1], strides: [a, b, c, 1] })
             }
@@ -42,6 +44,17 @@ impl Layout {
             }),
             _ => None,
         }
+    }
+
+    /// Which value of its image lies at a place of the file.
+    ///
+    /// # Panics
+    /// A size is zero.
+    pub(crate) fn value_at(&self, place: usize) -> usize {
+        let [_, height, width, channels] = self.sizes;
+        let [_, of_row, of_column, of_channel] = self.strides;
+        let index = |stride: usize, size: usize| place / stride % size;
+        (index(of_row, height) * width + index(of_column, width)) * channels + index(of_channel, channels)
     }
 
     /// The pixels image by image, row by row, channels last.
@@ -130,7 +143,11 @@ mod tests {
             let file = counted(sizes, fastest_last);
             assert_ne!(file, ordered);
             let layout = Layout::new(shape, order, axes).unwrap();
-            assert_eq!((layout.sizes, layout.in_order(file)), (sizes, ordered.clone()));
+            assert_eq!((layout.sizes, layout.in_order(file.clone())), (sizes, ordered.clone()));
+            for (at, pixel) in file.into_iter().enumerate() {
+                let image = at / layout.strides[0] % 131;
+                assert_eq!((image * 12 + layout.value_at(at)) % 251, usize::from(pixel), "{order:?} {at}");
+            }
         }
         let grey = Layout::new(&[3, 1, 2], Order::Fortran, ChannelsFirst).unwrap();
         assert_eq!(
@@ -140,8 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn features_are_images_of_one_row() {
+        for (order, file, values) in [
+            (Order::C, vec![0, 1, 2, 3, 4, 5], [0, 1, 2, 0, 1, 2]),
+            (Order::Fortran, vec![0, 3, 1, 4, 2, 5], [0, 0, 1, 1, 2, 2]),
+        ] {
+            let layout = Layout::new(&[2, 3], order, Axes::ChannelsLast).unwrap();
+            assert_eq!(layout.sizes, [2, 1, 3, 1]);
+            assert_eq!(std::array::from_fn(|at| layout.value_at(at)), values);
+            assert_eq!(layout.in_order(file), [0, 1, 2, 3, 4, 5]);
+        }
+    }
+
+    #[test]
     fn other_ranks_are_none_and_sizes_without_end_no_panic() {
-        assert_eq!(Layout::new(&[2, 3], Order::C, Axes::ChannelsLast), None);
+        assert_eq!(Layout::new(&[2], Order::C, Axes::ChannelsLast), None);
         assert_eq!(Layout::new(&[1; 5], Order::Fortran, Axes::ChannelsLast), None);
         assert!(Layout::new(&[0, 1 << 40, 1 << 40, 1 << 40], Order::C, Axes::ChannelsLast).is_some());
     }

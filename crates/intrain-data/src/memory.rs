@@ -123,6 +123,7 @@ impl Dataset {
             stored: train.shape,
             n_classes,
             class_names: crate::dataset::class_numbers(n_classes),
+            encoder: None,
             train: train.split,
             test: test.map(|test| test.split).unwrap_or_default(),
             validation: Split::default(),

@@ -1,9 +1,9 @@
 //! NPZ files with four arrays: `x_train y_train x_test y_test`, or `train_images train_labels test_images test_labels`; with
 //! `x_val y_val`, or `val_images val_labels`, they have images for validation too.
 //!
-//! Images are `[n, height, width]` or `[n, height, width, channels]`, in C order or in Fortran order: uint8, or floats in 0
-//! to 1, which become `round(255 x)`, ties away from zero; `,range=LOW..HIGH` behind the path is for other floats and
-//! integers. `,layout=nchw` says that channels come first; where they seem to, nothing is read until that or
+//! Images are `[n, height, width]` or `[n, height, width, channels]`, or features `[n, features]` as images of one row, in C
+//! order or in Fortran order: uint8, or floats in 0 to 1, which become `round(255 x)`, ties away from zero;
+//! `,range=LOW..HIGH` behind the path is for other floats and integers. `,layout=nchw` says that channels come first; where they seem to, nothing is read until that or
 //! `,layout=nhwc` is said. Labels are `[n]` or `[n, 1]` of
 //! any integer type; there are as many classes as the greatest label plus one.
 
@@ -15,10 +15,11 @@ use zip::read::ZipFile;
 use zip::result::ZipError;
 
 use crate::bounded::{COPY_AGAIN, MAX_BYTES, read_file, read_promised, read_start, too_long};
+use crate::encoder::{Encoder, Range};
 use crate::layout::{Axes, Layout};
 use crate::npy::{self, Header, Kind};
 use crate::npz_options::NpzOptions;
-use crate::pixels::{self, Range};
+use crate::pixels;
 use crate::{DataError, Dataset, ImageShape, Split, mat};
 
 /// The two spellings of the arrays: images and labels to learn from, then to test, then for validation.
@@ -35,20 +36,30 @@ const SAVEZ: &str =
 /// # Errors
 /// The archive is corrupt, an array is missing or of another type or shape, or a value is out of range.
 pub fn parse(bytes: &[u8], name: &str, path: &Path) -> Result<Dataset, DataError> {
-    parse_with(bytes, name, &NpzOptions { path: path.to_owned(), ..NpzOptions::default() })
+    let options = NpzOptions { path: path.to_owned(), ..NpzOptions::default() };
+    parse_with(bytes, name, &Reading { options, encoder: None })
 }
 
-/// Reads a data set from an NPZ file; options may stand behind its path.
+/// Reads a data set from an NPZ file; options may stand behind its path. Values become bytes as `encoder` has it, where a
+/// trained network brings one and no range is said.
 ///
 /// # Errors
 /// As [`parse`]; or the file cannot be read, or an option is none.
-pub(crate) fn load(path: &str, name: &str) -> Result<Dataset, DataError> {
+pub(crate) fn load(path: &str, name: &str, encoder: Option<&Encoder>) -> Result<Dataset, DataError> {
     let options = NpzOptions::parse(path)?;
-    parse_with(&read_file(&options.path, MAX_BYTES)?, name, &options)
+    let encoder = encoder.filter(|_| options.range.is_none());
+    parse_with(&read_file(&options.path, MAX_BYTES)?, name, &Reading { options, encoder })
 }
 
-fn parse_with(bytes: &[u8], name: &str, options: &NpzOptions) -> Result<Dataset, DataError> {
-    let path = &options.path;
+/// How arrays are read.
+struct Reading<'a> {
+    options: NpzOptions,
+    /// That of a trained network.
+    encoder: Option<&'a Encoder>,
+}
+
+fn parse_with(bytes: &[u8], name: &str, reading: &Reading<'_>) -> Result<Dataset, DataError> {
+    let path = &reading.options.path;
     if let Some(problem) = another_format(bytes) {
         return Err(DataError::file(path, problem, SAVEZ));
     }
@@ -62,21 +73,21 @@ fn parse_with(bytes: &[u8], name: &str, options: &NpzOptions) -> Result<Dataset,
     let [train, test, validation] = arrays;
     let is_validated = validation.into_iter().any(has);
     // Headers come first: what they promise must fit together before any of it is unpacked.
-    let train = Pair::open(&mut archive, train, options)?;
-    let test = Pair::open(&mut archive, test, options)?;
-    let validation = is_validated.then(|| Pair::open(&mut archive, validation, options)).transpose()?;
+    let train = Pair::open(&mut archive, train, reading)?;
+    let test = Pair::open(&mut archive, test, reading)?;
+    let validation = is_validated.then(|| Pair::open(&mut archive, validation, reading)).transpose()?;
     let shape = train.shape;
     train.check("training", shape, path)?;
     test.check("test", shape, path)?;
     validation.iter().try_for_each(|pair| pair.check("validation", shape, path))?;
-    let mut warnings = Vec::new();
-    let mut read = |pair: &Pair| pair.read(&mut archive, &mut warnings);
+    let (mut notes, mut warnings, encoder) = (Vec::new(), Vec::new(), train.encoder());
+    let mut read = |pair: &Pair<'_>| pair.read(&mut archive, &mut notes, &mut warnings);
     let (train, test) = (read(&train)?, read(&test)?);
     let validation = validation.as_ref().map(read).transpose()?.unwrap_or_default();
     let greatest = train.labels.iter().chain(&test.labels).chain(&validation.labels).max();
     let n_classes = greatest.map_or(0, |&label| usize::from(label) + 1);
     let dataset = Dataset::new(name, shape, n_classes, [train, test], path)?;
-    Ok(Dataset { warnings, validation, ..dataset })
+    Ok(Dataset { notes, warnings, encoder, validation, ..dataset })
 }
 
 /// What a file is that somebody may take for an NPZ file.
@@ -134,25 +145,40 @@ impl Member {
 }
 
 /// Images and their labels.
-struct Pair {
+struct Pair<'a> {
     images: Member,
     layout: Layout,
     shape: ImageShape,
-    range: Option<Range>,
+    reading: &'a Reading<'a>,
     labels: Member,
 }
 
-impl Pair {
+impl<'a> Pair<'a> {
     fn open(
         archive: &mut Archive<'_>,
         [images, labels]: [&str; 2],
-        options: &NpzOptions,
+        reading: &'a Reading<'a>,
     ) -> Result<Self, DataError> {
-        let images = Member::open(archive, images, &options.path)?;
-        let (layout, shape) = check_images(&images, options)?;
-        let labels = Member::open(archive, labels, &options.path)?;
+        let path = &reading.options.path;
+        let images = Member::open(archive, images, path)?;
+        let (layout, shape) = check_images(&images, reading)?;
+        let labels = Member::open(archive, labels, path)?;
         check_labels(&labels)?;
-        Ok(Self { images, layout, shape, range: options.range, labels })
+        Ok(Self { images, layout, shape, reading, labels })
+    }
+
+    /// The trained network's encoder, where it is meant for these images.
+    fn given(&self) -> Option<&'a Encoder> {
+        let Header { kind, item_bytes, .. } = self.images.header;
+        self.reading.encoder.filter(|encoder| pixels::is_encoded(kind, item_bytes, encoder))
+    }
+
+    /// How values become bytes; `None` where they are bytes.
+    fn encoder(&self) -> Option<Encoder> {
+        let range = self.reading.options.range;
+        let is_encoded = self.images.header.kind == Kind::Float || range.is_some();
+        let own = || is_encoded.then(|| Encoder::of_all(range.unwrap_or(Range::UNIT)));
+        self.given().cloned().or_else(own)
     }
 
     /// Checks that there is a label for each image, and that images have the size of those to learn from.
@@ -170,11 +196,24 @@ impl Pair {
         Ok(())
     }
 
-    fn read(&self, archive: &mut Archive<'_>, warnings: &mut Vec<String>) -> Result<Split, DataError> {
+    fn read(
+        &self,
+        archive: &mut Archive<'_>,
+        notes: &mut Vec<String>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Split, DataError> {
         let bytes = self.images.read(archive)?;
-        let Member { path, header, .. } = &self.images;
-        let images = self.layout.in_order(pixels::from_npy(bytes, self.range, path)?);
-        let is_as_saved = header.kind != Kind::Float && self.range.is_none();
+        let (Member { path, header, .. }, range) = (&self.images, self.reading.options.range);
+        let images = match self.given() {
+            Some(encoder) => {
+                let (images, clamped) = pixels::with_encoder(&bytes, encoder, &self.layout, path)?;
+                let of = path.display().to_string();
+                notes.extend(clamped.note(&of, "the range that the network knows", encoder));
+                images
+            }
+            None => self.layout.in_order(pixels::from_npy(bytes, range, path)?),
+        };
+        let is_as_saved = header.kind != Kind::Float && range.is_none();
         warnings.extend(pixels::note_of_dark(&images, is_as_saved, path));
         let labels = to_labels(&self.labels.read(archive)?, &self.labels.path)?;
         Ok(Split { images, labels })
@@ -183,7 +222,7 @@ impl Pair {
 
 fn check_images(
     Member { path, header, .. }: &Member,
-    options: &NpzOptions,
+    Reading { options, encoder }: &Reading<'_>,
 ) -> Result<(Layout, ImageShape), DataError> {
     if options.axes.is_none() && Axes::seem_channels_first(&header.shape) {
         let problem = format!("has shape {:?}, which looks like channels first", header.shape);
@@ -194,7 +233,7 @@ fn check_images(
     let axes = options.axes.unwrap_or(Axes::ChannelsLast);
     let Some(layout) = Layout::new(&header.shape, header.contiguous, axes) else {
         let problem = format!(
-            "has shape {:?}, expected [n, height, width] or [n, height, width, channels]",
+            "has shape {:?}, expected [n, height, width], [n, height, width, channels] or [n, features]",
             header.shape
         );
         return Err(DataError::file(path, problem, "reshape the images"));
@@ -202,7 +241,20 @@ fn check_images(
     let [n, height, width, channels] = layout.sizes;
     let shape = ImageShape::new(height, width, channels, path)?;
     shape.bytes_of(n, path)?;
-    pixels::check_type(header.kind, header.item_bytes, options.range, path)?;
+    match encoder.filter(|encoder| pixels::is_encoded(header.kind, header.item_bytes, encoder)) {
+        Some(encoder) if encoder.takes(shape.n_values()) => {}
+        Some(encoder) => {
+            let n = encoder.ranges().len();
+            let problem =
+                format!("has images of {} values, and the network knows {n} features", shape.n_values());
+            return Err(DataError::file(
+                path,
+                problem,
+                "give the features that it was trained on, in their order",
+            ));
+        }
+        None => pixels::check_type(header.kind, header.item_bytes, options.range, path)?,
+    }
     Ok((layout, shape))
 }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
+use crate::encoder::Range;
 use crate::layout::Axes;
-use crate::pixels::Range;
 
 /// A file and how its arrays are read.
 #[derive(Debug, Clone, PartialEq, Default)]

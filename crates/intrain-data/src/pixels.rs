@@ -1,50 +1,20 @@
 //! Values of any type to pixels of 8 bits.
 //!
-//! uint8 is taken as it is. Any other value `x` from LOW to HIGH becomes `round(255 (x - LOW) / (HIGH - LOW))`, in float64,
-//! ties away from zero; one outside is refused, never clipped. LOW and HIGH are 0 and 1 for floats, if nothing else is said,
-//! and have to be said for integers.
+//! uint8 is taken as it is. Any other value from LOW to HIGH becomes a byte as `encoder.rs` says; one outside is refused, never
+//! clipped. LOW and HIGH are 0 and 1 for floats, if nothing else is said, and have to be said for integers. Where a trained
+//! network brings its own limits, these hold for all values but pixels of uint8, and what lies outside is held at them.
 
 use std::path::Path;
 
-use crate::DataError;
+use crate::encoder::{Clamped, Encoder, Range};
+use crate::layout::Layout;
 use crate::npy::{self, Kind};
+use crate::{DataError, bounded};
 
-/// The values that become 0 and 255.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Range {
-    low: f64,
-    high: f64,
-}
-
-impl Range {
-    /// What floats are in, if nothing else is said.
-    const UNIT: Self = Self { low: 0.0, high: 1.0 };
-    /// Bound of both limits, so that 255 times their difference is a float64.
-    const MOST: f64 = 1e300;
-
-    /// From `LOW..HIGH`; `None` where that is no range.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (low, high) = text.split_once("..")?;
-        let range = Self { low: low.parse().ok()?, high: high.parse().ok()? };
-        let fits = |limit: f64| limit.abs() <= Self::MOST;
-        (fits(range.low) && fits(range.high) && range.low < range.high).then_some(range)
-    }
-
-    /// `None` outside of the range, and for NaN.
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a whole number from 0 to 255 is cast"
-    )]
-    fn to_pixel(self, x: f64) -> Option<u8> {
-        let Self { low, high } = self;
-        (low..=high).contains(&x).then(|| (255.0 * (x - low) / (high - low)).round() as u8)
-    }
-
-    /// All values as pixels; or the first that is outside, and where.
-    fn encode(self, values: impl Iterator<Item = f64>) -> Result<Vec<u8>, (usize, f64)> {
-        values.enumerate().map(|(index, x)| self.to_pixel(x).ok_or((index, x))).collect()
-    }
+/// All values as pixels; or the first that is outside, and where.
+fn encode(range: Range, values: impl Iterator<Item = f64>) -> Result<Vec<u8>, (usize, f64)> {
+    let pixel = |(index, x)| if range.contains(x) { Ok(range.byte(x)) } else { Err((index, x)) };
+    values.enumerate().map(pixel).collect()
 }
 
 /// A byte for each value of an NPY file, in the order of the file.
@@ -60,9 +30,9 @@ pub(crate) fn from_npy(mut bytes: Vec<u8>, range: Option<Range>, path: &Path) ->
     let (found, range) = match (array.kind, range) {
         (Kind::Float, range) => {
             let range = range.unwrap_or(Range::UNIT);
-            (range.encode(floats()).map_err(|first| (first, extent(floats()))), range)
+            (encode(range, floats()).map_err(|first| (first, extent(floats()))), range)
         }
-        (_, Some(range)) => (range.encode(integers()).map_err(|first| (first, extent(integers()))), range),
+        (_, Some(range)) => (encode(range, integers()).map_err(|first| (first, extent(integers()))), range),
         _ => {
             check_type(array.kind, array.item_bytes, None, path)?;
             // In place: there may be no memory for a second copy.
@@ -72,6 +42,39 @@ pub(crate) fn from_npy(mut bytes: Vec<u8>, range: Option<Range>, path: &Path) ->
         }
     };
     found.map_err(|((index, x), extent)| outside(index, x, extent, range, path))
+}
+
+/// Whether the encoder of a trained network is meant for values of a type: bytes are pixels, unless each feature has limits of
+/// its own.
+pub(crate) fn is_encoded(kind: Kind, item_bytes: usize, encoder: &Encoder) -> bool {
+    (kind, item_bytes) != (Kind::Unsigned, 1) || encoder.ranges().len() > 1
+}
+
+/// The bytes of an array in the order of this crate, as a trained network's encoder has them, and how many values were held at
+/// a limit.
+///
+/// # Errors
+/// It is no NPY file, its images have another number of values than the encoder, or a value is not finite.
+pub(crate) fn with_encoder(
+    bytes: &[u8],
+    encoder: &Encoder,
+    layout: &Layout,
+    path: &Path,
+) -> Result<(Vec<u8>, Clamped), DataError> {
+    let array = npy::parse(bytes, path)?;
+    #[allow(clippy::cast_precision_loss, reason = "values that large differ in other bits than a pixel has")]
+    let integers = array.integers().into_iter().flatten().map(|x| x as f64);
+    let values = integers.chain(array.floats().into_iter().flatten());
+    let (mut out, mut clamped) = (Vec::new(), Clamped::default());
+    bounded::reserve(&mut out, layout.sizes.iter().product(), path)?;
+    for (at, x) in values.enumerate() {
+        if !x.is_finite() {
+            let problem = format!("value {at} is {x}, expected a finite number");
+            return Err(DataError::file(path, problem, "replace it, such as by numpy.nan_to_num"));
+        }
+        out.push(clamped.byte(encoder, layout.value_at(at), x));
+    }
+    Ok((layout.in_order(out), clamped))
 }
 
 /// Whether values of a type become pixels.
@@ -99,13 +102,8 @@ fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
     finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), x| (least.min(x), most.max(x)))
 }
 
-fn outside(
-    index: usize,
-    x: f64,
-    (least, most): (f64, f64),
-    Range { low, high }: Range,
-    path: &Path,
-) -> DataError {
+fn outside(index: usize, x: f64, (least, most): (f64, f64), range: Range, path: &Path) -> DataError {
+    let (low, high) = (range.low(), range.high());
     let problem = format!(
         "value {index} is {x}, the limits are {low} and {high} (finite values are from {least} to {most})"
     );
@@ -138,34 +136,6 @@ pub(crate) fn note_of_dark(pixels: &[u8], is_as_saved: bool, path: &Path) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_are_two_numbers_in_order() {
-        let range = |low, high| Some(Range { low, high });
-        assert_eq!(Range::parse("-1..1"), range(-1.0, 1.0));
-        assert_eq!(Range::parse("-2.5..1e2"), range(-2.5, 100.0));
-        for text in ["", "1", "1..", "..1", "1..1", "2..1", "nan..1", "0..inf", "-1e301..0", "0..1..2"] {
-            assert_eq!(Range::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn limits_become_0_and_255_and_nothing_is_clipped() {
-        for text in ["0..1", "-1..1", "0..255", "-3e-320..1e-310", "-1e300..1e300", "0.1..0.3", "7..4096"] {
-            let range = Range::parse(text).unwrap();
-            let Range { low, high } = range;
-            let middle = range.to_pixel(low / 2.0 + high / 2.0).unwrap();
-            assert_eq!((range.to_pixel(low), range.to_pixel(high)), (Some(0), Some(255)), "{text}");
-            assert!((127..=128).contains(&middle), "{text}");
-            for x in [low.next_down(), high.next_up(), f64::NAN, f64::INFINITY] {
-                assert_eq!(range.to_pixel(x), None, "{text} {x}");
-            }
-        }
-        let bytes = Range::parse("0..255").unwrap();
-        assert!((0..=255).all(|x: u8| bytes.to_pixel(x.into()) == Some(x)));
-        // 127.5 is a tie.
-        assert_eq!(Range::UNIT.to_pixel(0.5), Some(128));
-    }
 
     #[test]
     fn every_type_is_read_with_a_range() {

@@ -5,6 +5,7 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use intrain_data::Encoder;
 use intrain_model::Model;
 use intrain_nn::plan::ProductKind;
 use intrain_nn::{BlockPlan, Moments, Parameters, Plan, Stored};
@@ -35,6 +36,8 @@ pub struct SavedModel {
     pub validation: f64,
     /// Names of its classes, output by output; none in files of earlier versions.
     pub classes: Vec<String>,
+    /// How the numbers of its data became bytes, where they were none.
+    pub encoder: Option<Encoder>,
     /// Stored weights and biases, block by block.
     pub parameters: Vec<Parameters>,
 }
@@ -133,6 +136,8 @@ pub struct OfRun<'a> {
     pub config: &'a Config,
     /// Names of the data's classes.
     pub classes: &'a [String],
+    /// How the data's numbers became bytes, where they were none.
+    pub encoder: Option<&'a Encoder>,
 }
 
 /// SHA-256 over all stored weights and biases in layer order, little-endian.
@@ -157,7 +162,7 @@ pub fn write_model(
     plan: &Plan,
     parameters: &[Parameters],
 ) -> Result<(), TrainError> {
-    let OfRun { config, classes } = run;
+    let OfRun { config, classes, encoder } = run;
     let recipe = config.recipe.at_epoch(epoch);
     let mut metadata = BTreeMap::from([
         ("intrain".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -171,6 +176,7 @@ pub fn write_model(
     if config.settings.validation != 0.0 {
         metadata.insert("validation".to_owned(), config.settings.validation.to_string());
     }
+    metadata.extend(encoder.map(|encoder| (ENCODER.to_owned(), encoder.to_toml())));
     for block in &plan.blocks {
         metadata.insert(format!("{}.format", block.name), block.weight.master.format.to_string());
         metadata.insert(format!("{}.alpha_log2", block.name), block.weight.alpha_log2.to_string());
@@ -220,7 +226,8 @@ pub fn parse_model(
         metadata.get("classes").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     // Most files have no such key.
     let validation = metadata.get("validation").and_then(|text| text.parse().ok()).unwrap_or(0.0);
-    Ok(SavedModel { model, recipe, data: key("data")?, validation, classes, parameters })
+    let encoder = read_encoder(&metadata, path)?;
+    Ok(SavedModel { model, recipe, data: key("data")?, validation, classes, encoder, parameters })
 }
 
 /// Reads the network in a checkpoint of the run that `config` describes, as it is deployed.
@@ -238,7 +245,20 @@ pub fn read_model_of_checkpoint(path: &Path, config: &Config) -> Result<SavedMod
     let parameters =
         plan.blocks.iter().map(|b| take_deployed(path, b, &mut by_name)).collect::<Result<_, _>>()?;
     let (data, validation) = (config.data.clone(), config.settings.validation);
-    Ok(SavedModel { model, recipe, data, validation, classes, parameters })
+    let encoder = read_encoder(&header, path)?;
+    Ok(SavedModel { model, recipe, data, validation, classes, encoder, parameters })
+}
+
+/// Where the encoder stands in a model and in a checkpoint.
+const ENCODER: &str = "encoder";
+
+/// The encoder of a network; files of earlier versions have none.
+fn read_encoder(metadata: &BTreeMap<String, String>, path: &Path) -> Result<Option<Encoder>, ArtefactError> {
+    let damaged = || {
+        let problem = format!("'{ENCODER}' in its metadata is not one");
+        ArtefactError::Damaged { path: path.to_owned(), problem }
+    };
+    metadata.get(ENCODER).map(|text| Encoder::from_toml(text).ok_or_else(damaged)).transpose()
 }
 
 fn take_parameters(

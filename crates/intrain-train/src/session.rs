@@ -462,7 +462,8 @@ impl Session {
     }
 
     fn of_run(&self) -> OfRun<'_> {
-        OfRun { config: &self.config, classes: &self.dataset.class_names }
+        let Dataset { class_names, encoder, .. } = &*self.dataset;
+        OfRun { config: &self.config, classes: class_names, encoder: encoder.as_ref() }
     }
 
     /// What is not finite never reaches a checkpoint, the metrics or a model.

@@ -6,7 +6,7 @@ use std::path::Path;
 use intrain_data::Dataset;
 use intrain_recipe::Feedback;
 
-use super::{OfRun, parts, tensors};
+use super::{ENCODER, OfRun, parts, tensors};
 use crate::checkpoint::{self, Checkpoint, NamedTensor};
 use crate::config::Config;
 use crate::step::Trainer;
@@ -29,7 +29,7 @@ pub(crate) struct State {
 /// Writes a checkpoint in place of the one that was there.
 pub(crate) fn write_checkpoint(
     path: &Path,
-    (OfRun { config, classes }, fingerprint): (OfRun<'_>, &str),
+    (OfRun { config, classes, encoder }, fingerprint): (OfRun<'_>, &str),
     trainer: &Trainer,
     state: &State,
 ) -> Result<(), TrainError> {
@@ -56,8 +56,9 @@ pub(crate) fn write_checkpoint(
     ];
     let feedback = (config.recipe.error_feedback != Feedback::None).then(|| (FEEDBACK, RESIDUAL.to_owned()));
     let by_validation = state.best.validation_error.map(|error| ("best_validation_error", float(error)));
-    let header =
-        header.into_iter().chain(feedback).chain(by_validation).map(|(k, v)| (k.to_owned(), v)).collect();
+    let encoder = encoder.map(|encoder| (ENCODER, encoder.to_toml()));
+    let header = header.into_iter().chain(feedback).chain(by_validation).chain(encoder);
+    let header = header.map(|(k, v)| (k.to_owned(), v)).collect();
     checkpoint::write(path, &Checkpoint { header, tensors: tensors(parts(trainer)) })?;
     Ok(())
 }

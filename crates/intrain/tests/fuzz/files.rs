@@ -261,7 +261,7 @@ fn model_file() -> Vec<u8> {
     let plan = Plan::build(&config.model, &config.recipe, 1).unwrap();
     let file = NamedTempFile::new().unwrap();
     let classes = ["ant".to_owned(), "cat, \"dog\"".to_owned()];
-    let run = saved::OfRun { config, classes: &classes };
+    let run = saved::OfRun { config, classes: &classes, encoder: None };
     saved::write_model(file.path(), run, 0, &plan, &Parameters::initial(&plan, 1)).unwrap();
     std::fs::read(file.path()).unwrap()
 }
