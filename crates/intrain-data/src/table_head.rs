@@ -101,8 +101,7 @@ impl Columns {
         if wanted.needs_label && wanted.label.is_none() {
             let problem =
                 format!("is a table, and nothing says which column has the classes; {}", head.all());
-            let remedy =
-                "write `,label=COLUMN` behind the path";
+            let remedy = "write `,label=COLUMN` behind the path";
             return Err(DataError::file(path, problem, remedy));
         }
         let missing = |what: &str, name: &str| {

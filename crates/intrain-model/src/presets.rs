@@ -24,7 +24,7 @@ pub struct Preset {
 enum Build {
     /// Always the same.
     Fixed(fn() -> Model),
-    /// From the channels of its first convolution, which a number behind a colon names: `vgg9:16`.
+    /// From the channels of its first layer, which a number behind a colon names: `vgg9:16`.
     Wide { width: usize, build: fn(usize) -> Model },
 }
 
@@ -47,6 +47,12 @@ pub const PRESETS: &[Preset] = &[
         summary: "mlp with a layer norm in front of each ReLU",
         build: Build::Fixed(mlp_norm),
         defaults: defaults::NORMED,
+    },
+    Preset {
+        name: "table-mlp",
+        summary: "N-64-64-C for tables of numbers",
+        build: Build::Wide { width: 64, build: table_mlp },
+        defaults: defaults::TABLE_MLP,
     },
     Preset {
         name: "gupta-cnn",
@@ -164,7 +170,7 @@ pub const PRESETS: &[Preset] = &[
 /// Widths that a preset can have.
 const WIDTHS: std::ops::RangeInclusive<usize> = 1..=1024;
 
-/// The preset that `spec` names, with the width of its first convolution where it has one: `vgg9`, `vgg9:16`.
+/// The preset that `spec` names, with the width of its first layer where it has one: `vgg9`, `vgg9:16`.
 ///
 /// # Errors
 /// [`ModelError::UnknownPreset`] with the nearest name; [`ModelError::Preset`] for a wrong width.
@@ -184,9 +190,7 @@ pub fn preset(spec: &str) -> Result<Model, ModelError> {
             let width = text.parse().ok().filter(|width| WIDTHS.contains(width));
             let width = width.ok_or_else(|| ModelError::Preset {
                 spec: spec.to_owned(),
-                reason: format!(
-                    "'{text}' is no width: write the channels of the first convolution, {WIDTHS:?}"
-                ),
+                reason: format!("'{text}' is no width: write the channels of the first layer, {WIDTHS:?}"),
             })?;
             Ok(Model { name: spec.to_owned(), ..build(width) })
         }
@@ -312,6 +316,17 @@ fn mlp() -> Model {
             .relu()
             .linear(10, true)
             .layers,
+    }
+}
+
+fn table_mlp(width: usize) -> Model {
+    let hidden = |layers: Layers| layers.linear(width, false).relu();
+    Model {
+        name: "table-mlp".to_owned(),
+        source: "two hidden layers, for features as bytes".to_owned(),
+        input: input(1, 8, 1, Pixels::Symmetric),
+        layers: hidden(hidden(Layers::default().flatten())).linear(10, false).layers,
+        ..mlp_norm()
     }
 }
 

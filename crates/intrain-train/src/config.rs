@@ -436,6 +436,7 @@ fn take_model(
         None => {
             let name = match (data, shape.height.min(shape.width)) {
                 ("cifar-10", _) => "vgg7",
+                (_, 1) => "table-mlp",
                 (_, 0..=13) => "digits-cnn",
                 (_, 14..=28) => "lenet5",
                 _ => "vgg7",

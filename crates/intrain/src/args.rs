@@ -43,6 +43,7 @@ pub(crate) enum Command {
   intrain train --data mnist --recipe gupta:Q2.14 --epochs 3
   intrain train --recipe wage --set recipe.roles.activation='unit<6> nearest-even saturate clipped'
   intrain train runs/mnist-wage-1/config.toml --seed 2
+  intrain train --data csv:iris.csv,label=species
   intrain train --resume runs/mnist-wage-1
 
 Flags win over CONFIG.toml, and --set wins over both. A run folder holds config.toml (enough to
@@ -65,6 +66,7 @@ in float32. A file that is there is replaced. Where a recipe finds a power of tw
   intrain predict runs/mine-wage-1 cat.jpg dog.png
   intrain predict runs/mnist-wage-1 --data mnist --out results.csv --logits logits.npy
   intrain predict runs/mine-wage-1 photos/*.jpg --checkpoint best --json
+  intrain predict runs/iris-wage-1 new.csv
 
 The largest logit is the answer, of equal ones the first. Files that are there are replaced.")]
     Predict(PredictArgs),
@@ -184,7 +186,7 @@ pub(crate) struct TrainArgs {
     /// Recipe with its parameters, or a TOML file; see `intrain recipe list` [default: the model's own, wage for digits-cnn]
     #[arg(long, value_name = "R")]
     pub(crate) recipe: Option<String>,
-    /// Data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, svhn, npz:PATH or folder:PATH; see `intrain data list` [default: what the model was made for, else digits]
+    /// Data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, svhn, csv:PATH,label=COLUMN, npz:PATH or folder:PATH; see `intrain data list` [default: what the model was made for, else digits]
     #[arg(long, value_name = "D")]
     pub(crate) data: Option<String>,
     /// Passes over the training images [default: the paper's, where there is one]

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use intrain::data::{self, DataFolders, Dataset, ImageShape, Part};
+use intrain::data::{self, DataFolders, Dataset, Encoder, ImageShape, Part};
 use intrain::kernels::Isa;
 use intrain::nn::Context;
 use intrain::train::config::{Config, check_keys, seed_value};
@@ -39,9 +39,43 @@ pub(crate) fn resolve_with_data(args: &TrainArgs) -> anyhow::Result<(Config, Arc
 /// # Errors
 /// It is unknown, missing or damaged.
 pub(crate) fn load_data(name: &str) -> anyhow::Result<Dataset> {
+    load_data_with(name, None)
+}
+
+/// A data set for a trained network: its numbers become bytes and its classes are counted as the network has it, and its images
+/// are of the network's size.
+///
+/// # Errors
+/// As [`load_data`]; a class or a feature that the network does not know, or images of another size.
+pub(crate) fn load_data_for(saved: &SavedModel, name: &str) -> anyhow::Result<Dataset> {
+    let mut dataset = load_data_with(name, saved.encoder.as_ref())?;
+    if let Some(note) = dataset.count_classes_as(&saved.classes)? {
+        say(&format!("note: {name}: {note}"));
+    }
+    let other = dataset.encoder.as_ref().filter(|encoder| saved.encoder.as_ref() != Some(*encoder));
+    if let Some(encoder) = other {
+        let known = saved.encoder.as_ref().map_or_else(|| "none".to_owned(), described);
+        say(&format!(
+            "warning: {name}: values become bytes by {}, and the network was trained with {known}",
+            described(encoder)
+        ));
+    }
+    check_fits(saved, &dataset)?;
+    Ok(dataset)
+}
+
+/// An encoder in words.
+fn described(encoder: &Encoder) -> String {
+    match encoder.ranges() {
+        [range] => format!("range={range}"),
+        ranges => format!("a range for each of {} features", ranges.len()),
+    }
+}
+
+fn load_data_with(name: &str, encoder: Option<&Encoder>) -> anyhow::Result<Dataset> {
     /// Messages in full.
     const MESSAGES: usize = 10;
-    let dataset = data::load(name, &data_folders())?;
+    let dataset = data::load_for(name, &data_folders(), encoder)?;
     dataset.notes.iter().for_each(|note| say(&format!("note: {note}")));
     dataset.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
     for reason in dataset.left_out.iter().take(MESSAGES) {
@@ -158,6 +192,13 @@ pub(crate) fn open_model(network: &NetworkArgs) -> anyhow::Result<SavedModel> {
         ))
         .into());
     }
+    if path.extension().is_some_and(|ending| ending == "toml") {
+        return Err(Usage(format!(
+            "{name}: this is a text of settings, a recipe or a network, not a trained network; name the folder of a run or its \
+             model.safetensors"
+        ))
+        .into());
+    }
     let dir = RunDir(path.to_owned());
     match checkpoint {
         None => Ok(saved::read_model(&if path.is_dir() { dir.model() } else { path.to_owned() })?),
@@ -188,11 +229,7 @@ pub(crate) fn config_of(dir: &RunDir) -> anyhow::Result<Config> {
 /// # Errors
 /// The data cannot be read, does not fit the network, or has no such part.
 pub(crate) fn load_part(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<(Dataset, Part)> {
-    let mut dataset = load_data(data)?;
-    if let Some(note) = dataset.count_classes_as(&saved.classes)? {
-        say(&format!("note: {data}: {note}"));
-    }
-    check_fits(saved, &dataset)?;
+    let mut dataset = load_data_for(saved, data)?;
     if data == saved.data {
         dataset = dataset.with_validation(saved.validation)?;
     }
@@ -214,7 +251,7 @@ pub(crate) fn load_part(data: &str, split: &str, saved: &SavedModel) -> anyhow::
 ///
 /// # Errors
 /// The sizes that differ.
-pub(crate) fn check_fits(saved: &SavedModel, dataset: &Dataset) -> anyhow::Result<()> {
+fn check_fits(saved: &SavedModel, dataset: &Dataset) -> anyhow::Result<()> {
     let (input, shape) = (saved.model.input.shape, dataset.shape);
     if (input.h, input.w, input.c) != (shape.height, shape.width, shape.channels) {
         let reason = format!(
@@ -262,9 +299,15 @@ pub(crate) fn new_run_folder(config: &Config) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// `npz:some/where/x.npz` is called `x`.
+/// `npz:some/where/x.npz,range=-1..1` is called `x`.
 fn file_stem(data: &str) -> String {
     let path = data.split_once(':').map_or(data, |(_, path)| path);
+    let is_option = |text: &str| {
+        text.split_once('=')
+            .is_some_and(|(key, _)| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase()))
+    };
+    let options = path.match_indices(',').find(|(comma, _)| is_option(&path[comma + 1..]));
+    let path = options.map_or(path, |(comma, _)| &path[..comma]);
     Path::new(path).file_stem().map_or_else(|| "data".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
@@ -274,9 +317,15 @@ mod tests {
 
     #[test]
     fn data_sets_name_folders() {
-        for (data, stem) in
-            [("mnist", "mnist"), ("npz:a/b.npz", "b"), ("folder:/x/y/", "y"), ("folder:..", "data")]
-        {
+        for (data, stem) in [
+            ("mnist", "mnist"),
+            ("npz:a/b.npz", "b"),
+            ("folder:/x/y/", "y"),
+            ("folder:..", "data"),
+            ("folder:a/b,resize=8", "b"),
+            ("npz:a/b,c.npz,range=-1.5..1", "b,c"),
+            ("csv:a/b.csv,label=x,test=c/d.csv", "b"),
+        ] {
             assert_eq!(file_stem(data), stem, "{data}");
         }
     }

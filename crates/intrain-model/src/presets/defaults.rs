@@ -12,6 +12,15 @@ power_of_two = { learning_rate = 8.0 }
 any_recipe = { epochs = 30, batch_size = 32 }
 ";
 
+/// Tables may be short: many passes of small batches.
+pub(super) const TABLE_MLP: &str = "
+recipe = 'wage'
+learning_rate = 0.02
+weight_decay = 0.0
+power_of_two = { learning_rate = 8.0 }
+any_recipe = { epochs = 60, batch_size = 16 }
+";
+
 /// Gupta 2015, section 4.1; the MLP's rate and epochs are not stated there.
 pub(super) const MLP: &str = "
 recipe = 'wage'

@@ -48,8 +48,9 @@ pub(crate) struct EvalArgs {
 pub(crate) struct PredictArgs {
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
-    /// Image files: PNG, JPEG, BMP or WebP, brought to the network's size as its training data were
-    #[arg(value_name = "IMAGE", required_unless_present = "data")]
+    /// Image files: PNG, JPEG, BMP or WebP, brought to the network's size as its training data were; or tables: CSV or TSV with
+    /// the features of its training data, each row an example
+    #[arg(value_name = "FILE", required_unless_present = "data")]
     pub(crate) images: Vec<PathBuf>,
     /// A data set instead of files, as for `intrain train`
     #[arg(long, value_name = "D", conflicts_with = "images")]

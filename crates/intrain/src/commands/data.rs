@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use intrain::data::{self, ImageShape, Progress, catalog};
+use intrain::data::encoder::Range;
+use intrain::data::{self, Dataset, ImageShape, Progress, catalog};
 use serde_json::json;
 
 use crate::args::{DataAction, DataArgs};
@@ -23,6 +24,10 @@ pub(crate) fn run(args: &DataArgs, output: &Output) -> anyhow::Result<ExitCode> 
 
 fn list(output: &Output) -> anyhow::Result<()> {
     let own = [
+        (
+            "csv:PATH,label=COLUMN",
+            "a table of numbers with a column of classes; behind it: ,test=PATH,delimiter=tab",
+        ),
         (
             "npz:PATH",
             "arrays x_train, y_train, x_test and y_test, perhaps x_val and y_val, in a file of numpy.savez; behind PATH: ,layout=nchw,range=-1..1",
@@ -79,16 +84,43 @@ fn info(name: &str, output: &Output) -> anyhow::Result<()> {
         let row = |i: usize| [class(i), train[i].to_string(), test[i].to_string()];
         text.push_str(&table(["class", "train", "test"], &classes.map(row).collect::<Vec<_>>()));
     }
+    let features = limits(&dataset);
+    if !features.is_empty() {
+        let row = |(name, range): &(String, Range)| {
+            [name.clone(), range.low().to_string(), range.high().to_string()]
+        };
+        text.push('\n');
+        text.push_str(&table(
+            ["feature", "low: 0", "high: 255"],
+            &features.iter().map(row).collect::<Vec<_>>(),
+        ));
+    }
+    let features: Vec<_> = features
+        .iter()
+        .map(|(name, range)| json!({"name": name, "low": range.low(), "high": range.high()}))
+        .collect();
     let mut object = json!({
         "data": dataset.name, "height": height, "width": width, "channels": channels,
         "classes": (0..dataset.n_classes).map(class).collect::<Vec<_>>(),
         "train_counts": summary.train_counts, "test_counts": summary.test_counts,
-        "mean": summary.mean, "std": summary.std,
+        "mean": summary.mean, "std": summary.std, "features": features,
     });
     if is_validated {
         object["validation_counts"] = json!(summary.validation_counts);
     }
     Ok(output.finish(&text, &object)?)
+}
+
+/// The values that became 0 and 255, of each feature by its name or number, or of `all`.
+fn limits(dataset: &Dataset) -> Vec<(String, Range)> {
+    let Some(encoder) = &dataset.encoder else { return Vec::new() };
+    let ranges = encoder.ranges();
+    let name = |i: usize| match encoder.names().get(i) {
+        Some(name) => name.clone(),
+        None if ranges.len() == 1 => "all".to_owned(),
+        None => i.to_string(),
+    };
+    ranges.iter().enumerate().map(|(i, range)| (name(i), *range)).collect()
 }
 
 /// A bar per file on a terminal, else a line per file and about every 10 seconds.

@@ -64,7 +64,7 @@ const RATES: [f64; 4] = [1.0, 0.1, 0.01, 0.001];
 fn run_toy(args: &LabArgs) -> anyhow::Result<Done> {
     let walks = [(When::Bc, "BC"), (When::Sr, "SR")];
     let histogram = |when, rate| toy::histogram(when, rate, args.noise, args.steps, args.seed);
-    let (mut rows, mut panels) = (Vec::new(), Vec::new());
+    let (mut rows, mut objects, mut panels) = (Vec::new(), Vec::new(), Vec::new());
     let mut csv = TOY_HEADER.to_owned();
     for (color, (when, name)) in walks.into_iter().enumerate() {
         for rate in RATES {
@@ -73,12 +73,9 @@ fn run_toy(args: &LabArgs) -> anyhow::Result<Done> {
             for (i, share) in shares.iter().enumerate() {
                 writeln!(csv, "{name},{rate},{},{share}", state(i))?;
             }
-            rows.push([
-                name.to_owned(),
-                rate.to_string(),
-                format!("{:.4}", shares[11] + shares[12]),
-                mode(&shares),
-            ]);
+            let (near, at) = (shares[11] + shares[12], mode(&shares));
+            objects.push(json!({"method": name, "rate": rate, "near_minimum": near, "most_often": at}));
+            rows.push([name.to_owned(), rate.to_string(), format!("{near:.4}"), at.to_string()]);
             let shares = shares.iter().enumerate().map(|(i, share)| (state(i), *share)).collect();
             panels.push(Panel { title: format!("{name}, rate {rate}"), shares, color });
         }
@@ -88,15 +85,14 @@ fn run_toy(args: &LabArgs) -> anyhow::Result<Done> {
     let panels: Vec<Panel> = left.iter().zip(right).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
     let svg =
         picture::panels("toy problem", 2, &panels, STEP, ["quantized weight w", "share of steps"]).file();
-    let object = rows.iter().map(|[method, rate, near, at]| json!({"method": method, "rate": rate, "near_minimum": near, "most_often": at}));
-    let object = json!({"experiment": "toy", "noise": args.noise, "steps": args.steps, "walks": object.collect::<Vec<_>>()});
+    let object = json!({"experiment": "toy", "noise": args.noise, "steps": args.steps, "walks": objects});
     let text = table(["method", "rate", "share at 4.5 and 5", "most often at"], &rows);
     Ok(Done { text, csv, svg, object })
 }
 
-fn mode(shares: &[f64]) -> String {
-    let best = shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
-    state(best).to_string()
+/// The state that the walk was in most often.
+fn mode(shares: &[f64]) -> f64 {
+    state(shares.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i))
 }
 
 fn panel(title: String, probabilities: &[f64], color: usize) -> Panel {

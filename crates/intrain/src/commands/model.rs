@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use intrain::model::{self, Model, ModelFile, Shape};
+use intrain::recipe;
 use intrain::train::config::{Config, check_model_defaults, default_recipe};
 use serde_json::{Value, json};
 
@@ -128,5 +129,10 @@ fn load(name: &str) -> anyhow::Result<ModelFile> {
         .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a preset or a TOML file that exists")))?;
     let file = ModelFile::from_toml(&text).map_err(|e| Usage(format!("{name}: {e}")))?;
     check_model_defaults(&file.defaults).map_err(|e| Usage(format!("{name}: {e}")))?;
+    let recipe = default_recipe(&file);
+    if !recipe.ends_with(".toml") {
+        recipe::preset(recipe)
+            .map_err(|e| Usage(format!("{name}: [defaults] of the model, key 'recipe': {e}")))?;
+    }
     Ok(file)
 }

@@ -225,6 +225,12 @@ fn float_operations(plan: &Plan) -> String {
     )
 }
 
+/// A bound as a number: beyond 64 bits as the nearest float64.
+#[allow(clippy::cast_precision_loss, reason = "the number of bits, which is exact, stands beside it")]
+fn number(bound: u128) -> serde_json::Value {
+    u64::try_from(bound).map_or_else(|_| json!(bound as f64), |bound| json!(bound))
+}
+
 fn object(
     config: &Config,
     plan: &Plan,
@@ -238,8 +244,7 @@ fn object(
                 Promise::Exact => "exact",
                 Promise::FixedOrder => "fixed order",
             },
-            // A bound may have up to 128 bits, which no JSON number holds.
-            "sum_bound": o.sum.map(|sum| sum.bound.to_string()), "sum_bits": o.sum.map(|sum| sum.width_bits()),
+            "sum_bound": o.sum.map(|sum| number(sum.bound)), "sum_bits": o.sum.map(|sum| sum.width_bits()),
             "bytes": o.bytes,
         })
     };

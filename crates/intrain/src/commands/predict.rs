@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 use std::process::ExitCode;
 
-use intrain::data::{self, ImageShape, SingleImages};
+use intrain::data::{self, Encoder, ImageShape, SingleImages, TableRows};
 use intrain::nn::{Logits, Network, Plan};
 use intrain::train::atomic_write;
 use intrain::train::logits;
@@ -97,20 +97,51 @@ fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<Images> {
     let shape = saved.model.input.shape;
     let shape = ImageShape { height: shape.h, width: shape.w, channels: shape.c };
     let reader = SingleImages::of(&saved.data, shape);
-    let (mut pixels, mut n_notes) = (Vec::new(), 0);
+    let (mut pixels, mut names, mut n_notes) = (Vec::new(), Vec::new(), 0);
     for path in &args.images {
-        for note in reader.append(path, &mut pixels)? {
+        let name = path.display();
+        let notes: Vec<String> = if is_table(path) {
+            let rows = TableRows::read(path, encoder_of(saved, path)?, shape.n_values())?;
+            pixels.extend_from_slice(&rows.features);
+            names.extend(rows.lines.iter().map(|line| format!("{name} line {line}")));
+            rows.notes
+        } else {
+            names.push(name.to_string());
+            let notes = reader.append(path, &mut pixels)?.into_iter();
+            notes.map(|note| format!("{name}: {note}")).collect()
+        };
+        for note in notes {
             n_notes += 1;
             if n_notes <= NOTES {
-                say(&format!("note: {}: {note}", path.display()));
+                say(&format!("note: {note}"));
             }
         }
     }
     if n_notes > NOTES {
         say(&format!("note: and {} notes more like these", n_notes - NOTES));
     }
-    let names = args.images.iter().map(|path| path.display().to_string()).collect();
     Ok(Images { pixels, size: shape.n_values(), names, labels: vec![] })
+}
+
+/// Whether a file is a table of features, by the ending of its name.
+fn is_table(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    ["csv", "tsv"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// The encoder of a network for the rows of a table.
+fn encoder_of<'a>(saved: &'a SavedModel, path: &Path) -> anyhow::Result<&'a Encoder> {
+    let name = path.display();
+    let n_values = saved.model.input.shape.len();
+    let encoder = saved.encoder.as_ref().filter(|encoder| encoder.takes(n_values));
+    encoder.ok_or_else(|| {
+        Usage(format!(
+            "{name}: this is a table, and the network was trained on '{}', without features that have ranges; name a network \
+             that was trained on csv:PATH or npz:PATH with floats",
+            saved.data
+        ))
+        .into()
+    })
 }
 
 fn of_data(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<Images> {

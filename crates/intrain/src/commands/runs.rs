@@ -41,7 +41,8 @@ pub(crate) fn run(args: &RunsArgs, output: &Output) -> anyhow::Result<ExitCode> 
     if args.folders.len() > 1 && !differences.is_empty() {
         text.push_str("\nthey differ in\n");
         for (key, values) in &differences {
-            text.push_str(&format!("  {key}: {}\n", values.join(" | ")));
+            let values = values.iter().map(|value| value.map_or_else(|| "-".to_owned(), Value::to_string));
+            text.push_str(&format!("  {key}: {}\n", values.collect::<Vec<_>>().join(" | ")));
         }
     }
     let objects: Vec<_> = runs.iter().map(Seen::object).collect();
@@ -162,19 +163,16 @@ impl Seen {
     }
 
     /// What a key of its config.toml says.
-    fn value(&self, key: &str) -> String {
-        match self.keys.get(key) {
-            Some(Value::Table(table)) if NAMED.contains(&key) => {
-                table.get("name").map_or_else(String::new, Value::to_string)
-            }
-            Some(value) => value.to_string(),
-            None => "-".to_owned(),
+    fn value(&self, key: &str) -> Option<&Value> {
+        match self.keys.get(key)? {
+            Value::Table(table) if NAMED.contains(&key) => table.get("name"),
+            value => Some(value),
         }
     }
 }
 
 /// The keys in which the runs differ, each with what every run says.
-fn differences(runs: &[Seen]) -> Vec<(String, Vec<String>)> {
+fn differences(runs: &[Seen]) -> Vec<(String, Vec<Option<&Value>>)> {
     let mut keys: Vec<&String> = runs.iter().flat_map(|run| run.keys.keys()).collect();
     keys.sort();
     keys.dedup();

@@ -11,6 +11,7 @@ mod runs;
 mod shell;
 mod steering;
 mod sweeps;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

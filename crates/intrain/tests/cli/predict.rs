@@ -97,7 +97,7 @@ fn images_are_answered_by_name() {
     assert!(place.stdout(&["predict", "run", "three.bmp"]).contains("three.bmp         left"));
 
     let message = place.refusal(&["predict", "run"]);
-    assert!(message.contains("<IMAGE>"), "{message}");
+    assert!(message.contains("<FILE>"), "{message}");
     std::fs::write(place.path("cut.bmp"), &std::fs::read(place.path("three.bmp")).unwrap()[..100]).unwrap();
     let message = place.refusal(&["predict", "run", "three.bmp", "cut.bmp"]);
     assert!(message.contains("cut.bmp: cannot be decoded"), "{message}");

@@ -6,7 +6,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use intrain::data::{Dataset, bounded, cifar, digits, idx, mat, npy, npz, svhn};
+use intrain::data::{Dataset, bounded, cifar, digits, idx, mat, npy, npz, svhn, tables};
 use intrain::nn::{Parameters, Plan};
 use intrain::train::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use intrain::train::{Config, metrics, saved};
@@ -88,6 +88,8 @@ pub(crate) fn targets() -> Vec<Target> {
             ..raw("safetensors-head", || vec![head_and_data().0], read_safetensors)
         },
         Target { kind: Kind::Text, ..raw("metrics", metrics_files, read_metrics) },
+        Target { kind: Kind::Text, ..raw("table", table_files, read_table) },
+        raw("table-bytes", table_files, read_table),
     ]
 }
 
@@ -220,6 +222,24 @@ fn read_npz(bytes: &[u8]) -> Option<usize> {
     Some(train.images.len() + test.images.len())
 }
 
+fn table_files() -> Vec<Vec<u8>> {
+    let named = "a,b,class\n0.5,-1e3,x\n1.5,2,\"y, or\nso\"\n0.5,1,x\n\n2,2,\"y, or\nso\"\n";
+    let tabs = "\u{feff}class\ta\r\n1\t0.25\r\n2\t0.5\r\n1\t0.75\r\n2\t1\r\n1\t1\r\n";
+    let plain = "1;2;class;4\n1;2;class;4\n3;4;other;5\n";
+    [named, tabs, plain].map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+fn read_table(bytes: &[u8]) -> Option<usize> {
+    let Dataset { train, test, shape, encoder, .. } = tables::parse(bytes, "class", path()).ok()?;
+    let encoder = encoder.unwrap();
+    assert!(encoder.ranges().len() == shape.n_values() && encoder.takes(shape.n_values()));
+    assert!(encoder.ranges().iter().all(|range| range.low() <= range.high()));
+    for split in [&train, &test] {
+        assert_eq!(split.images.len(), split.len() * shape.n_values());
+    }
+    Some(train.images.len() + test.images.len())
+}
+
 /// An array of flags, dimensions `[1, 2]`, the name X, which lies in its tag, and two numbers.
 fn mat_array() -> Vec<u8> {
     let words: [u32; 16] = [14, 56, 6, 8, 9, 0, 5, 8, 1, 2, 0x1_0001, u32::from(b'X'), 2, 2, 0x0807, 0];
@@ -261,7 +281,8 @@ fn model_file() -> Vec<u8> {
     let plan = Plan::build(&config.model, &config.recipe, 1).unwrap();
     let file = NamedTempFile::new().unwrap();
     let classes = ["ant".to_owned(), "cat, \"dog\"".to_owned()];
-    let run = saved::OfRun { config, classes: &classes, encoder: None };
+    let encoder = tables::parse(&table_files()[0], "class", path()).unwrap().encoder;
+    let run = saved::OfRun { config, classes: &classes, encoder: encoder.as_ref() };
     saved::write_model(file.path(), run, 0, &plan, &Parameters::initial(&plan, 1)).unwrap();
     std::fs::read(file.path()).unwrap()
 }
