@@ -225,7 +225,7 @@ fn read_npz(bytes: &[u8]) -> Option<usize> {
 fn table_files() -> Vec<Vec<u8>> {
     let named = "a,b,class\n0.5,-1e3,x\n1.5,2,\"y, or\nso\"\n0.5,1,x\n\n2,2,\"y, or\nso\"\n";
     let tabs = "\u{feff}class\ta\r\n1\t0.25\r\n2\t0.5\r\n1\t0.75\r\n2\t1\r\n1\t1\r\n";
-    let plain = "1;2;class;4\n1;2;class;4\n3;4;other;5\n";
+    let plain = "1;2;class;4\n1;2;class;4\n3;4;other;5\n5;6;other;7\n";
     [named, tabs, plain].map(|text| text.as_bytes().to_vec()).to_vec()
 }
 
