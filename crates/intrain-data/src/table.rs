@@ -6,7 +6,7 @@
 //! semicolon, tab and `|` in the first line, if nothing is said. An example is an image of one row, its features encoded
 //! as `encoder.rs` says by the least and the greatest value among the examples to learn from.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
@@ -72,7 +72,7 @@ impl Table {
         let head = Head::new(first, wanted.label, path)?;
         let columns = Columns::find(&head, wanted, path)?;
         let table = Self::empty(&head, &columns, path);
-        let mut rows = Rows { head: &head, columns: &columns, table, numbers: HashMap::new() };
+        let mut rows = Rows { head: &head, columns: &columns, table, numbers: BTreeMap::new() };
         if !head.is_named {
             rows.add(first, line)?;
         }
@@ -115,7 +115,7 @@ struct Rows<'a> {
     columns: &'a Columns,
     table: Table,
     /// Of the classes.
-    numbers: HashMap<Vec<u8>, u32>,
+    numbers: BTreeMap<Vec<u8>, u32>,
 }
 
 impl Rows<'_> {

@@ -48,11 +48,11 @@ impl TableOptions {
 /// The text before the last `,key=value`, the key, and the value, in which there may be commas.
 fn last_option(text: &str) -> Option<(&str, &str, &str)> {
     let is_key = |(_, key): &(usize, &str)| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase());
-    let starts = text.match_indices(',').filter_map(|(comma, _)| {
+    let mut starts = text.match_indices(',').filter_map(|(comma, _)| {
         let key = text[comma + 1..].split_once('=')?.0;
         Some((comma, key)).filter(is_key)
     });
-    let (comma, key) = starts.last()?;
+    let (comma, key) = starts.next_back()?;
     Some((&text[..comma], key, &text[comma + key.len() + 2..]))
 }
 

@@ -29,7 +29,7 @@ pub(super) fn figures(details: &Further, curves: &[Row]) -> Vec<String> {
             Some((name.strip_suffix(&ending)?.to_owned(), values))
         });
         // A run that ended inside its first epoch has no whole one to name.
-        let is_short = curves.iter().any(|row| row.epoch == 0);
+        let is_short = curves.last().is_some_and(|row| row.epoch == 0);
         let name = |row: &Row| if is_short { row.step.to_string() } else { row.epoch.to_string() };
         let (column_label, columns) =
             (if is_short { "step" } else { "epoch" }, curves.iter().map(name).collect());
