@@ -61,7 +61,7 @@ pub fn roofline(machine: &Machine, rows: &[Row]) -> Option<Figure> {
     let chart = Chart {
         title: &named(machine),
         x: axis("operations per byte"),
-        y: axis("10^9 operations per second"),
+        y: axis("10⁹ operations per second"),
         series: DIRECTIONS.into_iter().map(of).chain([roof]).collect(),
         width: 640.0,
         height: 360.0,

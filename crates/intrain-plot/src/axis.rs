@@ -11,6 +11,9 @@ use crate::number;
 /// Larger values aren't drawn: near the ends of `f64` the difference of two values isn't finite.
 pub(crate) const LIMIT: f64 = 1e30;
 
+/// Most of a logarithmic axis that is added at an end to reach a tick, as a share of the data's length.
+const END_ROOM: f64 = 0.12;
+
 /// How values become places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
@@ -70,13 +73,20 @@ impl Axis {
     /// Ticks at 1, 2 and 5 times the powers of ten; over many decades at the powers alone.
     fn log(from: f64, to: f64) -> Self {
         let (first, last) = (from.log10().floor() as i32, to.log10().ceil() as i32);
+        // A tick just outside of the data is worth the room: the ends of the axis then have their numbers.
+        let spare = 10f64.powf(END_ROOM * (to / from).log10());
         let factors: &[f64] = if last - first <= 3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let every = ((last - first) / 8).max(1);
-        let ticks: Vec<f64> = (first..=last)
+        let all: Vec<f64> = (first..=last)
             .filter(|decade| (decade - first) % every == 0)
             .flat_map(|decade| factors.iter().map(move |factor| factor * 10f64.powi(decade)))
-            .filter(|&tick| tick >= from * 0.999 && tick <= to * 1.001)
             .collect();
+        let below = all.iter().copied().filter(|&tick| tick <= from).fold(f64::NEG_INFINITY, f64::max);
+        let above = all.iter().copied().filter(|&tick| tick >= to).fold(f64::INFINITY, f64::min);
+        let low = if below * spare >= from { below } else { from };
+        let high = if above <= to * spare { above } else { to };
+        let ticks: Vec<f64> =
+            all.into_iter().filter(|&tick| tick >= low * 0.999 && tick <= high * 1.001).collect();
         let (below, above) = (ticks.first().copied().unwrap_or(from), ticks.last().copied().unwrap_or(to));
         Self { from: from.min(below), to: to.max(above), ticks, scale: Scale::Log, decimals: 0 }
     }
@@ -175,6 +185,7 @@ mod tests {
         assert_eq!(around(Scale::Percent, &[90.0]), ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]);
         assert_eq!(around(Scale::Linear, &[0.31, 0.35]), ["0.31", "0.32", "0.33", "0.34", "0.35"]);
         assert_eq!(around(Scale::Log, &[0.04, 2.3]), ["0.05", "0.1", "0.2", "0.5", "1", "2"]);
+        assert_eq!(around(Scale::Log, &[0.021, 0.43]), ["0.02", "0.05", "0.1", "0.2", "0.5"]);
         assert_eq!(around(Scale::Log, &[0.0, 2.0]), ["0.0", "0.5", "1.0", "1.5", "2.0"]);
         let tight = |values: &[f64]| labels(&Axis::tight(Scale::Whole, values.iter().copied()));
         assert_eq!(tight(&[1.0, 3.0]), ["1", "2", "3"]);

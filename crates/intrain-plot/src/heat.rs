@@ -78,6 +78,8 @@ impl Map<'_> {
             let number = last.map_or_else(String::new, |value| self.text(*value));
             canvas.text("", (self.width, y + 15.0), Anchor::End, &number);
         }
+        // What is all zero is a map too.
+        canvas.rect("frame", Rect { height: cells.height - 2.0, ..cells }, "", "");
         let bottom = self.draw_columns(&mut canvas, cells, cell);
         let height = self.draw_scale(&mut canvas, &ends, bottom);
         Some(Figure::new(self.title, self.width, height, canvas))
@@ -127,7 +129,9 @@ impl Map<'_> {
         }
         canvas.rect("frame", Rect { x: left, y: y + 3.0, width, height: 12.0 }, "", "");
         canvas.text("", (left + width + 6.0, y + 14.0), Anchor::Start, &high);
-        let measured = format!("measured: {} to {}", self.text(ends.smallest), self.text(ends.largest));
+        let [from, to] = [ends.smallest, ends.largest].map(|end| self.text(end));
+        let measured =
+            if from == to { format!("measured: {from}") } else { format!("measured: {from} to {to}") };
         let behind = left + width + 6.0 + width_of(&high, TEXT) + 12.0;
         // Where it does not fit beside the scale it stands below.
         let y = if behind + width_of(&measured, TEXT) > self.width { y + 20.0 } else { y };
@@ -138,16 +142,18 @@ impl Map<'_> {
     fn text(&self, value: f64) -> String {
         match self.full {
             Full::Share => format!("{:.1} %", 100.0 * value),
-            Full::Largest if value == 0.0 || value.abs() >= 0.01 => format!("{value:.2}"),
+            Full::Largest if value == 0.0 || value.abs() >= 0.1 => format!("{value:.2}"),
+            Full::Largest if value.abs() >= 0.001 => format!("{value:.4}"),
             Full::Largest => format!("{value:.1e}"),
         }
     }
 }
 
-/// A cell; `strength` is from -1 to 1.
+/// A cell; `strength` is from -1 to 1. Its colour grows as the root does, so that a few percent are seen, on dark ground too; the
+/// scale is drawn with the same cells.
 fn draw_cell(canvas: &mut Canvas, at: Rect, strength: f64, says: &str) {
     let class = if strength < 0.0 { "mark c1" } else { "mark c0" };
-    let opacity = format!("fill-opacity=\"{:.3}\"", strength.abs().min(1.0));
+    let opacity = format!("fill-opacity=\"{:.3}\"", strength.abs().min(1.0).sqrt());
     canvas.rect(class, at, &opacity, says);
 }
 
@@ -165,11 +171,11 @@ mod tests {
     #[test]
     fn a_map_has_a_cell_for_each_number_and_a_scale() {
         let svg = map(Full::Share, &[("a<b>", &[Some(0.5), None, Some(1.0)]), ("c", &[None; 3])]).unwrap();
-        // Two cells, the steps of the scale and its frame.
-        assert_eq!(svg.matches("<rect").count(), 2 + 12 + 1);
+        // Two cells, the steps of the scale, and the frames of both.
+        assert_eq!(svg.matches("<rect").count(), 2 + 12 + 2);
         for shown in [
             "a&lt;b&gt;, epoch 1: 50.0 %",
-            "fill-opacity=\"0.500\"",
+            "fill-opacity=\"0.707\"",
             ">0.0 %<",
             ">100.0 %<",
             "measured: 50.0 % to 100.0 %",
@@ -180,8 +186,10 @@ mod tests {
         }
         assert!(!svg.contains("mark c1"));
         assert_eq!(map(Full::Share, &[("c", &[None; 3])]), None);
+        let none = map(Full::Share, &[("a", &[Some(0.0); 3])]).unwrap();
+        assert!(none.contains(">measured: 0.0 %<"), "{none}");
         let bits = map(Full::Largest, &[("a", &[Some(2.0), Some(4.0)])]).unwrap();
-        assert!(bits.contains("fill-opacity=\"0.500\"") && bits.contains("measured: 2.00 to 4.00"), "{bits}");
+        assert!(bits.contains("fill-opacity=\"0.707\"") && bits.contains("measured: 2.00 to 4.00"), "{bits}");
     }
 
     #[test]
@@ -192,6 +200,6 @@ mod tests {
         }
         let cells: Vec<&str> = bias.lines().filter(|line| line.contains("<title>")).collect();
         assert!(cells[0].contains("mark c1") && cells[0].contains("fill-opacity=\"1.000\""), "{cells:?}");
-        assert!(cells[1].contains("mark c0") && cells[1].contains("fill-opacity=\"0.500\""), "{cells:?}");
+        assert!(cells[1].contains("mark c0") && cells[1].contains("fill-opacity=\"0.707\""), "{cells:?}");
     }
 }

@@ -21,7 +21,7 @@ pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.2} %", 100.0 * share) } else { NONE.into() }
 }
 
-/// About four significant digits: "0.03127", "12.5", "48,212", "1.2e-7".
+/// Three or four significant digits: "0.0313", "1.203", "16.71", "48,212", "1.20e-7".
 pub fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
@@ -34,10 +34,23 @@ pub fn short(value: f64) -> String {
         let whole = size.round() as u64;
         format!("{}{}", if value < 0.0 { "-" } else { "" }, grouped(whole))
     } else {
-        let decimals = if size >= 100.0 { 1 } else { 4 };
+        let decimals = match size {
+            100.0.. => 1,
+            10.0.. => 2,
+            0.1.. => 3,
+            0.01.. => 4,
+            0.001.. => 5,
+            _ => 6,
+        };
         let text = format!("{value:.decimals$}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
+}
+
+/// As `short`, but with three digits behind the point where these say enough: numbers below each other line up.
+pub fn aligned(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || (0.01..1000.0).contains(&size) { format!("{value:.3}") } else { short(value) }
 }
 
 /// Seconds as "8.4 s", "12 min 5 s" or "3 h 25 min".
@@ -71,6 +84,15 @@ mod tests {
             (short(0.031_27), "0.0313"),
             (short(-1234.4), "-1,234"),
             (short(150.0), "150"),
+            (short(16.7135), "16.71"),
+            (short(2.09481), "2.095"),
+            (short(0.142_91), "0.143"),
+            (short(0.000_123_4), "0.000123"),
+            (aligned(0.249), "0.249"),
+            (aligned(1.5), "1.500"),
+            (aligned(0.000_976), "0.000976"),
+            (aligned(0.0), "0.000"),
+            (aligned(f64::NAN), NONE),
             (short(1.234e-7), "1.23e-7"),
             (short(f64::INFINITY), NONE),
             (duration(8.44), "8.4 s"),

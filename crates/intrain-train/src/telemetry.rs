@@ -2,6 +2,7 @@
 
 use intrain_nn::{BlockPlan, Plan};
 use intrain_num::{Quantizer, Round};
+use intrain_plot::number;
 use intrain_recipe::{Feedback, Role};
 
 use crate::histograms;
@@ -142,9 +143,9 @@ fn losing_row(plan: &Plan, block: &BlockPlan, hyper: Hyper) -> Option<(Role, Qua
 pub fn plan_table(plan: &Plan) -> Table {
     let headings = ["layer", "operation", "format", "arithmetic", "sum at most", "bits", "memory"];
     let row = |o: intrain_nn::plan::Operation| {
-        let (bound, bits) = o
-            .sum
-            .map_or((String::new(), String::new()), |s| (s.bound.to_string(), s.width_bits().to_string()));
+        let grouped = |n: u128| u64::try_from(n).map_or_else(|_| n.to_string(), number::grouped);
+        let (bound, bits) =
+            o.sum.map_or((String::new(), String::new()), |s| (grouped(s.bound), s.width_bits().to_string()));
         let arithmetic = if o.float { "float" } else { "integer" };
         vec![o.layer, o.name.to_owned(), o.format, arithmetic.to_owned(), bound, bits, size(o.bytes)]
     };
@@ -180,12 +181,13 @@ pub(crate) fn write_report(
         details.names.iter().cloned().zip(details.rows.last().into_iter().flatten().copied()).collect();
     let epoch = session.progress().epoch + 1;
     let of_last_row = warning(trainer.plan(), trainer.optimizer().hyper(), epoch, &last);
+    let n_parameters = number::grouped(trainer.plan().n_parameters() as u64);
     let mut facts = vec![
         fact("recipe", summary.recipe.clone()),
-        fact("model", format!("{} ({} parameters)", summary.model, trainer.plan().n_parameters())),
+        fact("model", format!("{} ({n_parameters} parameters)", summary.model)),
         fact("data", summary.data.clone()),
         fact("seed", summary.seed.to_string()),
-        fact("steps", summary.steps.to_string()),
+        fact("steps", number::grouped(summary.steps)),
         fact("batch size", config.settings.batch_size.to_string()),
         fact("learning rate", config.settings.learning_rate.to_string()),
         fact("weights sha256", summary.weights_sha256.clone()),

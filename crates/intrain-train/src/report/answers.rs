@@ -122,7 +122,7 @@ fn mistake(mistake: &Mistake) -> Value {
         index => number::grouped(mistake.index as u64),
         class => &mistake.class,
         answer => &mistake.answer,
-        lead => number::short(mistake.lead),
+        lead => number::aligned(mistake.lead),
         width => mistake.width,
         height => mistake.height,
         data => base64(&mistake.png),

@@ -46,11 +46,13 @@ pub fn page(sweep: &Sweep, groups: &[Group], runs: &[Finished]) -> Result<String
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     let names = names(groups);
     let fact = |(key, value): (&String, &toml::Value)| Value::from_iter([key.clone(), value.to_string()]);
+    let (figures, has_curves) = figures(groups, &names, runs);
     let context = context! {
         n_finished => runs.len(),
         n_runs => sweep.runs.len(),
         facts => sweep.settings.iter().map(fact).collect::<Value>(),
-        figures => figures(groups, &names, runs),
+        figures,
+        has_curves,
         table => table(groups),
         // A single data set is named above already.
         has_data => groups.iter().any(|group| group.entry.data != groups[0].entry.data),
@@ -60,7 +62,8 @@ pub fn page(sweep: &Sweep, groups: &[Group], runs: &[Finished]) -> Result<String
     let main = environment.render_named_str("page.html", include_str!("page.html"), context);
     let main =
         main.map_err(|e| SweepError(format!("the page cannot be filled in: {e}; table.md has its table")))?;
-    Ok(Page { title: &sweep.name, style: "", main: &main }.html())
+    // A figure of few rows does not stretch to the height of the one beside it.
+    Ok(Page { title: &sweep.name, style: ".charts { align-items: start; }\n", main: &main }.html())
 }
 
 /// One of the names of an entry.
@@ -118,8 +121,9 @@ fn names(groups: &[Group]) -> Vec<String> {
     groups.iter().map(name).collect()
 }
 
-/// Two figures for each data set: errors over epochs, and errors at the end with their intervals.
-fn figures(groups: &[Group], names: &[String], runs: &[Finished]) -> Value {
+/// Two figures for each data set: errors over epochs, and errors at the end with their intervals. Also whether one has curves.
+fn figures(groups: &[Group], names: &[String], runs: &[Finished]) -> (Value, bool) {
+    let mut has_curves = false;
     let mut datasets: Vec<&String> = Vec::new();
     let mut colors: Vec<&String> = Vec::new();
     for (group, name) in groups.iter().zip(names) {
@@ -165,9 +169,13 @@ fn figures(groups: &[Group], names: &[String], runs: &[Finished]) -> Value {
             legend: Vec::new(),
             width: WIDTH,
         };
-        [curves.figure(), ends.figure()]
+        // Of one epoch there is no curve, and the other figure shows its errors.
+        let has_curve = curves.series.iter().any(|series| series.points.len() > 1);
+        has_curves |= has_curve;
+        [curves.figure().filter(|_| has_curve), ends.figure()]
     });
-    figures.flatten().map(|figure| Value::from_safe_string(figure.inline())).collect()
+    let figures: Value = figures.flatten().map(|figure| Value::from_safe_string(figure.inline())).collect();
+    (figures, has_curves)
 }
 
 /// The mean of a group's curves, and the band from the lowest to the highest of them, at the epochs that all have. A run that
@@ -203,7 +211,7 @@ fn of_run(run: &Finished, groups: &[Group], names: &[String]) -> Value {
         seed => entry.seed.to_string(),
         test_error => number::percent(*test_error),
         best => number::percent(*best_test_error),
-        train_loss => number::short(*train_loss),
+        train_loss => number::aligned(*train_loss),
         diverged => weights_sha256.is_empty(),
         // Names of folders have nothing that must be escaped.
         report => run.report.clone().map(Value::from_safe_string),
@@ -268,6 +276,9 @@ mod tests {
         let html = of(&sweep, &[finished(&sweep.named[0], 0.5, &[(1, 0.5)])]);
         assert!(!html.contains(">data<") && !html.contains(">model<") && html.contains(">recipe<"));
         assert!(!html.contains("<td></td>"), "{html}");
+        // One epoch is no curve.
+        assert!(!html.contains("Test error by epoch") && !html.contains("A curve is"));
+        assert!(html.contains("<h2>Results</h2>") && html.contains("Test error at the end"));
         let none = of(&sweep, &[]);
         assert!(none.contains("No run is finished yet") && !none.contains("<svg"));
     }
