@@ -361,7 +361,7 @@ mod tests {
         }
         // Curves, a map, two histograms.
         assert_eq!(html.matches("<svg").count(), 8);
-        assert!(html.contains(">-4<") && html.contains("conv1&lt;x&gt;, step 100: 25.0 %"));
+        assert!(html.contains(">-4<") && html.contains("conv1&lt;x&gt;, epoch 1: 25.0 %"));
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
     }
 
