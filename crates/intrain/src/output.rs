@@ -6,6 +6,8 @@ mod folder;
 
 use std::io::{Write, stderr, stdout};
 
+pub(crate) use intrain_plot::number::grouped;
+
 pub(crate) use folder::{Group, OutFolder, is_one_file};
 
 use serde_json::Value;
@@ -64,19 +66,6 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
         let cells: Vec<String> = row.iter().zip(widths).map(padded).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
-    }
-    text
-}
-
-/// `1234567` as `1,234,567`.
-pub(crate) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
     }
     text
 }
