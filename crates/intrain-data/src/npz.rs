@@ -3,9 +3,9 @@
 //!
 //! Images are `[n, height, width]` or `[n, height, width, channels]`, or features `[n, features]` as images of one row, in C
 //! order or in Fortran order: uint8, or floats in 0 to 1, which become `round(255 x)`, ties away from zero;
-//! `,range=LOW..HIGH` behind the path is for other floats and integers. `,layout=nchw` says that channels come first; where they seem to, nothing is read until that or
-//! `,layout=nhwc` is said. Labels are `[n]` or `[n, 1]` of
-//! any integer type; there are as many classes as the greatest label plus one.
+//! `,range=LOW..HIGH` behind the path is for other floats and integers. `,layout=nchw` says that channels come first; where
+//! they seem to, nothing is read until that or `,layout=nhwc` is said. Labels are `[n]` or `[n, 1]` of any integer type; there
+//! are as many classes as the greatest label plus one.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};

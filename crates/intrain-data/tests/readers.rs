@@ -129,7 +129,7 @@ fn npz_faults_are_named() {
         ),
         ("x_train", npy("<f4", "(2, 1, 2)", &large), "value 1 is 1.5"),
         ("x_train", npy("<i2", "(2, 1, 2)", &[0; 8]), "is of type int16, expected uint8 or floats"),
-        ("x_train", npy("|u1", "(2, 2)", &[0; 4]), "has shape [2, 2], expected [n, height, width]"),
+        ("x_train", npy("|u1", "(4,)", &[0; 4]), "has shape [4], expected [n, height, width]"),
         ("x_train", npy("|u1", "(3, 1, 2)", &[0; 6]), "3 training images with 2 labels"),
         ("x_train", npy("|u1", "(0, 1, 2)", &[]), "0 training images with 2 labels"),
         ("x_train", npy("|u1", "(1, 5000, 1)", &[0; 5000]), "images are 5000 x 1 x 1"),
