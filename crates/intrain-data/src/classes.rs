@@ -55,7 +55,7 @@ mod tests {
 
     fn data(names: &[&str]) -> Dataset {
         let labels: Vec<u16> = (0..names.len()).map(|i| u16::try_from(i).unwrap()).collect();
-        let split = Split { images: vec![0; names.len()], labels };
+        let split = Split { images: vec![0; names.len()], labels, names: vec![] };
         let shape = ImageShape { height: 1, width: 1, channels: 1 };
         let splits = [split.clone(), split];
         let mut data = Dataset::new("here", shape, names.len(), splits, Path::new("here")).unwrap();

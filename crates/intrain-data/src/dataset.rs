@@ -78,6 +78,8 @@ pub struct Split {
     pub images: Vec<u8>,
     /// Class of each image.
     pub labels: Vec<u16>,
+    /// Where each image was read from, such as its file below the folder of the data set; empty where the source names none.
+    pub names: Vec<String>,
 }
 
 impl Split {
@@ -95,6 +97,12 @@ impl Split {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// What image `index` is called: by its file, or else by its number.
+    #[must_use]
+    pub fn name(&self, index: usize) -> String {
+        self.names.get(index).cloned().unwrap_or_else(|| index.to_string())
     }
 
     /// Pixels of image `index`, `[height, width, channels]`.
@@ -128,10 +136,12 @@ impl Split {
     /// Images to learn from and to test, each in the order that they had; `is_test` is asked image by image.
     pub(crate) fn part(self, n_values: usize, mut is_test: impl FnMut(u16) -> bool) -> (Self, Self) {
         let (mut train, mut test) = (Self::default(), Self::default());
+        let mut names = self.names.into_iter();
         for (pixels, &label) in self.images.chunks_exact(n_values).zip(&self.labels) {
             let side = if is_test(label) { &mut test } else { &mut train };
             side.images.extend_from_slice(pixels);
             side.labels.push(label);
+            side.names.extend(names.next());
         }
         (train, test)
     }
@@ -342,7 +352,7 @@ mod tests {
     const SHAPE: ImageShape = ImageShape { height: 1, width: 2, channels: 1 };
 
     fn split(labels: &[u16]) -> Split {
-        Split { images: vec![7; 2 * labels.len()], labels: labels.to_vec() }
+        Split { images: vec![7; 2 * labels.len()], labels: labels.to_vec(), names: vec![] }
     }
 
     fn message(train: Split, test: Split) -> String {
@@ -362,7 +372,7 @@ mod tests {
         assert!(message(split(&[]), split(&[1])).contains("has 0 training images"));
         assert!(message(split(&[1]), split(&[])).contains("has 0 test images"));
         assert!(message(split(&[0, 1]), split(&[0, 3])).contains("label 1 is 3, the limit is 2"));
-        let uneven = Split { images: vec![0; 6], labels: vec![0, 1] };
+        let uneven = Split { images: vec![0; 6], labels: vec![0, 1], names: vec![] };
         assert!(message(uneven, split(&[1])).contains("3 training images with 2 labels"));
     }
 
@@ -381,7 +391,7 @@ mod tests {
 
     #[test]
     fn the_fifth_of_every_five_is_for_the_test() {
-        let all = Split { images: (0..11).collect(), labels: (0..11).collect() };
+        let all = Split { images: (0..11).collect(), labels: (0..11).collect(), names: vec![] };
         let (train, test) = all.every_fifth_is_test(1);
         assert_eq!(test.labels, [4, 9]);
         assert_eq!(test.images, [4, 9]);
@@ -392,7 +402,7 @@ mod tests {
     fn each_class_gives_its_own_fifths() {
         // Classes of 6, 1, 4 and 2 images, not in a row; pixels number them.
         let labels = vec![0, 2, 0, 1, 0, 2, 3, 0, 2, 0, 3, 0, 2];
-        let all = Split { images: (0..13).collect(), labels };
+        let all = Split { images: (0..13).collect(), labels, names: vec![] };
         let (train, test) = all.a_fifth_of_each_class_is_test(1, 4);
         assert_eq!((&test.images[..], &test.labels[..]), (&[9, 10, 12][..], &[0, 3, 2][..]));
         assert_eq!(train.images, [0, 1, 2, 3, 4, 5, 6, 7, 8, 11]);

@@ -1,13 +1,13 @@
 //! A folder of images: `PATH/train/CLASS/*.png` and `PATH/test/CLASS/*.png`, also `.jpg`, `.jpeg`, `.bmp` and `.webp`,
 //! also in folders below that of a class; beside them perhaps `PATH/val/CLASS` (or `valid`, or `validation`) to choose by. Names
-//! that begin with a dot do not count; images of other kinds are counted in a note. Classes are numbered in the order of their names, images come in the order of class and file name. Without
-//! `train` and `test` the folders of `PATH` are the classes, and of every five consecutive images of a class the fifth is
-//! for the test, of two to four the last; a note says so.
+//! that begin with a dot do not count; images of other kinds are counted in a note. Classes are numbered in the order of their
+//! names, images come in the order of class and file name. Without `train` and `test` the folders of `PATH` are the classes, and
+//! of every five consecutive images of a class the fifth is for the test, of two to four the last; a note says so.
 //!
 //! All images have one size, or are brought to one: `PATH,resize=256` cuts the largest square out of the middle and scales
 //! it, `crop=224` then cuts squares out of that, at random to learn and in the middle to test. They are grey if every one
 //! is stored grey, else red, green, blue. They are turned as their EXIF data say, and laid over white where they are
-//! transparent. `broken=skip` leaves out what can't be read. PNG, BMP and WebP without loss are exact; what a JPEG decodes
+//! transparent. `broken=skip` leaves out what can't be read, but no sound image for its size. PNG, BMP and WebP without loss are exact; what a JPEG decodes
 //! to may differ in the last bit with the version of the decoder and the processor.
 
 use std::path::{Path, PathBuf};
@@ -82,27 +82,29 @@ impl Images {
     /// Reads one more.
     fn add(&mut self, (path, label): &File, options: &FolderOptions) -> Result<(), DataError> {
         let picture = read_regular(path).and_then(|bytes| picture::read(&bytes, path));
-        let appended = picture.and_then(|Picture { image, was_transparent }| {
-            let image = match options.resize {
-                Some(side) => square(&image, side),
-                None => image,
-            };
-            self.append(image, path).map(|()| was_transparent)
-        });
-        match appended {
-            Ok(was_transparent) => {
-                self.split.labels.push(*label);
-                if was_transparent {
-                    self.n_transparent += 1;
-                    self.first_transparent.get_or_insert_with(|| path.clone());
-                }
+        let Picture { image, was_transparent } = match picture {
+            Ok(picture) => picture,
+            Err(error) if options.skips_broken => {
+                self.left_out.push(error.to_string());
+                return Ok(());
             }
-            Err(error) if options.skips_broken => self.left_out.push(error.to_string()),
             Err(DataError::File { path, problem, remedy }) => {
                 let remedy = format!("{remedy}; `,broken=skip` behind the folder leaves such images out");
                 return Err(DataError::File { path, problem, remedy });
             }
             Err(error) => return Err(error),
+        };
+        let image = match options.resize {
+            Some(side) => square(&image, side),
+            None => image,
+        };
+        self.append(image, path)?;
+        self.split.labels.push(*label);
+        let below = path.strip_prefix(&options.path).unwrap_or(path);
+        self.split.names.push(below.to_string_lossy().into_owned());
+        if was_transparent {
+            self.n_transparent += 1;
+            self.first_transparent.get_or_insert_with(|| path.clone());
         }
         Ok(())
     }
@@ -177,5 +179,9 @@ pub(crate) fn shape_of(image: &DynamicImage, path: &Path) -> Result<ImageShape, 
 
 /// Takes the images behind the first `n`.
 fn split_off(all: &mut Split, n: usize, shape: ImageShape) -> Split {
-    Split { images: all.images.split_off(n * shape.n_values()), labels: all.labels.split_off(n) }
+    Split {
+        images: all.images.split_off(n * shape.n_values()),
+        labels: all.labels.split_off(n),
+        names: all.names.split_off(n),
+    }
 }

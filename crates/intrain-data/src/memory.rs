@@ -55,7 +55,7 @@ impl Images {
             let problem = format!("there are {} labels for {n} images", labels.len());
             return refuse(problem, "give each image one label");
         }
-        Ok(Self { shape: shape_of_one, split: Split { images, labels } })
+        Ok(Self { shape: shape_of_one, split: Split { images, labels, names: vec![] } })
     }
 
     /// Number of images, at least 1.

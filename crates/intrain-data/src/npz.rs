@@ -216,7 +216,7 @@ impl<'a> Pair<'a> {
         let is_as_saved = header.kind != Kind::Float && range.is_none();
         warnings.extend(pixels::note_of_dark(&images, is_as_saved, path));
         let labels = to_labels(&self.labels.read(archive)?, &self.labels.path)?;
-        Ok(Split { images, labels })
+        Ok(Split { images, labels, names: vec![] })
     }
 }
 

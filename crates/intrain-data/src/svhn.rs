@@ -46,7 +46,7 @@ pub fn parse(bytes: &[u8], n_images: usize, path: &Path) -> Result<Split, DataEr
     for image in x.chunks_exact(SHAPE.n_values()) {
         images.extend(order.iter().map(|&index| image[index]));
     }
-    Ok(Split { images, labels: y.iter().map(|&label| u16::from(label % 10)).collect() })
+    Ok(Split { images, labels: y.iter().map(|&label| u16::from(label % 10)).collect(), names: vec![] })
 }
 
 /// Where the values of an image lie in the file, in the order that they have here.

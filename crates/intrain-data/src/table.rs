@@ -44,6 +44,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// What a row that begins on this line is called.
+    pub(crate) fn name_of(&self, line: u32) -> String {
+        let file = self.path.file_name().unwrap_or_default();
+        format!("{} line {line}", file.to_string_lossy())
+    }
+
     /// Reads a file.
     ///
     /// # Errors

@@ -112,12 +112,14 @@ fn join(
         check_features(train, encoder.ranges().len())?;
     }
     let [mut learns, mut tests] = [Encoded::default(), Encoded::default()];
-    for ((row, label), is_test) in rows() {
-        if *is_test { &mut tests } else { &mut learns }.add(&encoder, row, *label);
+    for (((row, label), is_test), line) in rows().zip(&train.lines) {
+        if *is_test { &mut tests } else { &mut learns }.add(&encoder, row, *label, train.name_of(*line));
     }
     if let Some(test) = test {
         notes.extend(test.notes.iter().cloned());
-        test.rows().zip(classes.labels(test)?).for_each(|(row, label)| tests.add(&encoder, row, label));
+        for ((row, label), line) in test.rows().zip(classes.labels(test)?).zip(&test.lines) {
+            tests.add(&encoder, row, label, test.name_of(*line));
+        }
     }
     let limits =
         if given.is_some() { "the range that the network knows" } else { "the training part's range" };
@@ -139,9 +141,10 @@ struct Encoded {
 }
 
 impl Encoded {
-    fn add(&mut self, encoder: &Encoder, row: &[f64], label: u16) {
+    fn add(&mut self, encoder: &Encoder, row: &[f64], label: u16, name: String) {
         self.clamped.append(encoder, row, &mut self.split.images);
         self.split.labels.push(label);
+        self.split.names.push(name);
     }
 }
 

@@ -62,7 +62,11 @@ mod tests {
 
     fn dataset(channels: usize) -> Dataset {
         let shape = ImageShape { height: 3, width: 5, channels };
-        let split = |first: u8| Split { images: (first..).take(shape.n_values()).collect(), labels: vec![0] };
+        let split = |first: u8| Split {
+            images: (first..).take(shape.n_values()).collect(),
+            labels: vec![0],
+            names: vec![],
+        };
         Dataset::new("x", shape, 1, [split(0), split(100)], Path::new("x")).unwrap()
     }
 

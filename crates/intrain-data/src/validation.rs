@@ -115,6 +115,7 @@ mod tests {
         let split = |labels: &[u16]| Split {
             images: (0..labels.len()).map(|i| u8::try_from(i).unwrap()).collect(),
             labels: labels.to_vec(),
+            names: vec![],
         };
         let shape = ImageShape { height: 1, width: 1, channels: 1 };
         Dataset::new("here", shape, 3, [split(labels), split(&[0])], Path::new("here")).unwrap()

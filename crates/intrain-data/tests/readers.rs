@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage};
 use intrain_data::{
     DataError, DataFolders, Dataset, ImageShape, Part, TrainBatches, evaluation, load, npz, svhn,
 };
@@ -391,6 +391,16 @@ fn folder_goes_on_without_broken_images_where_asked() {
     assert_eq!(dataset.test.images, [9; 6]);
     assert_eq!(dataset.left_out.len(), 2);
     assert!(dataset.left_out[0].contains("train/a/2.png"), "{:?}", dataset.left_out);
+    assert_eq!(dataset.train.names, ["train/a/0.png", "train/a/1.png", "train/a/3.png"]);
+    // A sound image of another size is not broken.
+    save(GrayImage::from_pixel(9, 9, Luma([1])), &at("train/a/4.png"));
+    let message = load_folder(&skip).unwrap_err().to_string();
+    assert!(
+        message.contains("is 9 x 9 (height x width), but") && message.contains("`,resize=N`"),
+        "{message}"
+    );
+    assert!(!message.contains("broken=skip"), "{message}");
+    std::fs::remove_file(at("train/a/4.png")).unwrap();
     // Nothing left is no data set.
     for path in ["train/a/0.png", "train/a/1.png", "train/a/3.png", "test/a/1.png"] {
         std::fs::write(at(path), "").unwrap();

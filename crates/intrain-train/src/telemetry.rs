@@ -11,7 +11,7 @@ use crate::report::{self, Histogram, Report, Table, Weights};
 use crate::run_dir::RunDir;
 use crate::session::Session;
 use crate::step::Trainer;
-use crate::summary::Summary;
+use crate::summary::{Ended, Summary};
 use crate::tensorboard::EventWriter;
 use crate::update::{self, Hyper};
 use crate::{TrainError, atomic_write};
@@ -168,6 +168,21 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
+/// Why a run ended before its last epoch, if it did.
+fn why_early(summary: &Summary, epochs: u32) -> Option<String> {
+    let chosen_by = if summary.best_validation_error.is_some() { "validation" } else { "test" };
+    match summary.ended {
+        Ended::Epochs => None,
+        Ended::MaxSteps { of } => {
+            Some(format!("by max_steps; {epochs} epochs have {} steps", number::grouped(of)))
+        }
+        Ended::Patience { evaluations } => Some(format!(
+            "of {epochs} epochs, by patience: evaluations since the best {chosen_by} error: {evaluations}"
+        )),
+        Ended::NotYet => Some(format!("of {epochs} epochs, stopped by hand")),
+    }
+}
+
 pub(crate) fn write_report(
     dir: &RunDir,
     session: &Session,
@@ -198,6 +213,9 @@ pub(crate) fn write_report(
     if let Some(error) = summary.running_test_error {
         let text = format!("{:.2} %: those that training kept, in place of estimated ones", 100.0 * error);
         facts.insert(5, fact("test error with running statistics of norms", text));
+    }
+    if let Some(why) = why_early(summary, config.settings.epochs) {
+        facts.insert(5, fact("ended early", why));
     }
     let report = Report {
         title: format!("{} on {} with {}", summary.model, summary.data, summary.recipe),

@@ -58,7 +58,15 @@ impl Verdicts {
         let mistake = |&i: &usize| {
             let Thumbnail { width, height, png } = Thumbnail::of(dataset, Part::Test, i, SIDE_MAX)?;
             let (class, answer) = (class(labels[i]), class(self.answers[i]));
-            Some(Mistake { index: i, class, answer, lead: self.leads[i], width, height, png })
+            Some(Mistake {
+                name: dataset.test.name(i),
+                class,
+                answer,
+                lead: self.leads[i],
+                width,
+                height,
+                png,
+            })
         };
         let mistakes = self.mistakes(labels).iter().take(MISTAKES_MAX).filter_map(mistake).collect();
         let pairs = labels.iter().zip(&self.answers).map(|(label, answer)| (*label, *answer)).collect();
@@ -102,7 +110,11 @@ mod tests {
         assert_eq!(answered.mistakes.len(), MISTAKES_MAX);
         let first = &answered.mistakes[0];
         assert_eq!((first.answer.as_str(), first.width, first.height), ("3", 8, 8));
-        assert!(first.index + 5 > n && first.class != "3" && first.png.starts_with(b"\x89PNG"));
+        assert!(
+            first.name.parse::<usize>().unwrap() + 5 > n
+                && first.class != "3"
+                && first.png.starts_with(b"\x89PNG")
+        );
         assert!(answered.mistakes.is_sorted_by(|a, b| a.lead >= b.lead));
     }
 }

@@ -19,8 +19,8 @@ pub struct Answered {
 /// An image with a wrong answer.
 #[derive(Debug, Clone, Default)]
 pub struct Mistake {
-    /// Its place in the test set, from 0.
-    pub index: usize,
+    /// Its file, or its place in the test set, from 0.
+    pub name: String,
     /// Name of its class.
     pub class: String,
     /// Name of the class that it was given.
@@ -119,7 +119,7 @@ fn list(classes: &[String], counts: &Counts) -> Value {
 
 fn mistake(mistake: &Mistake) -> Value {
     context! {
-        index => number::grouped(mistake.index as u64),
+        name => &mistake.name,
         class => &mistake.class,
         answer => &mistake.answer,
         lead => number::aligned(mistake.lead),
@@ -168,8 +168,13 @@ mod tests {
 
     fn page(n_classes: u16, pairs: Vec<(u16, u16)>) -> String {
         let classes = (0..n_classes).map(|class| format!("<{class}>")).collect();
-        let mistakes =
-            vec![Mistake { index: 1234, class: "<1>".to_owned(), width: 8, height: 6, ..Mistake::default() }];
+        let mistakes = vec![Mistake {
+            name: "1234".to_owned(),
+            class: "<1>".to_owned(),
+            width: 8,
+            height: 6,
+            ..Mistake::default()
+        }];
         let answered = Some(Answered { classes, pairs, mistakes });
         render(&Report { answered, ..Report::default() }).unwrap()
     }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 use std::process::ExitCode;
 
-use intrain::data::{self, Encoder, ImageShape, SingleImages, TableRows};
+use intrain::data::{self, DataError, Encoder, ImageShape, SingleImages, TableRows};
 use intrain::nn::{Logits, Network, Plan};
 use intrain::train::atomic_write;
 use intrain::train::logits;
@@ -17,6 +17,8 @@ use crate::failure::Usage;
 use crate::output::{Output, is_one_file, say, table};
 use crate::settings::{context, load_part, open_model};
 
+/// Exit code where a file could not be read, and the others are answered.
+const UNREAD: u8 = 1;
 /// Rows that are printed; a file has all of them.
 const ROWS: usize = 50;
 
@@ -24,8 +26,8 @@ pub(crate) fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<ExitCod
     let context = context(args.compute.threads, args.compute.kernel.as_deref())?;
     let saved = open_model(&args.network)?;
     check_files(args)?;
-    let images = match &args.data {
-        Some(data) => of_data(data, &args.split, &saved)?,
+    let (images, unread) = match &args.data {
+        Some(data) => (of_data(data, &args.split, &saved)?, vec![]),
         None => of_files(args, &saved)?,
     };
     let n_classes = saved.model.n_classes()?;
@@ -49,8 +51,14 @@ pub(crate) fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<ExitCod
         atomic_write(path, &logits::to_npy(&logits, n_classes)?)?;
     }
     let objects: Vec<_> = answers.iter().map(Answer::object).collect();
-    output.finish(&text(args, &answers), &json!({"classes": names, "images": objects}))?;
-    Ok(ExitCode::SUCCESS)
+    let errors: Vec<String> = unread.iter().map(ToString::to_string).collect();
+    output.finish(&text(args, &answers), &json!({"classes": names, "images": objects, "errors": errors}))?;
+    if errors.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    errors.iter().for_each(|error| say(&format!("error: {error}")));
+    // The others are answered; a script sees that not all are.
+    Ok(ExitCode::from(UNREAD))
 }
 
 /// Images with their names, in one shape.
@@ -91,25 +99,36 @@ fn check_files(args: &PredictArgs) -> anyhow::Result<()> {
     }
 }
 
-fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<Images> {
+/// The images and rows of files, and why files are not among them.
+///
+/// # Errors
+/// No file can be read.
+fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<(Images, Vec<DataError>)> {
     /// Notes in full.
     const NOTES: usize = 5;
     let shape = saved.model.input.shape;
     let shape = ImageShape { height: shape.h, width: shape.w, channels: shape.c };
     let reader = SingleImages::of(&saved.data, shape);
-    let (mut pixels, mut names, mut n_notes) = (Vec::new(), Vec::new(), 0);
+    let (mut pixels, mut names, mut unread, mut n_notes) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for path in &args.images {
         let name = path.display();
-        let notes: Vec<String> = if is_table(path) {
-            let rows = TableRows::read(path, encoder_of(saved, path)?, shape.n_values())?;
-            pixels.extend_from_slice(&rows.features);
-            names.extend(rows.lines.iter().map(|line| format!("{name} line {line}")));
-            rows.notes
+        let notes = if is_table(path) {
+            let rows = TableRows::read(path, encoder_of(saved, path)?, shape.n_values());
+            rows.map(|rows| {
+                pixels.extend_from_slice(&rows.features);
+                names.extend(rows.lines.iter().map(|line| format!("{name} line {line}")));
+                rows.notes
+            })
         } else {
-            names.push(name.to_string());
-            let notes = reader.append(path, &mut pixels)?.into_iter();
-            notes.map(|note| format!("{name}: {note}")).collect()
+            reader.append(path, &mut pixels).map(|notes| {
+                names.push(name.to_string());
+                notes.iter().map(|note| format!("{name}: {note}")).collect()
+            })
         };
+        let notes: Vec<String> = notes.unwrap_or_else(|error| {
+            unread.push(error);
+            vec![]
+        });
         for note in notes {
             n_notes += 1;
             if n_notes <= NOTES {
@@ -120,7 +139,10 @@ fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<Images> {
     if n_notes > NOTES {
         say(&format!("note: and {} notes more like these", n_notes - NOTES));
     }
-    Ok(Images { pixels, size: shape.n_values(), names, labels: vec![] })
+    if names.is_empty() && !unread.is_empty() {
+        return Err(unread.swap_remove(0).into());
+    }
+    Ok((Images { pixels, size: shape.n_values(), names, labels: vec![] }, unread))
 }
 
 /// Whether a file is a table of features, by the ending of its name.
@@ -148,11 +170,13 @@ fn of_data(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<Images
     let (dataset, part) = load_part(data, split, saved)?;
     let size = dataset.shape.n_values();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let of = dataset.part(part);
+    let name = |i: usize| of.names.get(i).cloned().unwrap_or_else(|| format!("{split} {i}"));
     for batch in data::evaluation(&dataset, part, EVALUATION_BATCH)? {
         pixels.extend_from_slice(&batch.images);
         labels.extend_from_slice(&batch.labels);
     }
-    let names = (0..labels.len()).map(|i| format!("{split} {i}")).collect();
+    let names = (0..labels.len()).map(name).collect();
     Ok(Images { pixels, size, names, labels })
 }
 

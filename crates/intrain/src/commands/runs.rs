@@ -34,7 +34,10 @@ pub(crate) fn run(args: &RunsArgs, output: &Output) -> anyhow::Result<ExitCode> 
         }
     }
     let mut runs = folders.iter().map(|folder| Seen::of(folder)).collect::<anyhow::Result<Vec<_>>>()?;
-    runs.sort_by(|a, b| a.chosen().total_cmp(&b.chosen()).then_with(|| a.folder.cmp(&b.folder)));
+    // Errors on one data set say nothing about those on another.
+    runs.sort_by(|a, b| {
+        a.data.cmp(&b.data).then(a.chosen().total_cmp(&b.chosen())).then_with(|| a.folder.cmp(&b.folder))
+    });
     let mut text = overview(&runs);
     let differences = differences(&runs);
     // Of many runs this would be a page.
@@ -84,6 +87,8 @@ struct Seen {
     seed: u64,
     /// Done, and of how many.
     epochs: (u32, u32),
+    /// Whether it ended because its error fell no more.
+    lost_patience: bool,
     /// The test error of the best row.
     best: Option<f64>,
     /// The error on the images for validation by which that row was chosen, where there are some.
@@ -117,11 +122,14 @@ impl Seen {
         let config = config_of(&dir)?;
         let rows = if dir.metrics().exists() { metrics::read(&dir.metrics())? } else { vec![] };
         let chosen = rows.iter().filter_map(|row| Some((row, row.choosing_error()?)));
-        let best = chosen.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(row, _)| row);
+        let best = chosen.clone().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(row, _)| row);
+        let n_since = best.map_or(0, |best| chosen.filter(|(row, _)| row.step > best.step).count());
+        let patience = config.settings.patience as usize;
         Ok(Self {
             folder: folder.to_owned(),
             keys: config.to_toml()?.parse()?,
             epochs: (rows.last().map_or(0, |row| row.epoch), config.settings.epochs),
+            lost_patience: patience > 0 && n_since >= patience,
             best: best.and_then(|row| row.test_error),
             best_validation: best.and_then(|row| row.validation_error),
             last: rows.iter().rev().find_map(|row| row.test_error),
@@ -144,7 +152,12 @@ impl Seen {
             self.data.clone(),
             self.recipe.clone(),
             self.seed.to_string(),
-            format!("{}/{}", self.epochs.0, self.epochs.1),
+            format!(
+                "{}/{}{}",
+                self.epochs.0,
+                self.epochs.1,
+                if self.lost_patience { ", patience" } else { "" }
+            ),
             error(self.best),
             error(self.last),
         ]
@@ -154,6 +167,7 @@ impl Seen {
         let mut object = json!({
             "run": self.folder.display().to_string(), "model": self.model, "data": self.data, "recipe": self.recipe,
             "seed": self.seed, "epochs_done": self.epochs.0, "epochs": self.epochs.1,
+            "lost_patience": self.lost_patience,
             "best_test_error": self.best, "last_test_error": self.last,
         });
         if let Some(error) = self.best_validation {

@@ -92,6 +92,8 @@ fn images_are_answered_by_name() {
     let all = place.json(&["predict", "run", "--data", "folder:halves", "--logits", "a.npy"]);
     let images = all["images"].as_array().unwrap();
     assert!(images.len() == 32 && images.iter().all(|image| image["label"] == image["answer"]));
+    // Images of files are called by them.
+    assert_eq!(images[0]["image"], "test/left/00.bmp");
     place.json(&["eval", "run", "--logits", "b.npy"]);
     assert_eq!(std::fs::read(place.path("a.npy")).unwrap(), std::fs::read(place.path("b.npy")).unwrap());
     assert!(place.stdout(&["predict", "run", "three.bmp"]).contains("three.bmp         left"));
@@ -99,8 +101,17 @@ fn images_are_answered_by_name() {
     let message = place.refusal(&["predict", "run"]);
     assert!(message.contains("<FILE>"), "{message}");
     std::fs::write(place.path("cut.bmp"), &std::fs::read(place.path("three.bmp")).unwrap()[..100]).unwrap();
-    let message = place.refusal(&["predict", "run", "three.bmp", "cut.bmp"]);
-    assert!(message.contains("cut.bmp: cannot be decoded"), "{message}");
+    assert!(place.refusal(&["predict", "run", "cut.bmp"]).contains("cut.bmp: cannot be decoded"));
+    // One of many: the others are answered.
+    let output =
+        place.run(&["predict", "run", "cut.bmp", "three.bmp", "no.bmp", "--out", "some.csv", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!((said["images"].as_array().unwrap().len(), &said["images"][0]["answer"]), (1, &"left".into()));
+    assert!(said["errors"][1].as_str().unwrap().starts_with("no.bmp: cannot open"), "{said}");
+    assert!(text(&output.stderr).contains("error: cut.bmp: cannot be decoded"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_to_string(place.path("some.csv")).unwrap().lines().count(), 2);
+    assert!(place.refusal(&["predict", "run", "cut.bmp", "no.bmp"]).contains("cut.bmp: cannot be decoded"));
     for (flag, file) in [("--out", "three.bmp"), ("--logits", "run/model.safetensors")] {
         let message = place.refusal(&["predict", "run/model.safetensors", "three.bmp", flag, file]);
         assert!(message.contains("this is an input, which would be replaced"), "{message}");

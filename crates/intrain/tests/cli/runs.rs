@@ -49,6 +49,11 @@ fn evaluations_can_be_rarer_and_end_a_run() {
     assert!(told.contains("steps: the best test error is 1 evaluation old"), "{told}");
     let rows = metrics(&place, "run");
     assert!((6..30).contains(&rows.len()) && rows.len().is_multiple_of(2), "{}", rows.len());
+    // Whoever looks at it later sees why.
+    assert_eq!(place.json(&["runs", "run"])["runs"][0]["lost_patience"], true);
+    assert!(place.stdout(&["runs", "run"]).contains("/30, patience"));
+    let report = std::fs::read_to_string(place.path("run/report.html")).unwrap();
+    assert!(report.contains("by patience: evaluations since the best test error: 1"));
     // A run that has lost patience stays where it is.
     let before = std::fs::read(place.path("run/checkpoints/best.ckpt")).unwrap();
     place.stdout(&["train", "--resume", "run"]);
@@ -176,6 +181,15 @@ fn runs_are_listed_and_compared() {
     let text = place.stdout(&["runs", "runs/a", "runs/deep"]);
     assert!(text.contains("they differ in\n  learning_rate: "), "{text}");
     assert!(!place.stdout(&["runs"]).contains("differ"));
+    // Errors on other data are not compared with these.
+    let mut table = String::from("x,class\n");
+    (0..40).for_each(|i| table.push_str(&format!("{i},{}\n", i / 20)));
+    std::fs::write(place.path("a.csv"), table).unwrap();
+    let more = ["--set", "batch_size=4", "--epochs", "1", "--out", "runs/c"];
+    place.stdout(&[&["train", "--data", "csv:a.csv,label=class"][..], &more].concat());
+    let all = place.json(&["runs"]);
+    let data: Vec<_> = all["runs"].as_array().unwrap().iter().map(|run| run["data"].clone()).collect();
+    assert_eq!(data, ["csv:a.csv,label=class", "digits", "digits"]);
     assert!(place.refusal(&["runs", "runs/empty"]).contains("runs/empty: there is no run in it"));
     assert!(place.refusal(&["runs", "nowhere"]).contains("nowhere: cannot list"));
 }
