@@ -62,12 +62,20 @@ impl Layout {
     }
 
     fn of_parts(train: PathBuf, test: &Path, validation: Option<&Path>) -> Result<Self, DataError> {
-        let classes = subfolders(&train)?;
         if let Some(validation) = validation.filter(|_| !test.is_dir()) {
             let problem = "is there, and no folder test beside it";
             let remedy = "put images to be measured on into a folder test, or rename this one to test";
             return Err(DataError::file(validation, problem, remedy));
         }
+        let uses = [(&*train, test, "to learn from"), (test, &*train, "to be measured on")];
+        if let Some((missing, there, whose)) = uses.into_iter().find(|(folder, ..)| !folder.exists()) {
+            let problem = format!("is not there, beside {}", there.display());
+            let remedy = format!(
+                "put images {whose} into its classes; or name a folder of classes, of which a part is then taken for the test"
+            );
+            return Err(DataError::file(missing, problem, remedy));
+        }
+        let classes = subfolders(&train)?;
         for part in [Some(test), validation].into_iter().flatten() {
             if let Some(class) = subfolders(part)?.into_iter().find(|class| !classes.contains(class)) {
                 let problem = format!("is not a class of {}", train.display());

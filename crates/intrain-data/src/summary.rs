@@ -5,7 +5,7 @@ use crate::{Dataset, ImageShape, Split};
 /// A data set in numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Size of an image.
+    /// Size of an image as a network sees it.
     pub shape: ImageShape,
     /// Images of each class to learn from.
     pub train_counts: Vec<usize>,
@@ -39,7 +39,7 @@ pub fn summarize(dataset: &Dataset) -> Summary {
     });
     let (mean, std) = mean_and_std.unzip();
     Summary {
-        shape: dataset.stored,
+        shape: dataset.shape,
         train_counts: counts(&dataset.train, dataset.n_classes),
         validation_counts: counts(&dataset.validation, dataset.n_classes),
         test_counts: counts(&dataset.test, dataset.n_classes),

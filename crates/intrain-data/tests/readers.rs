@@ -417,7 +417,11 @@ fn folder_faults_are_named() {
     assert!(load_folder(&at("none")).unwrap_err().to_string().contains("cannot list"));
 
     save(grey(1), &at("train/a/1.png"));
-    assert!(message().contains("test: cannot list"), "{}", message());
+    assert!(message().contains("test: is not there, beside "), "{}", message());
+    assert!(message().contains("; put images to be measured on into its classes; or name"), "{}", message());
+    std::fs::rename(at("train"), at("test")).unwrap();
+    assert!(message().contains("train: is not there, beside "), "{}", message());
+    std::fs::rename(at("test"), at("train")).unwrap();
     save(grey(1), &at("test/c/1.png"));
     assert!(message().contains("test/c: is not a class of"), "{}", message());
     std::fs::rename(at("test/c"), at("test/a")).unwrap();

@@ -4,6 +4,7 @@
 
 mod defaults;
 mod keys;
+mod network;
 mod recipe;
 mod schedule;
 mod seed;
@@ -12,11 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use intrain_data::{Augment, Dataset, ImageShape, LastBatch, TrainBatches};
-use intrain_model::{LayerKind, Model, ModelFile, Shape};
+use intrain_model::{Model, ModelFile, Shape};
 use intrain_recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
-use keys::{number, parse_table, set};
+use keys::{in_words, number, parse_table, set};
+use network::{read_model, take_model};
 use recipe::take_recipe;
 
 pub use defaults::{check_model_defaults, check_recipe_defaults, default_recipe};
@@ -175,7 +177,26 @@ impl Config {
         let data = ("data".to_owned(), dataset.name.as_str().into());
         let keys = [("model".to_owned(), value(network)?), ("recipe".to_owned(), value(recipe)?), data];
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-        Self::resolve(keys.into_iter().collect(), &sets, dataset.shape, dataset.n_classes)
+        Self::resolve_on(keys.into_iter().collect(), &sets, dataset)
+    }
+
+    /// As [`Config::resolve`], on this data. Where nobody says a batch size and the data has fewer images than the default, a step
+    /// takes an eighth of them, rounded down to a power of two.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn resolve_on(mut keys: toml::Table, sets: &[String], dataset: &Dataset) -> Result<Self, TrainError> {
+        let config = Self::resolve(keys.clone(), sets, dataset.shape, dataset.n_classes)?;
+        let is_said = keys.contains_key("batch_size")
+            || sets.iter().any(|set| set.split('=').next().is_some_and(|key| key.trim() == "batch_size"));
+        let n_images = dataset.train.len();
+        if is_said || n_images >= config.settings.batch_size {
+            return Ok(config);
+        }
+        // Bound: below the default, so the power of two fits.
+        let eighth = (n_images / 8).max(1).ilog2();
+        keys.insert("batch_size".to_owned(), (1_i64 << eighth).into());
+        Self::resolve(keys, sets, dataset.shape, dataset.n_classes)
     }
 
     /// Resolves a table of keys (file and flags merged) and `--set` assignments for images of `shape` in `n_classes`.
@@ -255,7 +276,7 @@ impl Config {
             let text = value.to_string();
             all.insert(key.clone(), value);
             Settings::deserialize(all.clone())
-                .map_err(|e| TrainError::Setting(format!("{key} = {text}: {}", e.message())))?;
+                .map_err(|e| TrainError::Setting(format!("{key} = {text}: {}", in_words(e.message()))))?;
         }
         let settings =
             all.try_into().map_err(|e: toml::de::Error| TrainError::Setting(e.message().to_owned()))?;
@@ -389,24 +410,6 @@ fn in_file(path: &str, error: impl std::fmt::Display) -> TrainError {
     TrainError::Setting(format!("{path}: {error}"))
 }
 
-/// A model as the key `model` says it: a name, a file, a table.
-fn read_model(value: Option<&toml::Value>) -> Result<Option<ModelFile>, TrainError> {
-    Ok(Some(match value {
-        None => return Ok(None),
-        Some(toml::Value::Table(table)) => ModelFile::from_toml(&table.to_string())?,
-        Some(toml::Value::String(path)) if path.ends_with(".toml") => {
-            let file = ModelFile::from_toml(&read(path)?).map_err(|e| in_file(path, e))?;
-            check_model_defaults(&file.defaults).map_err(|e| in_file(path, e))?;
-            file
-        }
-        Some(toml::Value::String(name)) => ModelFile::preset(name)?,
-        Some(other) => {
-            let message = format!("model = {other} must be a name, a TOML file or a table");
-            return Err(TrainError::Setting(message));
-        }
-    }))
-}
-
 fn take_init(keys: &mut toml::Table) -> Result<Option<Init>, TrainError> {
     let mut text = |key: &str| match keys.remove(key) {
         None => Ok(None),
@@ -420,51 +423,6 @@ fn take_init(keys: &mut toml::Table) -> Result<Option<Init>, TrainError> {
         ));
     }
     Ok(path.map(|path| Init { path, sha256 }))
-}
-
-fn take_model(
-    keys: &mut toml::Table,
-    data: &str,
-    shape: ImageShape,
-    n_classes: usize,
-) -> Result<ModelFile, TrainError> {
-    let value = keys.remove("model");
-    let is_preset = matches!(&value, Some(toml::Value::String(name)) if !name.ends_with(".toml"));
-    match read_model(value.as_ref())? {
-        Some(file) if is_preset => fit(file, data, shape, n_classes),
-        Some(file) => Ok(file),
-        None => {
-            let name = match (data, shape.height.min(shape.width)) {
-                ("cifar-10", _) => "vgg7",
-                (_, 1) => "table-mlp",
-                (_, 0..=13) => "digits-cnn",
-                (_, 14..=28) => "lenet5",
-                _ => "vgg7",
-            };
-            fit(ModelFile::preset(name)?, data, shape, n_classes)
-        }
-    }
-}
-
-/// A preset takes the data's shape and number of classes; a model of the user's own must fit as it is.
-fn fit(
-    mut file: ModelFile,
-    data: &str,
-    shape: ImageShape,
-    n_classes: usize,
-) -> Result<ModelFile, TrainError> {
-    let model = &mut file.model;
-    model.input.shape = Shape { h: shape.height, w: shape.width, c: shape.channels };
-    if let Some(LayerKind::Linear { out, .. }) = model.layers.last_mut().map(|layer| &mut layer.kind) {
-        *out = n_classes.max(2);
-    }
-    let name = model.name.clone();
-    model.n_classes().map_err(|e| {
-        TrainError::Setting(format!(
-            "model '{name}' on data '{data}': {e}; choose another model with --model"
-        ))
-    })?;
-    Ok(file)
 }
 
 #[cfg(test)]
@@ -565,6 +523,45 @@ mod tests {
     }
 
     #[test]
+    fn few_images_make_small_batches_where_nobody_says_how_many() {
+        let data = |n: usize| {
+            let images = |n: usize| {
+                let labels = [0, 1].into_iter().cycle().take(n).collect();
+                intrain_data::Images::new([n, 1, 4, 1], vec![7; 4 * n], labels).unwrap()
+            };
+            Dataset::from_images("few", 2, images(n), Some(images(2))).unwrap()
+        };
+        let batch = |n, sets: &[&str]| {
+            Config::for_data("mlp", "wage", &data(n), sets).map(|config| config.settings.batch_size)
+        };
+        for (n, expected) in [(128, 128), (127, 8), (120, 8), (16, 2), (15, 1), (1, 1)] {
+            assert_eq!(batch(n, &[]).unwrap(), expected, "{n}");
+        }
+        assert_eq!(batch(120, &["batch_size = 100"]).unwrap(), 100);
+        // What is said holds, also where it cannot: a step would have too few images.
+        assert_eq!(batch(120, &["batch_size=130"]).unwrap(), 130);
+    }
+
+    #[test]
+    fn data_without_a_network_get_one_of_their_size() {
+        let network = |side: usize| {
+            let shape = ImageShape { height: side, width: side, channels: 3 };
+            Config::resolve(toml::Table::new(), &[], shape, 5).unwrap().model
+        };
+        for (side, name) in [
+            (8, "digits-cnn"),
+            (15, "digits-cnn"),
+            (16, "lenet5"),
+            (29, "vgg7"),
+            (64, "vgg7"),
+            (65, "resnet18"),
+            (224, "resnet18"),
+        ] {
+            assert_eq!(network(side).name, name, "{side}");
+        }
+    }
+
+    #[test]
     fn mistakes_name_the_remedy() {
         for (keys, sets, part) in [
             ("epoch = 3", &[][..], "did you mean 'epochs'"),
@@ -576,6 +573,14 @@ mod tests {
             ("", &["checkpoint_every=0"], "use at least 1"),
             ("", &["evaluate_every=0"], "use at least 1"),
             ("decay = 0", &[], "above 0"),
+            ("epochs = 'x'", &[], "expected a whole number of 0 to 4294967295"),
+            (
+                "",
+                &["batch_size=-1"],
+                "batch_size = -1: invalid value: integer `-1`, expected a whole number of 0 or more",
+            ),
+            ("momentum = 'x'", &[], "expected a number"),
+            ("flip = 1", &[], "expected true or false"),
             ("", &["seed"], "key=value"),
             ("", &["nothing.here=3"], "no such table"),
             ("", &["recipe.roles.actvation=exact"], "did you mean 'activation'"),

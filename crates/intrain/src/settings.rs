@@ -30,7 +30,7 @@ pub(crate) fn data_folders() -> DataFolders {
 pub(crate) fn resolve_with_data(args: &TrainArgs) -> anyhow::Result<(Config, Arc<Dataset>)> {
     let (keys, sets) = keys(args)?;
     let dataset = Arc::new(load_data(&Config::data_name(&keys)?)?);
-    let config = Config::resolve(keys, &sets, dataset.shape, dataset.n_classes)?;
+    let config = Config::resolve_on(keys, &sets, &dataset)?;
     Ok((config, dataset))
 }
 

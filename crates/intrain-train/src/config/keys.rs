@@ -50,6 +50,20 @@ pub fn check_keys(keys: &toml::Table) -> Result<(), TrainError> {
     }
 }
 
+/// What is wrong with a value, with the types of this language told in words.
+pub(super) fn in_words(message: &str) -> String {
+    const TYPES: [(&str, &str); 5] = [
+        ("u32", "a whole number of 0 to 4294967295"),
+        ("usize", "a whole number of 0 or more"),
+        ("u64", "a whole number of 0 or more"),
+        ("f64", "a number"),
+        ("a boolean", "true or false"),
+    ];
+    let Some((found, expected)) = message.rsplit_once("expected ") else { return message.to_owned() };
+    let words = TYPES.iter().find(|(kind, _)| *kind == expected).map_or(expected, |(_, words)| words);
+    format!("{found}expected {words}")
+}
+
 /// The setting that a wrong key is close to, in its spelling or in its meaning.
 fn nearest_key(key: &str) -> Option<&'static str> {
     if key == "lr" {

@@ -66,6 +66,10 @@ fn info(name: &str, output: &Output) -> anyhow::Result<()> {
         ("mean", format!("{} (pixels / 255, per channel, training images)", numbers(&summary.mean))),
         ("deviation", numbers(&summary.std)),
     ];
+    if dataset.stored != dataset.shape {
+        let ImageShape { height, width, .. } = dataset.stored;
+        lines[1].1.push_str(&format!(", cut out of {height}x{width}"));
+    }
     if is_validated {
         lines.insert(3, ("validation", total(&summary.validation_counts)));
     }

@@ -222,7 +222,7 @@ fn plan(
             dataset
         }
     };
-    let config = Config::resolve(keys, &[], dataset.shape, dataset.n_classes).map_err(|e| in_run(&e))?;
+    let config = Config::resolve_on(keys, &[], &dataset).map_err(|e| in_run(&e))?;
     check_memory(&config).map_err(|e| in_run(&e))?;
     Ok((config, dataset))
 }

@@ -85,6 +85,8 @@ fn many_classes_have_a_top_5_error() {
     }
     let data = ["--data", "folder:photos"];
     let info = place.stdout(&["data", "info", "folder:photos"]);
+    let cut = place.stdout(&["data", "info", "folder:photos,resize=16,crop=12"]);
+    assert!(cut.contains("12x12x3 (height x width x channels), cut out of 16x16"), "{cut}");
     assert!(info.contains("validation  12") && info.contains("class  train  validation  test"), "{info}");
     let train = ["train", "--model", "digits-cnn", "--epochs", "2", "--batch-size", "8", "--out", "run"];
     let run = place.json(&[&train[..], &data].concat());

@@ -1,0 +1,73 @@
+//! The network that the settings name: a preset, a file, or a table among them; and the one for data without a name of one.
+
+use intrain_data::ImageShape;
+use intrain_model::{LayerKind, ModelFile, Shape};
+
+use super::defaults::check_model_defaults;
+use super::{in_file, read};
+use crate::TrainError;
+
+/// A model as the key `model` says it: a name, a file, a table.
+pub(super) fn read_model(value: Option<&toml::Value>) -> Result<Option<ModelFile>, TrainError> {
+    Ok(Some(match value {
+        None => return Ok(None),
+        Some(toml::Value::Table(table)) => ModelFile::from_toml(&table.to_string())?,
+        Some(toml::Value::String(path)) if path.ends_with(".toml") => {
+            let file = ModelFile::from_toml(&read(path)?).map_err(|e| in_file(path, e))?;
+            check_model_defaults(&file.defaults).map_err(|e| in_file(path, e))?;
+            file
+        }
+        Some(toml::Value::String(name)) => ModelFile::preset(name)?,
+        Some(other) => {
+            let message = format!("model = {other} must be a name, a TOML file or a table");
+            return Err(TrainError::Setting(message));
+        }
+    }))
+}
+
+pub(super) fn take_model(
+    keys: &mut toml::Table,
+    data: &str,
+    shape: ImageShape,
+    n_classes: usize,
+) -> Result<ModelFile, TrainError> {
+    let value = keys.remove("model");
+    let is_preset = matches!(&value, Some(toml::Value::String(name)) if !name.ends_with(".toml"));
+    match read_model(value.as_ref())? {
+        Some(file) if is_preset => fit(file, data, shape, n_classes),
+        Some(file) => Ok(file),
+        None => {
+            let name = match (data, shape.height.min(shape.width)) {
+                ("cifar-10", _) => "vgg7",
+                (_, 1) => "table-mlp",
+                (_, 0..=15) => "digits-cnn",
+                (_, 16..=28) => "lenet5",
+                (_, 29..=64) => "vgg7",
+                // VGG-7's first linear layer grows with the image: it would have 400 million weights at 224 x 224.
+                _ => "resnet18",
+            };
+            fit(ModelFile::preset(name)?, data, shape, n_classes)
+        }
+    }
+}
+
+/// A preset takes the data's shape and number of classes; a model of the user's own must fit as it is.
+fn fit(
+    mut file: ModelFile,
+    data: &str,
+    shape: ImageShape,
+    n_classes: usize,
+) -> Result<ModelFile, TrainError> {
+    let model = &mut file.model;
+    model.input.shape = Shape { h: shape.height, w: shape.width, c: shape.channels };
+    if let Some(LayerKind::Linear { out, .. }) = model.layers.last_mut().map(|layer| &mut layer.kind) {
+        *out = n_classes.max(2);
+    }
+    let name = model.name.clone();
+    model.n_classes().map_err(|e| {
+        TrainError::Setting(format!(
+            "model '{name}' on data '{data}': {e}; choose another model with --model"
+        ))
+    })?;
+    Ok(file)
+}
