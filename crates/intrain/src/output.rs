@@ -4,9 +4,12 @@
 
 mod folder;
 
-use std::io::{Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 
-pub(crate) use intrain_plot::number::grouped;
+use comfy_table::presets::NOTHING;
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width};
+
+pub(crate) use intrain_plot::number::{grouped, percent};
 
 pub(crate) use folder::{Group, OutFolder, is_one_file};
 
@@ -52,27 +55,47 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(stderr(), "{text}");
 }
 
-/// Aligned columns under headings; every row has as many cells as there are headings.
+/// Aligned columns under headings; every row has as many cells as there are headings. In a terminal long cells are wrapped so that
+/// the table is as wide as that; a file or a program gets a line for each row.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
+    aligned(Some(headings.to_vec()), rows, terminal())
+}
+
+/// Columns of the terminal to which results go, if it is one.
+fn terminal() -> Option<u16> {
+    let is_terminal = stdout().is_terminal();
+    is_terminal.then(|| terminal_size::terminal_size_of(stdout())).flatten().map(|(width, _)| width.0)
+}
+
+/// Spaces between columns.
+const GAP: u16 = 2;
+/// Words up to this length are not broken where a table is made narrower.
+const WORD_MAX: u16 = 16;
+
+fn aligned<const N: usize>(headings: Option<Vec<&str>>, rows: &[[String; N]], width: Option<u16>) -> String {
+    let mut table = Table::new();
+    match width {
+        Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
     };
-    let widths: [usize; N] = std::array::from_fn(width);
+    table.load_style(NOTHING);
+    if let Some(headings) = &headings {
+        table.set_header(headings);
+    }
+    table.add_rows(rows);
+    for (i, column) in table.column_iter_mut().enumerate() {
+        let heading = headings.iter().map(|headings| headings[i]);
+        let words = rows.iter().map(|row| row[i].as_str()).chain(heading).flat_map(str::split_whitespace);
+        let longest = words.map(|word| word.chars().count()).max().unwrap_or(0);
+        let whole = u16::try_from(longest).unwrap_or(WORD_MAX).min(WORD_MAX) + GAP;
+        column.set_padding((0, GAP)).set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(whole)));
+    }
     let mut text = String::new();
-    for row in std::iter::once(&headings.map(str::to_owned)).chain(rows) {
-        // A width of `format!` has 16 bits.
-        let padded = |(cell, w): (&String, usize)| format!("{cell}{}", " ".repeat(w - cell.chars().count()));
-        let cells: Vec<String> = row.iter().zip(widths).map(padded).collect();
-        text.push_str(cells.join("  ").trim_end());
+    for line in table.lines() {
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     text
-}
-
-/// A share of 0 to 1 as `1.95 %`.
-pub(crate) fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }
 
 /// Images per second, to the whole number.
@@ -85,15 +108,24 @@ pub(crate) fn speed(images_per_second: f64) -> String {
     format!("{} images/s", grouped(images_per_second.round() as u64))
 }
 
-/// `name  value` lines, aligned.
+/// `name  value` lines, aligned; long values are wrapped as those of a [`table`].
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
-    let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    facts.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+    let rows: Vec<_> = facts.iter().map(|(name, value)| [(*name).to_owned(), value.clone()]).collect();
+    aligned(None, &rows, terminal())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_are_as_wide_as_the_terminal() {
+        let rows = [["a".to_owned(), "one two three four".to_owned()], ["bc".to_owned(), String::new()]];
+        let of = |width| aligned(Some(vec!["x", "what"]), &rows, width);
+        assert_eq!(of(None), "x   what\na   one two three four\nbc\n");
+        assert_eq!(of(Some(80)), of(None));
+        assert_eq!(of(Some(16)), "x   what\na   one two\n    three four\nbc\n");
+    }
 
     #[test]
     fn numbers_for_a_reader() {
