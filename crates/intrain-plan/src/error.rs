@@ -38,7 +38,9 @@ pub enum PlanError {
         remedy: &'static str,
     },
     /// An exception for layers that are not there.
-    #[error("the recipe's exception for '{role}' names layers '{pattern}', which match none of: {layers}")]
+    #[error(
+        "the recipe's exception for '{role}' names layers '{pattern}', which match none of: {layers}; name one of these, or leave the exception out"
+    )]
     Pattern {
         /// The row.
         role: &'static str,
