@@ -17,6 +17,7 @@ mod labels;
 pub mod number;
 mod page;
 mod rows;
+mod spread;
 
 pub use axis::Scale;
 pub use bars::{Bar, Bars};
@@ -26,3 +27,4 @@ pub use frame::Style;
 pub use heat::{Full, Map};
 pub use page::Page;
 pub use rows::{Row, Rows, Value};
+pub use spread::Spread;

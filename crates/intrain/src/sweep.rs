@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use intrain_train::config::seed_value;
 
 pub use file::RUNS_MAX;
+pub use intrain_plot::Spread;
 pub use page::{Finished, curve, page};
 
 /// What is wrong with a sweep. Each message names the value and the remedy.
@@ -116,6 +117,9 @@ pub struct Row {
     pub train_loss: f64,
     /// SHA-256 of the weights.
     pub weights_sha256: String,
+    /// The test error with the statistics of norms that training kept, where others were estimated for `test_error`. The file of
+    /// finished runs has it not: it stands in the run's metrics.
+    pub running_test_error: Option<f64>,
 }
 
 /// First line of the file of finished runs.
@@ -170,6 +174,7 @@ pub fn read_rows(text: &str) -> Result<Vec<Row>, SweepError> {
             best_test_error: number(best)?,
             train_loss: number(loss)?,
             weights_sha256: sha.clone(),
+            running_test_error: None,
         })
     };
     lines.map(row).collect()
@@ -207,6 +212,8 @@ pub struct Group {
     pub deviation: f64,
     /// Half the width of the mean's 95 % interval, by Student's distribution; NaN for a single run.
     pub interval: f64,
+    /// The same of their errors with running statistics of norms, where every run has one.
+    pub running: Option<Spread>,
 }
 
 /// The groups of the finished runs, as the sweep names them and in its order.
@@ -214,36 +221,23 @@ pub struct Group {
 pub fn groups(sweep: &Sweep, rows: &[Row]) -> Vec<Group> {
     let whatever_seed = |entry: &Entry| Entry { seed: 0, ..entry.clone() };
     let asked: BTreeSet<&Entry> = sweep.named.iter().collect();
-    let mut errors: BTreeMap<Entry, Vec<f64>> = BTreeMap::new();
+    let mut of: BTreeMap<Entry, Vec<&Row>> = BTreeMap::new();
     for row in rows.iter().filter(|row| asked.contains(&row.entry)) {
-        errors.entry(whatever_seed(&row.entry)).or_default().push(row.test_error);
+        of.entry(whatever_seed(&row.entry)).or_default().push(row);
     }
     let mut seen = BTreeSet::new();
     let entries = sweep.named.iter().map(whatever_seed).filter(|entry| seen.insert(entry.clone()));
-    entries.map(|entry| Group::of(errors.get(&entry).map_or(&[], Vec::as_slice), entry)).collect()
+    entries.map(|entry| Group::of(of.get(&entry).map_or(&[], Vec::as_slice), entry)).collect()
 }
 
 impl Group {
     /// What so many runs come to.
-    #[allow(clippy::cast_precision_loss, reason = "a few runs")]
-    fn of(errors: &[f64], entry: Entry) -> Self {
-        let n = errors.len();
-        let mean = errors.iter().sum::<f64>() / n as f64;
-        let squares: f64 = errors.iter().map(|error| (error - mean) * (error - mean)).sum();
-        let deviation = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { f64::NAN };
-        let interval = student(n) * deviation / (n as f64).sqrt();
-        Self { entry, n, mean, deviation, interval }
-    }
-}
-
-/// Student's 97.5 % point for the mean of `n` runs.
-fn student(n: usize) -> f64 {
-    const POINTS: [f64; 14] =
-        [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145];
-    match n {
-        0 | 1 => f64::NAN,
-        // Beyond, the points are held from above: an interval is never too short.
-        n => POINTS[(n - 2).min(POINTS.len() - 1)],
+    fn of(rows: &[&Row], entry: Entry) -> Self {
+        let errors: Vec<f64> = rows.iter().map(|row| row.test_error).collect();
+        let Spread { mean, deviation, interval } = Spread::of(&errors);
+        let running: Option<Vec<f64>> = rows.iter().map(|row| row.running_test_error).collect();
+        let running = running.filter(|errors| !errors.is_empty()).map(|errors| Spread::of(&errors));
+        Self { entry, n: rows.len(), mean, deviation, interval, running }
     }
 }
 
@@ -260,16 +254,24 @@ fn interval(group: &Group) -> [f64; 2] {
     [(group.mean - group.interval).max(0.0), (group.mean + group.interval).min(1.0)]
 }
 
+/// Headings of the columns for errors with running statistics of norms, in tables where they differ from those of the deployed
+/// network.
+const RUNNING: &str = " with running statistics | deviation |";
+
 /// The table of groups as Markdown.
 #[must_use]
 pub fn markdown(sweep: &Sweep, groups: &[Group]) -> String {
     let mut text = format!("# {}\n\n", sweep.name);
-    text.push_str("| data | model | recipe | runs | test error | deviation | 95 % interval of the mean |\n");
-    text.push_str("|---|---|---|--:|--:|--:|--:|\n");
+    let has_running = groups.iter().any(|group| group.running.is_some());
+    let [more, line] = if has_running { [RUNNING, "--:|--:|"] } else { [""; 2] };
+    text.push_str(&format!(
+        "| data | model | recipe | runs | test error | deviation | 95 % interval of the mean |{more}\n"
+    ));
+    text.push_str(&format!("|---|---|---|--:|--:|--:|--:|{line}\n"));
     for group in groups {
         let Entry { recipe, model, data, .. } = &group.entry;
         text.push_str(&format!(
-            "| {data} | {model} | {recipe} | {} | {} | {} | {} |\n",
+            "| {data} | {model} | {recipe} | {} | {} | {} | {} |",
             group.n,
             percent(group.mean),
             percent(group.deviation),
@@ -280,6 +282,11 @@ pub fn markdown(sweep: &Sweep, groups: &[Group]) -> String {
                 format!("{} .. {}", percent(low), percent(high))
             }
         ));
+        if has_running {
+            let [mean, deviation] = group.running.map_or([f64::NAN; 2], |s| [s.mean, s.deviation]);
+            text.push_str(&format!(" {} | {} |", percent(mean), percent(deviation)));
+        }
+        text.push('\n');
     }
     text
 }
@@ -287,9 +294,19 @@ pub fn markdown(sweep: &Sweep, groups: &[Group]) -> String {
 /// The table of groups as CSV, shares as numbers.
 #[must_use]
 pub fn csv(groups: &[Group]) -> String {
-    let mut text = "data,model,recipe,runs,mean,deviation,interval\n".to_owned();
-    for Group { entry: Entry { recipe, model, data, .. }, n, mean, deviation, interval } in groups {
-        text.push_str(&format!("\"{data}\",\"{model}\",\"{recipe}\",{n},{mean},{deviation},{interval}\n"));
+    let has_running = groups.iter().any(|group| group.running.is_some());
+    let more = if has_running { ",running_mean,running_deviation,running_interval" } else { "" };
+    let mut text = format!("data,model,recipe,runs,mean,deviation,interval{more}\n");
+    for Group { entry: Entry { recipe, model, data, .. }, n, mean, deviation, interval, running } in groups {
+        text.push_str(&format!("\"{data}\",\"{model}\",\"{recipe}\",{n},{mean},{deviation},{interval}"));
+        match running {
+            Some(Spread { mean, deviation, interval }) => {
+                text.push_str(&format!(",{mean},{deviation},{interval}"));
+            }
+            None if has_running => text.push_str(",NaN,NaN,NaN"),
+            None => {}
+        }
+        text.push('\n');
     }
     text
 }
@@ -319,6 +336,7 @@ mod tests {
             best_test_error: 0.5,
             train_loss: 0.5,
             weights_sha256: String::new(),
+            running_test_error: None,
         };
         let older = [row(&sweep.runs[0]), row(&sweep.runs[2])];
         let sweep = sweep.with_defaults([("digits-cnn", "digits")].into_iter().cycle());
@@ -342,6 +360,7 @@ mod tests {
             best_test_error: test_error,
             train_loss: f64::NAN,
             weights_sha256: "ab".to_owned(),
+            running_test_error: None,
         };
         let mut comma = row(0, 0.1);
         comma.entry.recipe = "levels<1,2> \"x\"".to_owned();
@@ -358,6 +377,20 @@ mod tests {
         assert!((groups[0].interval - 4.303 * 0.1 / 3f64.sqrt()).abs() < 1e-9);
         let table = markdown(&sweep, &groups);
         assert!(table.contains("| wage | 3 | 20.00 % | 10.00 % | 0.00 % .. 44.84 % |"), "{table}");
-        assert!(table.contains("| gupta:Q2.14 | 1 | 50.00 % | - | - |"), "{table}");
+        assert!(table.contains("| gupta:Q2.14 | 1 | 50.00 % | - | - |\n"), "{table}");
+
+        // A column more where norms were estimated; a group without such runs has dashes there.
+        let estimated = |row: Row| Row { running_test_error: Some(0.5), ..row };
+        let rows = [estimated(row(0, 0.1)), estimated(row(2, 0.2)), row(1, 0.5)];
+        let groups = super::groups(&sweep, &rows);
+        assert_eq!(groups[0].running.map(|spread| (spread.mean, spread.deviation)), Some((0.5, 0.0)));
+        let table = markdown(&sweep, &groups);
+        assert!(table.contains("| 50.00 % | 0.00 % |\n") && table.contains("| - | - | - | - |\n"), "{table}");
+        assert!(table.contains("| with running statistics | deviation |\n"), "{table}");
+        let csv = csv(&groups);
+        assert!(csv.contains(",running_interval\n") && csv.contains(",0.5,0,0\n"), "{csv}");
+        // Not in every run: no mean of some.
+        let partly = super::groups(&sweep, &[estimated(row(0, 0.1)), row(2, 0.2)]);
+        assert_eq!(partly[0].running, None);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Keys of the object that `intrain train --json` prints, in the order of the columns behind row and seed.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "recipe",
     "model",
     "data",
@@ -13,7 +13,10 @@ const KEYS: [&str; 9] = [
     "test_error",
     "best_test_error",
     "weights_sha256",
+    "running_test_error",
 ];
+/// Keys that a run has or has not: an error without test images, and one with other statistics of norms.
+const OPTIONAL: [&str; 2] = ["best_test_error", "running_test_error"];
 
 /// A finished run.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +40,7 @@ impl Record {
         let mut cells: [String; KEYS.len()] = Default::default();
         for (cell, key) in cells.iter_mut().zip(KEYS) {
             *cell = match object.get(key) {
-                None if key == "best_test_error" => String::new(),
+                None if OPTIONAL.contains(&key) => String::new(),
                 None => return Err(format!("a run's result has no '{key}': '{line}'")),
                 Some(Value::String(text)) => text.clone(),
                 Some(other) => other.to_string(),
@@ -74,14 +77,17 @@ pub(crate) fn to_csv(records: &[Record]) -> String {
 /// Another heading, or a line with other cells.
 pub(crate) fn from_csv(text: &str) -> Result<Vec<Record>, String> {
     let mut lines = text.lines();
-    if lines.next() != Some(&header()) {
+    let first = lines.next().unwrap_or_default();
+    // Older files lack the last column.
+    let lacks_last = format!("{first},{}", KEYS[KEYS.len() - 1]) == header();
+    if first != header() && !lacks_last {
         return Err(format!("line 1 is not '{}'; move the file away to start again", header()));
     }
     let record = |(i, line): (usize, &str)| {
         let wrong = || format!("line {}: not {} cells with a seed; remove the line", i + 2, KEYS.len() + 2);
         let mut cells = line.split(',').map(str::to_owned);
         let (row, seed) = (cells.next().ok_or_else(wrong)?, cells.next().ok_or_else(wrong)?);
-        let cells: Vec<String> = cells.collect();
+        let cells: Vec<String> = cells.chain(lacks_last.then(String::new)).collect();
         let cells = cells.try_into().map_err(|_| wrong())?;
         Ok(Record { row, seed: seed.parse().map_err(|_| wrong())?, cells })
     };
@@ -106,10 +112,13 @@ pub(crate) mod tests {
         let text = to_csv(&records);
         assert_eq!(
             text.lines().nth(1).unwrap(),
-            "a b,1,wage,m,d,2,10,0.25,0.0125,,ab",
+            "a b,1,wage,m,d,2,10,0.25,0.0125,,ab,",
             "nothing of the machine, nothing of the time"
         );
         assert_eq!(from_csv(&text).unwrap(), records);
+        // As it was before norms could be estimated.
+        let older = text.replace(",running_test_error", "").replace(",ab,\n", ",ab\n");
+        assert_eq!(from_csv(&older).unwrap(), records);
     }
 
     #[test]

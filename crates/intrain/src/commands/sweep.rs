@@ -10,6 +10,7 @@ use intrain::data::Dataset;
 use intrain::nn::Context;
 use intrain::sweep::{self, Entry, Finished, Row, Sweep};
 use intrain::train::config::Config;
+use intrain::train::metrics;
 use intrain::train::run::{Run, RunDir, Summary};
 use intrain::train::{TrainError, atomic_write, lock_folder};
 use serde_json::json;
@@ -79,14 +80,22 @@ impl Folder {
         RunDir(self.path.join("runs").join(entry.folder()))
     }
 
-    /// Finished runs; none before the first.
-    fn rows(&self) -> anyhow::Result<Vec<Row>> {
+    /// Finished runs, as the sweep names them; none before the first.
+    fn rows(&self, sweep: &Sweep) -> anyhow::Result<Vec<Row>> {
         let path = self.file("runs.csv");
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(sweep::read_rows(&text).map_err(|e| Usage(format!("{}: {e}", path.display())))?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(Usage(format!("{}: cannot read: {error}", path.display())).into()),
+        let rows = match std::fs::read_to_string(&path) {
+            Ok(text) => sweep::read_rows(&text).map_err(|e| Usage(format!("{}: {e}", path.display())))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(Usage(format!("{}: cannot read: {error}", path.display())).into()),
+        };
+        let runs: BTreeMap<&Entry, &Entry> = sweep.named.iter().zip(&sweep.runs).collect();
+        let mut rows = sweep.renamed(rows);
+        for row in &mut rows {
+            // A run whose folder is gone has its line all the same.
+            let metrics = runs.get(&row.entry).and_then(|run| metrics::read(&self.run(run).metrics()).ok());
+            row.running_test_error = metrics.and_then(|rows| rows.last()?.running_test_error);
         }
+        Ok(rows)
     }
 
     fn write(&self, sweep: &Sweep, rows: &[Row]) -> anyhow::Result<()> {
@@ -130,8 +139,13 @@ pub(crate) fn run(args: &SweepArgs, output: &Output) -> anyhow::Result<ExitCode>
     );
     let number = |x: f64| if x.is_nan() { serde_json::Value::Null } else { x.into() };
     let group = |g: &sweep::Group| {
-        json!({"recipe": g.entry.recipe, "model": g.entry.model, "data": g.entry.data, "runs": g.n,
-               "mean": number(g.mean), "deviation": number(g.deviation), "interval": number(g.interval)})
+        let mut object = json!({"recipe": g.entry.recipe, "model": g.entry.model, "data": g.entry.data, "runs": g.n,
+               "mean": number(g.mean), "deviation": number(g.deviation), "interval": number(g.interval)});
+        if let Some(sweep::Spread { mean, deviation, interval }) = g.running {
+            let [mean, deviation, interval] = [mean, deviation, interval].map(number);
+            object["running"] = json!({"mean": mean, "deviation": deviation, "interval": interval});
+        }
+        object
     };
     let groups: Vec<_> = groups.iter().map(group).collect();
     output.finish(
@@ -158,7 +172,7 @@ pub(super) fn run_all(
     folder: &Folder,
     context: &Context,
 ) -> anyhow::Result<Option<Vec<Row>>> {
-    let mut rows = sweep.renamed(folder.rows()?);
+    let mut rows = folder.rows(sweep)?;
     let mut watcher = Watcher::new(0)?;
     let n = sweep.runs.len();
     let runs = sweep.runs.iter().zip(&sweep.named);
@@ -248,6 +262,7 @@ fn diverged(entry: &Entry) -> Row {
         best_test_error: f64::NAN,
         train_loss: f64::NAN,
         weights_sha256: String::new(),
+        running_test_error: None,
     }
 }
 
@@ -258,5 +273,6 @@ fn row(entry: &Entry, summary: &Summary) -> Row {
         best_test_error: summary.best_test_error,
         train_loss: summary.train_loss,
         weights_sha256: summary.weights_sha256.clone(),
+        running_test_error: summary.running_test_error,
     }
 }

@@ -75,6 +75,11 @@ fn table(groups: &[Group]) -> Value {
         [("data", |e| &e.data), ("model", |e| &e.model), ("recipe", |e| &e.recipe)];
     let shown: Vec<_> =
         columns.into_iter().filter(|(_, of)| groups.iter().any(|g| !of(&g.entry).is_empty())).collect();
+    let mut headings = vec!["runs", "test error", "deviation", "95 % interval of the mean"];
+    let has_running = groups.iter().any(|group| group.running.is_some());
+    if has_running {
+        headings.push("with running statistics");
+    }
     let row = |group: &Group| {
         let [low, high] = interval(group);
         let interval = if low.is_nan() {
@@ -83,7 +88,10 @@ fn table(groups: &[Group]) -> Value {
             format!("{} to {}", number::percent(low), number::percent(high))
         };
         let [mean, deviation] = [group.mean, group.deviation].map(number::percent);
-        let numbers = [group.n.to_string(), mean, deviation, interval];
+        let mut numbers = vec![group.n.to_string(), mean, deviation, interval];
+        if has_running {
+            numbers.push(number::percent(group.running.map_or(f64::NAN, |spread| spread.mean)));
+        }
         context! {
             names => shown.iter().map(|(_, of)| of(&group.entry).clone()).collect::<Value>(),
             numbers => Value::from_iter(numbers),
@@ -91,7 +99,7 @@ fn table(groups: &[Group]) -> Value {
     };
     context! {
         names => shown.iter().map(|(name, _)| *name).collect::<Value>(),
-        numbers => Value::from_iter(["runs", "test error", "deviation", "95 % interval of the mean"]),
+        numbers => Value::from_iter(headings),
         rows => groups.iter().map(row).collect::<Value>(),
     }
 }
@@ -203,7 +211,8 @@ fn of_group(group: &Group, runs: &[Finished]) -> Series {
 }
 
 fn of_run(run: &Finished, groups: &[Group], names: &[String]) -> Value {
-    let Row { entry, test_error, best_test_error, train_loss, weights_sha256 } = &run.row;
+    let Row { entry, test_error, best_test_error, train_loss, weights_sha256, running_test_error: _ } =
+        &run.row;
     let group = groups.iter().position(|group| group.entry == Entry { seed: 0, ..entry.clone() });
     context! {
         name => group.and_then(|i| names.get(i)).unwrap_or(&entry.recipe),
@@ -232,6 +241,7 @@ mod tests {
             best_test_error: test_error,
             train_loss: 0.5,
             weights_sha256: if test_error.is_nan() { String::new() } else { "ab".to_owned() },
+            running_test_error: None,
         };
         Finished {
             row,
