@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::bounded::{read_file, reserve};
 use crate::cifar::{Cifar, CifarFile};
+use crate::folder_options::FolderOptions;
+use crate::npz_options::NpzOptions;
+use crate::table_options::TableOptions;
 use crate::{
     DataError, Dataset, Encoder, Part, Split, cifar, digits, folder, mnist, npz, published, svhn, tables,
 };
@@ -167,6 +170,26 @@ fn load_svhn(name: &str, folder: &Path) -> Result<Dataset, DataError> {
     let mut dataset = Dataset::new(name, svhn::SHAPE, classes.len(), splits, folder)?;
     dataset.warnings = warnings;
     Ok(dataset.with_class_names(classes))
+}
+
+/// The files and folders that a data set is read from, the one that it is called by first; none for a data set that has a name.
+///
+/// ```
+/// let files = intrain_data::sources("csv:a/iris.csv,label=species,test=b.csv");
+/// assert_eq!(files, [std::path::Path::new("a/iris.csv"), std::path::Path::new("b.csv")]);
+/// assert!(intrain_data::sources("mnist").is_empty());
+/// ```
+#[must_use]
+pub fn sources(name: &str) -> Vec<PathBuf> {
+    let Some((kind, text)) = name.split_once(':') else { return Vec::new() };
+    match kind {
+        "csv" => TableOptions::parse(text)
+            .map(|options| [options.path].into_iter().chain(options.test).collect())
+            .unwrap_or_default(),
+        "npz" => NpzOptions::parse(text).map(|options| vec![options.path]).unwrap_or_default(),
+        "folder" => FolderOptions::parse(text).map(|options| vec![options.path]).unwrap_or_default(),
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]

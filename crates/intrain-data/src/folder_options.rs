@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::spec::split;
 use crate::{DataError, ImageShape};
 
 /// A folder and how its images are read.
@@ -24,9 +25,8 @@ impl FolderOptions {
     /// An option that is none, or a value that it can't have.
     pub(crate) fn parse(text: &str) -> Result<Self, DataError> {
         let mut options = Self { path: PathBuf::new(), resize: None, crop: None, skips_broken: false };
-        let mut rest = text;
-        while let Some((before, option)) = rest.rsplit_once(',') {
-            let Some((key, value)) = option.split_once('=').filter(|(key, _)| is_word(key)) else { break };
+        let (path, parts) = split(text);
+        for (key, value) in parts {
             match (key, value) {
                 ("resize", side) => options.resize = Some(parse_side("resize", side)?),
                 ("crop", side) => options.crop = Some(parse_side("crop", side)?),
@@ -36,14 +36,13 @@ impl FolderOptions {
                 _ => {
                     return Err(DataError::setting(
                         "the option of a folder",
-                        option,
+                        &format!("{key}={value}"),
                         "resize=N, crop=N or broken=skip",
                     ));
                 }
             }
-            rest = before;
         }
-        options.path = rest.into();
+        options.path = path.into();
         match (options.resize, options.crop) {
             (Some(resize), Some(crop)) if crop > resize => Err(DataError::setting(
                 "crop",
@@ -53,10 +52,6 @@ impl FolderOptions {
             _ => Ok(options),
         }
     }
-}
-
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase())
 }
 
 fn parse_side(name: &'static str, text: &str) -> Result<usize, DataError> {

@@ -32,6 +32,7 @@ mod picture;
 mod pixels;
 mod published;
 mod single;
+mod spec;
 pub mod summary;
 pub mod svhn;
 mod table;
@@ -43,7 +44,7 @@ mod validation;
 
 pub use augment::Augment;
 pub use batches::{Batch, LastBatch, Position, TrainBatches, evaluation};
-pub use catalog::{DataFolders, load, load_for};
+pub use catalog::{DataFolders, load, load_for, sources};
 pub use dataset::{Dataset, ImageShape, Part, Split};
 pub use encoder::Encoder;
 pub use error::DataError;

@@ -1,10 +1,11 @@
 //! What may stand behind the path of an NPZ file: `PATH,layout=nchw,range=-1..1`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::DataError;
 use crate::encoder::Range;
 use crate::layout::Axes;
+use crate::spec::split;
 
 /// A file and how its arrays are read.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,30 +26,23 @@ impl NpzOptions {
     /// An option that is none, or a value that it can't have.
     pub(crate) fn parse(text: &str) -> Result<Self, DataError> {
         let mut options = Self::default();
-        let mut rest = text;
-        while !Path::new(rest).is_file() {
-            let Some((before, option)) = rest.rsplit_once(',') else { break };
-            let Some((key, value)) = option.split_once('=').filter(|(key, _)| is_word(key)) else { break };
+        let (path, parts) = split(text);
+        for (key, value) in parts {
             match key {
                 "layout" => options.axes = Some(parse_axes(value)?),
                 "range" => options.range = Some(parse_range(value)?),
                 _ => {
                     return Err(DataError::setting(
                         "the option of an NPZ file",
-                        option,
+                        &format!("{key}={value}"),
                         "layout=nchw or range=LOW..HIGH",
                     ));
                 }
             }
-            rest = before;
         }
-        options.path = rest.into();
+        options.path = path.into();
         Ok(options)
     }
-}
-
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase())
 }
 
 fn parse_axes(text: &str) -> Result<Axes, DataError> {

@@ -75,7 +75,7 @@ impl Table {
             let problem = "is empty, expected a row of names and a row for each example";
             return Err(DataError::file(path, problem, "check the path"));
         };
-        let head = Head::new(first, wanted.label, path)?;
+        let head = Head::new(first, wanted, path)?;
         let columns = Columns::find(&head, wanted, path)?;
         let table = Self::empty(&head, &columns, path);
         let mut rows = Rows { head: &head, columns: &columns, table, numbers: BTreeMap::new() };

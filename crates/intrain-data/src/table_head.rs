@@ -1,5 +1,6 @@
 //! The columns of a table: their names, which is the label, which are features and in which order.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use csv::ByteRecord;
@@ -29,15 +30,18 @@ pub(crate) struct Head {
 impl Head {
     /// # Errors
     /// One column alone, or two of one name.
-    pub(crate) fn new(record: &ByteRecord, label: Option<&str>, path: &Path) -> Result<Self, DataError> {
+    pub(crate) fn new(record: &ByteRecord, wanted: Wanted<'_>, path: &Path) -> Result<Self, DataError> {
         let text = |field: &[u8]| String::from_utf8_lossy(field.trim_ascii()).into_owned();
         let fields: Vec<String> = record.iter().map(text).collect();
         let is_number = |field: &String| field.parse::<f64>().is_ok();
-        let is_label = |field: &String| label == Some(field) && !is_number(field);
-        let is_named = fields.iter().any(is_label) || !fields.iter().any(is_number);
-        if is_named
-            && let Some((_, twice)) = fields.iter().enumerate().find(|(i, name)| fields[..*i].contains(name))
-        {
+        let is_label = |field: &String| wanted.label == Some(field) && !is_number(field);
+        let distinct: BTreeSet<&String> = fields.iter().collect();
+        // What a network knows names columns also where it looks like numbers, as years do.
+        let has_features =
+            !wanted.features.is_empty() && wanted.features.iter().all(|name| distinct.contains(name));
+        let is_named = has_features || fields.iter().any(is_label) || !fields.iter().any(is_number);
+        let mut seen = BTreeSet::new();
+        if is_named && let Some(twice) = fields.iter().find(|name| !seen.insert(*name)) {
             let problem = format!("two columns are called '{twice}'");
             return Err(DataError::file(
                 path,
@@ -132,8 +136,9 @@ impl Columns {
                           semicolon, tab and | stands between fields";
             return Err(DataError::file(path, problem, remedy));
         }
+        let used: BTreeSet<usize> = features.iter().copied().collect();
         let unused: Vec<&str> = all()
-            .filter(|column| !features.contains(column))
+            .filter(|column| !used.contains(column))
             .map(|column| head.fields[column].as_str())
             .collect();
         let note = (!unused.is_empty())

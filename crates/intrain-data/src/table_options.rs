@@ -1,8 +1,9 @@
 //! What may stand behind the path of a table: `PATH,label=species,test=test.csv,delimiter=tab`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::DataError;
+use crate::spec::split;
 
 /// A table and how it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,9 +26,8 @@ impl TableOptions {
     /// An option that is none, or a value that it can't have.
     pub(crate) fn parse(text: &str) -> Result<Self, DataError> {
         let mut options = Self::default();
-        let mut rest = text;
-        while !Path::new(rest).is_file() {
-            let Some((before, key, value)) = last_option(rest) else { break };
+        let (path, parts) = split(text);
+        for (key, value) in parts {
             match key {
                 "label" => options.label = Some(value.to_owned()),
                 "test" => options.test = Some(value.into()),
@@ -38,22 +38,10 @@ impl TableOptions {
                     return Err(DataError::setting("the option of a table", &option, limit));
                 }
             }
-            rest = before;
         }
-        options.path = rest.into();
+        options.path = path.into();
         Ok(options)
     }
-}
-
-/// The text before the last `,key=value`, the key, and the value, in which there may be commas.
-fn last_option(text: &str) -> Option<(&str, &str, &str)> {
-    let is_key = |(_, key): &(usize, &str)| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase());
-    let mut starts = text.match_indices(',').filter_map(|(comma, _)| {
-        let key = text[comma + 1..].split_once('=')?.0;
-        Some((comma, key)).filter(is_key)
-    });
-    let (comma, key) = starts.next_back()?;
-    Some((&text[..comma], key, &text[comma + key.len() + 2..]))
 }
 
 fn parse_delimiter(text: &str) -> Result<u8, DataError> {

@@ -52,13 +52,18 @@ pub struct TableRows {
 }
 
 impl TableRows {
-    /// Reads all rows of a table, its features by their names where it has some, for a network of so many.
+    /// Reads all rows of a table, its features by their names where it has some, for a network of so many that was trained on
+    /// `data`. Options may stand behind the path of the table; its delimiter is that of `data` where they say none.
     ///
     /// # Errors
     /// The file cannot be read, lacks a feature or has too many, or has other than numbers in one.
-    pub fn read(path: &Path, encoder: &Encoder, n_features: usize) -> Result<Self, DataError> {
+    pub fn read(text: &str, data: &str, encoder: &Encoder, n_features: usize) -> Result<Self, DataError> {
+        let mut options = TableOptions::parse(text)?;
+        let trained = data.strip_prefix("csv:").map(TableOptions::parse).transpose()?;
+        options.delimiter = options.delimiter.or(trained.and_then(|options| options.delimiter));
+        let path = options.path.as_path();
         let wanted = Wanted { label: None, needs_label: false, features: encoder.names() };
-        let table = Table::read(path, &TableOptions::default(), wanted)?;
+        let table = Table::read(path, &options, wanted)?;
         check_features(&table, n_features)?;
         let (mut features, mut clamped) = (Vec::new(), Clamped::default());
         reserve(&mut features, table.values.len(), path)?;
@@ -128,7 +133,11 @@ fn join(
         notes.extend(encoded.clamped.note(&of, limits, &encoder));
     }
     let mut dataset = Dataset::new(name, shape, classes.names.len(), [learns.split, tests.split], path)?;
-    (dataset.class_names, dataset.notes, dataset.warnings) = (classes.names, notes, warnings(&encoder, name));
+    (dataset.class_names, dataset.notes) = (classes.names, notes);
+    if given.is_none() {
+        // A trained network needs all that it knows.
+        dataset.warnings = warnings(&encoder, name);
+    }
     dataset.encoder = Some(encoder);
     Ok(dataset)
 }

@@ -50,6 +50,13 @@ impl Dataset {
         Ok(self)
     }
 
+    /// How many images are left to learn from where validation takes this share, as [`Dataset::with_validation`] takes it.
+    #[must_use]
+    pub fn n_train_without(&self, share: f64) -> usize {
+        let taken = if share > 0.0 { is_spaced(&self.train.labels, self.n_classes, share) } else { vec![] };
+        self.train.len() - taken.iter().filter(|is_taken| **is_taken).count()
+    }
+
     /// The part whose error says which state of a network is the best: the images for validation, and where there are none, those to
     /// test.
     #[must_use]
@@ -81,16 +88,23 @@ impl Dataset {
 impl Split {
     /// Images to learn from, and a share of each class in even distances.
     fn spaced(self, n_values: usize, n_classes: usize, share: f64) -> (Self, Self) {
-        let mut sizes = vec![0_usize; n_classes];
-        self.labels.iter().for_each(|label| sizes[usize::from(*label)] += 1);
-        let mut n_seen = vec![0_usize; n_classes];
-        self.part(n_values, |label| {
-            let (n, seen) = (sizes[usize::from(label)], &mut n_seen[usize::from(label)]);
-            *seen += 1;
-            let is_last_of_few = taken(n, share) == 0 && n > 1 && *seen == n;
-            taken(*seen, share) > taken(*seen - 1, share) || is_last_of_few
-        })
+        let mut is_taken = is_spaced(&self.labels, n_classes, share).into_iter();
+        self.part(n_values, |_| is_taken.next().unwrap_or(false))
     }
+}
+
+/// Which images of a share in even distances are.
+fn is_spaced(labels: &[u16], n_classes: usize, share: f64) -> Vec<bool> {
+    let mut sizes = vec![0_usize; n_classes];
+    labels.iter().for_each(|label| sizes[usize::from(*label)] += 1);
+    let mut n_seen = vec![0_usize; n_classes];
+    let is_taken = |label: &u16| {
+        let (n, seen) = (sizes[usize::from(*label)], &mut n_seen[usize::from(*label)]);
+        *seen += 1;
+        let is_last_of_few = taken(n, share) == 0 && n > 1 && *seen == n;
+        taken(*seen, share) > taken(*seen - 1, share) || is_last_of_few
+    };
+    labels.iter().map(is_taken).collect()
 }
 
 /// How many of the first `n` images of a class are taken: `floor(n * share)`, where a product just below a whole number, as
@@ -132,6 +146,10 @@ mod tests {
         assert_eq!(parted.test, data(&labels).test);
         assert_eq!((parted.chosen_by(), data(&labels).chosen_by()), (Part::Validation, Part::Test));
         assert_eq!(taken(100, 0.29), 29);
+        for share in [0.0, 0.1, 0.2, 0.34, 0.5] {
+            let parted = data(&labels).with_validation(share).unwrap();
+            assert_eq!(data(&labels).n_train_without(share), parted.train.len(), "{share}");
+        }
     }
 
     #[test]

@@ -36,7 +36,18 @@ impl Place {
     }
 
     fn rows(&self, name: &str, encoder: &Encoder, n: usize) -> Result<TableRows, DataError> {
-        TableRows::read(&self.0.path().join(name), encoder, n)
+        self.rows_after("digits", name, encoder, n)
+    }
+
+    /// For a network that was trained on `data`.
+    fn rows_after(
+        &self,
+        data: &str,
+        name: &str,
+        encoder: &Encoder,
+        n: usize,
+    ) -> Result<TableRows, DataError> {
+        TableRows::read(&self.0.path().join(name).to_string_lossy(), data, encoder, n)
     }
 }
 
@@ -153,6 +164,34 @@ fn what_is_wrong_is_named_by_line_and_column() {
         let message = place.refusal(name);
         assert!(message.contains(part), "{text}: {message}");
     }
+}
+
+/// What a network knows as the name of a column is one, also where it looks like a number.
+#[test]
+fn years_can_be_names() {
+    let place = Place::new(&[
+        ("t.csv", "2019,2020,kind\n0,5,a\n10,7,b\n0,5,a\n10,7,b\n"),
+        ("new.csv", "2020,2019\n7,10\n"),
+        ("values.csv", "10,7\n0,5\n"),
+    ]);
+    let encoder = place.load("t.csv,label=kind").unwrap().encoder.unwrap();
+    assert_eq!(encoder.names(), ["2019", "2020"]);
+    assert_eq!(place.rows("new.csv", &encoder, 2).unwrap().features, [255, 255]);
+    assert_eq!(place.rows("values.csv", &encoder, 2).unwrap().features, [255, 255, 0, 0]);
+}
+
+/// New rows are read as those were that the network has learned from, or as is said behind their path.
+#[test]
+fn the_delimiter_is_that_of_the_data_learned_from() {
+    let place =
+        Place::new(&[("t.data", "a b kind\n0 5 x\n10 7 y\n0 5 x\n10 7 y\n"), ("new.txt", "a b\n10 5\n")]);
+    let name = "t.data,label=kind,delimiter=space";
+    let encoder = place.load(name).unwrap().encoder.unwrap();
+    let features =
+        |data: &str, name: &str| place.rows_after(data, name, &encoder, 2).map(|rows| rows.features);
+    assert_eq!(features(&format!("csv:{name}"), "new.txt").unwrap(), [255, 0]);
+    assert_eq!(features("digits", "new.txt,delimiter=space").unwrap(), [255, 0]);
+    assert!(features("digits", "new.txt").is_err());
 }
 
 #[test]

@@ -149,8 +149,15 @@ fn draw_series(canvas: &mut Canvas, frame: &Frame, series: &Series) {
     let color = class(series.color);
     let few = series.points.len() <= FEW_POINTS && series.style == Style::Line;
     let radius = if series.style == Style::Marks { 4.5 } else { 3.0 };
+    let mut n_before = 0;
     // A gap stays a gap: the curve goes on behind a value that can't be drawn.
-    for piece in series.points.split(|point| !drawable(point)).filter(|piece| !piece.is_empty()) {
+    for piece in series.points.split(|point| !drawable(point)) {
+        // Of the piece's points, in the whole series.
+        let first = n_before;
+        n_before += piece.len() + 1;
+        if piece.is_empty() {
+            continue;
+        }
         let piece = if series.style == Style::Marks { piece.to_vec() } else { thinned(piece) };
         let places = piece.iter().map(|&point| frame.place(point));
         match series.style {
@@ -160,7 +167,7 @@ fn draw_series(canvas: &mut Canvas, frame: &Frame, series: &Series) {
         }
         if few || series.style == Style::Marks || piece.len() == 1 {
             for (i, &point) in piece.iter().enumerate() {
-                let name = series.labels.get(i).unwrap_or(&series.name);
+                let name = series.labels.get(first + i).unwrap_or(&series.name);
                 let says = frame.says(name, point);
                 canvas.dot(&format!("mark {color}"), frame.place(point), radius, &says);
             }
@@ -207,6 +214,18 @@ mod tests {
         assert!(kept.len() <= MOST_POINTS);
         assert!(kept.contains(&points[54_321]) && kept.contains(&points[77_777]));
         assert!(kept.is_sorted_by(|a, b| a.0 <= b.0));
+    }
+
+    #[test]
+    fn a_point_behind_a_gap_keeps_its_name() {
+        let labels = ["none", "two", "three", "gap", "five"].map(str::to_owned).to_vec();
+        let points = vec![(1.0, f64::NAN), (2.0, 2.0), (3.0, 3.0), (4.0, f64::NAN), (5.0, 5.0)];
+        let series = Series { points, labels, style: Style::Marks, ..Series::default() };
+        let drawn = chart(vec![series]).figure().unwrap().inline();
+        for name in ["two", "three", "five"] {
+            assert!(drawn.contains(&format!("<title>{name}")), "{name}: {drawn}");
+        }
+        assert!(!drawn.contains("<title>none") && !drawn.contains("<title>gap"));
     }
 
     #[test]

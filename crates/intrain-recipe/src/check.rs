@@ -30,6 +30,13 @@ impl Recipe {
                 check_surrogate(role, quantizer)?;
             }
         }
+        if self.error_feedback != Feedback::None && self.master.except.iter().any(|e| e.from_epoch > 0) {
+            return Err(refuse(
+                "error_feedback",
+                "the momentum holds what rounding takes from weights of one format, so row 'master' cannot change at an epoch \
+                 (from_epoch); write \"none\", or leave the exception out",
+            ));
+        }
         if !self.is_float() {
             if quantizers(&self.input).any(|input| !input.format.is_quantized()) {
                 return Err(refuse(
@@ -304,6 +311,27 @@ mod tests {
             assert_eq!(preset(spec).unwrap().check(), Ok(Vec::new()), "{spec}");
         }
         assert_eq!(preset("gupta:nearest").unwrap().check().unwrap().len(), 1);
+    }
+
+    /// The residual is in units of one format: a change of it would take one for the other.
+    #[test]
+    fn stored_weights_that_feed_back_keep_their_format() {
+        let mut recipe = preset("li-ef").unwrap();
+        let from_epoch = |from_epoch| crate::Exception {
+            layers: crate::Pattern("conv*".into()),
+            from_epoch,
+            quantizer: "grid<0.5,8> nearest-away saturate".parse().unwrap(),
+        };
+        recipe.master.except.push(from_epoch(0));
+        assert!(recipe.check().is_ok());
+        recipe.master.except.push(from_epoch(5));
+        let message = recipe.check().unwrap_err().to_string();
+        assert!(
+            message.contains("error_feedback") && message.contains("leave the exception out"),
+            "{message}"
+        );
+        recipe.error_feedback = crate::role::Feedback::None;
+        assert!(recipe.check().is_ok());
     }
 
     /// A row, or a key, that will probably disappoint, is named with its remedy; what cures it says nothing.

@@ -189,7 +189,7 @@ impl Config {
         let config = Self::resolve(keys.clone(), sets, dataset.shape, dataset.n_classes)?;
         let is_said = keys.contains_key("batch_size")
             || sets.iter().any(|set| set.split('=').next().is_some_and(|key| key.trim() == "batch_size"));
-        let n_images = dataset.train.len();
+        let n_images = dataset.n_train_without(config.settings.validation);
         if is_said || n_images >= config.settings.batch_size {
             return Ok(config);
         }
@@ -215,7 +215,11 @@ impl Config {
         // A whole recipe among the settings is of a run that was resolved, perhaps by an earlier version.
         let is_named = !matches!(keys.get("recipe"), Some(toml::Value::Table(_)));
         let recipe = take_recipe(&mut keys, &file)?;
-        if is_named && recipe.has_binary_weights() && !recipe.defaults.contains_key("norm_batches") {
+        let asks = |defaults: &toml::Table| defaults.contains_key("norm_batches");
+        let of_model = &file.defaults;
+        let by_any_recipe = of_model.get("any_recipe").and_then(toml::Value::as_table);
+        let is_said = asks(&recipe.defaults) || asks(of_model) || by_any_recipe.is_some_and(asks);
+        if is_named && recipe.has_binary_weights() && !is_said {
             keys.entry("norm_batches").or_insert(NORM_BATCHES_BINARY.into());
         }
         keys.insert("model".to_owned(), parse_table(&file.to_toml())?.into());

@@ -126,7 +126,8 @@ impl RunDir {
     }
 
     /// All that a run writes as a whole.
-    fn files(&self) -> [PathBuf; 6] {
+    #[must_use]
+    pub fn files(&self) -> [PathBuf; 6] {
         [self.config(), self.metrics(), self.last(), self.best(), self.model(), self.report()]
     }
 

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::convert::convert;
 use crate::step::Trainer;
 
+use crate::evaluation::estimates_statistics;
 use crate::update::{bias_master, is_float};
 use crate::{ArtefactError, TrainError};
 
@@ -40,6 +41,9 @@ pub struct SavedModel {
     pub encoder: Option<Encoder>,
     /// Stored weights and biases, block by block.
     pub parameters: Vec<Parameters>,
+    /// Whether the norms have the statistics of training though the run estimates others (`norm_batches`): in a checkpoint behind
+    /// whose step nothing was evaluated.
+    pub statistics_trail: bool,
 }
 
 impl From<Stored> for TensorData {
@@ -227,7 +231,8 @@ pub fn parse_model(
     // Most files have no such key.
     let validation = metadata.get("validation").and_then(|text| text.parse().ok()).unwrap_or(0.0);
     let encoder = read_encoder(&metadata, path)?;
-    Ok(SavedModel { model, recipe, data: key("data")?, validation, classes, encoder, parameters })
+    let data = key("data")?;
+    Ok(SavedModel { model, recipe, data, validation, classes, encoder, parameters, statistics_trail: false })
 }
 
 /// Reads the network in a checkpoint of the run that `config` describes, as it is deployed.
@@ -242,11 +247,13 @@ pub fn read_model_of_checkpoint(path: &Path, config: &Config) -> Result<SavedMod
     let (model, recipe) = (config.model.clone(), config.recipe.at_epoch(epoch));
     let plan = Plan::build(&model, &recipe, 1)?;
     let mut by_name: BTreeMap<_, _> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
+    let has_deployed = by_name.keys().any(|name| name.ends_with(&format!(".{DEPLOYED}")));
+    let statistics_trail = estimates_statistics(config, &plan) && !has_deployed;
     let parameters =
         plan.blocks.iter().map(|b| take_deployed(path, b, &mut by_name)).collect::<Result<_, _>>()?;
     let (data, validation) = (config.data.clone(), config.settings.validation);
     let encoder = read_encoder(&header, path)?;
-    Ok(SavedModel { model, recipe, data, validation, classes, encoder, parameters })
+    Ok(SavedModel { model, recipe, data, validation, classes, encoder, parameters, statistics_trail })
 }
 
 /// Where the encoder stands in a model and in a checkpoint.

@@ -24,7 +24,7 @@ use crate::signs::Signs;
 use crate::silence::Silence;
 use crate::step::Trainer;
 use crate::summary::Ended;
-use crate::sums::{Best, Clock, EpochSums};
+use crate::sums::{Bests, Clock, EpochSums};
 use crate::telemetry;
 use crate::transfer::{self, Taken};
 use crate::verdicts::Verdicts;
@@ -45,7 +45,7 @@ pub struct Session {
     /// Epoch whose recipe is in force.
     epoch: u32,
     sums: EpochSums,
-    best: Best,
+    best: Bests,
     /// The signs that weights started with; looked up at the end of the first epoch.
     signs: Option<Signs>,
     microscope: Microscope,
@@ -74,7 +74,7 @@ impl Session {
         let begun = transfer::start(&session.config, session.trainer.plan())?;
         if let (Some(init), (parameters, Some(taken))) = (&mut session.config.init, begun) {
             init.sha256 = Some(taken.sha256.clone());
-            session.trainer.begin_with(parameters);
+            session.trainer.begin_with(parameters, &taken.is_taken);
             session.taken = Some(taken);
         }
         session.config.batches(Arc::clone(&session.dataset))?;
@@ -98,6 +98,7 @@ impl Session {
     ) -> Result<Self, TrainError> {
         let session = Self::at_epoch(config, dataset, context, state.epoch)?;
         let saved::State { sums, best, clock, .. } = *state;
+        let best = best.going_on(session.n_steps() > state.step);
         Ok(Self { sums, best, clock, ..session })
     }
 
@@ -119,7 +120,7 @@ impl Session {
             trainer,
             epoch,
             sums: EpochSums::default(),
-            best: Best::default(),
+            best: Bests::default(),
             signs: None,
             microscope: Microscope::default(),
             silence: Silence::default(),
@@ -199,13 +200,13 @@ impl Session {
     /// validation. Infinite before the first.
     #[must_use]
     pub const fn best_test_error(&self) -> f64 {
-        self.best.test_error
+        self.best.now.test_error
     }
 
     /// The lowest share of mistakes on the images for validation, where there are some and they were evaluated.
     #[must_use]
     pub const fn best_validation_error(&self) -> Option<f64> {
-        self.best.validation_error
+        self.best.now.validation_error
     }
 
     /// Where it is. The epoch is that of the last step.
@@ -241,7 +242,7 @@ impl Session {
     pub(crate) fn ended(&self) -> Ended {
         let of = self.steps_per_epoch() * u64::from(self.config.settings.epochs);
         match self.trainer.steps() {
-            _ if self.has_lost_patience() => Ended::Patience { evaluations: self.best.since },
+            _ if self.has_lost_patience() => Ended::Patience { evaluations: self.best.now.since },
             steps if steps >= of => Ended::Epochs,
             steps if steps >= self.n_steps() => Ended::MaxSteps { of },
             _ => Ended::NotYet,
@@ -251,7 +252,7 @@ impl Session {
     /// Whether the run ends because its error falls no more.
     const fn has_lost_patience(&self) -> bool {
         let patience = self.config.settings.patience;
-        patience > 0 && self.best.since >= patience
+        patience > 0 && self.best.now.since >= patience
     }
 
     /// Trains to the end, or until the listener breaks; says whether the listener ended it. The next call goes on from there.
@@ -314,7 +315,7 @@ impl Session {
 
     fn end_epoch(&mut self, rate: f64, listener: &mut dyn Listener) -> Result<(), TrainError> {
         self.check_weights()?;
-        let evaluations = if self.is_evaluated() {
+        let evaluations = if self.is_due() || self.trainer.steps() == self.n_steps() {
             [
                 self.with_running_statistics()?,
                 self.evaluation(Part::Test)?,
@@ -345,7 +346,7 @@ impl Session {
         if row.step.is_multiple_of(self.steps_per_epoch()) {
             self.sums = EpochSums::default();
         }
-        let is_best = self.best.take(&row);
+        let is_best = self.best.take(&row, self.is_due());
         listener.epoch(self, &Epoch { row: &row, details: &details, is_best })
     }
 
@@ -361,11 +362,10 @@ impl Session {
         )
     }
 
-    /// Whether an evaluation follows the last step: the epoch is one that is evaluated, or the run ends.
-    fn is_evaluated(&self) -> bool {
-        let epochs = self.trainer.steps().div_ceil(self.steps_per_epoch());
-        let is_due = epochs.is_multiple_of(self.config.settings.evaluate_every.into());
-        is_due || self.trainer.steps() == self.n_steps()
+    /// Whether an evaluation follows the last step however long the run is; another one follows the last step of all.
+    fn is_due(&self) -> bool {
+        let every = self.steps_per_epoch() * u64::from(self.config.settings.evaluate_every);
+        self.trainer.steps().is_multiple_of(every)
     }
 
     /// The numbers of an epoch that ends.
@@ -468,7 +468,9 @@ impl Session {
 
     /// What is not finite never reaches a checkpoint, the metrics or a model.
     pub(crate) fn check_weights(&self) -> Result<(), TrainError> {
-        match divergence::not_finite(self.trainer.plan(), self.trainer.parameters()) {
+        let (plan, [(_, momentum), _]) = (self.trainer.plan(), self.trainer.optimizer().moments());
+        let of_weights = divergence::not_finite(plan, self.trainer.parameters());
+        match of_weights.or_else(|| divergence::residual_not_finite(plan, momentum)) {
             Some(what) => Err(self.diverged(what)),
             None => Ok(()),
         }

@@ -37,11 +37,10 @@ impl Trainer {
         Ok(Self { network, parameters, optimizer, deployed: None, seed, step: 0 })
     }
 
-    /// Begins with other weights than those that were drawn; nothing has been taken from them by rounding.
-    pub(crate) fn begin_with(&mut self, parameters: Vec<Parameters>) {
-        let drawn = std::mem::replace(&mut self.parameters, parameters);
-        let is_drawn = |i: usize| drawn[i].weight == self.parameters[i].weight;
-        self.optimizer.start_residuals(self.network.plan(), self.seed, is_drawn);
+    /// Begins with these weights; from those of a file, as `is_taken` says for each block, nothing has been taken by rounding.
+    pub(crate) fn begin_with(&mut self, parameters: Vec<Parameters>, is_taken: &[bool]) {
+        self.parameters = parameters;
+        self.optimizer.start_residuals(self.network.plan(), self.seed, |i| !is_taken[i]);
         self.deployed = None;
     }
 

@@ -51,6 +51,32 @@ impl Best {
     }
 }
 
+/// The best evaluation, and the one that a longer run would know of after the same step.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Bests {
+    /// Of all evaluations.
+    pub(crate) now: Best,
+    /// Of those that are due whenever the run ends. The last step is evaluated besides, and a run that goes on from there must
+    /// choose, and lose its patience, as one that was never stopped.
+    pub(crate) due: Best,
+}
+
+impl Bests {
+    /// Takes a row; says whether it is better than all before.
+    pub(crate) fn take(&mut self, row: &Row, is_due: bool) -> bool {
+        let is_best = self.now.take(row);
+        if is_due {
+            self.due = self.now;
+        }
+        is_best
+    }
+
+    /// What the run goes on with: from the last step of a run that is to be longer now, without the evaluation of its end.
+    pub(crate) const fn going_on(self, has_steps: bool) -> Self {
+        if has_steps { Self { now: self.due, due: self.due } } else { self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +94,20 @@ mod tests {
         let mut best = Best::default();
         assert!(best.take(&row(None, Some(0.2))) && !best.take(&row(None, Some(0.2))));
         assert_eq!(best, Best { validation_error: None, test_error: 0.2, since: 1 });
+    }
+
+    #[test]
+    fn a_longer_run_knows_nothing_of_the_end_of_a_shorter_one() {
+        let row = |error| Row { test_error: Some(error), ..Row::default() };
+        let mut bests = Bests::default();
+        assert!(bests.take(&row(0.5), true) && !bests.take(&row(0.6), true));
+        let due = Best { test_error: 0.5, since: 1, ..Best::default() };
+        for (error, is_best) in [(0.4, true), (0.7, false)] {
+            let mut ended = bests;
+            assert_eq!(ended.take(&row(error), false), is_best);
+            assert_eq!((ended.now != due, ended.due), (true, due));
+            assert_eq!(ended.going_on(true), Bests { now: due, due });
+            assert_eq!(ended.going_on(false), ended);
+        }
     }
 }

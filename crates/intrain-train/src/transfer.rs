@@ -21,6 +21,8 @@ pub struct Taken {
     pub sha256: String,
     /// Layers whose weights were taken.
     pub n_layers: usize,
+    /// Whether those of each block of the plan were.
+    pub is_taken: Vec<bool>,
     /// What a person should know: layers that start anew, and why; what was held at a limit; biases that are dropped.
     pub notes: Vec<String>,
 }
@@ -53,11 +55,12 @@ pub(crate) fn start(config: &Config, plan: &Plan) -> Result<(Vec<Parameters>, Op
 fn initial(path: &Path, plan: &Plan, seed: u64) -> Result<(Vec<Parameters>, Taken), TrainError> {
     let SavedModel { model, recipe, parameters: old, .. } = saved::read_model(path)?;
     let old_plan = Plan::build(&model, &recipe, 1)?;
-    let mut taken = Taken { sha256: saved::weights_sha256(&old), ..Taken::default() };
+    let is_taken = vec![false; plan.blocks.len()];
+    let mut taken = Taken { sha256: saved::weights_sha256(&old), is_taken, ..Taken::default() };
     let mut all = Parameters::initial(plan, seed);
-    for (block, parameters) in plan.blocks.iter().zip(&mut all) {
+    for (i, (block, parameters)) in plan.blocks.iter().zip(&mut all).enumerate() {
         let place = old_plan.blocks.iter().position(|old| old.name == block.name);
-        let Some((from, old)) = place.map(|i| (&old_plan.blocks[i], &old[i])) else {
+        let Some((from, old)) = place.map(|at| (&old_plan.blocks[at], &old[at])) else {
             taken.notes.push(format!("layer '{}' starts anew: the file has none of this name", block.name));
             continue;
         };
@@ -66,6 +69,7 @@ fn initial(path: &Path, plan: &Plan, seed: u64) -> Result<(Vec<Parameters>, Take
             continue;
         }
         taken.n_layers += 1;
+        taken.is_taken[i] = true;
         taken.notes.extend(take(from, old, block, parameters));
     }
     if taken.n_layers == 0 {

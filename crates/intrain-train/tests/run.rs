@@ -497,6 +497,7 @@ fn validation_chooses_the_best_and_survives_a_restart() {
     for other in ["0", "0.2"] {
         let refused =
             resume(&config(other), &again, context(Isa::best(), 1)).map(drop).unwrap_err().to_string();
-        assert!(refused.contains("it belongs to another data"), "{refused}");
+        let told = format!("it belongs to another run: validation was 0.1 and is {other}");
+        assert!(refused.contains(&told), "{refused}");
     }
 }

@@ -178,6 +178,8 @@ fn a_run_reports_both_and_leaves_one_network() {
     let summary = run.train(&mut StopAt(0)).unwrap();
     let (run, parts) = start("parts");
     assert!(run.train(&mut StopAt(4)).unwrap().interrupted);
+    // Nothing was evaluated behind the step of this checkpoint, and who reads it can tell.
+    assert!(saved::read_model_of_checkpoint(&parts.last(), &config).unwrap().statistics_trail);
     let run = Run::resume(config.clone(), DIGITS.clone(), context(), parts.clone()).unwrap();
     assert_eq!(run.train(&mut StopAt(0)).unwrap().weights_sha256, summary.weights_sha256);
     assert_eq!(std::fs::read(whole.model()).unwrap(), std::fs::read(parts.model()).unwrap());
@@ -186,7 +188,8 @@ fn a_run_reports_both_and_leaves_one_network() {
     let running = summary.running_test_error.unwrap();
     assert_eq!(further.last().and_then(|row| row.running_test_error), Some(running));
     let saved = saved::read_model(&whole.model()).unwrap();
-    assert_eq!(saved::read_model_of_checkpoint(&whole.last(), &config).unwrap().parameters, saved.parameters);
+    let last = saved::read_model_of_checkpoint(&whole.last(), &config).unwrap();
+    assert_eq!((last.parameters, last.statistics_trail), (saved.parameters.clone(), false));
 
     let mut network = Network::new(Plan::build(&saved.model, &saved.recipe, 1).unwrap(), context());
     network.load(&saved.parameters, None);

@@ -11,7 +11,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width};
 
 pub(crate) use intrain_plot::number::{grouped, percent};
 
-pub(crate) use folder::{Group, OutFolder, is_one_file};
+pub(crate) use folder::{Group, OutFolder, check_written, is_one_file};
 
 use serde_json::Value;
 

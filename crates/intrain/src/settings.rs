@@ -52,13 +52,22 @@ pub(crate) fn load_data_for(saved: &SavedModel, name: &str) -> anyhow::Result<Da
     if let Some(note) = dataset.count_classes_as(&saved.classes)? {
         say(&format!("note: {name}: {note}"));
     }
-    let other = dataset.encoder.as_ref().filter(|encoder| saved.encoder.as_ref() != Some(*encoder));
-    if let Some(encoder) = other {
-        let known = saved.encoder.as_ref().map_or_else(|| "none".to_owned(), described);
-        say(&format!(
-            "warning: {name}: values become bytes by {}, and the network was trained with {known}",
+    match (&dataset.encoder, &saved.encoder) {
+        (Some(encoder), Some(known)) if encoder != known => say(&format!(
+            "warning: {name}: values become bytes by {}, and the network was trained with {}",
+            described(encoder),
+            described(known)
+        )),
+        (Some(encoder), None) if name != saved.data => say(&format!(
+            "note: {name}: values become bytes by {}; by what they did when the network was trained does not stand in its file",
             described(encoder)
-        ));
+        )),
+        (None, Some(known)) => say(&format!(
+            "note: {name}: its bytes are pixels as they are, and the network was trained on values with {}; if these bytes are \
+             such values, write it behind the path",
+            described(known)
+        )),
+        _ => {}
     }
     check_fits(saved, &dataset)?;
     Ok(dataset)
@@ -93,22 +102,22 @@ fn load_data_with(name: &str, encoder: Option<&Encoder>) -> anyhow::Result<Datas
 /// As [`resolve_with_data`].
 pub(crate) fn resolve(args: &TrainArgs) -> anyhow::Result<Config> {
     let (keys, sets) = keys(args)?;
-    let (shape, n_classes) = data_shape(&Config::data_name(&keys)?)?;
-    Ok(Config::resolve(keys, &sets, shape, n_classes)?)
+    let name = Config::data_name(&keys)?;
+    match known_shape(&name) {
+        Some((shape, n_classes)) => Ok(Config::resolve(keys, &sets, shape, n_classes)?),
+        None => Ok(Config::resolve_on(keys, &sets, &load_data(&name)?)?),
+    }
 }
 
-/// Size of an image and number of classes, without reading the files of a data set that has a name.
-fn data_shape(name: &str) -> anyhow::Result<(ImageShape, usize)> {
-    let square = |side, channels| Ok((ImageShape { height: side, width: side, channels }, 10));
+/// Size of an image and number of classes of a data set that has a name, without its files; each is larger than any step.
+fn known_shape(name: &str) -> Option<(ImageShape, usize)> {
+    let square = |side, channels| Some((ImageShape { height: side, width: side, channels }, 10));
     match name {
         "digits" => square(8, 1),
         "mnist" | "fashion-mnist" => square(28, 1),
         "cifar-10" | "svhn" => square(32, 3),
-        "cifar-100" => Ok((ImageShape { height: 32, width: 32, channels: 3 }, 100)),
-        _ => {
-            let dataset = load_data(name)?;
-            Ok((dataset.shape, dataset.n_classes))
-        }
+        "cifar-100" => Some((ImageShape { height: 32, width: 32, channels: 3 }, 100)),
+        _ => None,
     }
 }
 
@@ -212,6 +221,25 @@ pub(crate) fn open_model(network: &NetworkArgs) -> anyhow::Result<SavedModel> {
     }
 }
 
+/// The files that a trained network and data are read from, which no output may replace.
+pub(crate) fn files_of(network: &NetworkArgs, data: Option<&str>) -> Vec<PathBuf> {
+    let run = &network.model;
+    let mut files = if run.is_dir() { RunDir(run.clone()).files().to_vec() } else { vec![run.clone()] };
+    files.extend(data.into_iter().flat_map(data::sources));
+    files
+}
+
+/// Says that a checkpoint has other statistics of norms than the network would be deployed with, where it does.
+pub(crate) fn tell_of_trailing_statistics(saved: &SavedModel, network: &NetworkArgs) {
+    if saved.statistics_trail {
+        let (run, which) = (network.model.display(), network.checkpoint.as_deref().unwrap_or("last"));
+        say(&format!(
+            "note: {run}, checkpoint {which}: nothing was evaluated after its step, so its norms have the running statistics of \
+             training; intrain eval {run} --checkpoint {which} --norm-batches 100 estimates them as a deployed network has them"
+        ));
+    }
+}
+
 /// What the config.toml of a run folder says.
 ///
 /// # Errors
@@ -301,14 +329,8 @@ pub(crate) fn new_run_folder(config: &Config) -> anyhow::Result<PathBuf> {
 
 /// `npz:some/where/x.npz,range=-1..1` is called `x`.
 fn file_stem(data: &str) -> String {
-    let path = data.split_once(':').map_or(data, |(_, path)| path);
-    let is_option = |text: &str| {
-        text.split_once('=')
-            .is_some_and(|(key, _)| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase()))
-    };
-    let options = path.match_indices(',').find(|(comma, _)| is_option(&path[comma + 1..]));
-    let path = options.map_or(path, |(comma, _)| &path[..comma]);
-    Path::new(path).file_stem().map_or_else(|| "data".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    let path = data::sources(data).into_iter().next().unwrap_or_else(|| data.into());
+    path.file_stem().map_or_else(|| "data".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -130,8 +130,6 @@ impl Row {
     #[must_use]
     pub fn line(&self) -> String {
         let Entry { recipe, model, data, seed } = &self.entry;
-        // A recipe may have commas in it, and quotes keep them together.
-        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
         format!(
             "{},{},{},{seed},{},{},{},{}",
             quoted(data),
@@ -143,6 +141,11 @@ impl Row {
             self.weights_sha256
         )
     }
+}
+
+/// A text as CSV: a recipe may have commas in it, and quotes keep them together.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 /// Reads the file of finished runs.
@@ -270,6 +273,7 @@ pub fn markdown(sweep: &Sweep, groups: &[Group]) -> String {
     text.push_str(&format!("|---|---|---|--:|--:|--:|--:|{line}\n"));
     for group in groups {
         let Entry { recipe, model, data, .. } = &group.entry;
+        let [data, model, recipe] = [data, model, recipe].map(|name| name.replace('|', "\\|"));
         text.push_str(&format!(
             "| {data} | {model} | {recipe} | {} | {} | {} | {} |",
             group.n,
@@ -298,7 +302,8 @@ pub fn csv(groups: &[Group]) -> String {
     let more = if has_running { ",running_mean,running_deviation,running_interval" } else { "" };
     let mut text = format!("data,model,recipe,runs,mean,deviation,interval{more}\n");
     for Group { entry: Entry { recipe, model, data, .. }, n, mean, deviation, interval, running } in groups {
-        text.push_str(&format!("\"{data}\",\"{model}\",\"{recipe}\",{n},{mean},{deviation},{interval}"));
+        let [data, model, recipe] = [data, model, recipe].map(|name| quoted(name));
+        text.push_str(&format!("{data},{model},{recipe},{n},{mean},{deviation},{interval}"));
         match running {
             Some(Spread { mean, deviation, interval }) => {
                 text.push_str(&format!(",{mean},{deviation},{interval}"));
@@ -378,6 +383,15 @@ mod tests {
         let table = markdown(&sweep, &groups);
         assert!(table.contains("| wage | 3 | 20.00 % | 10.00 % | 0.00 % .. 44.84 % |"), "{table}");
         assert!(table.contains("| gupta:Q2.14 | 1 | 50.00 % | - | - |\n"), "{table}");
+
+        // Names keep to their cells.
+        let mut piped = row(0, 0.1);
+        piped.entry.data = "csv:a.csv,delimiter=|,label=\"x\"".to_owned();
+        let of_piped = Sweep::of("p".to_owned(), vec![piped.entry.clone()], toml::Table::new());
+        let groups_of_piped = super::groups(&of_piped, &[piped]);
+        let (table, csv_text) = (markdown(&of_piped, &groups_of_piped), csv(&groups_of_piped));
+        assert!(table.contains("| csv:a.csv,delimiter=\\|,label=\"x\" |"), "{table}");
+        assert!(csv_text.contains("\"csv:a.csv,delimiter=|,label=\"\"x\"\"\","), "{csv_text}");
 
         // A column more where norms were estimated; a group without such runs has dashes there.
         let estimated = |row: Row| Row { running_test_error: Some(0.5), ..row };

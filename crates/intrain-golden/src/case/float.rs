@@ -40,6 +40,9 @@ operations! {
         rate: f64,
         /// Share of the momentum that is kept; Adam has its own.
         momentum: f64,
+        /// Share of the weight that is added to its gradient; 0 where the file does not say it.
+        #[serde(default)]
+        decay: f64,
         /// The first payload.
         start: i64,
         /// A gradient per step, binary32.

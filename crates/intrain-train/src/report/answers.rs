@@ -189,7 +189,7 @@ mod tests {
             "<td class=\"right\" style=\"--shade:55%\">2</td>",
             "75.00 %",
             "&lt;2&gt;",
-            "image 1,234",
+            "image 1234",
             "width=\"8\" height=\"6\"",
         ] {
             assert!(html.contains(shown), "{shown}\n{html}");

@@ -10,7 +10,7 @@ use super::{ENCODER, OfRun, parts, tensors};
 use crate::checkpoint::{self, Checkpoint, NamedTensor};
 use crate::config::Config;
 use crate::step::Trainer;
-use crate::sums::{Best, Clock, EpochSums};
+use crate::sums::{Best, Bests, Clock, EpochSums};
 use crate::update::UpdateStats;
 use crate::{ArtefactError, TrainError};
 
@@ -22,7 +22,7 @@ pub(crate) struct State {
     /// Steps done.
     pub(crate) step: u64,
     pub(crate) sums: EpochSums,
-    pub(crate) best: Best,
+    pub(crate) best: Bests,
     pub(crate) clock: Clock,
 }
 
@@ -49,18 +49,28 @@ pub(crate) fn write_checkpoint(
         ("n_dead", updates.n_dead.to_string()),
         ("n_saturated", updates.n_saturated.to_string()),
         ("n_updates", updates.n.to_string()),
-        ("best_test_error", float(state.best.test_error)),
-        ("since_best", state.best.since.to_string()),
         ("seconds", float(state.clock.seconds)),
         ("images", state.clock.images.to_string()),
     ];
     let feedback = (config.recipe.error_feedback != Feedback::None).then(|| (FEEDBACK, RESIDUAL.to_owned()));
-    let by_validation = state.best.validation_error.map(|error| ("best_validation_error", float(error)));
     let encoder = encoder.map(|encoder| (ENCODER, encoder.to_toml()));
-    let header = header.into_iter().chain(feedback).chain(by_validation).chain(encoder);
-    let header = header.map(|(k, v)| (k.to_owned(), v)).collect();
+    let header = header.into_iter().chain(feedback).chain(encoder).map(|(k, v)| (k.to_owned(), v));
+    let Bests { now, due } = &state.best;
+    let due = (due != now).then(|| best_keys(DUE, due)).into_iter().flatten();
+    let header = header.chain(best_keys("", now)).chain(due).collect();
     checkpoint::write(path, &Checkpoint { header, tensors: tensors(parts(trainer)) })?;
     Ok(())
+}
+
+/// What the keys of the best evaluation that is due begin with; they are there where it is not the best of all.
+const DUE: &str = "due_";
+
+/// The best evaluation as keys of a header.
+fn best_keys(prefix: &str, best: &Best) -> Vec<(String, String)> {
+    let float = |x: f64| format!("{:016x}", x.to_bits());
+    let keys = [("best_test_error", float(best.test_error)), ("since_best", best.since.to_string())];
+    let by_validation = best.validation_error.map(|error| ("best_validation_error", float(error)));
+    keys.into_iter().chain(by_validation).map(|(key, value)| (format!("{prefix}{key}"), value)).collect()
 }
 
 /// Key of a header that says what the tensors of the momentum hold under error feedback.
@@ -119,7 +129,7 @@ pub(crate) fn read_checkpoint(
     let damaged =
         |problem: String| TrainError::Artefact(ArtefactError::Damaged { path: path.to_owned(), problem });
     let text = |key: &str| header.get(key).ok_or_else(|| damaged(format!("'{key}' is not in its header")));
-    check_identity(path, &header, config, Some(dataset))?;
+    check_identity(path, &header, config, None)?;
     check_feedback(path, &header, config)?;
     let settings: toml::Table = text("settings")?
         .parse()
@@ -130,6 +140,8 @@ pub(crate) fn read_checkpoint(
             path.display()
         )));
     }
+    // Behind the settings: another share for validation makes other parts of the same data.
+    check_identity(path, &header, config, Some(dataset))?;
     let number = |key: &str| -> Result<u64, TrainError> {
         text(key)?.parse().map_err(|_| damaged(format!("'{key}' in its header is not a number")))
     };
@@ -146,22 +158,29 @@ pub(crate) fn read_checkpoint(
         n: number("n_updates")?,
         ..UpdateStats::default()
     };
-    let best = Best {
-        // There is none without images for validation, and before their first evaluation.
-        validation_error: header
-            .contains_key("best_validation_error")
-            .then(|| float("best_validation_error"))
-            .transpose()?,
-        test_error: float("best_test_error")?,
-        // Older checkpoints do not count them.
-        since: header.get("since_best").and_then(|text| text.parse().ok()).unwrap_or(0),
+    let best = |prefix: &str| -> Result<Best, TrainError> {
+        let [by_validation, by_test, since] =
+            ["best_validation_error", "best_test_error", "since_best"].map(|key| format!("{prefix}{key}"));
+        Ok(Best {
+            // There is none without images for validation, and before their first evaluation.
+            validation_error: header
+                .contains_key(&by_validation)
+                .then(|| float(&by_validation))
+                .transpose()?,
+            test_error: float(&by_test)?,
+            // Older checkpoints do not count them.
+            since: header.get(&since).and_then(|text| text.parse().ok()).unwrap_or(0),
+        })
     };
+    let now = best("")?;
+    let has_due = header.contains_key(&format!("{DUE}best_test_error"));
+    let due = if has_due { best(DUE)? } else { now };
     let state = State {
         epoch: u32::try_from(number("epoch")?)
             .map_err(|_| damaged("'epoch' in its header is too large".to_owned()))?,
         step: number("step")?,
         sums: EpochSums { outcome, updates },
-        best,
+        best: Bests { now, due },
         clock: Clock { seconds: float("seconds")?, images: number("images")? },
     };
     Ok((state, tensors))

@@ -403,7 +403,8 @@ mod tests {
         for (_, case) in intrain_golden::load().unwrap() {
             let Op::FloatFeedback(c) = &case.op else { continue };
             let mut floats = floats(if c.adam { Method::Adam } else { Method::Sgd }, &c.quantizer);
-            (floats.hyper.momentum, floats.feeds_back) = (c.momentum, true);
+            (floats.hyper.momentum, floats.hyper.weight_decay, floats.feeds_back) =
+                (c.momentum, c.decay, true);
             (floats.rate, floats.rate_of_sum) = (c.rate, c.rate);
             let (mut w, mut residual, mut v) = ([i8::try_from(c.start).unwrap()], vec![0.0], vec![0.0]);
             let (mut payloads, mut residuals) = (vec![], vec![]);
@@ -418,7 +419,7 @@ mod tests {
             assert_eq!((&payloads, &residuals), (&c.payloads, &c.residuals), "{}", case.name);
             n_cases += 1;
         }
-        assert!(n_cases >= 3, "{n_cases} cases");
+        assert!(n_cases >= 5, "{n_cases} cases");
     }
 
     /// A rate that falls, and a second moment that changes, leave the residual what it is: it counts in weights.

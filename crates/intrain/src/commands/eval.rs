@@ -15,20 +15,19 @@ use serde_json::json;
 
 use crate::args::EvalArgs;
 use crate::failure::Usage;
-use crate::output::{Output, facts, grouped, is_one_file, percent};
-use crate::settings::{config_of, context, load_data, load_part, open_model};
+use crate::output::{Output, check_written, facts, grouped, percent};
+use crate::settings::{
+    config_of, context, files_of, load_data, load_part, open_model, tell_of_trailing_statistics,
+};
 
 pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let context = context(args.compute.threads, args.compute.kernel.as_deref())?;
     let saved = open_model(&args.network)?;
-    let data = args.data.as_deref().unwrap_or(&saved.data);
-    if let Some(path) = args.logits.as_ref().filter(|path| is_one_file(&args.network.model, path)) {
-        let name = path.display();
-        return Err(Usage(format!(
-            "--logits {name}: this is the model, which would be replaced; name another file"
-        ))
-        .into());
+    if args.norm_batches.is_none() {
+        tell_of_trailing_statistics(&saved, &args.network);
     }
+    let data = args.data.as_deref().unwrap_or(&saved.data);
+    check_written(&[("--logits", &args.logits)], &files_of(&args.network, Some(data)))?;
     let (dataset, part) = load_part(data, &args.split, &saved)?;
     let dataset = Arc::new(dataset);
 

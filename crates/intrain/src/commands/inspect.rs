@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::args::InspectArgs;
 use crate::output::{Output, facts, grouped, percent, speed, table};
-use crate::settings::open_model;
+use crate::settings::{open_model, tell_of_trailing_statistics};
 
 /// The columns of both tables; `docs/metrics.md` says what each means.
 const LAYER_COLUMNS: [&str; 6] = ["layer", "weights", "stored as", "read as", "zero", "at a limit"];
@@ -36,6 +36,7 @@ const BAR: u64 = 48;
 
 pub(crate) fn run(args: &InspectArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let saved = open_model(&args.network)?;
+    tell_of_trailing_statistics(&saved, &args.network);
     let plan = Plan::build(&saved.model, &saved.recipe, 1)?;
     let sha256 = weights_sha256(&saved.parameters);
     let mut text = facts(&[

@@ -1,7 +1,7 @@
 //! `intrain predict`: what a trained network answers to images, with every rounding as deployed.
 
 use std::cmp::Ordering;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use intrain::data::{self, DataError, Encoder, ImageShape, SingleImages, TableRows};
@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::args::PredictArgs;
 use crate::failure::Usage;
-use crate::output::{Output, is_one_file, say, table};
-use crate::settings::{context, load_part, open_model};
+use crate::output::{Output, check_written, say, table};
+use crate::settings::{context, files_of, load_part, open_model, tell_of_trailing_statistics};
 
 /// Exit code where a file could not be read, and the others are answered.
 const UNREAD: u8 = 1;
@@ -25,6 +25,7 @@ const ROWS: usize = 50;
 pub(crate) fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let context = context(args.compute.threads, args.compute.kernel.as_deref())?;
     let saved = open_model(&args.network)?;
+    tell_of_trailing_statistics(&saved, &args.network);
     check_files(args)?;
     let (images, unread) = match &args.data {
         Some(data) => (of_data(data, &args.split, &saved)?, vec![]),
@@ -79,24 +80,15 @@ fn check_files(args: &PredictArgs) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let outputs = [("--out", &args.out), ("--logits", &args.logits)];
-    for (flag, path) in outputs {
-        let Some(path) = path else { continue };
-        if args.images.iter().chain([&args.network.model]).any(|input| is_one_file(input, path)) {
-            let name = path.display();
-            return Err(Usage(format!(
-                "{flag} {name}: this is an input, which would be replaced; name another file"
-            ))
-            .into());
-        }
-    }
-    match (&args.out, &args.logits) {
-        (Some(a), Some(b)) if is_one_file(a, b) => {
-            Err(Usage(format!("--out {} and --logits {} are one file; name two", a.display(), b.display()))
-                .into())
-        }
-        _ => Ok(()),
-    }
+    let mut inputs = files_of(&args.network, args.data.as_deref());
+    inputs.extend(args.images.iter().map(|path| table_file(path)));
+    check_written(&[("--out", &args.out), ("--logits", &args.logits)], &inputs)?;
+    Ok(())
+}
+
+/// The file of a table, behind whose path options may stand; another file is its own.
+fn table_file(path: &Path) -> PathBuf {
+    data::sources(&format!("csv:{}", path.display())).swap_remove(0)
 }
 
 /// The images and rows of files, and why files are not among them.
@@ -112,8 +104,9 @@ fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<(Images, V
     let (mut pixels, mut names, mut unread, mut n_notes) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for path in &args.images {
         let name = path.display();
-        let notes = if is_table(path) {
-            let rows = TableRows::read(path, encoder_of(saved, path)?, shape.n_values());
+        let notes = if saved.data.starts_with("csv:") || is_table(path) {
+            let encoder = encoder_of(saved, path)?;
+            let rows = TableRows::read(&path.to_string_lossy(), &saved.data, encoder, shape.n_values());
             rows.map(|rows| {
                 pixels.extend_from_slice(&rows.features);
                 names.extend(rows.lines.iter().map(|line| format!("{name} line {line}")));
@@ -147,6 +140,7 @@ fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<(Images, V
 
 /// Whether a file is a table of features, by the ending of its name.
 fn is_table(path: &Path) -> bool {
+    let path = table_file(path);
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     ["csv", "tsv"].iter().any(|known| ending.eq_ignore_ascii_case(known))
 }

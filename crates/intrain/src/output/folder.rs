@@ -151,6 +151,33 @@ pub(crate) fn is_one_file(a: &Path, b: &Path) -> bool {
     resolved(a).is_some_and(|a| resolved(b) == Some(a))
 }
 
+/// Refuses to write a file in place of one that the command reads, or two in one place. `written` are the flags with their
+/// files, `inputs` files, and folders with all that lies in them.
+pub(crate) fn check_written(written: &[(&str, &Option<PathBuf>)], inputs: &[PathBuf]) -> Result<(), Usage> {
+    let written: Vec<(&str, &PathBuf)> =
+        written.iter().filter_map(|(flag, path)| Some((*flag, path.as_ref()?))).collect();
+    for (i, (flag, path)) in written.iter().enumerate() {
+        let name = path.display();
+        if inputs.iter().any(|input| is_one_file(input, path) || holds(input, path)) {
+            let text = format!("{flag} {name}: this is an input, which would be replaced; name another file");
+            return Err(Usage(text));
+        }
+        if let Some((other, same)) = written[..i].iter().find(|(_, before)| is_one_file(before, path)) {
+            return Err(Usage(format!(
+                "{other} {} and {flag} {name} are one file; name two",
+                same.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is there, and in a folder.
+fn holds(folder: &Path, file: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    folder.is_dir() && real(file).zip(real(folder)).is_some_and(|(file, folder)| file.starts_with(folder))
+}
+
 fn resolved(path: &Path) -> Option<PathBuf> {
     if let Ok(there) = fs::canonicalize(path) {
         return there.is_file().then_some(there);
@@ -216,6 +243,25 @@ mod tests {
     fn out_of(path: &Path) -> OutFolder {
         let nothing = tempfile::tempdir().unwrap();
         OutFolder { path: path.to_owned(), ..check(nothing.path(), &[]).unwrap() }
+    }
+
+    #[test]
+    fn no_input_is_written_over_and_no_file_twice() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::create_dir_all(at("data/train")).unwrap();
+        ["a.csv", "data/train/1.png"].iter().for_each(|name| fs::write(at(name), "x").unwrap());
+        let check = |written: &[&str]| {
+            let paths: Vec<_> = written.iter().map(|name| Some(at(name))).collect();
+            let written: Vec<_> = ["--out", "--logits"].into_iter().zip(&paths).collect();
+            check_written(&written, &[at("a.csv"), at("data")]).map_err(|Usage(text)| text)
+        };
+        assert_eq!(check(&["b.csv", "data/new.npy"]), Ok(()));
+        for name in ["a.csv", "data/../a.csv", "data/train/1.png"] {
+            let message = check(&[name]).unwrap_err();
+            assert!(message.contains("this is an input, which would be replaced"), "{message}");
+        }
+        assert!(check(&["b", "./b"]).unwrap_err().contains("are one file; name two"));
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn images_are_answered_by_name() {
         assert!(message.contains("this is an input, which would be replaced"), "{message}");
     }
     let message = place.refusal(&["eval", "run/model.safetensors", "--logits", "run/model.safetensors"]);
-    assert!(message.contains("this is the model, which would be replaced"), "{message}");
+    assert!(message.contains("this is an input, which would be replaced"), "{message}");
 }
 
 /// A network whose steps find powers of two answers an image alike, whatever others come with it.

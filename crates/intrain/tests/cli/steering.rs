@@ -234,6 +234,26 @@ fn a_run_that_ended_early_keeps_its_settings() {
     assert_eq!(config(), before);
 }
 
+/// Where a run ended before is evaluated, too, which costs the longer one neither its patience nor its bits.
+#[test]
+fn a_longer_run_keeps_its_patience() {
+    let place = Place::new();
+    let sets = ["--set", "patience=2", "--set", "evaluate_every=2", "--set", "learning_rate=0.0078125"];
+    let start = [&["train", "--set", "schedule=[]"][..], &sets].concat();
+    let train = |more: &[&str]| place.json(&[&start[..], more].concat());
+    let whole = train(&["--epochs", "30", "--out", "whole"]);
+    let steps = whole["steps"].as_u64().unwrap();
+    assert!(steps < 30 * 44, "{whole}");
+    for (i, steps_before) in [44, 60, steps - 88, steps - 44, steps - 1].into_iter().enumerate() {
+        let out = format!("parts{i}");
+        train(&["--epochs", "30", "--max-steps", &steps_before.to_string(), "--out", &out]);
+        let resumed = place.json(&["train", "--resume", &out, "--max-steps", "2000"]);
+        for key in ["steps", "weights_sha256", "test_error"] {
+            assert_eq!(resumed[key], whole[key], "{key} behind {steps_before} of {steps} steps");
+        }
+    }
+}
+
 #[test]
 fn more_epochs_of_a_cosine_are_told() {
     let place = Place::new();

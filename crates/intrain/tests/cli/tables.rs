@@ -37,6 +37,28 @@ fn learned() -> Place {
     place
 }
 
+/// What a command reads is not what it writes, wherever that is named.
+#[test]
+fn nothing_that_is_read_is_written_over() {
+    let place = learned();
+    let files = ["iris.csv", "run/model.safetensors", "run/metrics.csv", "run/config.toml"];
+    let bytes = || files.map(|file| std::fs::read(place.path(file)).unwrap());
+    let before = bytes();
+    let data = ["--data", "csv:iris.csv,label=species"];
+    for file in files {
+        for command in [
+            &[&["predict", "run"], &data[..], &["--out", file]].concat()[..],
+            &["predict", "run", "iris.csv,delimiter=comma", "--logits", file],
+            &[&["eval", "run"], &data[..], &["--logits", file]].concat(),
+            &["eval", "run", "--logits", file],
+        ] {
+            let message = place.refusal(command);
+            assert!(message.contains("this is an input, which would be replaced"), "{command:?}: {message}");
+        }
+    }
+    assert!(bytes() == before);
+}
+
 #[test]
 fn a_table_is_learned_and_new_rows_are_answered() {
     let place = learned();
