@@ -315,6 +315,19 @@ impl Dataset {
         self
     }
 
+    /// The same with all its images to be measured on: those to learn from, for validation and to test, in this order.
+    #[must_use]
+    pub fn measured_whole(mut self) -> Self {
+        let mut all = self.train.clone();
+        for split in [&mut self.validation, &mut self.test] {
+            all.images.append(&mut split.images);
+            all.labels.append(&mut split.labels);
+            all.names.append(&mut split.names);
+        }
+        self.test = all;
+        self
+    }
+
     /// The images of a part.
     #[must_use]
     pub fn part(&self, part: Part) -> &Split {

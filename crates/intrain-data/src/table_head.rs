@@ -108,20 +108,22 @@ impl Columns {
             let remedy = "write `,label=COLUMN` behind the path";
             return Err(DataError::file(path, problem, remedy));
         }
-        let missing = |what: &str, name: &str| {
+        let missing = |what: &str, name: &str, remedy: &str| {
             let problem = format!("has no {what} '{name}'; {}{}", head.all(), head.nearest(name));
-            DataError::file(
-                path,
-                problem,
-                "name one of them, or a number from 0 where the table has no names",
-            )
+            DataError::file(path, problem, remedy)
         };
-        let label = wanted.label.map(|name| head.find(name).ok_or_else(|| missing("label column", name)));
+        let label = wanted.label.map(|name| {
+            let remedy = "name one of them, or a number from 0 where the table has no names";
+            head.find(name).ok_or_else(|| missing("label column", name, remedy))
+        });
         let label = label.transpose()?;
         let all = || (0..head.fields.len()).filter(|column| Some(*column) != label);
         let features: Vec<usize> = if head.is_named && !wanted.features.is_empty() {
             let place = |name: &String| head.fields.iter().position(|field| field == name);
-            let find = |name: &String| place(name).ok_or_else(|| missing("feature", name));
+            let find = |name: &String| {
+                let remedy = "give the table all features that the network was trained on";
+                place(name).ok_or_else(|| missing("feature", name, remedy))
+            };
             wanted.features.iter().map(find).collect::<Result<_, _>>()?
         } else {
             all().collect()
@@ -141,8 +143,11 @@ impl Columns {
             .filter(|column| !used.contains(column))
             .map(|column| head.fields[column].as_str())
             .collect();
+        let by_place = (!head.is_named && !wanted.features.is_empty()).then(|| {
+            format!("no names of columns: they are taken as {}, in this order", wanted.features.join(", "))
+        });
         let note = (!unused.is_empty())
             .then(|| format!("columns that the network does not know are not used: {}", unused.join(", ")));
-        Ok(Self { label, features, note })
+        Ok(Self { label, features, note: by_place.or(note) })
     }
 }

@@ -59,10 +59,14 @@ pub(crate) fn block_of(
     let weight =
         WeightPlan { master, read: gain, operand: operand_of(read(gain)), alpha_log2: 0, fan_shift: 0 };
     if (1i64 << master.format.frac_bits()) > master.format.max() {
+        let (other, rows) = if recipe.momentum.base.format.is_quantized() {
+            ("momentum", "'fixed<3,12> nearest-even saturate' for both")
+        } else {
+            ("gradient", "'fixed<2,10> nearest-even saturate' and 'unit<11>@shift stochastic saturate'")
+        };
         let reason = format!(
-            "its gains start at 1, which {} cannot hold; give the rows 'master' and 'gradient' (or 'momentum', where there is \
-             one) exceptions for '@norms', for example 'fixed<2,10> nearest-even saturate' and 'unit<11>@shift stochastic \
-             saturate': their updates have the fraction bits of 'master'",
+            "its gains start at 1, which {} cannot hold; give the rows 'master' and '{other}' exceptions for '@norms', for example \
+             {rows}: their updates have the fraction bits of 'master'",
             master.format
         );
         return Err(refuse(name, reason));

@@ -120,7 +120,7 @@ pub(crate) fn prove(block: &mut BlockPlan, batch_size: usize) -> Result<(), Plan
     if block.product.bias && block.bias_shift() < 0 {
         let reason = format!(
             "its bias has {} more fractional bits than the sum that it is added to; give input, activation or weight as \
-             many more, or leave the bias out",
+             many more, or leave the bias out (bias = \"none\" in the recipe)",
             -block.bias_shift()
         );
         return Err(refuse(&block.name, reason));

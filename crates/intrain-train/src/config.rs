@@ -13,12 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use intrain_data::{Augment, Dataset, ImageShape, LastBatch, TrainBatches};
-use intrain_model::{Model, ModelFile, Shape};
+use intrain_model::{Model, ModelFile};
 use intrain_recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
 use keys::{in_words, number, parse_table, set};
-use network::{read_model, take_model};
+use network::take_model;
 use recipe::take_recipe;
 
 pub use defaults::{check_model_defaults, check_recipe_defaults, default_recipe};
@@ -146,15 +146,7 @@ impl Config {
             Some(other) => {
                 Err(TrainError::Setting(format!("data = {other} must be a name or a PATH in quotes")))
             }
-            None => {
-                let shape = read_model(keys.get("model"))?.map(|file| file.model.input.shape);
-                Ok(match shape.map(|Shape { h, w, c }| (h, w, c)) {
-                    Some((28, 28, 1)) => "mnist",
-                    Some((32, 32, 3)) => "cifar-10",
-                    _ => "digits",
-                }
-                .to_owned())
-            }
+            None => Ok(network::data_for(keys.get("model"))?.to_owned()),
         }
     }
 
@@ -516,6 +508,41 @@ mod tests {
             ("model = 'resnet20'\ndata = 'svhn'", "svhn"),
         ] {
             assert_eq!(Config::data_name(&keys.parse().unwrap()).unwrap(), data, "{keys}");
+        }
+    }
+
+    /// A network of the user's own is not sent to data that it cannot learn.
+    #[test]
+    fn a_model_of_ones_own_needs_data_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.toml");
+        for (from, outputs, data) in [
+            ("vgg7", 10, Some("cifar-10")),
+            ("lenet5", 12, Some("mnist")),
+            ("digits-cnn", 10, Some("digits")),
+            ("vgg7", 3, None),
+            ("digits-cnn", 3, None),
+            ("resnet18", 1000, None),
+        ] {
+            let mut file = ModelFile::preset(from).unwrap();
+            if let Some(intrain_model::LayerKind::Linear { out, .. }) =
+                file.model.layers.last_mut().map(|layer| &mut layer.kind)
+            {
+                *out = outputs;
+            }
+            std::fs::write(&path, file.to_toml()).unwrap();
+            let keys = toml::Table::from_iter([("model".to_owned(), path.display().to_string().into())]);
+            match (Config::data_name(&keys), data) {
+                (Ok(name), Some(data)) => assert_eq!(name, data, "{from}"),
+                (Err(error), None) => {
+                    let message = error.to_string();
+                    let told = format!(
+                        "and has {outputs} outputs, and no data set with a name has such; name yours with --data"
+                    );
+                    assert!(message.contains(&told), "{message}");
+                }
+                (found, _) => panic!("{from} with {outputs} outputs: {found:?}"),
+            }
         }
     }
 

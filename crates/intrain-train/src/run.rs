@@ -117,6 +117,12 @@ impl Run {
         settings.last_batch().n_left_out(self.session.dataset().train.len(), settings.batch_size)
     }
 
+    /// The data, in the parts that the settings say.
+    #[must_use]
+    pub fn dataset(&self) -> &Dataset {
+        self.session.dataset()
+    }
+
     /// What was taken from the file that it begins with, where there is one and nothing was resumed.
     #[must_use]
     pub const fn taken(&self) -> Option<&Taken> {

@@ -1,5 +1,6 @@
 //! What a run shows of itself: TensorBoard events, warnings with cause and remedy, the report.
 
+use intrain_data::Dataset;
 use intrain_nn::{BlockPlan, Plan};
 use intrain_num::{Quantizer, Round};
 use intrain_plot::number;
@@ -168,6 +169,22 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
+/// How many images are learned from, chosen by and measured on.
+fn images(dataset: &Dataset) -> String {
+    let Dataset { train, validation, test, left_out, .. } = dataset;
+    let count = |n: usize| number::grouped(n as u64);
+    let mut text = format!("{} to learn from", count(train.len()));
+    for (split, what) in [(validation, "for validation"), (test, "to test")] {
+        if !split.is_empty() {
+            text.push_str(&format!(", {} {what}", count(split.len())));
+        }
+    }
+    if !left_out.is_empty() {
+        text.push_str(&format!("; {} that cannot be read left out", count(left_out.len())));
+    }
+    text
+}
+
 /// Why a run ended before its last epoch, if it did.
 fn why_early(summary: &Summary, epochs: u32) -> Option<String> {
     let chosen_by = if summary.best_validation_error.is_some() { "validation" } else { "test" };
@@ -202,7 +219,8 @@ pub(crate) fn write_report(
         fact("model", format!("{} ({n_parameters} parameters)", summary.model)),
         fact("data", summary.data.clone()),
         fact("seed", summary.seed.to_string()),
-        fact("steps", number::grouped(summary.steps)),
+        fact("images", images(session.dataset())),
+        fact("steps", format!("{}, {} epochs", number::grouped(summary.steps), summary.epochs)),
         fact("batch size", config.settings.batch_size.to_string()),
         fact("learning rate", config.settings.learning_rate.to_string()),
         fact("weights sha256", summary.weights_sha256.clone()),

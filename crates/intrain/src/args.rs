@@ -216,7 +216,7 @@ pub(crate) struct TrainArgs {
     /// Go on with a run from its last checkpoint, to the same bits as if it had never stopped; only --epochs,
     /// --max-steps, --threads and --kernel can change. More epochs go on at the learning rates of the run's config.toml
     #[arg(long, value_name = "DIR", conflicts_with_all =
-        ["config", "model", "recipe", "data", "batch_size", "lr", "seed", "out", "set"])]
+        ["config", "model", "recipe", "data", "batch_size", "lr", "seed", "out"])]
     pub(crate) resume: Option<PathBuf>,
     /// Start from the weights of a run folder or a model.safetensors, under any recipe; layers are found by their names, and
     /// those that differ start anew

@@ -67,10 +67,12 @@ fn terminal() -> Option<u16> {
     is_terminal.then(|| terminal_size::terminal_size_of(stdout())).flatten().map(|(width, _)| width.0)
 }
 
+/// What may stand behind a number.
+const UNITS: [&str; 4] = ["%", "KiB", "MiB", "GiB"];
 /// Spaces between columns.
 const GAP: u16 = 2;
 /// Words up to this length are not broken where a table is made narrower.
-const WORD_MAX: u16 = 16;
+const WORD_MAX: u16 = 48;
 
 fn aligned<const N: usize>(headings: Option<Vec<&str>>, rows: &[[String; N]], width: Option<u16>) -> String {
     let mut table = Table::new();
@@ -82,17 +84,24 @@ fn aligned<const N: usize>(headings: Option<Vec<&str>>, rows: &[[String; N]], wi
     if let Some(headings) = &headings {
         table.set_header(headings);
     }
-    table.add_rows(rows);
+    // A number stays with its unit: no blank for the table.
+    let whole = |cell: &String| {
+        UNITS
+            .iter()
+            .fold(cell.clone(), |cell, unit| cell.replace(&format!(" {unit}"), &format!("\u{a0}{unit}")))
+    };
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(whole)).collect();
+    table.add_rows(&rows);
     for (i, column) in table.column_iter_mut().enumerate() {
         let heading = headings.iter().map(|headings| headings[i]);
-        let words = rows.iter().map(|row| row[i].as_str()).chain(heading).flat_map(str::split_whitespace);
+        let words = rows.iter().map(|row| row[i].as_str()).chain(heading).flat_map(|cell| cell.split(' '));
         let longest = words.map(|word| word.chars().count()).max().unwrap_or(0);
         let whole = u16::try_from(longest).unwrap_or(WORD_MAX).min(WORD_MAX) + GAP;
         column.set_padding((0, GAP)).set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(whole)));
     }
     let mut text = String::new();
     for line in table.lines() {
-        text.push_str(line.trim_end());
+        text.push_str(line.trim_end().replace('\u{a0}', " ").trim_end());
         text.push('\n');
     }
     text
@@ -110,8 +119,13 @@ pub(crate) fn speed(images_per_second: f64) -> String {
 
 /// `name  value` lines, aligned; long values are wrapped as those of a [`table`].
 pub(crate) fn facts(facts: &[(&str, String)]) -> String {
-    let rows: Vec<_> = facts.iter().map(|(name, value)| [(*name).to_owned(), value.clone()]).collect();
-    aligned(None, &rows, terminal())
+    let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    // Each by itself: a hash, which can't be wrapped, does not make the others wide.
+    let row = |(name, value): &(&str, String)| {
+        let name = format!("{name:<width$}");
+        aligned(None, &[[name, value.clone()]], terminal().filter(|_| value.contains(' ')))
+    };
+    facts.iter().map(row).collect()
 }
 
 #[cfg(test)]
@@ -125,6 +139,8 @@ mod tests {
         assert_eq!(of(None), "x   what\na   one two three four\nbc\n");
         assert_eq!(of(Some(80)), of(None));
         assert_eq!(of(Some(16)), "x   what\na   one two\n    three four\nbc\n");
+        let rows = [["a long name".to_owned(), "1.50 %".to_owned(), "12.0 KiB".to_owned()]];
+        assert_eq!(aligned(None, &rows, Some(26)), "a long  1.50 %  12.0 KiB\nname\n");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Watcher {
     pub(crate) fn new(n_epochs: u32) -> anyhow::Result<Self> {
         let stop = signals::watch()?;
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {msg}, {eta} left");
+            let style = ProgressStyle::with_template("{prefix} [{wide_bar}] {pos}/{len} {msg}, {eta} left");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         Ok(Self { n_epochs, epoch: 1, stop, bar, said: Instant::now(), began: None })

@@ -208,6 +208,14 @@ pub(crate) fn open_model(network: &NetworkArgs) -> anyhow::Result<SavedModel> {
         ))
         .into());
     }
+    if path.extension().is_some_and(|ending| ending == "ckpt") {
+        let run = path.parent().and_then(Path::parent).unwrap_or(Path::new("RUN")).display();
+        let which = path.file_stem().unwrap_or_default().to_string_lossy();
+        return Err(Usage(format!(
+            "{name}: this is a checkpoint; name the run and which of its checkpoints: {run} --checkpoint {which}"
+        ))
+        .into());
+    }
     let dir = RunDir(path.to_owned());
     match checkpoint {
         None => Ok(saved::read_model(&if path.is_dir() { dir.model() } else { path.to_owned() })?),
@@ -264,6 +272,10 @@ pub(crate) fn load_part(data: &str, split: &str, saved: &SavedModel) -> anyhow::
     let part = match split {
         "train" => Part::Train,
         "validation" => Part::Validation,
+        "all" => {
+            dataset = dataset.measured_whole();
+            Part::Test
+        }
         _ => Part::Test,
     };
     if dataset.part(part).is_empty() {

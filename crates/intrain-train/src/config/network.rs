@@ -8,7 +8,7 @@ use super::{in_file, read};
 use crate::TrainError;
 
 /// A model as the key `model` says it: a name, a file, a table.
-pub(super) fn read_model(value: Option<&toml::Value>) -> Result<Option<ModelFile>, TrainError> {
+fn read_model(value: Option<&toml::Value>) -> Result<Option<ModelFile>, TrainError> {
     Ok(Some(match value {
         None => return Ok(None),
         Some(toml::Value::Table(table)) => ModelFile::from_toml(&table.to_string())?,
@@ -23,6 +23,29 @@ pub(super) fn read_model(value: Option<&toml::Value>) -> Result<Option<ModelFile
             return Err(TrainError::Setting(message));
         }
     }))
+}
+
+/// The data set that a network was made for, where nobody names one: it has images of that size, and no more classes than the
+/// network has outputs. A preset takes the size of whatever data there are.
+pub(super) fn data_for(model: Option<&toml::Value>) -> Result<&'static str, TrainError> {
+    /// Each of the sets has so many classes.
+    const CLASSES: usize = 10;
+    let is_preset = matches!(model, Some(toml::Value::String(name)) if !name.ends_with(".toml"));
+    let Some(ModelFile { model, .. }) = read_model(model)? else { return Ok("digits") };
+    let (Shape { h, w, c }, outputs) = (model.input.shape, model.n_classes()?);
+    match (h, w, c) {
+        _ if !is_preset && outputs < CLASSES => {}
+        (28, 28, 1) => return Ok("mnist"),
+        (32, 32, 3) => return Ok("cifar-10"),
+        (8, 8, 1) => return Ok("digits"),
+        _ if is_preset => return Ok("digits"),
+        _ => {}
+    }
+    Err(TrainError::Setting(format!(
+        "model '{}' takes images of {h}x{w}x{c} and has {outputs} outputs, and no data set with a name has such; name yours with \
+         --data",
+        model.name
+    )))
 }
 
 pub(super) fn take_model(

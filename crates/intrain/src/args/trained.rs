@@ -32,7 +32,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "D")]
     pub(crate) data: Option<String>,
     /// Which images
-    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "validation", "test"])]
+    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "validation", "test", "all"])]
     pub(crate) split: String,
     /// Estimate the statistics of norms anew before, at fixed weights, from the run's first N training batches
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -56,7 +56,7 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "D", conflicts_with = "images")]
     pub(crate) data: Option<String>,
     /// Which images of the data set
-    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "validation", "test"], requires = "data")]
+    #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "validation", "test", "all"], requires = "data")]
     pub(crate) split: String,
     /// Write a row for each image: its name, its class where that is known, the answer and its logit
     #[arg(long, value_name = "FILE.csv")]

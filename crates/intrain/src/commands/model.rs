@@ -84,7 +84,10 @@ fn show(file: &ModelFile, as_toml: bool, output: &Output) -> anyhow::Result<()> 
             (
                 "data",
                 data.as_ref().map_or_else(
-                    || "none of the named sets has images of this size; name yours with --data".to_owned(),
+                    || {
+                        "none of the named sets has such images and classes; name yours with --data"
+                            .to_owned()
+                    },
                     |data| format!("{data}, where --data names none"),
                 ),
             ),
@@ -110,10 +113,7 @@ fn show(file: &ModelFile, as_toml: bool, output: &Output) -> anyhow::Result<()> 
 /// The data set that a run has where it names none, if its images are the network's.
 fn data(file: &ModelFile) -> anyhow::Result<Option<String>> {
     let keys = toml::Table::from_iter([("model".to_owned(), file.to_toml().parse::<toml::Table>()?.into())]);
-    let name = Config::data_name(&keys)?;
-    // What fits nothing falls back on the embedded digits.
-    let is_fallback = name == "digits" && sides(file.model.input.shape) != [8, 8, 1];
-    Ok(Some(name).filter(|_| !is_fallback))
+    Ok(Config::data_name(&keys).ok())
 }
 
 fn sides(shape: Shape) -> [usize; 3] {

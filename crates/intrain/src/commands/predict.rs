@@ -104,7 +104,7 @@ fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<(Images, V
     let (mut pixels, mut names, mut unread, mut n_notes) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for path in &args.images {
         let name = path.display();
-        let notes = if saved.data.starts_with("csv:") || is_table(path) {
+        let notes = if is_table(path) || saved.data.starts_with("csv:") && !is_image(path) {
             let encoder = encoder_of(saved, path)?;
             let rows = TableRows::read(&path.to_string_lossy(), &saved.data, encoder, shape.n_values());
             rows.map(|rows| {
@@ -140,9 +140,17 @@ fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<(Images, V
 
 /// Whether a file is a table of features, by the ending of its name.
 fn is_table(path: &Path) -> bool {
-    let path = table_file(path);
+    ends_with(&table_file(path), &["csv", "tsv"])
+}
+
+/// Whether a file is an image, by the ending of its name.
+fn is_image(path: &Path) -> bool {
+    ends_with(path, &["png", "jpg", "jpeg", "bmp", "webp"])
+}
+
+fn ends_with(path: &Path, endings: &[&str]) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    ["csv", "tsv"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+    endings.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// The encoder of a network for the rows of a table.

@@ -124,8 +124,11 @@ impl Folder {
 }
 
 pub(crate) fn run(args: &SweepArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let (sweep, folder) = open(args)?;
-    let (sweep, planned) = planned(sweep)?;
+    let (sweep, planned) = planned(open(args)?)?;
+    let folder =
+        args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{}", stem(&args.file))));
+    // More recipes or seeds may join a sweep; other settings make its finished runs another thing.
+    let folder = Folder::enter(folder, &sweep.settings.to_string(), &args.file, Vec::new())?;
     let Some(rows) = run_all(&sweep, planned, &folder, &context(args.threads, args.kernel.as_deref())?)?
     else {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -202,18 +205,17 @@ pub(super) fn run_all(
     Ok(Some(rows))
 }
 
-/// The sweep and its folder, which must not be another sweep's.
-fn open(args: &SweepArgs) -> anyhow::Result<(Sweep, Folder)> {
+/// The sweep of a file.
+fn open(args: &SweepArgs) -> anyhow::Result<Sweep> {
     let name = args.file.display();
     let text = std::fs::read_to_string(&args.file)
         .map_err(|e| Usage(format!("{name}: cannot read: {e}; name a sweep's TOML file")))?;
-    let stem =
-        args.file.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let sweep = Sweep::parse(&text, &stem).map_err(|e| Usage(format!("{name}: {e}")))?;
-    let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}")));
-    // More recipes or seeds may join a sweep; other settings make its finished runs another thing.
-    let folder = Folder::enter(folder, &sweep.settings.to_string(), &args.file, Vec::new())?;
-    Ok((sweep, folder))
+    Ok(Sweep::parse(&text, &stem(&args.file)).map_err(|e| Usage(format!("{name}: {e}")))?)
+}
+
+/// What a sweep is called, where its file does not say it.
+fn stem(file: &Path) -> String {
+    file.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// A run's configuration and its data.

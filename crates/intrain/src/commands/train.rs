@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use intrain::data::Dataset;
 use intrain::train::config::Config;
 use intrain::train::run::{Ended, Run, RunDir, Summary};
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::plan::check_memory;
 use crate::args::TrainArgs;
+use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, percent, say, speed};
 use crate::progress::{INTERRUPTED, Watcher};
 use crate::settings::{config_of, context, load_data, new_run_folder, resolve_with_data};
@@ -39,6 +41,22 @@ pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode>
         settings.batch_size,
         settings.seed,
     ));
+    let data = run.dataset();
+    if !data.validation.is_empty() && settings.validation > 0.0 {
+        let n = (data.train.len() + data.validation.len()) as u64;
+        say(&format!(
+            "validation takes {} of {} images to learn from",
+            grouped(data.validation.len() as u64),
+            grouped(n)
+        ));
+    }
+    if config.model.n_classes()? > data.n_classes {
+        say(&format!(
+            "note: the network has {} outputs, and the data {} classes: the others are never right",
+            config.model.n_classes()?,
+            data.n_classes
+        ));
+    }
     if let (Some(taken), Some(init)) = (run.taken(), &config.init) {
         say(&format!("the weights of {} layers start from {}", taken.n_layers, init.path));
         taken.notes.iter().for_each(|note| say(&format!("  {note}")));
@@ -85,7 +103,7 @@ fn how_to_go_on(summary: &Summary, was_done: bool) -> Option<String> {
         )),
         Ended::Patience { evaluations } => Some(format!(
             "{stopped} after {done} steps: the best {} error is {} old; checkpoints/best.ckpt has its weights; train on from the \
-             last ones with: intrain train --init {folder}",
+             last ones, at a smaller learning rate, with: intrain train {folder}/config.toml --init {folder} --lr RATE",
             if summary.best_validation_error.is_some() { "validation" } else { "test" },
             if evaluations == 1 { "1 evaluation".to_owned() } else { format!("{evaluations} evaluations") }
         )),
@@ -114,6 +132,14 @@ pub(crate) fn start(
 
 /// The configuration and data of a run to go on with, perhaps to another end.
 fn reopen(folder: &Path, args: &TrainArgs) -> anyhow::Result<(Config, Arc<Dataset>, RunDir)> {
+    if let Some(set) = args.set.first() {
+        let run = folder.display();
+        return Err(Usage(format!(
+            "--set {set}: a run that goes on keeps its settings; start one with others from its weights: \
+             intrain train {run}/config.toml --init {run} --set {set}"
+        ))
+        .into());
+    }
     let dir = RunDir(folder.to_owned());
     let mut config = config_of(&dir)?;
     let settings = &mut config.settings;
@@ -127,7 +153,8 @@ fn reopen(folder: &Path, args: &TrainArgs) -> anyhow::Result<(Config, Arc<Datase
             config.settings.epochs
         ));
     }
-    let dataset = load_data(&config.data)?;
+    let dataset = load_data(&config.data)
+        .with_context(|| format!("{}: its data, {}, cannot be read", folder.display(), config.data))?;
     Ok((config, Arc::new(dataset), dir))
 }
 

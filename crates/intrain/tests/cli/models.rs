@@ -9,7 +9,7 @@ fn models_are_listed_and_shown() {
     insta::assert_snapshot!("model_show_lenet5", place.stdout(&["model", "show", "lenet5"]));
     insta::assert_snapshot!("model_show_resnet20", place.stdout(&["model", "show", "resnet20:8"]));
     let large = place.stdout(&["model", "show", "resnet18"]);
-    assert!(large.contains("none of the named sets has images of this size"), "{large}");
+    assert!(large.contains("none of the named sets has such images and classes"), "{large}");
     let list = place.json(&["model", "list"]);
     for model in list["models"].as_array().unwrap() {
         let name = model["name"].as_str().unwrap();

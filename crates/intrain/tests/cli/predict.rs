@@ -98,6 +98,27 @@ fn images_are_answered_by_name() {
     assert_eq!(std::fs::read(place.path("a.npy")).unwrap(), std::fs::read(place.path("b.npy")).unwrap());
     assert!(place.stdout(&["predict", "run", "three.bmp"]).contains("three.bmp         left"));
 
+    // Held-out images lie in folders of their classes and are for nothing else.
+    std::fs::rename(place.path("halves/test"), place.path("held")).unwrap();
+    let held = ["--data", "folder:held", "--split", "all"];
+    assert_eq!(place.json(&[&["eval", "run"], &held[..]].concat())["images"], 32);
+    let all = place.json(&[&["predict", "run"], &held[..]].concat());
+    let mut names: Vec<_> =
+        all["images"].as_array().unwrap().iter().map(|i| i["image"].to_string()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!((names.len(), names[0].as_str()), (32, "\"left/00.bmp\""));
+
+    let message = place.refusal(&["eval", "run/checkpoints/best.ckpt"]);
+    assert!(
+        message.contains("name the run and which of its checkpoints: run --checkpoint best"),
+        "{message}"
+    );
+    let message = place.refusal(&["train", "--resume", "run", "--set", "patience=3"]);
+    assert!(message.contains("intrain train run/config.toml --init run --set patience=3"), "{message}");
+    std::fs::rename(place.path("halves"), place.path("gone")).unwrap();
+    let message = place.refusal(&["train", "--resume", "run", "--epochs", "7"]);
+    assert!(message.contains("run: its data, folder:halves, cannot be read"), "{message}");
     let message = place.refusal(&["predict", "run"]);
     assert!(message.contains("<FILE>"), "{message}");
     std::fs::write(place.path("cut.bmp"), &std::fs::read(place.path("three.bmp")).unwrap()[..100]).unwrap();

@@ -230,7 +230,7 @@ fn a_run_that_ended_early_keeps_its_settings() {
     let before = config();
     let output = place.run(&["train", "--resume", "run", "--epochs", "12"]);
     let told = text(&output.stderr);
-    assert!(told.contains("train on from the last ones with: intrain train --init run"), "{told}");
+    assert!(told.contains("train on from the last ones, at a smaller learning rate, with: intrain train run/config.toml --init run"), "{told}");
     assert_eq!(config(), before);
 }
 

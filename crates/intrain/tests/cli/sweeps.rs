@@ -121,6 +121,16 @@ fn ended(child: Child, signal: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// A sweep that cannot start leaves nothing that would stand in the way of the next one.
+#[test]
+fn a_refused_sweep_leaves_no_folder() {
+    let place = Place::new();
+    std::fs::write(place.path("s.toml"), "recipes = [\"no.toml\"]\n[settings]\nepochs = 1\n").unwrap();
+    let message = place.refusal(&["sweep", "s.toml"]);
+    assert!(message.contains("no.toml: cannot read"), "{message}");
+    assert!(!place.path("runs").exists());
+}
+
 #[test]
 fn two_sweeps_do_not_share_a_folder() {
     let place = Place::new();

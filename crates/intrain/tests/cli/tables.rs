@@ -76,6 +76,14 @@ fn a_table_is_learned_and_new_rows_are_answered() {
         notes.contains("3 of 12 values of new.csv lie outside of the range that the network knows"),
         "{notes}"
     );
+    // An image is none, whatever the network learned from.
+    std::fs::write(place.path("a.png"), "x").unwrap();
+    assert!(place.refusal(&["predict", "run", "a.png"]).contains("a.png: cannot be decoded"));
+    // Without names, columns go by their places, which is said.
+    std::fs::write(place.path("bare.csv"), "5.0,3.4,1.4,0.2\n").unwrap();
+    let notes = text(&place.run(&["predict", "run", "bare.csv"]).stderr);
+    let places = "they are taken as sepal length, sepal width, petal length, petal width, in this order";
+    assert!(notes.contains(places), "{notes}");
     // A row alone has the answer that it has among others: its ranges are not its own.
     std::fs::write(
         place.path("one.csv"),
