@@ -22,8 +22,24 @@ use tempfile::TempDir;
 /// A folder of its own for each test, in which no data set is found.
 struct Place(TempDir);
 
+/// Programs that tests start hear Ctrl-C, also where a script started the tests in the background and so has it ignored: a handler,
+/// unlike that, is not inherited. The tests themselves still end by it.
+fn hear_ctrl_c() {
+    #[cfg(unix)]
+    {
+        use std::sync::atomic::AtomicBool;
+        use std::sync::{Arc, Once};
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let (signal, always) = (signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(true)));
+            signal_hook::flag::register_conditional_default(signal, always).unwrap();
+        });
+    }
+}
+
 impl Place {
     fn new() -> Self {
+        hear_ctrl_c();
         Self(tempfile::tempdir().unwrap())
     }
 
