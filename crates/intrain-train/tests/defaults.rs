@@ -18,6 +18,10 @@ fn resolve(model: Value, recipe: Option<Value>, epochs: Option<u32>) -> Result<C
     let mut keys = Table::from_iter([("model".to_owned(), model)]);
     keys.extend(recipe.map(|recipe| ("recipe".to_owned(), recipe)));
     keys.extend(epochs.map(|epochs| ("epochs".to_owned(), epochs.into())));
+    if Config::data_name(&keys).is_err() {
+        // A preset that no data set with a name fits falls back on these; a copy has to be told.
+        keys.insert("data".to_owned(), "digits".into());
+    }
     Config::resolve(keys, &[], ImageShape { height: h, width: w, channels: c }, file.model.n_classes()?)
 }
 
