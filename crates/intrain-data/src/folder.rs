@@ -7,8 +7,8 @@
 //! All images have one size, or are brought to one: `PATH,resize=256` cuts the largest square out of the middle and scales
 //! it, `crop=224` then cuts squares out of that, at random to learn and in the middle to test. They are grey if every one
 //! is stored grey, else red, green, blue. They are turned as their EXIF data say, and laid over white where they are
-//! transparent. `broken=skip` leaves out what can't be read, but no sound image for its size. PNG, BMP and WebP without loss are exact; what a JPEG decodes
-//! to may differ in the last bit with the version of the decoder and the processor.
+//! transparent. `broken=skip` leaves out what can't be read, but no sound image for its size. PNG, BMP and WebP without loss are
+//! exact; what a JPEG decodes to may differ in the last bit with the version of the decoder and the processor.
 
 use std::path::{Path, PathBuf};
 
