@@ -62,7 +62,7 @@ pub fn of_step(machine: &Machine, plan: &Plan) -> Tally {
         put(Direction::Gradient, k, outputs, p.output.c, Format::Exact);
         if placed.error.rule != ErrorRule::None {
             let digits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
-            let k = p.kernel * p.kernel * p.output.c;
+            let k = p.window.n_taps() * p.output.c;
             put(Direction::Error, inputs, k, p.input.c, format(placed.error.at_input, digits));
         }
     }

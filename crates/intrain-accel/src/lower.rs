@@ -46,15 +46,20 @@ impl Direction {
 /// Pairs of input and output pixels that a tap of the kernel joins: `f(input pixel, tap, output pixel)`, numbers over the
 /// whole batch of `n` images.
 fn taps(p: &ProductPlan, n: usize, mut f: impl FnMut(usize, usize, usize)) {
-    let (input, output) = (p.input, p.output);
+    let (input, output, window) = (p.input, p.output, p.window);
+    // Along an axis: the input of a tap, where it lies on the image.
+    let at = |axis: usize, to: usize, tap: usize, size: usize| {
+        let place = to * window.stride[axis] + tap * window.dilation[axis];
+        place.checked_sub(window.pad[axis]).filter(|place| *place < size)
+    };
     for image in 0..n {
         for y in 0..output.h {
             for x in 0..output.w {
                 let to = (image * output.h + y) * output.w + x;
-                for tap in 0..p.kernel * p.kernel {
-                    let (v, u) = (y * p.stride + tap / p.kernel, x * p.stride + tap % p.kernel);
-                    if (p.pad..p.pad + input.h).contains(&v) && (p.pad..p.pad + input.w).contains(&u) {
-                        f((image * input.h + v - p.pad) * input.w + u - p.pad, tap, to);
+                for tap in 0..window.n_taps() {
+                    let (ky, kx) = (tap / window.kernel[1], tap % window.kernel[1]);
+                    if let (Some(v), Some(u)) = (at(0, y, ky, input.h), at(1, x, kx, input.w)) {
+                        f((image * input.h + v) * input.w + u, tap, to);
                     }
                 }
             }
@@ -94,7 +99,7 @@ impl Operands {
     #[must_use]
     pub fn error(p: &ProductPlan, error: &[i32], weights: &[i32]) -> Self {
         let n = error.len() / p.output.len();
-        let (c_in, c_out, n_taps) = (p.input.c, p.output.c, p.kernel * p.kernel);
+        let (c_in, c_out, n_taps) = (p.input.c, p.output.c, p.window.n_taps());
         let (l, k) = (n * p.input.h * p.input.w, n_taps * c_out);
         let mut a = vec![0; l * k];
         taps(p, n, |from, tap, to| {

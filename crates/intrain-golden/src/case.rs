@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pair;
+
 /// The operation of a case, named by its `op` field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
@@ -346,18 +348,24 @@ operations! {
         c_in: usize,
         /// Output channels.
         c_out: usize,
-        /// Side of the kernel.
-        kernel: usize,
+        /// Height and width of the kernel, in taps.
+        #[serde(with = "pair")]
+        kernel: [usize; 2],
         /// Step in pixels.
-        stride: usize,
+        #[serde(with = "pair")]
+        stride: [usize; 2],
         /// Zeros around the image.
-        pad: usize,
+        #[serde(with = "pair")]
+        pad: [usize; 2],
+        /// Distance of two taps in pixels; absent where it is 1.
+        #[serde(with = "pair", default = "pair::ones", skip_serializing_if = "pair::is_ones")]
+        dilation: [usize; 2],
         /// Groups of channels; absent where each output sees all inputs.
         #[serde(default = "one", skip_serializing_if = "is_one")]
         groups: usize,
         /// `[batch, h, w, c_in]`.
         activation: Vec<i64>,
-        /// `[kernel, kernel, c_in / groups, c_out]`.
+        /// `[kernel height, kernel width, c_in / groups, c_out]`.
         weight: Vec<i64>,
         /// `[batch, h_out, w_out, c_out]`.
         error: Vec<i64>,
@@ -365,7 +373,7 @@ operations! {
         forward_sums: Vec<i64>,
         /// `[batch, h, w, c_in]`.
         error_sums: Vec<i64>,
-        /// `[kernel, kernel, c_in / groups, c_out]`.
+        /// `[kernel height, kernel width, c_in / groups, c_out]`.
         gradient_sums: Vec<i64>,
     }
     /// Max pooling of one image and its backward pass.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod case;
+mod pair;
 
 pub use case::*;
 

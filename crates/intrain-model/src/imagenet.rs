@@ -3,8 +3,8 @@
 //! Pooling lies in front of the norm, so that what is quantized has the norm's distribution. Norms stand for local
 //! response normalization, dropout and side losses.
 
-use crate::layer::{Init, LayerKind, Logits, Model, Pixels};
-use crate::presets::{Layers, input};
+use crate::layer::{Init, LayerKind, Logits, Model, Pixels, Window};
+use crate::layers::{Layers, input};
 
 fn model(name: &str, source: &str, side: usize, layers: Layers) -> Model {
     Model {
@@ -18,7 +18,7 @@ fn model(name: &str, source: &str, side: usize, layers: Layers) -> Model {
 }
 
 fn conv(layers: Layers, out: usize, kernel: usize, stride: usize, pad: usize) -> Layers {
-    layers.add("conv", LayerKind::Conv { out, kernel, stride, pad, bias: false })
+    layers.add("conv", LayerKind::Conv { out, window: Window::square(kernel, stride, pad), bias: false })
 }
 
 /// Without a padding of its own: the first windows begin at the first pixel.
@@ -80,7 +80,7 @@ pub(crate) fn googlenet() -> Model {
 fn inception(layers: Layers, &[one, reduce3, three, reduce5, five, pooled]: &Branches) -> Layers {
     let from = layers.last();
     let first = |layers: Layers, kind: LayerKind| layers.add_behind("conv", kind, &[&from]).norm(true).relu();
-    let point = |out| LayerKind::Conv { out, kernel: 1, stride: 1, pad: 0, bias: false };
+    let point = |out| LayerKind::Conv { out, window: Window::PIXEL, bias: false };
     let layers = first(layers, point(one));
     let a = layers.last();
     let layers = conv(first(layers, point(reduce3)), three, 3, 1, 1).norm(true).relu();

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 pub use crate::input::{Init, Input, Logits, Pixels};
+pub use crate::window::Window;
+use crate::window::n_windows;
 
 /// Height, width and channels of one image; a vector is `1 x 1 x n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,39 +82,29 @@ pub const INPUT: &str = "input";
 
 /// What a layer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum LayerKind {
-    /// Convolution, square kernel, zero padding. Weights `[kernel, kernel, in, out]`.
+    /// Convolution, zero padding. Weights `[kernel height, kernel width, in, out]`.
     Conv {
         /// Output channels.
         out: usize,
-        /// Height and width of the kernel.
-        kernel: usize,
-        /// Step in pixels.
-        #[serde(default = "one")]
-        stride: usize,
-        /// Zeros around the image.
-        #[serde(default)]
-        pad: usize,
+        /// What each output sees.
+        #[serde(flatten)]
+        window: Window,
         /// Whether it has a bias, where the recipe has biases.
         #[serde(default)]
         bias: bool,
     },
-    /// Convolution by groups of channels: each output sees the inputs of its own group alone. Weights `[kernel, kernel, in /
-    /// groups, out]`; as many groups as channels make it depthwise.
+    /// Convolution by groups of channels: each output sees the inputs of its own group alone. Weights `[kernel height,
+    /// kernel width, in / groups, out]`; as many groups as channels make it depthwise.
     GroupedConv {
         /// Output channels, a multiple of `groups`.
         out: usize,
-        /// Height and width of the kernel.
-        kernel: usize,
+        /// What each output sees.
+        #[serde(flatten)]
+        window: Window,
         /// Groups, which divide the channels that enter.
         groups: usize,
-        /// Step in pixels.
-        #[serde(default = "one")]
-        stride: usize,
-        /// Zeros around the image.
-        #[serde(default)]
-        pad: usize,
         /// Whether it has a bias, where the recipe has biases.
         #[serde(default)]
         bias: bool,
@@ -177,8 +169,8 @@ pub enum LayerKind {
 
 /// The kinds of layers, each with its own keys. Their order is that of [`LayerKind`].
 pub(crate) const KINDS: &[(&str, &[&str])] = &[
-    ("conv", &["out", "kernel", "stride", "pad", "bias"]),
-    ("grouped-conv", &["out", "kernel", "groups", "stride", "pad", "bias"]),
+    ("conv", &["out", "kernel", "stride", "pad", "dilation", "bias"]),
+    ("grouped-conv", &["out", "kernel", "groups", "stride", "pad", "dilation", "bias"]),
     ("linear", &["out", "bias"]),
     ("max-pool", &["size", "stride", "pad"]),
     ("avg-pool", &["size", "stride"]),
@@ -192,10 +184,6 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
     ("relu6", &[]),
     ("flatten", &[]),
 ];
-
-const fn one() -> usize {
-    1
-}
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(n: &usize) -> bool {
@@ -213,8 +201,8 @@ impl LayerKind {
     /// What does not fit, and what would.
     pub fn output(&self, input: Shape) -> Result<Shape, String> {
         match *self {
-            Self::Conv { out, kernel, stride, pad, .. } => convolved(input, out, kernel, [stride, pad]),
-            Self::GroupedConv { out, kernel, groups, stride, pad, .. } => {
+            Self::Conv { out, window, .. } => window.output(input, out),
+            Self::GroupedConv { out, window, groups, .. } => {
                 positive("groups", groups, input.c)?;
                 if !input.c.is_multiple_of(groups) || !out.is_multiple_of(groups) {
                     return Err(format!(
@@ -222,7 +210,7 @@ impl LayerKind {
                         input.c
                     ));
                 }
-                convolved(input, out, kernel, [stride, pad])
+                window.output(input, out)
             }
             Self::Linear { out, .. } => {
                 positive("out", out, 1 << 20)?;
@@ -274,8 +262,10 @@ impl LayerKind {
     #[must_use]
     pub fn weights(&self, input: Shape) -> Vec<usize> {
         match *self {
-            Self::Conv { out, kernel, .. } => vec![kernel, kernel, input.c, out],
-            Self::GroupedConv { out, kernel, groups, .. } => vec![kernel, kernel, input.c / groups, out],
+            Self::Conv { out, window: Window { kernel: [h, w], .. }, .. } => vec![h, w, input.c, out],
+            Self::GroupedConv { out, window: Window { kernel: [h, w], .. }, groups, .. } => {
+                vec![h, w, input.c / groups, out]
+            }
             Self::Linear { out, .. } => vec![input.c, out],
             Self::BatchNorm { affine: true } | Self::LayerNorm { affine: true } => vec![input.c],
             _ => Vec::new(),
@@ -335,29 +325,17 @@ impl LayerKind {
 /// The kind with what makes it this one: `conv 3x3, stride 2, pad 1`; how much comes out is in the shapes.
 impl fmt::Display for LayerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let windows = |name: &str, size: usize, stride: usize, pad: usize| {
-            let mut text = format!("{name} {size}x{size}");
-            if stride != 1 {
-                text.push_str(&format!(", stride {stride}"));
-            }
-            if pad != 0 {
-                text.push_str(&format!(", pad {pad}"));
-            }
-            text
-        };
+        let pools = |name: &str, size, stride, pad| format!("{name} {}", Window::square(size, stride, pad));
         let with =
             |text: String, what: &str, is_so: bool| if is_so { format!("{text}, {what}") } else { text };
         let text = match *self {
-            Self::Conv { kernel, stride, pad, bias, .. } => {
-                with(windows("conv", kernel, stride, pad), "bias", bias)
-            }
-            Self::GroupedConv { kernel, groups, stride, pad, bias, .. } => {
-                let text = windows("grouped-conv", kernel, stride, pad);
-                with(format!("{text}, {groups} groups"), "bias", bias)
+            Self::Conv { window, bias, .. } => with(format!("conv {window}"), "bias", bias),
+            Self::GroupedConv { window, groups, bias, .. } => {
+                with(format!("grouped-conv {window}, {groups} groups"), "bias", bias)
             }
             Self::Linear { bias, .. } => with("linear".to_owned(), "bias", bias),
-            Self::MaxPool { size, stride, pad } => windows("max-pool", size, stride, pad),
-            Self::AvgPool { size, stride } => windows("avg-pool", size, stride, 0),
+            Self::MaxPool { size, stride, pad } => pools("max-pool", size, stride, pad),
+            Self::AvgPool { size, stride } => pools("avg-pool", size, stride, 0),
             Self::GlobalAvgPool => "global-avg-pool".to_owned(),
             Self::BatchNorm { affine } => with("batch-norm".to_owned(), "nothing learned", !affine),
             Self::LayerNorm { affine } => with("layer-norm".to_owned(), "nothing learned", !affine),
@@ -373,30 +351,11 @@ impl fmt::Display for LayerKind {
     }
 }
 
-fn positive(name: &str, value: usize, max: usize) -> Result<(), String> {
+pub(crate) fn positive(name: &str, value: usize, max: usize) -> Result<(), String> {
     if (1..=max).contains(&value) { Ok(()) } else { Err(format!("{name} = {value} is not in 1..={max}")) }
 }
 
-fn convolved(input: Shape, out: usize, kernel: usize, [stride, pad]: [usize; 2]) -> Result<Shape, String> {
-    positive("out", out, 1 << 16)?;
-    positive("kernel", kernel, 64)?;
-    positive("stride", stride, 64)?;
-    if pad >= kernel {
-        return Err(format!(
-            "pad = {pad} is not below kernel = {kernel}: outer windows would see only zeros"
-        ));
-    }
-    let side = |name, size| window(name, size + 2 * pad, kernel, stride);
-    Ok(Shape { h: side("height", input.h)?, w: side("width", input.w)?, c: out })
-}
-
 fn pooled(input: Shape, pad: usize, size: usize, stride: usize) -> Result<Shape, String> {
-    let side = |name, extent: usize| window(name, extent + 2 * pad, size, stride);
+    let side = |name, extent: usize| n_windows(name, extent + 2 * pad, size, stride);
     Ok(Shape { h: side("height", input.h)?, w: side("width", input.w)?, c: input.c })
-}
-
-fn window(name: &str, padded: usize, size: usize, stride: usize) -> Result<usize, String> {
-    padded.checked_sub(size).map(|rest| rest / stride + 1).ok_or_else(|| {
-        format!("a window of {size} does not fit a padded {name} of {padded}; make it smaller or pad more")
-    })
 }

@@ -6,13 +6,16 @@
 mod imagenet;
 mod input;
 mod layer;
+mod layers;
 mod network;
 mod presets;
 mod residual;
 mod spelling;
 mod text;
+mod tiny;
+mod window;
 
-pub use layer::{INPUT, Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
+pub use layer::{INPUT, Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape, Window};
 pub use presets::{PRESETS, Preset, preset};
 pub use text::ModelFile;
 

@@ -2,10 +2,11 @@
 
 mod defaults;
 
-use crate::layer::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
+use crate::layer::{Init, LayerKind, Logits, Model, Pixels};
+use crate::layers::{Layers, input};
 use crate::residual::Block;
 use crate::spelling::nearest;
-use crate::{ModelError, ModelFile, imagenet, residual};
+use crate::{ModelError, ModelFile, imagenet, residual, tiny};
 
 /// A preset's line.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,8 @@ enum Build {
     Fixed(fn() -> Model),
     /// From the channels of its first layer, which a number behind a colon names: `vgg9:16`.
     Wide { width: usize, build: fn(usize) -> Model },
+    /// From its width in quarters of the paper's, which a number behind a colon names: `mobilenet:1`.
+    Quarters(fn(usize) -> Model),
 }
 
 /// All presets.
@@ -121,6 +124,24 @@ pub const PRESETS: &[Preset] = &[
         defaults: defaults::RESIDUAL,
     },
     Preset {
+        name: "resnet8",
+        summary: "3 residual blocks of 16, 32 and 64 channels (MLPerf Tiny, CIFAR-10)",
+        build: Build::Wide { width: 16, build: tiny::resnet8 },
+        defaults: defaults::TINY,
+    },
+    Preset {
+        name: "mobilenet",
+        summary: "13 depthwise separable convolutions, width in quarters (Howard 2017; strides for 32 x 32)",
+        build: Build::Quarters(tiny::mobilenet),
+        defaults: defaults::TINY,
+    },
+    Preset {
+        name: "ds-cnn",
+        summary: "64C10x4/2 and 4 depthwise separable convolutions (MLPerf Tiny, keyword spotting, 49 x 10)",
+        build: Build::Fixed(tiny::ds_cnn),
+        defaults: defaults::TINY,
+    },
+    Preset {
         name: "alexnet",
         summary: "5 convolutions and 3 linear layers, pool before norm (HWGQ 2017, ImageNet, 227 x 227)",
         build: Build::Fixed(imagenet::alexnet),
@@ -170,7 +191,11 @@ pub const PRESETS: &[Preset] = &[
 /// Widths that a preset can have.
 const WIDTHS: std::ops::RangeInclusive<usize> = 1..=1024;
 
-/// The preset that `spec` names, with the width of its first layer where it has one: `vgg9`, `vgg9:16`.
+/// Quarters of the paper's width.
+const QUARTERS: std::ops::RangeInclusive<usize> = 1..=8;
+
+/// The preset that `spec` names, with its width where it has one: the channels of the first layer (`vgg9`, `vgg9:16`), or the
+/// quarters of the paper's (`mobilenet:1`).
 ///
 /// # Errors
 /// [`ModelError::UnknownPreset`] with the nearest name; [`ModelError::Preset`] for a wrong width.
@@ -183,22 +208,22 @@ pub fn preset(spec: &str) -> Result<Model, ModelError> {
             all: PRESETS.iter().map(|p| p.name).collect::<Vec<_>>().join(", "),
         });
     };
-    match (preset.build, width) {
-        (Build::Fixed(build), None) => Ok(build()),
-        (Build::Wide { width, build }, None) => Ok(build(width)),
-        (Build::Wide { build, .. }, Some(text)) => {
-            let width = text.parse().ok().filter(|width| WIDTHS.contains(width));
-            let width = width.ok_or_else(|| ModelError::Preset {
-                spec: spec.to_owned(),
-                reason: format!("'{text}' is no width: write the channels of the first layer, {WIDTHS:?}"),
-            })?;
-            Ok(Model { name: spec.to_owned(), ..build(width) })
+    let (build, paper, widths, what) = match preset.build {
+        Build::Wide { width, build } => (build, width, WIDTHS, "the channels of the first layer"),
+        Build::Quarters(build) => (build, 4, QUARTERS, "the quarters of the paper's width"),
+        Build::Fixed(build) if width.is_none() => return Ok(build()),
+        Build::Fixed(_) => {
+            let reason = format!("{name} has no widths; write {name} alone, or a model file");
+            return Err(ModelError::Preset { spec: spec.to_owned(), reason });
         }
-        (Build::Fixed(_), Some(_)) => Err(ModelError::Preset {
-            spec: spec.to_owned(),
-            reason: format!("{name} has no widths; write {name} alone, or a model file"),
-        }),
-    }
+    };
+    let Some(text) = width else { return Ok(build(paper)) };
+    let width = text.parse().ok().filter(|width| widths.contains(width));
+    let width = width.ok_or_else(|| ModelError::Preset {
+        spec: spec.to_owned(),
+        reason: format!("'{text}' is no width: write {what}, {widths:?}"),
+    })?;
+    Ok(Model { name: spec.to_owned(), ..build(width) })
 }
 
 impl Preset {
@@ -208,6 +233,7 @@ impl Preset {
         match self.build {
             Build::Fixed(_) => self.name.to_owned(),
             Build::Wide { .. } => format!("{}[:WIDTH]", self.name),
+            Build::Quarters(_) => format!("{}[:QUARTERS]", self.name),
         }
     }
 }
@@ -224,60 +250,6 @@ impl ModelFile {
         let defaults = text.parse().unwrap_or_else(|error| unreachable!("the defaults of '{name}': {error}"));
         Ok(Self { model, defaults })
     }
-}
-
-/// Collects layers and names them by kind and number: `conv1`, `pool1`, `relu1`, `fc1`.
-#[derive(Default)]
-pub(crate) struct Layers {
-    pub(crate) layers: Vec<Layer>,
-}
-
-impl Layers {
-    pub(crate) fn add(self, prefix: &str, kind: LayerKind) -> Self {
-        self.add_behind(prefix, kind, &[])
-    }
-
-    /// A layer behind others than the last one.
-    pub(crate) fn add_behind(mut self, prefix: &str, kind: LayerKind, from: &[&str]) -> Self {
-        let n =
-            1 + self.layers.iter().filter(|l| l.name.trim_end_matches(char::is_numeric) == prefix).count();
-        let from = from.iter().map(ToString::to_string).collect();
-        self.layers.push(Layer { name: format!("{prefix}{n}"), kind, from });
-        self
-    }
-
-    /// Name of the last layer.
-    pub(crate) fn last(&self) -> String {
-        self.layers.last().map_or_else(|| crate::INPUT.to_owned(), |layer| layer.name.clone())
-    }
-
-    pub(crate) fn norm(self, affine: bool) -> Self {
-        self.add("norm", LayerKind::BatchNorm { affine })
-    }
-
-    pub(crate) fn conv(self, out: usize, kernel: usize, pad: usize, bias: bool) -> Self {
-        self.add("conv", LayerKind::Conv { out, kernel, stride: 1, pad, bias })
-    }
-
-    pub(crate) fn pool(self, size: usize, stride: usize) -> Self {
-        self.add("pool", LayerKind::MaxPool { size, stride, pad: 0 })
-    }
-
-    pub(crate) fn relu(self) -> Self {
-        self.add("relu", LayerKind::Relu)
-    }
-
-    pub(crate) fn flatten(self) -> Self {
-        self.add("flatten", LayerKind::Flatten)
-    }
-
-    pub(crate) fn linear(self, out: usize, bias: bool) -> Self {
-        self.add("fc", LayerKind::Linear { out, bias })
-    }
-}
-
-pub(crate) fn input(h: usize, w: usize, c: usize, pixels: Pixels) -> Input {
-    Input { shape: Shape { h, w, c }, pixels }
 }
 
 fn digits_cnn() -> Model {
@@ -517,10 +489,20 @@ mod tests {
         assert_eq!(parameters("resnet18"), 11_689_512);
         assert_eq!(parameters("resnet34"), 21_797_672);
         assert_eq!(parameters("resnet50"), 25_557_032);
+        // MLPerf Tiny: 78,666 and 24,908, with biases in front of norms and without norms in shortcuts.
+        assert_eq!(parameters("resnet8"), 78_042);
+        assert_eq!(parameters("ds-cnn"), 23_180);
+        assert_eq!(parameters("mobilenet"), 3_217_226);
+        assert_eq!(parameters("mobilenet:4"), 3_217_226);
+        assert_eq!(parameters("mobilenet:1"), 215_642);
         assert_eq!(parameters("mlp"), 784 * 1000 + 1000 + 1_000_000 + 1000 + 10_000 + 10);
         for p in PRESETS {
             let model = preset(p.name).unwrap();
-            let classes = if model.input.shape.h > 200 { 1000 } else { 10 };
+            let classes = match model.input.shape.h {
+                49 => 12,
+                ..=200 => 10,
+                _ => 1000,
+            };
             assert_eq!(model.n_classes(), Ok(classes), "{}", p.name);
             assert_eq!(model.name, p.name);
         }
@@ -529,7 +511,12 @@ mod tests {
     #[test]
     fn unknown_names_get_the_nearest() {
         assert_eq!(preset("vgg9:16").unwrap().name, "vgg9:16");
-        for (spec, part) in [("vgg9:0", "no width"), ("vgg9:x", "no width"), ("lenet5:3", "has no widths")] {
+        for (spec, part) in [
+            ("vgg9:0", "no width"),
+            ("vgg9:x", "no width"),
+            ("mobilenet:9", "the quarters of the paper's width, 1..=8"),
+            ("lenet5:3", "has no widths"),
+        ] {
             let message = preset(spec).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }

@@ -1,8 +1,8 @@
 //! Residual networks: He et al. 2016, arXiv 1512.03385. For 32 x 32 images with shortcuts without weights, for larger ones
 //! with 1 x 1 convolutions.
 
-use crate::layer::{Init, LayerKind, Logits, Model, Pixels};
-use crate::presets::{Layers, input};
+use crate::layer::{Init, LayerKind, Logits, Model, Pixels, Window};
+use crate::layers::{Layers, input};
 
 /// Three stages of `n` blocks for 32 x 32 images, with shortcuts without weights (section 4.2, option A).
 pub(crate) fn cifar(name: &str, n: usize, width: usize) -> Model {
@@ -35,22 +35,12 @@ pub(crate) enum Block {
     Bottleneck,
 }
 
-/// Four stages of blocks for 224 x 224 images, with 1 x 1 convolutions in the shortcuts where shapes change (table 1,
-/// option B).
+/// Four stages of blocks for 224 x 224 images (table 1, option B).
 pub(crate) fn imagenet(name: &str, block: Block, stages: [usize; 4], width: usize) -> Model {
-    let first = LayerKind::Conv { out: width, kernel: 7, stride: 2, pad: 3, bias: false };
+    let first = LayerKind::Conv { out: width, window: Window::square(7, 2, 3), bias: false };
     let pool = LayerKind::MaxPool { size: 3, stride: 2, pad: 1 };
-    let mut layers = Layers::default().add("conv", first).norm(true).relu().add("pool", pool);
-    let mut channels = width;
-    for (stage, n) in stages.into_iter().enumerate() {
-        let inner = width << stage;
-        let out = if block == Block::Basic { inner } else { 4 * inner };
-        for i in 0..n {
-            let stride = if stage > 0 && i == 0 { 2 } else { 1 };
-            layers = wide(layers, block, [channels, inner, out], stride);
-            channels = out;
-        }
-    }
+    let layers = Layers::default().add("conv", first).norm(true).relu().add("pool", pool);
+    let layers = with_projections(layers, block, &stages, width);
     Model {
         name: name.to_owned(),
         source: "He et al. 2016, arXiv 1512.03385, table 1, option B".to_owned(),
@@ -61,10 +51,28 @@ pub(crate) fn imagenet(name: &str, block: Block, stages: [usize; 4], width: usiz
     }
 }
 
+/// Stages of blocks behind a layer of `width` channels, with 1 x 1 convolutions in the shortcuts where shapes change.
+pub(crate) fn with_projections(mut layers: Layers, block: Block, stages: &[usize], width: usize) -> Layers {
+    let mut channels = width;
+    for (stage, n) in stages.iter().enumerate() {
+        let inner = width << stage;
+        let out = if block == Block::Basic { inner } else { 4 * inner };
+        for i in 0..*n {
+            let stride = if stage > 0 && i == 0 { 2 } else { 1 };
+            layers = wide(layers, block, [channels, inner, out], stride);
+            channels = out;
+        }
+    }
+    layers
+}
+
 /// A block and its shortcut, which is a convolution where shapes change.
 fn wide(layers: Layers, block: Block, [channels, inner, out]: [usize; 3], stride: usize) -> Layers {
     let before = layers.last();
-    let conv = |out, kernel, stride| LayerKind::Conv { out, kernel, stride, pad: kernel / 2, bias: false };
+    let conv = |out, kernel, stride| {
+        let window = Window::square(kernel, stride, kernel / 2);
+        LayerKind::Conv { out, window, bias: false }
+    };
     let layers = match block {
         Block::Basic => layers.add("conv", conv(inner, 3, stride)).norm(true).relu(),
         Block::Bottleneck => {
@@ -86,7 +94,7 @@ fn wide(layers: Layers, block: Block, [channels, inner, out]: [usize; 3], stride
 /// Two convolutions and the way around them.
 fn basic(layers: Layers, (channels, out): (usize, usize), stride: usize) -> Layers {
     let before = layers.last();
-    let conv = LayerKind::Conv { out, kernel: 3, stride, pad: 1, bias: false };
+    let conv = LayerKind::Conv { out, window: Window::square(3, stride, 1), bias: false };
     let layers = layers.add("conv", conv).norm(true).relu().conv(out, 3, 1, false).norm(true);
     let sum = layers.last();
     let (layers, around) = if stride == 1 && channels == out {

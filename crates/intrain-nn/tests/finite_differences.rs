@@ -8,7 +8,7 @@
 mod network;
 
 use intrain_kernels::Isa;
-use intrain_model::{LayerKind, Model};
+use intrain_model::{LayerKind, Model, Window};
 use intrain_nn::{Gradient, Network, Parameters, Plan, StepKey, Stored};
 use intrain_recipe::{Loss, Recipe, preset};
 use network::{batch, conv, linear, model, network, parameters, residual};
@@ -115,8 +115,8 @@ fn gradients_are_the_slopes_of_the_loss() {
     };
     let in_groups = |mut model: Model| {
         for layer in &mut model.layers {
-            if let LayerKind::Conv { out, kernel, stride, pad, bias } = layer.kind {
-                layer.kind = LayerKind::GroupedConv { out, kernel, groups: 2, stride, pad, bias };
+            if let LayerKind::Conv { out, window, bias } = layer.kind {
+                layer.kind = LayerKind::GroupedConv { out, window, groups: 2, bias };
             }
         }
         model
@@ -126,10 +126,18 @@ fn gradients_are_the_slopes_of_the_loss() {
         relus.for_each(|layer| layer.kind = LayerKind::Relu6);
         model
     };
+    let with_window = |mut model: Model, to: Window| {
+        if let LayerKind::Conv { window, .. } = &mut model.layers[0].kind {
+            *window = to;
+        }
+        model
+    };
+    let dilated = Window { kernel: [2, 3], stride: [1, 2], pad: [1, 2], dilation: [3, 2] };
     let strided = model((7, 6, 2), &[conv(4, 3, 2, 1), conv(3, 2, 1, 0)], 3);
     let networks = [
         ("linear", model((1, 1, 12), &[linear(7)], 4)),
         ("conv, stride and padding", strided.clone()),
+        ("conv, dilation", with_window(strided.clone(), dilated)),
         ("conv with ReLU6", with_relu6(strided.clone())),
         ("grouped conv", in_groups(model((6, 5, 4), &[conv(8, 3, 1, 1), conv(4, 2, 2, 0)], 3))),
         ("conv without ReLU", without_relu(strided)),

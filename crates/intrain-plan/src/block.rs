@@ -1,6 +1,6 @@
 //! Layers with parameters: their shapes, how their weights are stored and read, and what their products read.
 
-use intrain_model::Shape;
+use intrain_model::{Shape, Window};
 use intrain_num::norm::Rows;
 use intrain_num::{Columns, Quantizer, Sum};
 
@@ -133,12 +133,8 @@ pub struct ProductPlan {
     pub input: Shape,
     /// What leaves, for one image.
     pub output: Shape,
-    /// Side of the square kernel.
-    pub kernel: usize,
-    /// Step in pixels.
-    pub stride: usize,
-    /// Zeros around the image.
-    pub pad: usize,
+    /// What each output sees of the image.
+    pub window: Window,
     /// Groups of channels, each with weights of its own; 1 where each output sees all inputs.
     pub groups: usize,
     /// Whether it has a bias; a norm: whether it has gains and offsets.
@@ -174,7 +170,7 @@ impl ProductKind {
 }
 
 impl ProductPlan {
-    /// Weights: `kernel * kernel * in / groups * out`, in that order of dimensions; a gain for each channel of a norm.
+    /// Weights: `taps * in / groups * out`, in that order of dimensions; a gain for each channel of a norm.
     #[must_use]
     pub const fn n_weights(&self) -> usize {
         match self.kind {
@@ -189,16 +185,19 @@ impl ProductPlan {
     pub const fn fan_in(&self) -> usize {
         match self.kind {
             ProductKind::BatchNorm | ProductKind::LayerNorm => 1,
-            ProductKind::Conv | ProductKind::Linear => self.kernel * self.kernel * self.input.c / self.groups,
+            ProductKind::Conv | ProductKind::Linear => self.window.n_taps() * self.input.c / self.groups,
         }
     }
 
-    /// Dimensions of the weight tensor: `[kernel, kernel, in, out]`, `[in, out]` or `[channels]`.
+    /// Dimensions of the weight tensor: `[kernel height, kernel width, in / groups, out]`, `[in, out]` or `[channels]`.
     #[must_use]
     pub fn weight_shape(&self) -> Vec<usize> {
         match self.kind {
             ProductKind::BatchNorm | ProductKind::LayerNorm => vec![self.n_weights()],
-            ProductKind::Conv => vec![self.kernel, self.kernel, self.input.c / self.groups, self.output.c],
+            ProductKind::Conv => {
+                let [h, w] = self.window.kernel;
+                vec![h, w, self.input.c / self.groups, self.output.c]
+            }
             ProductKind::Linear => vec![self.input.c, self.output.c],
         }
     }

@@ -346,17 +346,9 @@ impl<'a> Builder<'a> {
     /// A layer from codes to codes, or from floats to floats.
     fn between_codes(&self, layer: &Layer, from: &[usize]) -> Result<Made, PlanError> {
         from.iter().try_for_each(|from| self.expect(layer, *from, false))?;
-        let is_float = self.recipe.is_float();
         let Node { operand: entering, storage, .. } = self.nodes[from[0]];
         Ok(match layer.kind {
             LayerKind::AvgPool { size, stride } => {
-                if !is_float && stride < size {
-                    let reason = format!(
-                        "its windows of {size} overlap at a stride of {stride}, and errors would be shared; set stride to \
-                         {size}"
-                    );
-                    return Err(refuse(&layer.name, reason));
-                }
                 let operand = self.mean(layer, entering)?;
                 (Op::MeanPool(Pool { size, stride, pad: 0 }), operand, self.stored(operand))
             }

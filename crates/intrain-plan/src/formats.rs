@@ -1,6 +1,6 @@
 //! What each tensor holds: formats from the recipe's rows, shapes from the model.
 
-use intrain_model::{LayerKind, Shape};
+use intrain_model::{LayerKind, Shape, Window};
 use intrain_num::scale::fan_log2;
 use intrain_num::{Quantizer, Round, Scale, Sum};
 use intrain_recipe::{Bias, Loss, Recipe, Slot};
@@ -31,28 +31,16 @@ pub(crate) fn product_plan(
     [input, output]: [Shape; 2],
     biases: Bias,
 ) -> Option<ProductPlan> {
-    let plan = |kind, kernel, stride, pad, bias| ProductPlan {
-        kind,
-        input,
-        output,
-        kernel,
-        stride,
-        pad,
-        groups: 1,
-        bias,
-    };
+    let plan = |kind, window, bias| ProductPlan { kind, input, output, window, groups: 1, bias };
     let has_bias = |bias: bool| bias && biases == Bias::Model;
     match kind {
-        LayerKind::Conv { kernel, stride, pad, bias, .. } => {
-            Some(plan(ProductKind::Conv, kernel, stride, pad, has_bias(bias)))
+        LayerKind::Conv { window, bias, .. } => Some(plan(ProductKind::Conv, window, has_bias(bias))),
+        LayerKind::GroupedConv { window, groups, bias, .. } => {
+            Some(ProductPlan { groups, ..plan(ProductKind::Conv, window, has_bias(bias)) })
         }
-        LayerKind::GroupedConv { kernel, groups, stride, pad, bias, .. } => {
-            let dense = plan(ProductKind::Conv, kernel, stride, pad, has_bias(bias));
-            Some(ProductPlan { groups, ..dense })
-        }
-        LayerKind::Linear { bias, .. } => Some(plan(ProductKind::Linear, 1, 1, 0, has_bias(bias))),
-        LayerKind::BatchNorm { affine } => Some(plan(ProductKind::BatchNorm, 1, 1, 0, affine)),
-        LayerKind::LayerNorm { affine } => Some(plan(ProductKind::LayerNorm, 1, 1, 0, affine)),
+        LayerKind::Linear { bias, .. } => Some(plan(ProductKind::Linear, Window::PIXEL, has_bias(bias))),
+        LayerKind::BatchNorm { affine } => Some(plan(ProductKind::BatchNorm, Window::PIXEL, affine)),
+        LayerKind::LayerNorm { affine } => Some(plan(ProductKind::LayerNorm, Window::PIXEL, affine)),
         _ => None,
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn forward_sum(block: &BlockPlan) -> Sum {
 pub(crate) fn error_sum(block: &BlockPlan) -> Sum {
     let p = &block.product;
     Sum::of_products(
-        (p.kernel * p.kernel * p.output.c / p.groups) as u64,
+        (p.window.n_taps() * p.output.c / p.groups) as u64,
         block.error_operand.max_abs(),
         block.weight.operand.max_abs(),
         0,
@@ -88,11 +88,11 @@ pub(crate) fn gradient_sum(block: &BlockPlan, batch_size: usize) -> Sum {
 /// Bound: what is laid out for a product is addressed in 32 bits.
 pub(crate) fn check_addresses(block: &BlockPlan, batch_size: usize) -> Result<(), PlanError> {
     let p = &block.product;
-    let padded = |side: usize| side as u128 + 2 * (p.pad + p.kernel) as u128;
     // An error lies `stride` pixels apart, with a kernel's zeros around it.
-    let image = (padded(p.input.h) + p.stride as u128)
-        * (padded(p.input.w) + p.stride as u128)
-        * p.input.c.max(p.output.c) as u128;
+    let padded = |side: usize, axis: usize| {
+        (side + 2 * (p.window.pad[axis] + p.window.extent()[axis]) + p.window.stride[axis]) as u128
+    };
+    let image = padded(p.input.h, 0) * padded(p.input.w, 1) * p.input.c.max(p.output.c) as u128;
     // A linear layer's image is the batch.
     let batch = (batch_size * p.input.c.max(p.output.c)) as u128;
     let sizes = [

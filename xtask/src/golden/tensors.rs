@@ -102,7 +102,24 @@ pub(super) fn product() -> Vec<Case> {
         }
     }
     cases.extend(grouped(&mut numbers));
+    cases.extend(windows(&mut numbers));
     cases
+}
+
+/// Axes that differ, taps that lie apart, and both depthwise.
+fn windows(numbers: &mut Numbers) -> Vec<Case> {
+    let square = Geometry::of;
+    let geometries = [
+        // One axis alone, as over a spectrogram.
+        Geometry { kernel: [4, 2], stride: [2, 1], pad: [2, 1], ..square([1, 7, 4, 1, 3, 1, 1, 0], 1) },
+        Geometry { kernel: [1, 5], stride: [1, 2], pad: [0, 2], ..square([2, 2, 6, 2, 2, 1, 1, 0], 1) },
+        Geometry { dilation: [2, 2], pad: [2, 2], ..square([1, 6, 5, 2, 3, 3, 1, 0], 1) },
+        Geometry { dilation: [1, 3], stride: [2, 1], pad: [1, 3], ..square([1, 5, 6, 3, 2, 3, 1, 0], 1) },
+        Geometry { dilation: [3, 1], pad: [4, 1], ..square([1, 4, 4, 4, 4, 3, 1, 0], 4) },
+        Geometry { kernel: [3, 2], dilation: [2, 2], stride: [1, 2], ..square([1, 6, 5, 4, 8, 1, 1, 0], 2) },
+    ];
+    let pairs = TYPES.into_iter().flat_map(|types| geometries.map(|geometry| (types, geometry)));
+    pairs.map(|(types, geometry)| conv_case(geometry, types, FILLS[0], numbers)).collect()
 }
 
 /// Groups of several channels, more outputs than inputs and fewer, depthwise, and one input for several outputs.
@@ -130,43 +147,48 @@ struct Geometry {
     w: usize,
     c_in: usize,
     c_out: usize,
-    kernel: usize,
-    stride: usize,
-    pad: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    pad: [usize; 2],
+    dilation: [usize; 2],
     groups: usize,
 }
 
 impl Geometry {
     /// `[batch, h, w, c_in, c_out, kernel, stride, pad]` and the groups.
     const fn of([batch, h, w, c_in, c_out, kernel, stride, pad]: [usize; 8], groups: usize) -> Self {
-        Self { batch, h, w, c_in, c_out, kernel, stride, pad, groups }
+        let [kernel, stride, pad] = [[kernel; 2], [stride; 2], [pad; 2]];
+        Self { batch, h, w, c_in, c_out, kernel, stride, pad, dilation: [1; 2], groups }
     }
 
-    const fn output(self) -> [usize; 2] {
-        let Self { h, w, kernel, stride, pad, .. } = self;
-        [(h + 2 * pad - kernel) / stride + 1, (w + 2 * pad - kernel) / stride + 1]
+    fn output(self) -> [usize; 2] {
+        let Self { kernel, stride, pad, dilation, .. } = self;
+        let side = |axis: usize, side: usize| {
+            (side + 2 * pad[axis] - (kernel[axis] - 1) * dilation[axis] - 1) / stride[axis] + 1
+        };
+        [side(0, self.h), side(1, self.w)]
     }
 
     /// The sums of forward, error and gradient: every triple (input, weight, output) that belongs together, once.
     fn products(self, activation: &[i64], weight: &[i64], error: &[i64]) -> [Vec<i64>; 3] {
         let [h_out, w_out] = self.output();
-        let Self { batch, h, w, c_in, c_out, kernel, stride, pad, groups } = self;
+        let Self { batch, h, w, c_in, c_out, kernel, stride, pad, dilation, groups } = self;
         let c_group = c_in / groups;
         let mut forward = vec![0; error.len()];
         let mut back = vec![0; activation.len()];
         let mut gradient = vec![0; weight.len()];
         for b in 0..batch {
             for (y, x) in (0..h_out).flat_map(|y| (0..w_out).map(move |x| (y, x))) {
-                for (ky, kx) in (0..kernel).flat_map(|ky| (0..kernel).map(move |kx| (ky, kx))) {
-                    let (iy, ix) = (y * stride + ky, x * stride + kx);
-                    if iy < pad || ix < pad || iy >= h + pad || ix >= w + pad {
+                for (ky, kx) in (0..kernel[0]).flat_map(|ky| (0..kernel[1]).map(move |kx| (ky, kx))) {
+                    let (iy, ix) = (y * stride[0] + ky * dilation[0], x * stride[1] + kx * dilation[1]);
+                    if iy < pad[0] || ix < pad[1] || iy >= h + pad[0] || ix >= w + pad[1] {
                         // Padding is the payload 0.
                         continue;
                     }
-                    let input = ((b * h + iy - pad) * w + ix - pad) * c_in;
+                    let input = ((b * h + iy - pad[0]) * w + ix - pad[1]) * c_in;
                     let output = ((b * h_out + y) * w_out + x) * c_out;
                     for (i, o) in (0..c_group).flat_map(|i| (0..c_out).map(move |o| (i, o))) {
-                        let tap = ((ky * kernel + kx) * c_group + i) * c_out + o;
+                        let tap = ((ky * kernel[1] + kx) * c_group + i) * c_out + o;
                         let seen = input + o * groups / c_out * c_group + i;
                         forward[output + o] += activation[seen] * weight[tap];
                         back[seen] += error[output + o] * weight[tap];
@@ -185,16 +207,19 @@ fn conv_case(
     (fill_name, fills): (&str, [Fill; 3]),
     numbers: &mut Numbers,
 ) -> Case {
-    let Geometry { batch, h, w, c_in, c_out, kernel, stride, pad, groups } = geometry;
+    let Geometry { batch, h, w, c_in, c_out, kernel, stride, pad, dilation, groups } = geometry;
     let [h_out, w_out] = geometry.output();
     let activation = fills[0].list(batch * h * w * c_in, bits, numbers);
-    let weight = fills[1].list(kernel * kernel * c_in / groups * c_out, weight_bits, numbers);
+    let weight = fills[1].list(kernel[0] * kernel[1] * c_in / groups * c_out, weight_bits, numbers);
     let error = fills[2].list(batch * h_out * w_out * c_out, bits, numbers);
     let [forward_sums, error_sums, gradient_sums] = geometry.products(&activation, &weight, &error);
     let of_groups = if groups == 1 { String::new() } else { format!(", groups {groups}") };
+    let sides = |[y, x]: [usize; 2]| if y == x { y.to_string() } else { format!("{y}x{x}") };
+    let dilated = if dilation == [1; 2] { String::new() } else { format!(", dilation {}", sides(dilation)) };
+    let [kernel_text, stride_text, pad_text] = [kernel, stride, pad].map(sides);
     let name = format!(
-        "conv {payload_type}, {weight_bits}-bit weights, {batch}x{h}x{w}x{c_in} to {c_out}, kernel {kernel}, stride \
-         {stride}, pad {pad}{of_groups}, {fill_name}"
+        "conv {payload_type}, {weight_bits}-bit weights, {batch}x{h}x{w}x{c_in} to {c_out}, kernel {kernel_text}, stride \
+         {stride_text}, pad {pad_text}{dilated}{of_groups}, {fill_name}"
     );
     let payload_type = payload_type.to_owned();
     let op = Conv {
@@ -207,6 +232,7 @@ fn conv_case(
         kernel,
         stride,
         pad,
+        dilation,
         groups,
         activation,
         weight,

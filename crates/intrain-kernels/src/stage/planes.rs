@@ -3,8 +3,8 @@
 //! ```text
 //! [channel][phase_y][phase_x][row][column], plane(py, px)[r][q] = padded image [r * stride + py][q * stride + px]
 //! ```
-//! Tap `(ky, kx)` of output pixel `(y, x)` is row `y + ky / stride`, column `x + kx / stride` of phase
-//! `(ky % stride, kx % stride)`, so `x`, `x + 1`, ... are one run for any stride.
+//! What lies `(ty, tx)` pixels behind the start of output pixel `(y, x)`'s window is row `y + ty / stride`, column
+//! `x + tx / stride` of phase `(ty % stride, tx % stride)`, so `x`, `x + 1`, ... are one run for any stride.
 
 use super::{Code, SLACK, stage_run};
 use crate::elementwise::{self, Operation};
@@ -21,14 +21,12 @@ pub struct PlanesLayout {
     pub w: usize,
     /// Channels of the source image.
     pub c: usize,
-    /// Zeros on each side of the source image.
-    pub pad: usize,
+    /// Zeros on each side of the source image, in y and x as all pairs here.
+    pub pad: [usize; 2],
     /// Distance of two output pixels in the source image.
-    pub stride: usize,
-    /// Phases in y: the stride, or fewer where the kernel is smaller.
-    pub phases_y: usize,
-    /// Phases in x.
-    pub phases_x: usize,
+    pub stride: [usize; 2],
+    /// Phases: the stride, or fewer where the kernel is smaller.
+    pub phases: [usize; 2],
     /// Rows of a plane.
     pub rows: usize,
     /// Columns of a plane; enough for whole steps behind the last output pixel.
@@ -39,7 +37,7 @@ impl PlanesLayout {
     /// Elements of one channel.
     #[must_use]
     pub const fn channel_len(&self) -> usize {
-        self.phases_y * self.phases_x * self.rows * self.columns
+        self.phases[0] * self.phases[1] * self.rows * self.columns
     }
 
     /// Elements of a buffer for consecutive images of `channels` channels, slack included.
@@ -48,18 +46,21 @@ impl PlanesLayout {
         self.channel_len() * channels * images + SLACK
     }
 
-    /// Where tap `(ky, kx)` of output pixel `(0, 0)` lies in its channel; `(y, x)` lies `y * columns + x` behind.
+    /// Where a tap that lies `ty` rows and `tx` pixels behind the start of its window is found in its channel, for output
+    /// pixel `(0, 0)`; that of `(y, x)` lies `y * columns + x` behind.
     #[must_use]
-    pub const fn tap(&self, ky: usize, kx: usize) -> usize {
-        let phase = ky % self.stride * self.phases_x + kx % self.stride;
-        (phase * self.rows + ky / self.stride) * self.columns + kx / self.stride
+    pub const fn tap(&self, [ty, tx]: [usize; 2]) -> usize {
+        let [sy, sx] = self.stride;
+        let phase = ty % sy * self.phases[1] + tx % sx;
+        (phase * self.rows + ty / sy) * self.columns + tx / sx
     }
 
-    /// The plane indices along one axis that lie inside the source, and the source index of the first.
-    fn inside(&self, phase: usize, size: usize, end: usize) -> (Range<usize>, usize) {
-        let first = self.pad.saturating_sub(phase).div_ceil(self.stride);
-        let end = (size + self.pad).saturating_sub(phase).div_ceil(self.stride).min(end);
-        (first..end.max(first), (first * self.stride + phase).saturating_sub(self.pad))
+    /// The plane indices along one axis that lie inside the source of this size, and the source index of the first.
+    fn inside(&self, axis: usize, phase: usize, size: usize) -> (Range<usize>, usize) {
+        let (pad, stride, end) = (self.pad[axis], self.stride[axis], [self.rows, self.columns][axis]);
+        let first = pad.saturating_sub(phase).div_ceil(stride);
+        let end = (size + pad).saturating_sub(phase).div_ceil(stride).min(end);
+        (first..end.max(first), (first * stride + phase).saturating_sub(pad))
     }
 }
 
@@ -107,22 +108,22 @@ impl<P: Code> Operation for StagePlanes<'_, P> {
 fn stage<P: Code>(args: StagePlanes<'_, P>) {
     let StagePlanes { src, layout, channels, dst, zero } = args;
     dst.fill(zero);
-    for phase_y in 0..layout.phases_y {
-        let (rows, y_first) = layout.inside(phase_y, layout.h, layout.rows);
-        for phase_x in 0..layout.phases_x {
-            let (columns, x_first) = layout.inside(phase_x, layout.w, layout.columns);
+    for phase_y in 0..layout.phases[0] {
+        let (rows, y_first) = layout.inside(0, phase_y, layout.h);
+        for phase_x in 0..layout.phases[1] {
+            let (columns, x_first) = layout.inside(1, phase_x, layout.w);
             if columns.is_empty() {
                 continue;
             }
-            let plane = (phase_y * layout.phases_x + phase_x) * layout.rows;
+            let plane = (phase_y * layout.phases[1] + phase_x) * layout.rows;
             for (i, row) in rows.clone().enumerate() {
-                let pixel = (y_first + i * layout.stride) * layout.w + x_first;
+                let pixel = (y_first + i * layout.stride[0]) * layout.w + x_first;
                 let from = Strided {
                     values: &src[pixel * layout.c + channels.start..],
-                    pitch: layout.stride * layout.c,
+                    pitch: layout.stride[1] * layout.c,
                 };
                 let start = (plane + row) * layout.columns + columns.start;
-                if layout.stride * layout.c == 1 {
+                if layout.stride[1] * layout.c == 1 {
                     stage_run(&from.values[..columns.len()], &mut dst[start..], zero);
                     continue;
                 }

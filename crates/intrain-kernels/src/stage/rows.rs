@@ -19,8 +19,8 @@ pub struct RowsLayout {
     pub bottom: usize,
     /// Pixels of zeros behind each row.
     pub right: usize,
-    /// Distance of two source pixels in the staged image, at least 1; zeros between them.
-    pub dilation: usize,
+    /// Distance of two source pixels in the staged image, down and along, at least 1; zeros between them.
+    pub distance: [usize; 2],
 }
 
 impl RowsLayout {
@@ -32,13 +32,13 @@ impl RowsLayout {
 
     /// From the first staged row that came from the source to behind the last.
     pub(super) const fn height_of_rows(&self) -> usize {
-        (self.h - 1) * self.dilation + 1
+        (self.h - 1) * self.distance[0] + 1
     }
 
     /// Pixels of a staged row.
     #[must_use]
     pub const fn width(&self) -> usize {
-        (self.w - 1) * self.dilation + 1 + self.left + self.right
+        (self.w - 1) * self.distance[1] + 1 + self.left + self.right
     }
 
     /// Elements of a staged image.
@@ -68,7 +68,7 @@ pub fn stage_rows<P: Code>(src: &[P], layout: &RowsLayout, dst: &mut [P::Staged]
     above.fill(zero);
     let mut from_rows = src.chunks_exact(layout.w * c);
     for (y, to) in rest.chunks_exact_mut(width * c).enumerate() {
-        let from = if y.is_multiple_of(layout.dilation) { from_rows.next() } else { None };
+        let from = if y.is_multiple_of(layout.distance[0]) { from_rows.next() } else { None };
         let Some(from) = from else {
             to.fill(zero);
             continue;
@@ -77,10 +77,10 @@ pub fn stage_rows<P: Code>(src: &[P], layout: &RowsLayout, dst: &mut [P::Staged]
         let (pixels, behind) = to.split_at_mut(to.len() - layout.right * c);
         before.fill(zero);
         behind.fill(zero);
-        if layout.dilation == 1 {
+        if layout.distance[1] == 1 {
             stage_run(from, pixels, zero);
         } else {
-            for (to, from) in pixels.chunks_mut(layout.dilation * c).zip(from.chunks_exact(c)) {
+            for (to, from) in pixels.chunks_mut(layout.distance[1] * c).zip(from.chunks_exact(c)) {
                 let (pixel, between) = to.split_at_mut(c);
                 stage_run(from, pixel, zero);
                 between.fill(zero);

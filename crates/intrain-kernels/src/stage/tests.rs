@@ -10,19 +10,20 @@ use crate::{dot_f32, dot_i8, dot_i16};
 fn for_each_product(conv: &Conv, images: usize, mut f: impl FnMut(usize, usize, usize)) {
     let (ho, wo) = (conv.out_h(), conv.out_w());
     for image in 0..images {
-        for (y, x, ky, kx) in (0..ho * wo * conv.kh * conv.kw).map(|i| {
-            let (pixel, tap) = (i / (conv.kh * conv.kw), i % (conv.kh * conv.kw));
-            (pixel / wo, pixel % wo, tap / conv.kw, tap % conv.kw)
+        let ([sh, sw], [ph, pw], [dh, dw]) = (conv.stride, conv.pad, conv.dilation);
+        for (y, x, ky, kx) in (0..ho * wo * conv.taps()).map(|i| {
+            let (pixel, tap) = (i / conv.taps(), i % conv.taps());
+            (pixel / wo, pixel % wo, tap / conv.kernel[1], tap % conv.kernel[1])
         }) {
-            let (sy, sx) = (y * conv.stride + ky, x * conv.stride + kx);
-            let inside = sy >= conv.pad && sx >= conv.pad && sy < conv.h + conv.pad && sx < conv.w + conv.pad;
+            let (sy, sx) = (y * sh + ky * dh, x * sw + kx * dw);
+            let inside = sy >= ph && sx >= pw && sy < conv.h + ph && sx < conv.w + pw;
             if !inside {
                 continue;
             }
             for ci in 0..conv.c_in {
                 for co in 0..conv.c_out {
-                    let input = ((image * conv.h + sy - conv.pad) * conv.w + sx - conv.pad) * conv.c_in + ci;
-                    let weight = ((ky * conv.kw + kx) * conv.c_in + ci) * conv.c_out + co;
+                    let input = ((image * conv.h + sy - ph) * conv.w + sx - pw) * conv.c_in + ci;
+                    let weight = ((ky * conv.kernel[1] + kx) * conv.c_in + ci) * conv.c_out + co;
                     f(input, weight, ((image * ho + y) * wo + x) * conv.c_out + co);
                 }
             }
@@ -34,7 +35,7 @@ fn for_each_product(conv: &Conv, images: usize, mut f: impl FnMut(usize, usize, 
 fn sizes(conv: &Conv, images: usize) -> [usize; 3] {
     [
         images * conv.h * conv.w * conv.c_in,
-        conv.kh * conv.kw * conv.c_in * conv.c_out,
+        conv.taps() * conv.c_in * conv.c_out,
         images * conv.out_h() * conv.out_w() * conv.c_out,
     ]
 }
@@ -206,33 +207,51 @@ fn plain_images_need_no_copy() {
 #[test]
 fn convolutions_equal_the_plainest_loops_for_all_small_geometries() {
     let channels = [(1, 3), (3, 5), (4, 4), (5, 1), (8, 33), (33, 8)];
+    let images = [(5, 7), (6, 4), (9, 8)];
+    let axes = |kernels: std::ops::RangeInclusive<usize>| {
+        kernels
+            .flat_map(|kernel| (1..=3).flat_map(move |stride| (0..=2).map(move |pad| [kernel, stride, pad])))
+    };
     let mut i = 0;
-    for kernel in 1..=5 {
-        for stride in 1..=3 {
-            for pad in 0..=2 {
-                for (h, w) in
-                    [(5, 7), (6, 4), (9, 8)].into_iter().filter(|&(h, w)| h.min(w) + 2 * pad >= kernel)
-                {
-                    let (c_in, c_out) = channels[i % channels.len()];
-                    check(
-                        &Conv { h, w, c_in, kh: kernel, kw: kernel, stride, pad, c_out },
-                        1,
-                        &[Isa::best()],
-                    );
-                    i += 1;
-                }
-            }
+    let mut check = |h: usize, w: usize, rows: [usize; 4], columns: [usize; 4]| {
+        let (c_in, c_out) = channels[i % channels.len()];
+        let [kernel, stride, pad, dilation] = [0, 1, 2, 3].map(|which| [rows[which], columns[which]]);
+        let conv = Conv { h, w, c_in, kernel, stride, pad, dilation, c_out };
+        let fits = |size: usize, axis: usize| size + 2 * pad[axis] > conv.span(axis);
+        if fits(h, 0) && fits(w, 1) {
+            check(&conv, 1, &[Isa::best()]);
+            i += 1;
+        }
+    };
+    for [kernel, stride, pad] in axes(1..=5) {
+        for (h, w) in images {
+            let axis = [kernel, stride, pad, 1];
+            check(h, w, axis, axis);
         }
     }
+    // Axes that differ, and taps that lie apart.
+    for [kernel, stride, pad] in axes(2..=4) {
+        let (h, w) = images[(kernel + stride + pad) % images.len()];
+        check(h, w, [kernel, stride, pad, 2], [kernel, stride, pad, 2]);
+        check(h, w, [kernel, stride, pad, 3], [4 - kernel.min(3), 1, 1, 1]);
+        check(h, w, [1, 2, 0, 1], [kernel, stride, pad, 2]);
+    }
+}
+
+/// A convolution whose axes are alike: `[kernel, stride, pad]`.
+const fn square(h: usize, w: usize, c_in: usize, [kernel, stride, pad]: [usize; 3], c_out: usize) -> Conv {
+    let (kernel, stride, pad) = ([kernel, kernel], [stride, stride], [pad, pad]);
+    Conv { h, w, c_in, kernel, stride, pad, dilation: [1, 1], c_out }
 }
 
 #[test]
 fn convolutions_equal_the_plainest_loops_on_every_instruction_set() {
     for conv in [
-        Conv { h: 6, w: 5, c_in: 3, kh: 3, kw: 3, stride: 1, pad: 1, c_out: 4 },
-        Conv { h: 7, w: 8, c_in: 5, kh: 2, kw: 3, stride: 2, pad: 1, c_out: 33 },
-        Conv { h: 3, w: 3, c_in: 33, kh: 1, kw: 1, stride: 3, pad: 2, c_out: 17 },
-        Conv { h: 20, w: 35, c_in: 18, kh: 3, kw: 3, stride: 1, pad: 1, c_out: 3 },
+        square(6, 5, 3, [3, 1, 1], 4),
+        Conv { kernel: [2, 3], ..square(7, 8, 5, [3, 2, 1], 33) },
+        Conv { kernel: [3, 2], stride: [1, 2], dilation: [1, 3], ..square(7, 8, 5, [3, 2, 1], 33) },
+        square(3, 3, 33, [1, 3, 2], 17),
+        square(20, 35, 18, [3, 1, 1], 3),
         Conv::linear(7, 10, 3),
         Conv::linear(16, 33, 20),
     ] {
@@ -242,13 +261,13 @@ fn convolutions_equal_the_plainest_loops_on_every_instruction_set() {
 
 #[test]
 fn consecutive_images_share_one_product() {
-    check(&Conv { h: 4, w: 3, c_in: 3, kh: 3, kw: 3, stride: 1, pad: 1, c_out: 5 }, 3, &Isa::available());
-    check(&Conv { h: 5, w: 6, c_in: 2, kh: 3, kw: 2, stride: 2, pad: 0, c_out: 17 }, 2, &Isa::available());
+    check(&square(4, 3, 3, [3, 1, 1], 5), 3, &Isa::available());
+    check(&Conv { kernel: [3, 2], ..square(5, 6, 2, [3, 2, 0], 17) }, 2, &Isa::available());
 }
 
 #[test]
 fn rows_hold_zeros_around_and_between() {
-    let layout = RowsLayout { h: 1, w: 2, c: 1, top: 1, left: 0, bottom: 0, right: 1, dilation: 2 };
+    let layout = RowsLayout { h: 1, w: 2, c: 1, top: 1, left: 0, bottom: 0, right: 1, distance: [2, 2] };
     let mut staged = [0_u8; 9];
     stage_rows(&[-128_i8, 127], &layout, &mut staged, 0x80);
     assert_eq!(

@@ -103,6 +103,17 @@ weight_decay = 1e-4
 schedule = [['1/2', 10.0], ['3/4', 100.0]]
 ";
 
+/// Networks of small devices: as He 2016, in fewer epochs.
+pub(super) const TINY: &str = "
+recipe = 'intrain-int8'
+epochs = 100
+batch_size = 128
+learning_rate = 0.1
+momentum = 0.9
+weight_decay = 1e-4
+schedule = [['1/2', 10.0], ['3/4', 100.0]]
+";
+
 /// zhaoweicai/hwgq@ebc706b: steps of their batches over ImageNet, in epochs.
 pub(super) const ALEXNET: &str = "
 recipe = 'intrain-int8'

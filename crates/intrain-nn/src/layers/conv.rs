@@ -142,10 +142,10 @@ impl<O: Operands> Product<O> {
                 h: p.input.h,
                 w: p.input.w,
                 c_in: p.input.c,
-                kh: p.kernel,
-                kw: p.kernel,
-                stride: p.stride,
-                pad: p.pad,
+                kernel: p.window.kernel,
+                stride: p.window.stride,
+                pad: p.window.pad,
+                dilation: p.window.dilation,
                 c_out: p.output.c,
             },
         };
@@ -289,7 +289,7 @@ impl<O: Operands> Product<O> {
         let input_reach = self.forward.reach.unwrap_or_else(|| plan.input_operand.max_abs());
         let reach = [input_reach, O::reach(isa, plan.error_operand, error)];
         let has_shift = plan.gradient.scale == Scale::Shift;
-        let n_weights = conv.kh * conv.kw * conv.c_in * conv.c_out;
+        let n_weights = conv.taps() * conv.c_in * conv.c_out;
         let max =
             gradient.run(isa, reach, (input, error), O::target(target, n_weights), has_shift, scratches);
         let Some(compact) = compact else { return max };
@@ -302,7 +302,7 @@ impl<O: Operands> Product<O> {
 /// groups, out]`.
 fn each_weight(p: &ProductPlan, mut f: impl FnMut(usize, usize)) {
     let (c_in, c_out) = (p.input.c / p.groups, p.output.c);
-    for (tap, i) in (0..p.kernel * p.kernel).flat_map(|tap| (0..c_in).map(move |i| (tap, i))) {
+    for (tap, i) in (0..p.window.n_taps()).flat_map(|tap| (0..c_in).map(move |i| (tap, i))) {
         for o in 0..c_out {
             let group = o / (c_out / p.groups);
             let dense = (tap * p.input.c + group * c_in + i) * c_out + o;
@@ -319,7 +319,7 @@ pub(crate) fn spread<T: Copy + Default>(p: &ProductPlan, weights: &mut Vec<T>, c
     }
     std::mem::swap(weights, compact);
     weights.clear();
-    weights.resize(p.kernel * p.kernel * p.input.c * p.output.c, T::default());
+    weights.resize(p.window.n_taps() * p.input.c * p.output.c, T::default());
     each_weight(p, |dense, at| weights[dense] = compact[at]);
 }
 

@@ -63,7 +63,7 @@ const LINEAR_CHANNELS: usize = 192;
 impl<O: Operands> GradientProduct<O> {
     pub(crate) fn new(conv: Conv, n_images: usize, plan: &BlockPlan) -> Self {
         let (c_in, pixels) = (conv.c_in, conv.out_h() * conv.out_w());
-        let block = if conv.kh * conv.kw == 1 { LINEAR_CHANNELS } else { CHANNELS };
+        let block = if conv.taps() == 1 { LINEAR_CHANNELS } else { CHANNELS };
         // As many blocks as threads share evenly, where there are several.
         let n_blocks = c_in.div_ceil(block);
         let block = if n_blocks == 1 { c_in } else { c_in.div_ceil(n_blocks.next_multiple_of(4)) };
@@ -150,13 +150,13 @@ impl<O: Operands> GradientProduct<O> {
 
     /// Elements of a task's sums.
     fn len(&self, (channels, _): &Task) -> usize {
-        self.conv.kh * self.conv.kw * channels.len() * self.conv.c_out
+        self.conv.taps() * channels.len() * self.conv.c_out
     }
 
     /// Whether the sums of all tasks, one behind the other, are the gradient.
     fn is_in_order(&self) -> bool {
         let n_blocks = self.conv.c_in.div_ceil(self.block);
-        self.tasks.len() == n_blocks && (n_blocks == 1 || self.conv.kh * self.conv.kw == 1)
+        self.tasks.len() == n_blocks && (n_blocks == 1 || self.conv.taps() == 1)
     }
 
     /// The tables for these channels and images.

@@ -54,11 +54,23 @@ impl Windows {
 
     /// One window of all pixels.
     pub(crate) const fn whole(node: &Node) -> Self {
-        Self { size: [node.input.h, node.input.w], stride: [1; 2] }
+        let size = [node.input.h, node.input.w];
+        Self { size, stride: size }
     }
 
     const fn n_pixels(self) -> usize {
         self.size[0] * self.size[1]
+    }
+
+    /// The most windows that a pixel can lie in.
+    const fn overlap(self) -> usize {
+        self.size[0].div_ceil(self.stride[0]) * self.size[1].div_ceil(self.stride[1])
+    }
+
+    /// The windows that hold a pixel of this number along an axis which has `n` windows.
+    fn holding(self, axis: usize, pixel: usize, n: usize) -> std::ops::Range<usize> {
+        let first = (pixel + 1).saturating_sub(self.size[axis]).div_ceil(self.stride[axis]);
+        first..n.min(pixel / self.stride[axis] + 1)
     }
 
     /// The first elements of the rows of the window of output pixel `o`; each row has `size[1]` pixels.
@@ -142,33 +154,62 @@ fn each_channels(c: usize, mut f: impl FnMut(std::ops::Range<usize>, &mut [i64])
     }
 }
 
-/// Each pixel's share of a mean's wide error: `error * 2^m / pixels`, rounded, with the largest `2^m <= pixels`; the exponent
-/// changes by what is returned, `-m`. Windows do not overlap.
+/// Each pixel's share of a mean's wide errors: `sum * 2^m / pixels`, rounded, over the errors of the windows that hold it, of
+/// which there are at most `n`, with the largest `2^m <= pixels / n`; the exponent changes by what is returned, `-m`.
 pub(crate) fn mean_back(node: &Node, windows: Windows, error: &[i16], out: &mut [i16]) -> i32 {
-    let c = node.input.c;
-    let m = windows.n_pixels().ilog2();
+    let m = (windows.n_pixels() / windows.overlap()).ilog2();
     let pixels = i64::try_from(windows.n_pixels()).unwrap_or(i64::MAX);
-    let share = |error: i16| {
-        let share = Round::NearestDown.ratio(i64::from(error) << m, pixels);
+    let share = |sum: i64| {
+        let share = Round::NearestDown.ratio(sum << m, pixels);
         <i16 as Integer>::from_i64(share.clamp(-i64::from(i16::MAX), i64::from(i16::MAX)))
     };
-    let row = windows.size[1] * c;
     out.par_chunks_mut(node.input.len()).zip(error.par_chunks(node.output.len())).for_each(|(out, error)| {
-        out.fill(0);
-        for (o, error) in error.chunks_exact(c).enumerate() {
-            let mut rows = windows.rows(node, o);
-            let Some(first) = rows.next() else { continue };
-            out[first..first + c].iter_mut().zip(error).for_each(|(to, error)| *to = share(*error));
-            // The other pixels of the window are copies of its first one.
-            for pixel in 1..windows.size[1] {
-                out.copy_within(first..first + c, first + pixel * c);
-            }
-            for start in rows {
-                out.copy_within(first..first + row, start);
-            }
+        if windows.overlap() == 1 {
+            copy_shares((node, windows), error, out, share);
+        } else {
+            add_shares((node, windows), error, out, share);
         }
     });
     -m.cast_signed()
+}
+
+/// The shares of an image whose windows do not overlap: all pixels of a window have the same.
+fn copy_shares(
+    (node, windows): (&Node, Windows),
+    error: &[i16],
+    out: &mut [i16],
+    share: impl Fn(i64) -> i16,
+) {
+    let (c, row) = (node.input.c, windows.size[1] * node.input.c);
+    out.fill(0);
+    for (o, error) in error.chunks_exact(c).enumerate() {
+        let mut rows = windows.rows(node, o);
+        let Some(first) = rows.next() else { continue };
+        out[first..first + c].iter_mut().zip(error).for_each(|(to, error)| *to = share((*error).into()));
+        for pixel in 1..windows.size[1] {
+            out.copy_within(first..first + c, first + pixel * c);
+        }
+        for start in rows {
+            out.copy_within(first..first + row, start);
+        }
+    }
+}
+
+/// The shares of an image, pixel by pixel.
+fn add_shares((node, windows): (&Node, Windows), error: &[i16], out: &mut [i16], share: impl Fn(i64) -> i16) {
+    let (c, w) = (node.input.c, node.input.w);
+    for (pixel, out) in out.chunks_exact_mut(c).enumerate() {
+        let [ys, xs] = [(0, pixel / w, node.output.h), (1, pixel % w, node.output.w)]
+            .map(|(axis, at, n)| windows.holding(axis, at, n));
+        each_channels(c, |channels, sums| {
+            // Bound: at most 64 x 64 errors of 16 bits.
+            for o in ys.clone().flat_map(|y| xs.clone().map(move |x| y * node.output.w + x)) {
+                let error = &error[o * c..][channels.clone()];
+                sums.iter_mut().zip(error).for_each(|(sum, error)| *sum += i64::from(*error));
+            }
+            out[channels].iter_mut().zip(sums).for_each(|(out, sum)| *out = share(*sum));
+        });
+    }
 }
 
 #[allow(

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use intrain_kernels::Isa;
-use intrain_model::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape};
+use intrain_model::{Init, Input, Layer, LayerKind, Logits, Model, Pixels, Shape, Window};
 use intrain_nn::{Context, Gradient, Network, Parameters, Plan, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_recipe::{Exception, Pattern, Recipe, Role, preset};
@@ -76,7 +76,8 @@ pub(crate) fn model(input: (usize, usize, usize), blocks: &[BlockShape], n_class
             Some((kernel, stride, pad)) if !flat => {
                 let kernel = kernel.min(shape.h).min(shape.w);
                 let pad = pad.min(kernel - 1);
-                let kind = LayerKind::Conv { out: b.out, kernel, stride, pad, bias: b.bias };
+                let kind =
+                    LayerKind::Conv { out: b.out, window: Window::square(kernel, stride, pad), bias: b.bias };
                 add(format!("block{i}"), kind, &mut shape);
                 if let Some((size, stride)) = b.pool {
                     let size = size.min(shape.h).min(shape.w);

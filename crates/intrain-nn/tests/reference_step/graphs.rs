@@ -1,6 +1,6 @@
 //! Networks with norms, sums and means: sections 7.4 and 7.5 of the contract.
 
-use intrain_model::{Layer, LayerKind, Model};
+use intrain_model::{Layer, LayerKind, Model, Window};
 
 use super::Case;
 use super::network::{conv, integer_residual, model};
@@ -119,16 +119,67 @@ fn relu6_equals_the_contract() {
     }
 }
 
+/// Windows of other shapes in place of those of 3 x 3 taps, whose outputs have the same size.
+fn with_windows(mut model: Model) -> Model {
+    let shapes = [
+        Window { kernel: [5, 1], pad: [2, 0], ..Window::PIXEL },
+        Window { pad: [2, 1], dilation: [2, 1], ..Window::square(3, 1, 1) },
+        Window { kernel: [3, 4], pad: [3, 3], dilation: [3, 2], ..Window::PIXEL },
+    ];
+    let mut shapes = shapes.into_iter().cycle();
+    for layer in &mut model.layers {
+        if let LayerKind::Conv { window, .. } | LayerKind::GroupedConv { window, .. } = &mut layer.kind
+            && window.kernel == [3, 3]
+        {
+            *window = Window { stride: window.stride, ..shapes.next().unwrap() };
+        }
+    }
+    model
+}
+
+#[test]
+fn overlapping_means_equal_the_contract() {
+    for (size, stride) in [(2, 1), (3, 1), (3, 2), (4, 3)] {
+        let mut model = integer_residual();
+        model.layers.retain(|layer| !["largest", "all"].contains(&&*layer.name));
+        let mean = model.layers.iter_mut().find(|layer| layer.name == "mean5").unwrap();
+        mean.kind = LayerKind::AvgPool { size: size.min(3), stride };
+        for spec in ["intrain-int8", "wage-l1bn", "niti", "gupta"] {
+            for (n, seed) in [(5, 1), (8, 4)] {
+                compare(&model, spec, n, seed, false);
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_of_any_shape_equal_the_contract() {
+    let blocks = [conv(6, 3, 1, 1).pooled(2, 2), conv(12, 3, 2, 1), conv(12, 2, 1, 0)];
+    let chain = with_windows(model((9, 8, 6), &blocks, 4));
+    for model in [with_windows(integer_residual()), with_windows(grouped(integer_residual(), 2))] {
+        for spec in ["intrain-int8", "wage-l1bn", "niti", "gupta"] {
+            for (n, seed) in [(5, 1), (8, 4)] {
+                compare(&model, spec, n, seed, false);
+            }
+        }
+    }
+    for spec in ["wage", "wage:2-8-12-12", "gupta:array"] {
+        for (n, seed) in [(5, 1), (3, 4)] {
+            compare(&chain, spec, n, seed, false);
+        }
+    }
+}
+
 /// Convolutions of `groups` in place of those that divide so.
 fn grouped(mut model: Model, groups: usize) -> Model {
     let shapes = model.shapes().unwrap();
     let sources = model.sources().unwrap();
     for (layer, sources) in model.layers.iter_mut().zip(&sources) {
-        if let LayerKind::Conv { out, kernel, stride, pad, bias } = layer.kind
+        if let LayerKind::Conv { out, window, bias } = layer.kind
             && shapes[sources[0]].c.is_multiple_of(groups)
             && out.is_multiple_of(groups)
         {
-            layer.kind = LayerKind::GroupedConv { out, kernel, groups, stride, pad, bias };
+            layer.kind = LayerKind::GroupedConv { out, window, groups, bias };
         }
     }
     model

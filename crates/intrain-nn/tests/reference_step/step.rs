@@ -8,7 +8,7 @@ mod loss;
 mod norm;
 mod places;
 
-use intrain_model::{LayerKind, Logits, Model, Shape};
+use intrain_model::{LayerKind, Logits, Model, Shape, Window};
 use intrain_nn::{Parameters, StepKey};
 use intrain_num::norm::ChannelAffine;
 use intrain_num::random::{Lfsr, Purpose, Stream};
@@ -330,7 +330,7 @@ impl<'a> Step<'a> {
             LayerKind::Add => self.sum(i),
             LayerKind::MaxPool { size, stride, pad } => {
                 let mut best = vec![None; zeros.len()];
-                self.pooled(i, (size, stride, pad), |from, to| {
+                self.pooled(i, Window::square(size, stride, pad), |from, to| {
                     if best[to].is_none_or(|at: usize| entering.x[from] > entering.x[at]) {
                         best[to] = Some(from);
                     }

@@ -75,17 +75,18 @@ struct Spread {
 }
 
 impl Spread {
-    /// Puts pixel `(y, x)` of `[batch, h, w, c]` at `(y * stride + before, x * stride + before)` of a larger image.
+    /// Puts pixel `(y, x)` of `[batch, h, w, c]` at `(y, x) * stride + before` of a larger image.
     fn new(
         values: &[i64],
         [h, w, c]: [usize; 3],
-        stride: usize,
-        before: usize,
+        stride: [usize; 2],
+        before: [usize; 2],
         [h_out, w_out]: [usize; 2],
     ) -> Self {
         let mut spread = vec![0; values.len() / (h * w * c) * h_out * w_out * c];
         for (i, pixel) in values.chunks_exact(c).enumerate() {
-            let (image, y, x) = (i / (h * w), i / w % h * stride + before, i % w * stride + before);
+            let (image, y, x) =
+                (i / (h * w), i / w % h * stride[0] + before[0], i % w * stride[1] + before[1]);
             spread[((image * h_out + y) * w_out + x) * c..][..c].copy_from_slice(pixel);
         }
         Self { values: spread, h: h_out, w: w_out, c }
@@ -103,7 +104,7 @@ fn grid([n_i, n_j, n_k]: [usize; 3]) -> impl Iterator<Item = (usize, usize, usiz
 
 /// Where each weight of a grouped convolution lies among those of a dense one, which has zeros between the groups.
 fn places(case: &Conv) -> Vec<usize> {
-    let (c_group, taps) = (case.c_in / case.groups, case.kernel * case.kernel);
+    let (c_group, taps) = (case.c_in / case.groups, case.kernel[0] * case.kernel[1]);
     grid([taps, c_group, case.c_out])
         .map(|(tap, i, o)| {
             let first = o * case.groups / case.c_out * c_group;
@@ -114,25 +115,30 @@ fn places(case: &Conv) -> Vec<usize> {
 
 /// The three products of a convolution.
 pub(super) fn conv(case: &Conv, engine: Engine, found: &mut Differences) -> bool {
-    let Conv { batch, h, w, c_in, c_out, kernel, stride, pad, .. } = *case;
+    let Conv { batch, h, w, c_in, c_out, kernel, stride, pad, dilation, .. } = *case;
+    let [kh, kw] = kernel;
     let kept = places(case);
-    let mut dense = vec![0; kernel * kernel * c_in * c_out];
+    let mut dense = vec![0; kh * kw * c_in * c_out];
     kept.iter().zip(&case.weight).for_each(|(place, weight)| dense[*place] = *weight);
-    let output = |side: usize| (side + 2 * pad - kernel) / stride + 1;
-    let (h_out, w_out) = (output(h), output(w));
-    let input = Spread::new(&case.activation, [h, w, c_in], 1, pad, [h + 2 * pad, w + 2 * pad]);
-    // Backwards, a window sees the errors at their outputs' places, mirrored: `pad < kernel` zeros before the first.
-    let side = |side: usize| side + kernel - 1;
-    let back = Spread::new(&case.error, [h_out, w_out, c_out], stride, kernel - 1 - pad, [side(h), side(w)]);
-    let weight = |ky: usize, kx: usize, i: usize| ((ky * kernel + kx) * c_in + i) * c_out;
-    let window = [kernel, kernel, c_in];
+    // Pixels from the first tap to the last.
+    let span = [0, 1].map(|axis| (kernel[axis] - 1) * dilation[axis]);
+    let output = |axis: usize, side: usize| (side + 2 * pad[axis] - span[axis] - 1) / stride[axis] + 1;
+    let (h_out, w_out) = (output(0, h), output(1, w));
+    let padded = [h + 2 * pad[0], w + 2 * pad[1]];
+    let input = Spread::new(&case.activation, [h, w, c_in], [1, 1], pad, padded);
+    // Backwards, a window sees the errors at their outputs' places, mirrored: `pad <= span` zeros before the first.
+    let before = [span[0] - pad[0], span[1] - pad[1]];
+    let back = Spread::new(&case.error, [h_out, w_out, c_out], stride, before, [h + span[0], w + span[1]]);
+    let tap = |ky: usize, kx: usize| input.at(0, ky * dilation[0], kx * dilation[1]);
+    let weight = |ky: usize, kx: usize, i: usize| ((ky * kw + kx) * c_in + i) * c_out;
+    let window = [kh, kw, c_in];
     let forward = Product {
         what: "forward_sums",
         a: input.values.clone(),
         rows: grid([batch, h_out, w_out])
-            .map(|(image, y, x)| input.at(image, y * stride, x * stride))
+            .map(|(image, y, x)| input.at(image, y * stride[0], x * stride[1]))
             .collect(),
-        taps: grid(window).map(|(ky, kx, i)| (input.at(0, ky, kx) + i, weight(ky, kx, i))).collect(),
+        taps: grid(window).map(|(ky, kx, i)| (tap(ky, kx) + i, weight(ky, kx, i))).collect(),
         b: &dense,
         n: c_out,
         n_stride: 1,
@@ -140,13 +146,13 @@ pub(super) fn conv(case: &Conv, engine: Engine, found: &mut Differences) -> bool
         expected: &case.forward_sums,
     };
     let mirrored = |(ky, kx, o): (usize, usize, usize)| {
-        (back.at(0, kernel - 1 - ky, kernel - 1 - kx) + o, weight(ky, kx, 0) + o)
+        (back.at(0, span[0] - ky * dilation[0], span[1] - kx * dilation[1]) + o, weight(ky, kx, 0) + o)
     };
     let error = Product {
         what: "error_sums",
         a: back.values.clone(),
         rows: grid([batch, h, w]).map(|(image, y, x)| back.at(image, y, x)).collect(),
-        taps: grid([kernel, kernel, c_out]).map(mirrored).collect(),
+        taps: grid([kh, kw, c_out]).map(mirrored).collect(),
         b: &dense,
         n: c_in,
         n_stride: c_out,
@@ -154,12 +160,12 @@ pub(super) fn conv(case: &Conv, engine: Engine, found: &mut Differences) -> bool
         expected: &case.error_sums,
     };
     let pixel = |(image, y, x): (usize, usize, usize)| {
-        (input.at(image, y * stride, x * stride), ((image * h_out + y) * w_out + x) * c_out)
+        (input.at(image, y * stride[0], x * stride[1]), ((image * h_out + y) * w_out + x) * c_out)
     };
     let gradient = Product {
         what: "gradient_sums",
         a: input.values.clone(),
-        rows: grid(window).map(|(ky, kx, i)| input.at(0, ky, kx) + i).collect(),
+        rows: grid(window).map(|(ky, kx, i)| tap(ky, kx) + i).collect(),
         taps: grid([batch, h_out, w_out]).map(pixel).collect(),
         b: &case.error,
         n: c_out,

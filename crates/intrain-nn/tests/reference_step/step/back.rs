@@ -64,9 +64,16 @@ impl Step<'_> {
             }
             LayerKind::AvgPool { .. } | LayerKind::GlobalAvgPool => {
                 let pixels = self.means(i, |_, _| {});
-                let m = pixels.ilog2();
-                let share = |e: i128| Round::NearestDown.ratio_wide(e << m, pixels as i128).into();
-                self.means(i, |from, to| out[from] = share(e[to]));
+                // Of the windows that a pixel can lie in.
+                let most = match self.model.layers[i].kind {
+                    LayerKind::AvgPool { size, stride } => size.div_ceil(stride).pow(2),
+                    _ => 1,
+                };
+                let m = (pixels / most).ilog2();
+                self.means(i, |from, to| out[from] += e[to]);
+                for out in &mut out {
+                    *out = Round::NearestDown.ratio_wide(*out << m, pixels as i128).into();
+                }
                 Tensor::wide(out, error.digits + m as i32)
             }
             LayerKind::Shortcut { .. } => {

@@ -1,6 +1,6 @@
 //! Where a layer's elements come from: windows, products, means; the numbers of layers with parameters.
 
-use intrain_model::LayerKind;
+use intrain_model::{LayerKind, Window};
 
 use super::Step;
 
@@ -24,18 +24,16 @@ impl Step<'_> {
     }
 
     /// Calls `f(input pixel, place in the window, output pixel)` over the pixels of all images.
-    fn windows(
-        &self,
-        i: usize,
-        (size, stride, pad): (usize, usize, usize),
-        mut f: impl FnMut(usize, usize, usize),
-    ) {
+    fn windows(&self, i: usize, window: Window, mut f: impl FnMut(usize, usize, usize)) {
         let (input, output) = (self.shapes[self.sources[i][0]], self.shapes[i + 1]);
         for image in 0..self.n {
             for (o, (y, x)) in grid(output.h, output.w).enumerate() {
-                for (place, (ky, kx)) in grid(size, size).enumerate() {
-                    let v = (y * stride + ky) as i64 - pad as i64;
-                    let u = (x * stride + kx) as i64 - pad as i64;
+                for (place, (ky, kx)) in grid(window.kernel[0], window.kernel[1]).enumerate() {
+                    let at = |axis: usize, out: usize, tap: usize| {
+                        (out * window.stride[axis] + tap * window.dilation[axis]) as i64
+                            - window.pad[axis] as i64
+                    };
+                    let (v, u) = (at(0, y, ky), at(1, x, kx));
                     if v >= 0 && u >= 0 && v < input.h as i64 && u < input.w as i64 {
                         let pixel = (image * input.h + v as usize) * input.w + u as usize;
                         f(pixel, place, image * output.h * output.w + o);
@@ -48,16 +46,16 @@ impl Step<'_> {
     /// Calls `f(index of X, of W, of E)` for every product of the three sums of sections 6.1 and 6.2.
     pub(super) fn products(&self, i: usize, mut f: impl FnMut(usize, usize, usize)) {
         let (input, output) = (self.shapes[self.sources[i][0]], self.shapes[i + 1]);
-        if let LayerKind::Conv { kernel, stride, pad, .. } = self.model.layers[i].kind {
-            return self.windows(i, (kernel, stride, pad), |pixel, place, out| {
+        if let LayerKind::Conv { window, .. } = self.model.layers[i].kind {
+            return self.windows(i, window, |pixel, place, out| {
                 for (ci, o) in grid(input.c, output.c) {
                     f(pixel * input.c + ci, (place * input.c + ci) * output.c + o, out * output.c + o);
                 }
             });
         }
-        if let LayerKind::GroupedConv { kernel, stride, pad, groups, .. } = self.model.layers[i].kind {
+        if let LayerKind::GroupedConv { window, groups, .. } = self.model.layers[i].kind {
             let [of_in, of_out] = [input.c, output.c].map(|c| c / groups);
-            return self.windows(i, (kernel, stride, pad), |pixel, place, out| {
+            return self.windows(i, window, |pixel, place, out| {
                 for (k, o) in grid(of_in, output.c) {
                     let ci = o / of_out * of_in + k;
                     f(pixel * input.c + ci, (place * of_in + k) * output.c + o, out * output.c + o);
@@ -72,7 +70,7 @@ impl Step<'_> {
     }
 
     /// Calls `f(input, output)` for the elements of each window, channel by channel.
-    pub(super) fn pooled(&self, i: usize, window: (usize, usize, usize), mut f: impl FnMut(usize, usize)) {
+    pub(super) fn pooled(&self, i: usize, window: Window, mut f: impl FnMut(usize, usize)) {
         let c = self.shapes[i + 1].c;
         self.windows(i, window, |pixel, _, out| (0..c).for_each(|k| f(pixel * c + k, out * c + k)));
     }
@@ -81,7 +79,7 @@ impl Step<'_> {
     pub(super) fn means(&self, i: usize, mut f: impl FnMut(usize, usize)) -> usize {
         let (input, c) = (self.shapes[self.sources[i][0]], self.shapes[i + 1].c);
         if let LayerKind::AvgPool { size, stride } = self.model.layers[i].kind {
-            self.pooled(i, (size, stride, 0), f);
+            self.pooled(i, Window::square(size, stride, 0), f);
             return size * size;
         }
         let pixels = input.h * input.w;
@@ -93,7 +91,7 @@ impl Step<'_> {
     pub(super) fn kept(&self, i: usize, mut f: impl FnMut(usize, usize)) {
         let LayerKind::Shortcut { stride, .. } = self.model.layers[i].kind else { panic!("a shortcut") };
         let (input, output) = (self.shapes[self.sources[i][0]], self.shapes[i + 1]);
-        self.windows(i, (1, stride, 0), |pixel, _, out| {
+        self.windows(i, Window::square(1, stride, 0), |pixel, _, out| {
             (0..input.c).for_each(|k| f(pixel * input.c + k, out * output.c + k));
         });
     }
