@@ -45,7 +45,7 @@ pub(crate) fn run<O: Operation>(isa: Isa, operation: O) -> O::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 fn x86_avx2<O: Operation>(operation: O) -> O::Output {
     operation.vectorized(Isa::Avx2)
 }

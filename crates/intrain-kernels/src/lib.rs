@@ -7,6 +7,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod activation;
+pub mod depthwise;
 pub mod dot_f32;
 pub mod dot_i16;
 pub mod dot_i8;

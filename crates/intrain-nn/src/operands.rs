@@ -1,5 +1,6 @@
-//! What a product multiplies: bytes, words or floats. `layers/conv.rs` and `layers/gradient.rs` are written once over it.
+//! What a product multiplies: bytes, words or floats. All of `layers/` is written once over it.
 
+use intrain_kernels::depthwise::Channel;
 use intrain_kernels::pack::Source;
 use intrain_kernels::product::{self, Packed};
 use intrain_kernels::{Isa, stage};
@@ -12,7 +13,11 @@ pub(crate) type Staged<O> = <<O as Operands>::Code as stage::Code>::Staged;
 
 /// One kind of product: its types, its kernel, and how its operands are packed.
 pub(crate) trait Operands: Send + Sync + 'static {
-    type Code: stage::Code<Staged: Send + Sync> + Default + Send + Sync + 'static;
+    type Code: Channel<Staged: Default + Send + Sync, Weight = Self::Weight, Sum = Self::Sum>
+        + Default
+        + Send
+        + Sync
+        + 'static;
     type Sum: Copy + Default + Send + Sync + 'static;
     /// A weight as it is read.
     type Weight: Copy + Default + Send + Sync;

@@ -121,6 +121,14 @@ fn gradients_are_the_slopes_of_the_loss() {
         }
         model
     };
+    let depthwise = |mut model: Model| {
+        for layer in &mut model.layers {
+            if let LayerKind::Conv { out, window, bias } = layer.kind {
+                layer.kind = LayerKind::GroupedConv { out, window, groups: out, bias };
+            }
+        }
+        model
+    };
     let with_relu6 = |mut model: Model| {
         let relus = model.layers.iter_mut().filter(|layer| layer.kind == LayerKind::Relu);
         relus.for_each(|layer| layer.kind = LayerKind::Relu6);
@@ -140,6 +148,7 @@ fn gradients_are_the_slopes_of_the_loss() {
         ("conv, dilation", with_window(strided.clone(), dilated)),
         ("conv with ReLU6", with_relu6(strided.clone())),
         ("grouped conv", in_groups(model((6, 5, 4), &[conv(8, 3, 1, 1), conv(4, 2, 2, 0)], 3))),
+        ("depthwise conv", depthwise(model((6, 5, 3), &[conv(3, 3, 2, 1), conv(3, 2, 1, 0)], 3))),
         ("conv without ReLU", without_relu(strided)),
         ("pooling", model((4, 5, 2), &[conv(4, 3, 1, 1).pooled(2, 2), linear(6)], 3)),
         ("overlapping pooling", model((5, 5, 2), &[conv(4, 3, 1, 1).pooled(3, 2)], 3)),

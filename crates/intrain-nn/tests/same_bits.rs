@@ -105,6 +105,16 @@ fn graphs_are_the_same_with_any_threads_and_kernels() {
     }
 }
 
+/// Depthwise convolutions in floats and both widths of integers.
+#[test]
+fn depthwise_networks_are_the_same_with_any_threads_and_kernels() {
+    let model = intrain_model::preset("ds-cnn").unwrap();
+    for spec in ["float32", "intrain-int8", "gupta"] {
+        let plan = Plan::build(&model, &recipe(spec), 21).unwrap();
+        assert_same(&plan, spec);
+    }
+}
+
 /// Norms, residual sums and softmax in integers, in both widths.
 #[test]
 fn graphs_of_integers_are_the_same_with_any_threads_and_kernels() {

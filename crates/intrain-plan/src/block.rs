@@ -180,6 +180,19 @@ impl ProductPlan {
         }
     }
 
+    /// Whether each output sees one channel alone, and each channel one output.
+    #[must_use]
+    pub const fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.input.c && self.groups == self.output.c
+    }
+
+    /// Weights as the product reads them: a grouped convolution is read densely, with zeros between its groups, but for a
+    /// depthwise one.
+    #[must_use]
+    pub const fn n_read_weights(&self) -> usize {
+        if self.is_depthwise() { self.n_weights() } else { self.n_weights() * self.groups }
+    }
+
     /// Products that are summed for one output element.
     #[must_use]
     pub const fn fan_in(&self) -> usize {

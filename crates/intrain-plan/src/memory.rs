@@ -185,14 +185,14 @@ fn statistics(block: &BlockPlan) -> usize {
     if block.product.kind == ProductKind::BatchNorm { 2 * 4 * block.product.output.c } else { 0 }
 }
 
-/// Bytes of a block's parameters as they are read; a grouped convolution is read densely, with zeros between its groups.
+/// Bytes of a block's parameters as they are read.
 fn read_bytes(block: &BlockPlan) -> usize {
     let product = &block.product;
     if product.kind.is_norm() {
         return 4 * n_parameters(block) + statistics(block);
     }
     let biases = if product.bias { product.output.c * sum_bytes(block.arithmetic) } else { 0 };
-    product.n_weights() * product.groups * weight_bytes(block.arithmetic) + biases
+    product.n_read_weights() * weight_bytes(block.arithmetic) + biases
 }
 
 fn gradient_bytes(block: &BlockPlan) -> usize {

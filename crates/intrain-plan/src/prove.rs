@@ -96,7 +96,7 @@ pub(crate) fn check_addresses(block: &BlockPlan, batch_size: usize) -> Result<()
     // A linear layer's image is the batch.
     let batch = (batch_size * p.input.c.max(p.output.c)) as u128;
     let sizes = [
-        ("weights", (p.fan_in() * p.groups) as u128 * p.output.c as u128, "make it smaller"),
+        ("weights", p.n_read_weights() as u128, "make it smaller"),
         ("bytes in a padded image", 4 * image, "use smaller images"),
         ("elements in a batch", if p.kind == ProductKind::Linear { batch } else { 0 }, "use a smaller batch"),
     ];

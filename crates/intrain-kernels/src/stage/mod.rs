@@ -12,7 +12,7 @@ mod tests;
 
 pub use planes::{PlanesLayout, stage_planes};
 pub use rows::{RowsLayout, stage_rows};
-pub use tables::{Band, Conv, Tables};
+pub use tables::{Band, ChannelTables, Conv, Tables};
 
 /// Elements that a buffer must hold behind its images, so that the last lanes of a step never leave it.
 pub const SLACK: usize = 4;

@@ -56,6 +56,15 @@ pub struct Tables {
     pub n_stride: usize,
 }
 
+/// A product channel by channel ([`crate::depthwise`]): where windows start in A, and where taps lie from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelTables {
+    /// Start of each row of C in A: a pixel, or several that are neighbours in memory.
+    pub rows: Vec<u32>,
+    /// Offset of each tap.
+    pub steps: Vec<u32>,
+}
+
 /// Rows of C that take the same segments of the steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Band {
@@ -258,6 +267,35 @@ impl Conv {
             }
         }
         tables
+    }
+
+    /// Forward and gradient of a depthwise convolution, some neighbouring pixels a row: as many as divide an output row, and 1
+    /// where the stride is larger.
+    #[must_use]
+    pub fn forward_by_channel(&self, pixels_a_row: usize) -> ChannelTables {
+        let out = [self.out_h(), self.out_w()];
+        self.by_channel(&self.forward_layout(), (out, self.stride, [0, 0]), pixels_a_row)
+    }
+
+    /// The error of a depthwise convolution in front of it, whose taps run backwards.
+    #[must_use]
+    pub fn error_by_channel(&self, pixels_a_row: usize) -> ChannelTables {
+        let skip = [self.error_skip(0), self.error_skip(1)];
+        self.by_channel(&self.error_layout(), ([self.h, self.w], [1, 1], skip), pixels_a_row)
+    }
+
+    fn by_channel(
+        &self,
+        layout: &RowsLayout,
+        (size, stride, skip): ([usize; 2], [usize; 2], [usize; 2]),
+        pixels_a_row: usize,
+    ) -> ChannelTables {
+        let [dy, dx] = self.dilation;
+        let step = |(ky, kx)| address((ky * dy * layout.width() + kx * dx) * layout.c);
+        ChannelTables {
+            rows: pixels(layout, 1, size, stride, skip).into_iter().step_by(pixels_a_row).collect(),
+            steps: grid(self.kernel[0], self.kernel[1]).map(step).collect(),
+        }
     }
 
     /// A row of a window is this many runs of so many neighbouring elements, each rounded up to whole steps: one run

@@ -1,4 +1,4 @@
-//! Products with the weights, forward and back, for convolutions and linear layers; `gradient.rs` is the third.
+//! The general product with the weights, forward and back, for convolutions and linear layers; `gradient.rs` is the third.
 //!
 //! Each is an implicit product over address tables (`intrain-kernels/src/product`): no matrix of windows is ever
 //! built. A linear layer is a 1 x 1 convolution over an image whose pixels are the rows of the batch.
@@ -11,26 +11,23 @@ use intrain_num::Scale;
 use rayon::prelude::*;
 
 use crate::layers::gradient::GradientProduct;
+use crate::layers::groups;
 use crate::operands::{Operands, Staged};
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, Operand, ProductKind, ProductPlan};
 
-/// A block's weights as the products want them, and its address tables.
-pub(crate) struct Product<O: Operands> {
+/// The general product: a block's weights laid out for it, and its address tables.
+pub(crate) struct General<O: Operands> {
     conv: Conv,
-    /// As read, before any layout.
-    pub(crate) weights: Vec<O::Weight>,
+    /// Of a grouped convolution: its weights with zeros between the groups, and the gradient with what lies between them.
+    spread: Vec<O::Weight>,
+    dense: Option<Gradient>,
     /// How far the weights are from 0.
     weight_reach: u64,
     forward: Direction<O>,
     error: Direction<O>,
     /// Made at the first gradient, for the batch that it sees.
     gradient: Option<GradientProduct<O>>,
-    /// Of a grouped convolution: its weights as read, and the gradient with what lies between the groups.
-    compact: Vec<O::Weight>,
-    dense: Option<Gradient>,
-    /// Added to each output's sum, in units of the sum's last bit; empty without biases.
-    pub(crate) bias: Vec<O::Sum>,
 }
 
 /// The product with the weights in one direction: its address tables, and the weights as it wants them.
@@ -132,86 +129,89 @@ pub(crate) fn cleared<T: Copy>(buffer: &mut Vec<T>, len: usize, used: usize, zer
     &mut buffer[..len]
 }
 
-impl<O: Operands> Product<O> {
+/// The convolution that a block is; a linear layer is one whose pixels are the batch.
+pub(crate) fn geometry(p: &ProductPlan, batch_size: usize) -> Conv {
+    match p.kind {
+        ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a norm is no product"),
+        ProductKind::Linear => Conv::linear(batch_size, p.input.c, p.output.c),
+        ProductKind::Conv => Conv {
+            h: p.input.h,
+            w: p.input.w,
+            c_in: p.input.c,
+            kernel: p.window.kernel,
+            stride: p.window.stride,
+            pad: p.window.pad,
+            dilation: p.window.dilation,
+            c_out: p.output.c,
+        },
+    }
+}
+
+impl<O: Operands> General<O> {
     pub(crate) fn new(plan: &BlockPlan, batch_size: usize) -> Self {
-        let p = &plan.product;
-        let conv = match p.kind {
-            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a norm is no product"),
-            ProductKind::Linear => Conv::linear(linear_rows(batch_size), p.input.c, p.output.c),
-            ProductKind::Conv => Conv {
-                h: p.input.h,
-                w: p.input.w,
-                c_in: p.input.c,
-                kernel: p.window.kernel,
-                stride: p.window.stride,
-                pad: p.window.pad,
-                dilation: p.window.dilation,
-                c_out: p.output.c,
-            },
-        };
+        let conv = geometry(&plan.product, linear_rows(batch_size));
         let weight = plan.weight.operand;
         Self {
             conv,
-            weights: vec![],
+            spread: vec![],
+            dense: None,
             weight_reach: 0,
             forward: Direction::new(conv.forward::<O::Code>(1), plan.input_operand, weight),
             error: Direction::new(conv.error::<O::Code>(1), plan.error_operand, weight),
             gradient: None,
-            compact: vec![],
-            dense: None,
-            bias: vec![],
         }
     }
 
     /// The weights have been read anew: what was packed holds no longer.
-    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan) {
-        spread(&plan.product, &mut self.weights, &mut self.compact);
-        self.weight_reach = O::weight_reach(isa, plan.weight.operand, &self.weights);
+    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan, weights: &[O::Weight]) {
+        if plan.product.groups > 1 {
+            groups::spread(&plan.product, weights, &mut self.spread);
+        }
+        self.weight_reach = O::weight_reach(isa, plan.weight.operand, weights);
         (self.forward.reach, self.error.reach) = (None, None);
     }
 
-    /// Packs the weights for [`Product::forward`] with items of `input`.
-    pub(crate) fn prepare_forward(&mut self, isa: Isa, plan: &BlockPlan, input: &[O::Code]) {
-        self.forward.prepare(isa, (&self.weights, self.weight_reach), plan.input_operand, input);
+    /// Packs the weights for [`General::forward`] with items of `input`.
+    pub(crate) fn prepare_forward(
+        &mut self,
+        isa: Isa,
+        plan: &BlockPlan,
+        weights: &[O::Weight],
+        input: &[O::Code],
+    ) {
+        let weights = if plan.product.groups > 1 { &self.spread } else { weights };
+        self.forward.prepare(isa, (weights, self.weight_reach), plan.input_operand, input);
     }
 
-    /// Packs the weights for [`Product::error`] with items of `error`.
-    pub(crate) fn prepare_error(&mut self, isa: Isa, plan: &BlockPlan, error: &[O::Code]) {
-        self.error.prepare(isa, (&self.weights, self.weight_reach), plan.error_operand, error);
+    /// Packs the weights for [`General::error`] with items of `error`.
+    pub(crate) fn prepare_error(
+        &mut self,
+        isa: Isa,
+        plan: &BlockPlan,
+        weights: &[O::Weight],
+        error: &[O::Code],
+    ) {
+        let weights = if plan.product.groups > 1 { &self.spread } else { weights };
+        self.error.prepare(isa, (weights, self.weight_reach), plan.error_operand, error);
     }
 
-    /// `sums[pixel][out] = bias[out] + sum over window of input * weight`, into the scratch.
-    pub(crate) fn forward(&self, isa: Isa, plan: &BlockPlan, input: &[O::Code], scratch: &mut Scratch<O>) {
-        let Scratch { staged, sums, .. } = scratch;
-        let of_input = input.len() / plan.product.input.len() * plan.product.output.len();
-        sums.resize(of_input, O::Sum::default());
-        self.forward_into(isa, plan, input, staged, sums);
-    }
-
-    /// The same, into `sums`; `staged` is room for the input as the product wants it.
-    pub(crate) fn forward_into(
+    /// `sums[pixel][out] = bias[out] + sum over window of input * weight`; `staged` is room for the input as the product
+    /// wants it.
+    pub(crate) fn forward(
         &self,
         isa: Isa,
         plan: &BlockPlan,
-        input: &[O::Code],
+        (input, bias): (&[O::Code], &[O::Sum]),
         staged: &mut Vec<Staged<O>>,
         sums: &mut [O::Sum],
     ) {
         let left = (input, O::zero(plan.input_operand), self.conv.forward_layout());
-        let init = (!self.bias.is_empty()).then_some(&self.bias[..]);
+        let init = (!bias.is_empty()).then_some(bias);
         self.run(isa, left, &self.forward, init, staged, sums);
     }
 
-    /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`, into the scratch.
-    pub(crate) fn error(&self, isa: Isa, plan: &BlockPlan, error: &[O::Code], scratch: &mut Scratch<O>) {
-        let Scratch { staged, sums, .. } = scratch;
-        let of_error = error.len() / plan.product.output.len() * plan.product.input.len();
-        sums.resize(of_error, O::Sum::default());
-        self.error_into(isa, plan, error, staged, sums);
-    }
-
-    /// The same, into `sums`.
-    pub(crate) fn error_into(
+    /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`.
+    pub(crate) fn error(
         &self,
         isa: Isa,
         plan: &BlockPlan,
@@ -268,10 +268,10 @@ impl<O: Operands> Product<O> {
         scratches: &mut [S],
     ) -> Option<u64> {
         let p = &plan.product;
+        let n_images = error.len() / p.output.len();
         let (conv, n_images) = match p.kind {
-            ProductKind::Conv => (self.conv, error.len() / p.output.len()),
-            ProductKind::BatchNorm | ProductKind::LayerNorm => unreachable!("a norm is no product"),
-            ProductKind::Linear => (Conv::linear(error.len() / p.output.c, p.input.c, p.output.c), 1),
+            ProductKind::Linear => (geometry(p, n_images), 1),
+            _ => (self.conv, n_images),
         };
         let gradient = match self.gradient.take() {
             Some(gradient) if gradient.fits(&conv, n_images) => gradient,
@@ -293,55 +293,7 @@ impl<O: Operands> Product<O> {
         let max =
             gradient.run(isa, reach, (input, error), O::target(target, n_weights), has_shift, scratches);
         let Some(compact) = compact else { return max };
-        let of_groups = gather(p, target, compact);
+        let of_groups = groups::gather(p, target, compact);
         max.and(Some(of_groups))
-    }
-}
-
-/// Calls `f(dense, compact)` with the numbers of each weight of a grouped convolution in `[taps, in, out]` and in `[taps, in /
-/// groups, out]`.
-fn each_weight(p: &ProductPlan, mut f: impl FnMut(usize, usize)) {
-    let (c_in, c_out) = (p.input.c / p.groups, p.output.c);
-    for (tap, i) in (0..p.window.n_taps()).flat_map(|tap| (0..c_in).map(move |i| (tap, i))) {
-        for o in 0..c_out {
-            let group = o / (c_out / p.groups);
-            let dense = (tap * p.input.c + group * c_in + i) * c_out + o;
-            f(dense, (tap * c_in + i) * c_out + o);
-        }
-    }
-}
-
-/// Puts zeros between the weights of the groups, so that the general product can multiply them: a product with 0 adds
-/// nothing, and the sums that are proven to fit are those of a group. `compact` is a buffer.
-pub(crate) fn spread<T: Copy + Default>(p: &ProductPlan, weights: &mut Vec<T>, compact: &mut Vec<T>) {
-    if p.groups == 1 {
-        return;
-    }
-    std::mem::swap(weights, compact);
-    weights.clear();
-    weights.resize(p.window.n_taps() * p.input.c * p.output.c, T::default());
-    each_weight(p, |dense, at| weights[dense] = compact[at]);
-}
-
-/// The gradients of the weights that a grouped convolution has; of integers their largest magnitude.
-pub(crate) fn gather(p: &ProductPlan, dense: &Gradient, out: &mut Gradient) -> u64 {
-    fn of<T: Copy + Default>(p: &ProductPlan, from: &[T], to: &mut Vec<T>) {
-        to.resize(p.n_weights(), T::default());
-        each_weight(p, |dense, at| to[at] = from[dense]);
-    }
-    match (dense, out) {
-        (Gradient::I32(from), Gradient::I32(to)) => {
-            of(p, from, to);
-            to.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0).into()
-        }
-        (Gradient::I64(from), Gradient::I64(to)) => {
-            of(p, from, to);
-            to.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0)
-        }
-        (Gradient::F32(from), Gradient::F32(to)) => {
-            of(p, from, to);
-            0
-        }
-        _ => unreachable!("both have the type that the plan's sums need"),
     }
 }

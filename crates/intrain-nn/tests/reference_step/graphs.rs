@@ -185,6 +185,44 @@ fn grouped(mut model: Model, groups: usize) -> Model {
     model
 }
 
+/// A depthwise convolution with its norm in front of each that divides so, and one behind the image.
+fn depthwise(model: &Model) -> Model {
+    let shapes = model.shapes().unwrap();
+    let sources = model.sources().unwrap();
+    let windows = [
+        Window::square(3, 1, 1),
+        Window { kernel: [1, 3], pad: [0, 1], ..Window::PIXEL },
+        Window { dilation: [2, 1], pad: [2, 1], ..Window::square(3, 1, 0) },
+        Window::square(5, 1, 2),
+    ];
+    let mut layers = vec![];
+    for (i, layer) in model.layers.iter().enumerate() {
+        let window = windows[layers.len() % windows.len()];
+        if matches!(layer.kind, LayerKind::Conv { .. }) && sources[i] == [i] && i > 0 {
+            let c = shapes[i].c;
+            let kind = LayerKind::GroupedConv { out: c, window, groups: c, bias: false };
+            layers.push(Layer::new(format!("depth{i}"), kind));
+            layers.push(Layer::new(format!("depth{i}norm"), LayerKind::BatchNorm { affine: true }));
+            layers.push(Layer::new(format!("depth{i}relu"), LayerKind::Relu));
+        }
+        layers.push(layer.clone());
+    }
+    let first = LayerKind::GroupedConv { out: 3, window: windows[0], groups: 3, bias: false };
+    let first = [Layer::new("depth0", first), Layer::new("depth0relu", LayerKind::Relu)];
+    Model { layers: first.into_iter().chain(layers).collect(), ..model.clone() }
+}
+
+#[test]
+fn depthwise_convolutions_equal_the_contract() {
+    let model = depthwise(&integer_residual());
+    for spec in ["intrain-int8", "wageubn", "wage-l1bn", "niti", "gupta"] {
+        for (n, seed) in [(5, 1), (8, 4), (1, 9)] {
+            compare(&model, spec, n, seed, false);
+        }
+        compare(&model, spec, 3, 7, true);
+    }
+}
+
 #[test]
 fn grouped_convolutions_equal_the_contract() {
     for groups in [2, 4] {

@@ -5,7 +5,8 @@
 use intrain_kernels::{Isa, activation};
 use rayon::prelude::*;
 
-use crate::layers::conv::{Lend, Product};
+use crate::layers::conv::Lend;
+use crate::layers::product::Product;
 use crate::plan::{BlockPlan, Codes};
 use crate::scratch::Scratch;
 use crate::threads;

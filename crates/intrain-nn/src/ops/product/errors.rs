@@ -283,12 +283,15 @@ fn max_weight_sum<W: Width>(plan: &BlockPlan, weights: &[W::Weight], sums: &mut 
     let p = &plan.product;
     sums.clear();
     sums.resize(p.input.c, 0);
+    let magnitude = |w: &W::Weight| -> u64 {
+        let w: i64 = (*w).into();
+        w.unsigned_abs()
+    };
+    let [inputs, outputs] = [p.input.c, p.output.c].map(|c| c / p.groups);
     for (row, weights) in weights.chunks_exact(p.output.c).enumerate() {
-        let magnitude = |w: &W::Weight| -> u64 {
-            let w: i64 = (*w).into();
-            w.unsigned_abs()
-        };
-        sums[row % p.input.c] += weights.iter().map(magnitude).sum::<u64>();
+        for (group, weights) in weights.chunks_exact(outputs).enumerate() {
+            sums[group * inputs + row % inputs] += weights.iter().map(magnitude).sum::<u64>();
+        }
     }
     sums.iter().copied().max().unwrap_or(0)
 }

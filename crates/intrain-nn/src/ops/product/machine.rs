@@ -9,7 +9,7 @@ use super::epilogue::{Epilogue, Item};
 use super::errors::mask;
 use super::{Before, Gradients, Place, Workspace, has_trace};
 use crate::key::{Mode, StepKey};
-use crate::layers::conv;
+use crate::layers::groups;
 use crate::machine::MachineProduct;
 use crate::parameters::{Gradient, Parameters};
 use crate::plan::{Arithmetic, BlockPlan, Storage};
@@ -21,23 +21,29 @@ use crate::width::Int16;
 pub(crate) struct OnMachine {
     product: Box<dyn MachineProduct>,
     weights: Vec<i32>,
-    compact: Vec<i32>,
+    /// Those of a grouped convolution, with zeros between the groups.
+    spread: Vec<i32>,
     /// The step of the last forward pass.
     key: Option<StepKey>,
 }
 
 impl OnMachine {
     pub(super) fn new(product: Box<dyn MachineProduct>) -> Self {
-        Self { product, weights: vec![], compact: vec![], key: None }
+        Self { product, weights: vec![], spread: vec![], key: None }
     }
 
     pub(super) fn load(&mut self, isa: Isa, plan: &BlockPlan, parameters: &Parameters, mode: Mode) {
         weights::read::<Int16>(isa, plan, &parameters.weight, mode, &mut self.weights);
-        conv::spread(&plan.product, &mut self.weights, &mut self.compact);
+        let weights = if plan.product.groups == 1 {
+            &self.weights
+        } else {
+            groups::spread(&plan.product, &self.weights, &mut self.spread);
+            &self.spread
+        };
         let bias = parameters.bias.as_ref();
         let biases: Vec<i32> =
             bias.map_or(vec![], |bias| (0..bias.len()).map(|i| i32::from_i64(bias.code(i))).collect());
-        self.product.load(&self.weights, &biases);
+        self.product.load(weights, &biases);
     }
 
     pub(super) fn forward(
@@ -99,7 +105,7 @@ impl OnMachine {
         gradients.weight = Gradient::I64(weight);
         if plan.product.groups > 1 {
             let dense = std::mem::replace(&mut gradients.weight, Gradient::I64(vec![]));
-            let _ = conv::gather(&plan.product, &dense, &mut gradients.weight);
+            let _ = groups::gather(&plan.product, &dense, &mut gradients.weight);
         }
         if let Some(gradient) = &mut gradients.bias {
             *gradient = Gradient::I64(bias);
