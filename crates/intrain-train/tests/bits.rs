@@ -122,6 +122,9 @@ fn small(mut model: Model) -> Model {
         {
             *out = narrow(*out);
         }
+        if let LayerKind::GroupedConv { out, groups, .. } = &mut layer.kind {
+            (*out, *groups) = (narrow(*out), narrow(*groups));
+        }
     }
     if let LayerKind::Linear { out, .. } = &mut model.layers[n_layers - 1].kind {
         *out = 10;
@@ -135,7 +138,8 @@ fn small(mut model: Model) -> Model {
         32 => 16,
         side => side,
     };
-    (*h, *w) = (side, side);
+    // A spectrogram is as it is.
+    (*h, *w) = (side, if side == 49 { *w } else { side });
     model.n_classes().unwrap_or_else(|error| panic!("{}: {error}", model.name));
     model
 }

@@ -11,13 +11,15 @@
 
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86_avx512vnni;
 
 use crate::elementwise::{self, Operation};
-use crate::isa::Isa;
+use crate::isa::{Isa, Kernel};
 use crate::stage::Code;
 
 /// A code that can be multiplied channel by channel.
-pub trait Channel: Code + sealed::Sealed {
+pub trait Channel: Code + sealed::Kernels {
     /// A weight as it is read.
     type Weight: Copy + Default;
     /// A sum of products.
@@ -29,12 +31,33 @@ pub trait Channel: Code + sealed::Sealed {
     fn add_error(sum: Self::Sum, staged: Self::Staged, error: Self) -> Self::Sum;
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for i8 {}
-    impl Sealed for i16 {}
-    impl Sealed for f32 {}
-}
+/// A kernel of the bytes' products.
+///
+/// # Safety
+/// The CPU has the kernel's instruction set, and the arguments have passed the checks of [`multiply`].
+type RunMultiply = unsafe fn(Multiply<'_, i8>);
+/// The same of their gradients.
+///
+/// # Safety
+/// The CPU has the kernel's instruction set, and the arguments have passed the checks of [`gradient`].
+type RunGradient = unsafe fn(Gradient<'_, i8>);
+
+/// Kernels of the bytes' products; where there is none of its own, the compiler's of the plain loop.
+static MULTIPLY: &[Kernel<RunMultiply>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Kernel { isa: Isa::Avx512Vnni, name: "x86_avx512vnni", run: x86_avx512vnni::multiply },
+    #[cfg(target_arch = "x86_64")]
+    Kernel { isa: Isa::Avx2, name: "x86_avx2", run: |args| elementwise::run(Isa::Avx2, args) },
+    Kernel { isa: Isa::Reference, name: "reference", run: |args| args.reference() },
+];
+/// The same of their gradients.
+static GRADIENT: &[Kernel<RunGradient>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Kernel { isa: Isa::Avx512Vnni, name: "x86_avx512vnni", run: x86_avx512vnni::gradient },
+    #[cfg(target_arch = "x86_64")]
+    Kernel { isa: Isa::Avx2, name: "x86_avx2", run: |args| elementwise::run(Isa::Avx2, args) },
+    Kernel { isa: Isa::Reference, name: "reference", run: |args| args.reference() },
+];
 
 impl Channel for i8 {
     type Weight = i8;
@@ -82,6 +105,47 @@ impl Channel for f32 {
     }
 }
 
+/// The kernels of a type. Nobody outside can call them: they rely on checked arguments.
+mod sealed {
+    use super::{Channel, GRADIENT, Gradient, MULTIPLY, Multiply};
+    use crate::elementwise;
+    use crate::isa::{Isa, choose};
+
+    pub trait Kernels: Sized {
+        /// Multiplies what was checked.
+        fn multiply(isa: Isa, args: Multiply<'_, Self>)
+        where
+            Self: Channel,
+        {
+            elementwise::run(isa, args);
+        }
+
+        /// Adds up what was checked.
+        fn gradient(isa: Isa, args: Gradient<'_, Self>)
+        where
+            Self: Channel,
+        {
+            elementwise::run(isa, args);
+        }
+    }
+
+    impl Kernels for i16 {}
+    impl Kernels for f32 {}
+    impl Kernels for i8 {
+        fn multiply(isa: Isa, args: Multiply<'_, Self>) {
+            let kernel = choose(MULTIPLY, isa);
+            // SAFETY: `choose` has found the CPU's features, the caller has checked sizes and addresses.
+            unsafe { (kernel.run)(args) }
+        }
+
+        fn gradient(isa: Isa, args: Gradient<'_, Self>) {
+            let kernel = choose(GRADIENT, isa);
+            // SAFETY: as above.
+            unsafe { (kernel.run)(args) }
+        }
+    }
+}
+
 /// Operands of one product of `rows.len()` rows and `init.len()` channels.
 #[derive(Debug)]
 pub struct Multiply<'a, P: Channel> {
@@ -108,7 +172,7 @@ pub fn multiply<P: Channel>(isa: Isa, args: Multiply<'_, P>) {
     assert_eq!(args.b.len(), args.steps.len() * n, "B must hold each step's {n} channels");
     assert_eq!(args.c.len(), args.rows.len() * n, "C must hold each row's {n} channels");
     check_addresses(args.a.len(), args.rows, args.steps, n);
-    elementwise::run(isa, args);
+    P::multiply(isa, args);
 }
 
 /// Operands of the sums of one gradient, of as many channels as `channels` says.
@@ -137,7 +201,7 @@ pub fn gradient<P: Channel>(isa: Isa, args: Gradient<'_, P>) {
     assert_eq!(args.e.len(), args.rows.len() * n, "E must hold each row's {n} channels");
     assert_eq!(args.g.len(), args.steps.len() * n, "G must hold each step's {n} channels");
     check_addresses(args.a.len(), args.rows, args.steps, n);
-    elementwise::run(isa, args);
+    P::gradient(isa, args);
 }
 
 fn check_addresses(len: usize, rows: &[u32], steps: &[u32], n: usize) {

@@ -4,6 +4,7 @@
 //! machine that changes its speed changes it for both sides of a ratio. Invariant: times are of works made ready and
 //! warm; what is compared with a yardstick is counted in the yardstick's own unit.
 
+mod depthwise;
 mod products;
 mod rates;
 mod rounding;
@@ -92,7 +93,7 @@ pub struct UnknownWork {
 /// Every work, in the order of the report.
 #[must_use]
 pub fn works() -> Vec<Work> {
-    [products::works(), rounding::works(), steps::works()].into_iter().flatten().collect()
+    [products::works(), depthwise::works(), rounding::works(), steps::works()].into_iter().flatten().collect()
 }
 
 /// The works that `names` name, by themselves or by their group; all without names.
