@@ -37,18 +37,88 @@ pub(super) unsafe fn multiply(args: Multiply<'_, i8>) {
     unsafe { blocks(args) }
 }
 
+/// Three by three taps whose columns lie as far apart as neighbouring rows of C: the windows of a stride of 1. Each column of
+/// A is interleaved once, for the three windows that it lies in.
+struct Columns {
+    /// From one column to the next.
+    pitch: usize,
+    /// The three taps of a column.
+    taps: [usize; 3],
+}
+
+impl Columns {
+    fn of(rows: &[u32], steps: &[u32]) -> Option<Self> {
+        let [a, b, c, d, e, f, g, h, i] = *steps.as_array()?;
+        let pitch = b.checked_sub(a)?;
+        let is_even =
+            [(b, c), (d, e), (e, f), (g, h), (h, i)].iter().all(|(x, y)| y.checked_sub(*x) == Some(pitch));
+        let (x, y) = (rows.first()?, rows.get(1)?);
+        let is_it = is_even && y.checked_sub(*x) == Some(pitch);
+        is_it.then_some(Self { pitch: pitch as usize, taps: [a, d, g].map(|tap| tap as usize) })
+    }
+}
+
+/// The sums of 64 channels from `first` on, where windows share columns.
+///
+/// # Safety
+/// As [`multiply`], for these channels.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn shared_columns(columns: &Columns, first: usize, args: &mut Multiply<'_, i8>) {
+    let (n, Columns { pitch, taps }) = (args.init.len(), columns);
+    // SAFETY: the caller's promise: what is read are taps of rows, and what is written are rows of C.
+    unsafe {
+        let zero = _mm512_setzero_si512();
+        let mut start = sums_of_quads(args.init.as_ptr().add(first));
+        let of_column = |column: usize| {
+            let of_tap =
+                |row: usize| _mm512_loadu_si512(args.b.as_ptr().add((3 * row + column) * n + first).cast());
+            quads([of_tap(0), of_tap(1), of_tap(2), zero])
+        };
+        let weights = [of_column(0), of_column(1), of_column(2)];
+        weights.iter().for_each(|weights| take_away(&mut start, weights));
+        // The fourth byte meets weights of 0.
+        let column = |from: *const u8| {
+            unsigned_quads([from.add(taps[0]), from.add(taps[1]), from.add(taps[2]), from.add(taps[2])])
+        };
+        let mut m = 0;
+        let mut before = None;
+        let (mut x, mut y) = ([zero; 4], [zero; 4]);
+        while m < args.rows.len() {
+            let row = args.rows[m] as usize;
+            let from = args.a.as_ptr().add(row + first);
+            if before != row.checked_sub(*pitch) {
+                // The first window of a line.
+                (x, y) = (column(from), column(from.add(*pitch)));
+            }
+            let z = column(from.add(2 * pitch));
+            let mut sums = start;
+            add(&mut sums, x, &weights[0]);
+            add(&mut sums, y, &weights[1]);
+            add(&mut sums, z, &weights[2]);
+            store(sums, args.c.as_mut_ptr().add(m * n + first));
+            (x, y, before) = (y, z, Some(row));
+            m += 1;
+        }
+    }
+}
+
 /// # Safety
 /// As [`multiply`], for at least 64 channels and at most 64 taps.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn blocks(args: Multiply<'_, i8>) {
+    if let Some(columns) = Columns::of(args.rows, args.steps) {
+        let (n, mut args) = (args.init.len(), args);
+        // SAFETY: the caller's promise.
+        each_block(n, |first| unsafe { shared_columns(&columns, first, &mut args) });
+        return;
+    }
     let Multiply { a, rows, steps, b, init, c } = args;
     let n = init.len();
     let n_groups = steps.len().div_ceil(LANES);
     // Steps behind the last one meet weights of 0.
     let mut places = [0; GROUPS * LANES];
     places.iter_mut().zip(steps).for_each(|(place, step)| *place = *step as usize);
-    let mut first = 0;
-    loop {
+    each_block(n, |first| {
         // SAFETY: `first + CHANNELS <= n`, B and init have n channels for each step, and the checks have proven that each row
         // and step with n channels behind it lies in A, and each row of n channels in C.
         unsafe {
@@ -71,11 +141,14 @@ unsafe fn blocks(args: Multiply<'_, i8>) {
                 store(sums, c.as_mut_ptr().add(m * n + first));
             }
         }
-        if first + CHANNELS == n {
-            return;
-        }
-        // The last block may overlap the one before it: the same sums once more.
-        first = (first + CHANNELS).min(n - CHANNELS);
+    });
+}
+
+/// Calls `f` with the first channel of each block. The last one may overlap the one before it: the same sums once more.
+fn each_block(n: usize, mut f: impl FnMut(usize)) {
+    (0..n / CHANNELS).for_each(|block| f(block * CHANNELS));
+    if !n.is_multiple_of(CHANNELS) {
+        f(n - CHANNELS);
     }
 }
 
