@@ -91,6 +91,40 @@ def resnet20():
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+class Projected(nn.Module):
+    """Two convolutions beside a shortcut, which is a convolution of single pixels where shapes change."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.first, self.second = conv_norm(inputs, outputs, stride), conv_norm(outputs, outputs, 1)
+        conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.around = nn.Sequential(conv, nn.BatchNorm2d(outputs)) if inputs != outputs else nn.Identity()
+
+    def forward(self, x):
+        return functional.relu(self.second(functional.relu(self.first(x))) + self.around(x))
+
+
+def resnet8():
+    layers = [conv_norm(3, 16, 1), nn.ReLU(), Projected(16, 16, 1), Projected(16, 32, 2), Projected(32, 64, 2)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+def separable(inputs, outputs, stride):
+    depthwise = nn.Conv2d(inputs, inputs, 3, stride, padding=1, groups=inputs, bias=False)
+    pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
+    return depthwise, nn.BatchNorm2d(inputs), nn.ReLU(), pointwise, nn.BatchNorm2d(outputs), nn.ReLU()
+
+
+def mobilenet():
+    """A quarter of the paper's width, for images of 32 x 32 pixels."""
+    sizes = [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2), (256, 1)]
+    layers, inputs = [conv_norm(3, 8, 1), nn.ReLU()], 8
+    for outputs, stride in sizes:
+        layers += separable(inputs, outputs, stride)
+        inputs = outputs
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
+
+
 def head(inputs, hidden):
     return nn.Flatten(), nn.Linear(inputs, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, 10, bias=False)
 
@@ -102,6 +136,8 @@ NETS = {
     "lenet5": (lenet5, 128, (1, 28, 28), {}),
     "vgg7": (vgg7, 128, (3, 32, 32), {}),
     "resnet20": (resnet20, 128, (3, 32, 32), {"momentum": 0.9, "weight_decay": 1e-4}),
+    "resnet8": (resnet8, 128, (3, 32, 32), {"momentum": 0.9, "weight_decay": 1e-4}),
+    "mobilenet-1": (mobilenet, 128, (3, 32, 32), {"momentum": 0.9, "weight_decay": 1e-4}),
 }
 
 
@@ -238,6 +274,21 @@ def product_f32(m, n, k):
 PRODUCTS = {"u8": product_u8, "i8": product_i8, "f32": product_f32}
 
 
+# Depthwise convolutions of 3 x 3 windows over 32 images of 32 x 32 pixels and 128 channels, in floats.
+
+
+def depthwise(direction):
+    x = images_last(torch.rand(32, 128, 32, 32) - 0.5).requires_grad_(direction == "error")
+    conv = images_last(nn.Conv2d(128, 128, 3, padding=1, groups=128, bias=False))
+    conv.requires_grad_(direction == "gradient")
+    if direction == "forward":
+        return torch.inference_mode()(lambda: torch.relu_(conv(x)))
+    error = images_last(torch.rand(32, 128, 32, 32) - 0.5)
+    mask = [direction == "error", direction == "gradient", False]
+    backward = torch.ops.aten.convolution_backward
+    return lambda: backward(error, x, conv.weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 128, mask)
+
+
 # Rounding of 16 Mi floats to 8 bits, 7 of them behind the point.
 
 
@@ -267,10 +318,12 @@ ROUNDING = {"copy": torch_copy, "stochastic": torch_stochastic, "qpytorch": qpyt
 
 
 def work(name):
-    """The work `name`, ready to run: NET-f32, NET-bf16, NET-wage, u8-MxNxK, i8-, f32-, or a key of ROUNDING."""
+    """The work `name`, ready to run: NET-f32, NET-bf16, NET-wage, u8-MxNxK, i8-, f32-, depthwise-, or a key of ROUNDING."""
     if name in ROUNDING:
         return torch.inference_mode()(ROUNDING[name]())
     head, tail = name.rsplit("-", 1)
+    if head == "depthwise":
+        return depthwise(tail)
     if head in PRODUCTS:
         return torch.inference_mode()(PRODUCTS[head](*map(int, tail.split("x"))))
     return wage_step(head) if tail == "wage" else float_step(head, {"f32": False, "bf16": True}[tail])

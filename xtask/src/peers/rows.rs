@@ -21,6 +21,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let mut rows = steps();
     let products = ["u8", "i8", "i16", "f32"].into_iter();
     rows.extend(products.flat_map(|kind| SIZES.map(|size| product(kind, size))));
+    rows.extend(["forward", "error", "gradient"].map(depthwise));
     rows.push(bench(
         "requantize-stochastic",
         "stochastic rounding of 16 Mi elements to 8 bits",
@@ -65,7 +66,17 @@ fn steps() -> Vec<Row> {
         step("resnet20", "hwgq", 128, &FLOATS[..1]),
         step("resnet20", "li-bc", 128, &FLOATS[..1]),
         step("resnet20", "intrain-int8", 128, &FLOATS),
+        step("resnet8", "intrain-int8", 128, &FLOATS),
+        step("resnet8", "float32", 128, &FLOATS[..1]),
+        step("mobilenet-1", "intrain-int8", 128, &FLOATS),
+        step("mobilenet-1", "float32", 128, &FLOATS[..1]),
     ]
+}
+
+fn depthwise(direction: &str) -> Row {
+    let (name, label) = (format!("depthwise-{direction}"), if direction == "forward" { "bytes to bytes" } else { "bytes" });
+    let title = format!("depthwise convolution, {direction}: 3 x 3, 32 images of 32 x 32 x 128");
+    bench(&name, &title, label, &[(&name, "PyTorch, f32")])
 }
 
 fn product(kind: &str, size: &str) -> Row {

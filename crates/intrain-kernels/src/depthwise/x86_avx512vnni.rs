@@ -48,7 +48,7 @@ struct Columns {
 
 impl Columns {
     fn of(rows: &[u32], steps: &[u32]) -> Option<Self> {
-        let [a, b, c, d, e, f, g, h, i] = *steps.as_array()?;
+        let [a, b, c, d, e, f, g, h, i] = *<&[u32; 9]>::try_from(steps).ok()?;
         let pitch = b.checked_sub(a)?;
         let is_even =
             [(b, c), (d, e), (e, f), (g, h), (h, i)].iter().all(|(x, y)| y.checked_sub(*x) == Some(pitch));
@@ -80,13 +80,12 @@ unsafe fn shared_columns(columns: &Columns, first: usize, args: &mut Multiply<'_
         let column = |from: *const u8| {
             unsigned_quads([from.add(taps[0]), from.add(taps[1]), from.add(taps[2]), from.add(taps[2])])
         };
-        let mut m = 0;
-        let mut before = None;
+        let mut next = None;
         let (mut x, mut y) = ([zero; 4], [zero; 4]);
-        while m < args.rows.len() {
-            let row = args.rows[m] as usize;
+        for (m, row) in args.rows.iter().enumerate() {
+            let row = *row as usize;
             let from = args.a.as_ptr().add(row + first);
-            if before != row.checked_sub(*pitch) {
+            if next != Some(row) {
                 // The first window of a line.
                 (x, y) = (column(from), column(from.add(*pitch)));
             }
@@ -96,8 +95,7 @@ unsafe fn shared_columns(columns: &Columns, first: usize, args: &mut Multiply<'_
             add(&mut sums, y, &weights[1]);
             add(&mut sums, z, &weights[2]);
             store(sums, args.c.as_mut_ptr().add(m * n + first));
-            (x, y, before) = (y, z, Some(row));
-            m += 1;
+            (x, y, next) = (y, z, Some(row + pitch));
         }
     }
 }

@@ -36,6 +36,10 @@ const CASES: &[Case] = &[
     case("resnet20-hwgq", "resnet20", "hwgq", 128),
     case("resnet20-li-bc", "resnet20", "li-bc", 128),
     case("resnet20-intrain-int8", "resnet20", "intrain-int8", 128),
+    case("resnet8-float32", "resnet8", "float32", 128),
+    case("resnet8-intrain-int8", "resnet8", "intrain-int8", 128),
+    case("mobilenet-1-float32", "mobilenet:1", "float32", 128),
+    case("mobilenet-1-intrain-int8", "mobilenet:1", "intrain-int8", 128),
 ];
 
 const N_CLASSES: u16 = 10;
