@@ -74,7 +74,8 @@ fn steps() -> Vec<Row> {
 }
 
 fn depthwise(direction: &str) -> Row {
-    let (name, label) = (format!("depthwise-{direction}"), if direction == "forward" { "bytes to bytes" } else { "bytes" });
+    let (name, label) =
+        (format!("depthwise-{direction}"), if direction == "forward" { "bytes to bytes" } else { "bytes" });
     let title = format!("depthwise convolution, {direction}: 3 x 3, 32 images of 32 x 32 x 128");
     bench(&name, &title, label, &[(&name, "PyTorch, f32")])
 }
