@@ -153,6 +153,9 @@ fn each_block(n: usize, mut f: impl FnMut(usize)) {
 /// # Safety
 /// The CPU has AVX-512 VNNI, and the arguments have passed the checks of [`super::gradient`].
 pub(super) unsafe fn gradient(args: Gradient<'_, i8>) {
+    if args.channels < CHANNELS {
+        return elementwise::run(Isa::Avx512Vnni, args);
+    }
     let Gradient { a, rows, steps, channels, e, g } = args;
     let whole = channels / CHANNELS * CHANNELS;
     let (four, rest) = rows.split_at(rows.len() / LANES * LANES);
