@@ -104,6 +104,13 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
             );
         }
         check_units(plan, node, &placed).or_else(unfit)?;
+        let dense = block.dense().product.n_weights();
+        if u32::try_from(dense).is_err() {
+            return unfit(format!(
+                "the array multiplies all channels by all, which are {dense} weights, and {} can be addressed; make it smaller",
+                u32::MAX
+            ));
+        }
         if let Some(columns) = block.columns.filter(|columns| *columns != machine.columns()) {
             return unfit(format!(
                 "the recipe's random = \"{}\" is not this machine's, \"{}\"; write the same in both",

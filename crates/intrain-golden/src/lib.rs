@@ -1,7 +1,7 @@
 //! The golden suite as data: the cases of `golden/*.toml` that prove `docs/arithmetic.md`. It computes nothing.
 //!
 //! Whoever computes (scalar, SIMD, exported C, hardware) loads the suite, runs the operations that it has, and
-//! compares with `assert_eq!`. Tensors are flat, channels last; weights are `[kernel, kernel, in, out]` or `[in, out]`.
+//! compares with `assert_eq!`. Tensors are flat, channels last; weights are `[kernel height, kernel width, in / groups, out]` or `[in, out]`.
 #![forbid(unsafe_code)]
 
 mod case;

@@ -1,4 +1,4 @@
-//! A pair of sizes, `[height, width]`, as one number where both are equal.
+//! A pair of sizes, `[height, width]`, as one number where both are equal. Models are written alike, but cases know no other crate.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

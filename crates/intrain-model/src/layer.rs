@@ -96,7 +96,7 @@ pub enum LayerKind {
         bias: bool,
     },
     /// Convolution by groups of channels: each output sees the inputs of its own group alone. Weights `[kernel height,
-    /// kernel width, in / groups, out]`; as many groups as channels make it depthwise.
+    /// kernel width, in / groups, out]`; as many groups as channels that enter and leave make it depthwise.
     GroupedConv {
         /// Output channels, a multiple of `groups`.
         out: usize,

@@ -489,7 +489,8 @@ mod tests {
         assert_eq!(parameters("resnet18"), 11_689_512);
         assert_eq!(parameters("resnet34"), 21_797_672);
         assert_eq!(parameters("resnet50"), 25_557_032);
-        // MLPerf Tiny: 78,666 and 24,908, with biases in front of norms and without norms in shortcuts.
+        // MLPerf Tiny: 78,666 and 24,908 with 336 and 576 biases in front of norms and 480 and 1,152 running statistics, and
+        // without the 192 gains and offsets of norms in shortcuts.
         assert_eq!(parameters("resnet8"), 78_042);
         assert_eq!(parameters("ds-cnn"), 23_180);
         assert_eq!(parameters("mobilenet"), 3_217_226);

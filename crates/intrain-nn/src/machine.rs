@@ -16,7 +16,7 @@ pub trait Machine: fmt::Debug + Send + Sync {
 
 /// One layer's three products on a machine. Codes are integers of at most 24 bits, channels last.
 pub trait MachineProduct: Send + Sync {
-    /// Takes the weights as they are read, `[kernel, kernel, in, out]`, and the biases in their own last bit.
+    /// Takes the weights as they are read, `[kernel height, kernel width, in, out]`, and the biases in their own last bit.
     fn load(&mut self, weights: &[i32], biases: &[i32]);
     /// The results of a batch, rounded by the row `activation.product` unless that is exact; as in evaluation without a
     /// key.

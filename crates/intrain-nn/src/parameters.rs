@@ -96,7 +96,7 @@ impl Moments {
 /// What a block has learned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
-    /// Weights `[kernel, kernel, in, out]` or `[in, out]`.
+    /// Weights `[kernel height, kernel width, in / groups, out]` or `[in, out]`.
     pub weight: Stored,
     /// Biases `[out]`, stored in the weights' format; in float where weights are binary or on a grid. A norm's offsets.
     pub bias: Option<Stored>,
@@ -125,7 +125,7 @@ pub enum Gradient {
 /// A block's gradients after a backward pass.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockGradient<'a> {
-    /// Weights `[kernel, kernel, in, out]`.
+    /// Weights `[kernel height, kernel width, in / groups, out]`.
     pub weight: &'a Gradient,
     /// The largest magnitude among them, where the recipe's row `gradient` divides by it.
     pub weight_max: Option<u64>,

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grouped_convolution_is_read_densely() {
+    fn a_grouped_convolution_is_read_densely_but_for_a_depthwise_one() {
         let layers = |kind: &str| {
             format!(
                 "{{ name = 'conv1', kind = 'conv', out = 4, kernel = 3 }}, {{ name = 'relu1', kind = 'relu' }},
@@ -273,7 +273,11 @@ mod tests {
             )
         };
         let dense = memory(&layers("kind = 'conv'"), "gupta", 1);
-        let grouped = memory(&layers("kind = 'grouped-conv', groups = 4"), "gupta", 1);
-        assert_eq!((grouped.read, grouped.stored), (dense.read, dense.stored - 2 * 9 * 4 * 3));
+        let grouped = memory(&layers("kind = 'grouped-conv', groups = 2"), "gupta", 1);
+        assert_eq!((grouped.read, grouped.stored), (dense.read, dense.stored - 2 * 9 * 4 * 2));
+        // A depthwise one has kernels of its own.
+        let depthwise = memory(&layers("kind = 'grouped-conv', groups = 4"), "gupta", 1);
+        assert_eq!(dense.stored - depthwise.stored, 2 * 9 * 4 * 3);
+        assert_eq!(dense.read - depthwise.read, 4 * 9 * 4 * 3);
     }
 }

@@ -78,6 +78,10 @@ fn steps_take_no_memory() {
         ("resnet20:4", "niti", 8, plain, 1.0),
         ("resnet20:4", "gupta:Q2.14", 8, with_terms, 0.01),
         ("mlp-norm", "intrain-int8", 20, with_terms, 0.01),
+        ("ds-cnn", "intrain-int8", 8, with_terms, 0.01),
+        ("ds-cnn", "gupta:Q2.14", 8, with_terms, 0.01),
+        ("mobilenet:1", "intrain-int8", 4, with_terms, 0.01),
+        ("mobilenet:1", "float32", 4, with_terms, 0.01),
         ("mlp-norm", "float32", 20, with_terms, 0.01),
     ] {
         let (model_of, recipe_of) = (intrain_model::preset(model), intrain_recipe::preset(recipe));

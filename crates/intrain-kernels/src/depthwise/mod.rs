@@ -42,7 +42,7 @@ type RunMultiply = unsafe fn(Multiply<'_, i8>);
 /// The CPU has the kernel's instruction set, and the arguments have passed the checks of [`gradient`].
 type RunGradient = unsafe fn(Gradient<'_, i8>);
 
-/// Kernels of the bytes' products; where there is none of its own, the compiler's of the plain loop.
+/// Kernels of the bytes' products. Other instruction sets run the plain loop as the compiler vectorizes it.
 static MULTIPLY: &[Kernel<RunMultiply>] = &[
     #[cfg(target_arch = "x86_64")]
     Kernel { isa: Isa::Avx512Vnni, name: "x86_avx512vnni", run: x86_avx512vnni::multiply },
@@ -169,8 +169,8 @@ pub struct Multiply<'a, P: Channel> {
 /// If the CPU lacks `isa`, or sizes and addresses do not fit.
 pub fn multiply<P: Channel>(isa: Isa, args: Multiply<'_, P>) {
     let n = args.init.len();
-    assert_eq!(args.b.len(), args.steps.len() * n, "B must hold each step's {n} channels");
-    assert_eq!(args.c.len(), args.rows.len() * n, "C must hold each row's {n} channels");
+    assert_eq!(Some(args.b.len()), args.steps.len().checked_mul(n), "B must hold each step's {n} channels");
+    assert_eq!(Some(args.c.len()), args.rows.len().checked_mul(n), "C must hold each row's {n} channels");
     check_addresses(args.a.len(), args.rows, args.steps, n);
     P::multiply(isa, args);
 }
@@ -198,8 +198,8 @@ pub struct Gradient<'a, P: Channel> {
 /// If the CPU lacks `isa`, or sizes and addresses do not fit.
 pub fn gradient<P: Channel>(isa: Isa, args: Gradient<'_, P>) {
     let n = args.channels;
-    assert_eq!(args.e.len(), args.rows.len() * n, "E must hold each row's {n} channels");
-    assert_eq!(args.g.len(), args.steps.len() * n, "G must hold each step's {n} channels");
+    assert_eq!(Some(args.e.len()), args.rows.len().checked_mul(n), "E must hold each row's {n} channels");
+    assert_eq!(Some(args.g.len()), args.steps.len().checked_mul(n), "G must hold each step's {n} channels");
     check_addresses(args.a.len(), args.rows, args.steps, n);
     P::gradient(isa, args);
 }
@@ -207,7 +207,7 @@ pub fn gradient<P: Channel>(isa: Isa, args: Gradient<'_, P>) {
 fn check_addresses(len: usize, rows: &[u32], steps: &[u32], n: usize) {
     assert!(n > 0 && !steps.is_empty(), "a product needs a channel and a step");
     if let (Some(&row), Some(&step)) = (rows.iter().max(), steps.iter().max()) {
-        let end = row as usize + step as usize + n;
+        let end = (row as usize + step as usize).checked_add(n).expect("the number of channels overflows");
         assert!(end <= len, "the tables reach {end} of {len} elements of A");
     }
 }
@@ -225,7 +225,7 @@ impl<P: Channel> Operation for Multiply<'_, P> {
             for (i, c) in c.iter_mut().enumerate() {
                 let products = self.steps.iter().zip(self.b.chunks_exact(n));
                 *c = products.fold(self.init[i], |sum, (step, b)| {
-                    P::add_weighted(sum, self.a[(row + step) as usize + i], b[i])
+                    P::add_weighted(sum, self.a[*row as usize + *step as usize + i], b[i])
                 });
             }
         }
@@ -270,16 +270,15 @@ impl<P: Channel> Operation for Gradient<'_, P> {
         let n = self.channels;
         for (row, e) in self.rows.iter().zip(self.e.chunks_exact(n)) {
             for (step, g) in self.steps.iter().zip(self.g.chunks_exact_mut(n)) {
-                let a = &self.a[(row + step) as usize..][..n];
+                let a = &self.a[*row as usize + *step as usize..][..n];
                 g.iter_mut().zip(a.iter().zip(e)).for_each(|(g, (a, e))| *g = P::add_error(*g, *a, *e));
             }
         }
     }
 
     #[inline(always)]
-    fn vectorized(mut self, _: Isa) {
-        let first = self.channels::<NARROW>(0);
-        self.channels::<1>(first);
+    fn vectorized(self, _: Isa) {
+        self.channels_from(0);
     }
 }
 
@@ -287,6 +286,13 @@ impl<P: Channel> Operation for Gradient<'_, P> {
 const TAPS: usize = 3;
 
 impl<P: Channel> Gradient<'_, P> {
+    /// The sums of all channels from `first` on.
+    #[inline(always)]
+    fn channels_from(mut self, first: usize) {
+        let first = self.channels::<NARROW>(first);
+        self.channels::<1>(first);
+    }
+
     /// The sums from channel `first` on, as far as whole blocks go; the first channel behind them.
     #[inline(always)]
     fn channels<const LANES: usize>(&mut self, mut first: usize) -> usize {
@@ -315,7 +321,7 @@ impl<P: Channel> Gradient<'_, P> {
         for (row, e) in self.rows.iter().zip(self.e.chunks_exact(n)) {
             let e = &e[first..first + LANES];
             for (sums, step) in sums.iter_mut().zip(steps) {
-                let at = (row + step) as usize + first;
+                let at = *row as usize + *step as usize + first;
                 let a = &self.a[at..at + LANES];
                 for (sum, (a, e)) in sums.iter_mut().zip(a.iter().zip(e)) {
                     *sum = P::add_error(*sum, *a, *e);

@@ -11,7 +11,7 @@ use core::arch::x86_64::{
     _mm512_xor_si512,
 };
 
-use super::{Gradient, Multiply};
+use super::{Gradient, Multiply, TAPS};
 use crate::elementwise;
 use crate::isa::Isa;
 
@@ -21,8 +21,6 @@ const CHANNELS: usize = 64;
 const LANES: usize = 4;
 /// Groups of taps whose weights are held at once.
 const GROUPS: usize = 16;
-/// Taps of a gradient whose sums are held at once.
-const TAPS: usize = 3;
 
 /// The 64 channels of four bytes each, as unpacking leaves them: quarter `q` of vector `v` holds channels `16 q + 4 v` and on.
 type Quads = [__m512i; 4];
@@ -175,21 +173,22 @@ pub(super) unsafe fn gradient(args: Gradient<'_, i8>) {
     }
     // Rows that make no four, and channels that fill no vector.
     let of_rest = &e[four.len() * channels..];
-    plain(Gradient { a, rows: rest, steps, channels, e: of_rest, g }, 0..whole);
-    plain(Gradient { a, rows, steps, channels, e, g }, whole..channels);
-}
-
-/// The sums of some channels, one after the other.
-fn plain(args: Gradient<'_, i8>, channels: std::ops::Range<usize>) {
-    let n = args.channels;
-    for (row, e) in args.rows.iter().zip(args.e.chunks_exact(n)) {
-        for (step, g) in args.steps.iter().zip(args.g.chunks_exact_mut(n)) {
-            let a = &args.a[(row + step) as usize..][..n];
-            for c in channels.clone() {
-                g[c] = <i8 as super::Channel>::add_error(g[c], a[c], e[c]);
-            }
+    // SAFETY: the caller's promise.
+    unsafe {
+        remaining(Gradient { a, rows: rest, steps, channels, e: of_rest, g }, 0);
+        if whole < channels {
+            remaining(Gradient { a, rows: four, steps, channels, e: &e[..four.len() * channels], g }, whole);
         }
     }
+}
+
+/// The sums of all channels from `first` on, by the plain loop.
+///
+/// # Safety
+/// The CPU has AVX-512.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+unsafe fn remaining(args: Gradient<'_, i8>, first: usize) {
+    args.channels_from(first);
 }
 
 /// Adds the sums of `N` taps and 64 channels from `first` on to `g`, over rows by fours.
@@ -271,7 +270,8 @@ fn take_away(sums: &mut Quads, signed: &Quads) {
     }
 }
 
-/// Four vectors of quarters, turned over: each becomes 16 channels one behind the other, and the way back is the same.
+/// A transpose of four by four quarters of vectors, which is its own inverse: each vector becomes 16 channels one behind the
+/// other.
 #[target_feature(enable = "avx512f")]
 fn turned([x, y, z, w]: Quads) -> Quads {
     let (xy_even, zw_even) = (_mm512_shuffle_i32x4::<0x88>(x, y), _mm512_shuffle_i32x4::<0x88>(z, w));

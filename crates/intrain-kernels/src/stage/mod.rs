@@ -44,7 +44,8 @@ impl Code for i8 {
     type Staged = u8;
     const LANES: usize = 4;
 
-    /// Exact: `code + zero`. A zero of 128 turns the sign bit; a zero of 0 is for codes that are not negative.
+    /// Exact: `code + zero`. A zero of 128 turns the sign bit; a zero of 0 is for codes that are not
+    /// negative, and for readers that take a byte with its sign ([`crate::depthwise`]).
     #[inline(always)]
     fn stage(self, zero: u8) -> u8 {
         self.cast_unsigned() ^ zero

@@ -1,6 +1,7 @@
 //! Staging, tables, packing and products together, against convolutions in the plainest loops.
 
 use super::{Band, Code, Conv, RowsLayout, Tables, stage_planes, stage_rows, staged_as_is};
+use crate::depthwise::{Gradient, Multiply, gradient, multiply};
 use crate::isa::Isa;
 use crate::pack::{Left, PackedF32, pack_f32_into, pack_i8, pack_i16};
 use crate::product::tests::noise;
@@ -263,6 +264,64 @@ fn convolutions_equal_the_plainest_loops_on_every_instruction_set() {
 fn consecutive_images_share_one_product() {
     check(&square(4, 3, 3, [3, 1, 1], 5), 3, &Isa::available());
     check(&Conv { kernel: [3, 2], ..square(5, 6, 2, [3, 2, 0], 17) }, 2, &Isa::available());
+}
+
+/// Forward, error and gradient of a depthwise convolution, by dense ones with zeros between the channels.
+fn check_depthwise(conv: &Conv, [forward_pixels, error_pixels]: [usize; 2]) {
+    let (c, taps) = (conv.c_in, conv.taps());
+    let [nx, _, ne] = sizes(conv, 1);
+    let byte = |i: usize| noise(i).to_le_bytes()[1].cast_signed();
+    let list = |n: usize, seed: usize| (0..n).map(|i| byte(i + seed)).collect::<Vec<i8>>();
+    let (x, w, e) = (list(nx, 0), list(taps * c, 77), list(ne, 555));
+    let mut dense = vec![0; taps * c * c];
+    (0..taps * c).for_each(|i| dense[(i / c * c + i % c) * c + i % c] = i64::from(w[i]));
+    let long = |v: &[i8]| v.iter().map(|&v| i64::from(v)).collect::<Vec<_>>();
+    let [forward, error, weights] = naive(conv, 1, [&long(&x), &dense, &long(&e)]);
+    let stage = |layout: &RowsLayout, src: &[i8]| {
+        let mut staged = vec![9; layout.buffer_len(1)];
+        stage_rows(src, layout, &mut staged, 0);
+        staged
+    };
+    let each = |values: &[i8], times: usize, is_turned: bool| -> Vec<i8> {
+        let taps = values.chunks(c).map(|tap| tap.repeat(times));
+        if is_turned { taps.rev().flatten().collect() } else { taps.flatten().collect() }
+    };
+    let (staged, staged_error) = (stage(&conv.forward_layout(), &x), stage(&conv.error_layout(), &e));
+    let same = |found: &[i32], expected: &[i64], what: &str| {
+        assert!(found.iter().map(|x| i64::from(*x)).eq(expected.iter().copied()), "{what} {conv:?}");
+    };
+    let (tables, n) = (conv.forward_by_channel(forward_pixels), c * forward_pixels);
+    let (a, rows, steps, mut sums) = (&staged[..], &tables.rows[..], &tables.steps[..], vec![0; ne]);
+    let (b, init) = (&each(&w, forward_pixels, false)[..], &vec![0; n][..]);
+    multiply(Isa::best(), Multiply::<i8> { a, rows, steps, b, init, c: &mut sums });
+    same(&sums, &forward, "forward");
+    let mut g = vec![0; taps * n];
+    gradient(Isa::best(), Gradient::<i8> { a, rows, steps, channels: n, e: &e, g: &mut g });
+    let of_weight = |i: usize| (0..forward_pixels).map(|pixel| g[i / c * n + pixel * c + i % c]).sum::<i32>();
+    let own: Vec<i64> = (0..taps * c).map(|i| weights[(i / c * c + i % c) * c + i % c]).collect();
+    same(&(0..taps * c).map(of_weight).collect::<Vec<_>>(), &own, "gradient");
+
+    let (tables, n) = (conv.error_by_channel(error_pixels), c * error_pixels);
+    let (a, rows, steps, mut sums) = (&staged_error[..], &tables.rows[..], &tables.steps[..], vec![0; nx]);
+    let (b, init) = (&each(&w, error_pixels, true)[..], &vec![0; n][..]);
+    multiply(Isa::best(), Multiply::<i8> { a, rows, steps, b, init, c: &mut sums });
+    same(&sums, &error, "error");
+}
+
+#[test]
+fn depthwise_convolutions_equal_the_plainest_loops() {
+    for c in [1, 3, 20, 64, 65] {
+        for [kernel, stride, pad] in [[3, 1, 1], [3, 2, 1], [2, 3, 1], [5, 1, 2], [1, 1, 0], [3, 2, 0]] {
+            let conv = square(7, 6, c, [kernel, stride, pad], c);
+            let pixels = if stride == 1 { conv.out_w() } else { 1 };
+            check_depthwise(&conv, [1, 1]);
+            check_depthwise(&conv, [pixels, 6]);
+            check_depthwise(&conv, [pixels, 3]);
+        }
+        let apart = Conv { dilation: [2, 1], stride: [2, 1], pad: [3, 0], ..square(8, 6, c, [3, 1, 0], c) };
+        check_depthwise(&apart, [2, 2]);
+        check_depthwise(&Conv { kernel: [1, 4], stride: [1, 2], ..square(5, 9, c, [1, 1, 0], c) }, [1, 3]);
+    }
 }
 
 #[test]

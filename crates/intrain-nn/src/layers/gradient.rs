@@ -55,6 +55,8 @@ type Task = (Range<usize>, Range<usize>);
 
 /// Depth that one call of the kernel sums, about: long enough to keep its tile in registers.
 const DEPTH: usize = 1024;
+/// Elements that one call of the kernel reads, at most where an image has no more.
+const STAGED: usize = 1 << 26;
 /// Input channels of a block, about: rows of a tile for 3 x 3 windows.
 const CHANNELS: usize = 32;
 /// Rows of the gradient that a block of a linear layer has.
@@ -67,7 +69,9 @@ impl<O: Operands> GradientProduct<O> {
         // As many blocks as threads share evenly, where there are several.
         let n_blocks = c_in.div_ceil(block);
         let block = if n_blocks == 1 { c_in } else { c_in.div_ceil(n_blocks.next_multiple_of(4)) };
-        let group = (DEPTH / pixels).clamp(1, n_images);
+        // Bound: what one call reads is addressed in 32 bits, and is no more than a thread should hold.
+        let of_image = block * conv.gradient_layout::<O::Code>().channel_len();
+        let group = (DEPTH / pixels).min(STAGED / of_image).clamp(1, n_images);
         let n_groups = n_images.div_ceil(group);
         let spans = O::tasks().div_ceil(c_in.div_ceil(block)).clamp(1, n_groups);
         // Bound: one span's sum fits the kernels' sums.

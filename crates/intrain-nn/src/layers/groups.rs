@@ -18,7 +18,8 @@ fn each_weight(p: &ProductPlan, mut f: impl FnMut(usize, usize)) {
 }
 
 /// Puts zeros between the weights of the groups, so that the general product can multiply them: a product with 0 adds
-/// nothing, and the sums that are proven to fit are those of a group. What lies between the groups of `spread` is 0 from its first use on.
+/// nothing, and the sums that are proven to fit are those of a group. `spread` belongs to this
+/// convolution alone: what lies between its groups is 0 from the first call on.
 pub(crate) fn spread<T: Copy + Default>(p: &ProductPlan, weights: &[T], spread: &mut Vec<T>) {
     spread.resize(p.window.n_taps() * p.input.c * p.output.c, T::default());
     each_weight(p, |dense, at| spread[dense] = weights[at]);

@@ -142,8 +142,14 @@ fn overlapping_means_equal_the_contract() {
     for (size, stride) in [(2, 1), (3, 1), (3, 2), (4, 3)] {
         let mut model = integer_residual();
         model.layers.retain(|layer| !["largest", "all"].contains(&&*layer.name));
+        // Over 8 x 6 pixels.
+        if let LayerKind::Conv { window, .. } = &mut model.layers[3].kind {
+            window.stride = [1, 1];
+        }
+        let around = model.layers.iter_mut().find(|layer| layer.name == "around").unwrap();
+        around.kind = LayerKind::Shortcut { out: 8, stride: 1 };
         let mean = model.layers.iter_mut().find(|layer| layer.name == "mean5").unwrap();
-        mean.kind = LayerKind::AvgPool { size: size.min(3), stride };
+        mean.kind = LayerKind::AvgPool { size, stride };
         for spec in ["intrain-int8", "wage-l1bn", "niti", "gupta"] {
             for (n, seed) in [(5, 1), (8, 4)] {
                 compare(&model, spec, n, seed, false);
@@ -210,6 +216,44 @@ fn depthwise(model: &Model) -> Model {
     let first = LayerKind::GroupedConv { out: 3, window: windows[0], groups: 3, bias: false };
     let first = [Layer::new("depth0", first), Layer::new("depth0relu", LayerKind::Relu)];
     Model { layers: first.into_iter().chain(layers).collect(), ..model.clone() }
+}
+
+/// A chain whose depthwise convolutions have strides, and one of more channels than a vector.
+fn strided_depthwise() -> Model {
+    let own = |channels: usize, window: Window| LayerKind::GroupedConv {
+        out: channels,
+        window,
+        groups: channels,
+        bias: false,
+    };
+    let point = |out: usize| LayerKind::Conv { out, window: Window::PIXEL, bias: false };
+    let norm = LayerKind::BatchNorm { affine: true };
+    let kinds = [
+        own(3, Window { stride: [2, 1], ..Window::square(3, 1, 1) }),
+        LayerKind::Relu,
+        point(70),
+        norm,
+        LayerKind::Relu,
+        own(70, Window::square(3, 2, 1)),
+        norm,
+        LayerKind::Relu,
+        own(70, Window { stride: [1, 2], ..Window::square(2, 1, 1) }),
+        norm,
+        LayerKind::Relu,
+        LayerKind::GlobalAvgPool,
+        LayerKind::Linear { out: 4, bias: false },
+    ];
+    let layers = kinds.into_iter().enumerate().map(|(i, kind)| Layer::new(format!("layer{i}"), kind));
+    Model { layers: layers.collect(), ..integer_residual() }
+}
+
+#[test]
+fn strided_depthwise_convolutions_equal_the_contract() {
+    for spec in ["intrain-int8", "wage-l1bn", "niti", "gupta"] {
+        for (n, seed) in [(5, 1), (8, 4)] {
+            compare(&strided_depthwise(), spec, n, seed, false);
+        }
+    }
 }
 
 #[test]
