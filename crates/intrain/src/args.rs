@@ -147,11 +147,14 @@ this CPU has. Exit code 1 and the cases by name, if any result differs by a bit.
 
 Groups and their works:
   products   i8-, u8-, i16- and f32- with M x N x K of 1024x1024x1024, 2048x2048x2048,
-             8192x128x1152, 2048x256x2304 or 512x512x4608, as in i8-1024x1024x1024
+             8192x128x1152, 2048x256x2304 or 512x512x4608, as in i8-1024x1024x1024;
+             depthwise-forward, depthwise-error, depthwise-gradient
   rounding   requantize-nearest, requantize-stochastic, quantize-stochastic
   steps      vgg7-wage, lenet5-wage, mlp-wage, mlp-gupta, gupta-cnn-gupta,
              vgg7-float32, lenet5-float32, mlp-float32, gupta-cnn-float32,
-             resnet20-float32, resnet20-hwgq, resnet20-li-bc, resnet20-intrain-int8
+             resnet20-float32, resnet20-hwgq, resnet20-li-bc, resnet20-intrain-int8,
+             resnet8-float32, resnet8-intrain-int8, mobilenet-1-float32,
+             mobilenet-1-intrain-int8
 
 In each round the peaks and the copy that the works are compared with run once, then each work, for
 a twentieth of a second or once. A share is the work's median rate by the median of its yardstick.")]
