@@ -21,6 +21,7 @@ impl Operands for Float {
     type Sum = f32;
     type Weight = f32;
     type Packed = PackedF32;
+    const IS_EXACT: bool = false;
     const SUM_MAX: u128 = u128::MAX;
 
     fn tasks() -> usize {
@@ -66,6 +67,10 @@ impl Operands for Float {
 
     fn largest(_: Isa, _: &[f32]) -> u64 {
         unreachable!("no float recipe divides a gradient by its size")
+    }
+
+    fn narrow(_: Isa, _: &[f32], _: &mut [i32]) -> u64 {
+        unreachable!("floats are kept as they are")
     }
 
     fn target(out: &mut Gradient, len: usize) -> Target<'_, f32> {

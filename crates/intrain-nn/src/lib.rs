@@ -5,6 +5,7 @@
 //! each operation with both directions, `layers/conv.rs` the products.
 #![forbid(unsafe_code)]
 
+mod awake;
 mod block;
 mod executor;
 mod float;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use intrain_kernels::Isa;
 use rayon::ThreadPool;
 
+use crate::awake::awake;
 use crate::executor::Executor;
 use crate::key::StepKey;
 use crate::loss::{self, Outcome};
@@ -24,6 +25,15 @@ pub struct Context {
     pub threads: Arc<ThreadPool>,
     /// A machine that computes products in place of this crate's kernels.
     pub machine: Option<Arc<dyn Machine>>,
+}
+
+impl Context {
+    /// Calls `f` in the pool of threads, none of which sleeps until it returns: for many short parallel parts in a row.
+    ///
+    /// It is free where the caller is one of these threads and runs within another such call.
+    pub fn run<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        self.threads.install(|| awake(f))
+    }
 }
 
 /// A network that can run forward and backward. It holds no stored weights: [`Network::load`] reads them.
@@ -84,12 +94,12 @@ impl Network {
 
     /// Reads the stored weights, as a training step does at its start (`key`) or as evaluation does.
     pub fn load(&mut self, parameters: &[Parameters], key: Option<StepKey>) {
-        self.context.threads.install(|| self.executor.load(parameters, key.into()));
+        self.context.run(|| self.executor.load(parameters, key.into()));
     }
 
     /// Runs `images` (pixels `[n, h, w, c]`) to the logits; with `key` as a training step, else as evaluation.
     pub fn forward(&mut self, images: &[u8], key: Option<StepKey>) {
-        self.context.threads.install(|| self.executor.forward(images, key.into()));
+        self.context.run(|| self.executor.forward(images, key.into()));
     }
 
     /// What the last forward pass answered.
@@ -112,7 +122,7 @@ impl Network {
 
     /// Runs the errors of the last forward pass back and leaves the gradients in [`Network::gradients`].
     pub fn backward(&mut self, labels: &[u16], key: StepKey) {
-        self.context.threads.install(|| self.executor.backward(labels, key));
+        self.context.run(|| self.executor.backward(labels, key));
     }
 
     /// Whether the next backward passes measure what they meet, for [`Network::stats`].

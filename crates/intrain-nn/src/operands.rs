@@ -22,6 +22,8 @@ pub(crate) trait Operands: Send + Sync + 'static {
     /// A weight as it is read.
     type Weight: Copy + Default + Send + Sync;
     type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Send + Sync;
+    /// Whether sums are the same in any order.
+    const IS_EXACT: bool;
     /// Largest magnitude that a sum can hold.
     const SUM_MAX: u128;
 
@@ -57,12 +59,16 @@ pub(crate) trait Operands: Send + Sync + 'static {
     fn add_wide(total: i64, sum: Self::Sum) -> i64;
     /// The largest magnitude, where a recipe divides by it.
     fn largest(isa: Isa, sums: &[Self::Sum]) -> u64;
+    /// Keeps sums of 64 bits in 32, modulo 2^32; the largest magnitude says whether they all fit.
+    fn narrow(isa: Isa, sums: &[Self::Sum], kept: &mut [i32]) -> u64;
     /// Sizes a gradient, and says in what it is summed.
     fn target(out: &mut Gradient, len: usize) -> Target<'_, Self::Sum>;
 }
 
 /// Where a gradient's sums go.
 pub(crate) enum Target<'a, S> {
+    /// Into half of the 64 bits that the kernels sum in, as long as all sums fit.
+    Narrow(&'a mut [i32]),
     /// Into as many bits as the kernels sum in.
     Sums(&'a mut [S]),
     /// Into more: a part of the batch fits the kernels' sums, all of it does not.

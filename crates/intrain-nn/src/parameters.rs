@@ -113,7 +113,7 @@ pub struct Moments {
     pub spread: Stored,
 }
 
-/// A weight gradient, summed over the batch, in units of the product's last bit.
+/// A weight gradient, summed over the batch, in units of the product's last bit: in a type that holds all of its sums.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Gradient {
@@ -122,12 +122,49 @@ pub enum Gradient {
     F32(Vec<f32>),
 }
 
+impl Gradient {
+    /// The sum at `i`; floats have none and give 0.
+    #[must_use]
+    pub fn integer(&self, i: usize) -> i64 {
+        match self {
+            Self::I32(sums) => sums[i].into(),
+            Self::I64(sums) => sums[i],
+            Self::F32(_) => 0,
+        }
+    }
+
+    /// Elements.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::I32(sums) => sums.len(),
+            Self::I64(sums) => sums.len(),
+            Self::F32(sums) => sums.len(),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the memory of `len` elements, which costs nothing before they are written.
+    pub(crate) fn reserve(&mut self, len: usize) {
+        match self {
+            Self::I32(sums) => sums.reserve_exact(len.saturating_sub(sums.len())),
+            Self::I64(sums) => sums.reserve_exact(len.saturating_sub(sums.len())),
+            Self::F32(sums) => sums.reserve_exact(len.saturating_sub(sums.len())),
+        }
+    }
+}
+
 /// A block's gradients after a backward pass.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockGradient<'a> {
     /// Weights `[kernel height, kernel width, in / groups, out]`.
     pub weight: &'a Gradient,
-    /// The largest magnitude among them, where the recipe's row `gradient` divides by it.
+    /// The largest magnitude among them, where it is known: at least where the recipe's row `gradient` divides by it.
     pub weight_max: Option<u64>,
     /// Biases `[out]`, in units of the error's last bit.
     pub bias: Option<&'a Gradient>,

@@ -59,6 +59,7 @@ impl Operands for Int8 {
     type Sum = i32;
     type Weight = i8;
     type Packed = PackedI8;
+    const IS_EXACT: bool = true;
     const SUM_MAX: u128 = (1 << 31) - 1;
 
     fn tasks() -> usize {
@@ -104,6 +105,10 @@ impl Operands for Int8 {
 
     fn largest(isa: Isa, sums: &[i32]) -> u64 {
         max_abs::run(isa, sums)
+    }
+
+    fn narrow(_: Isa, _: &[i32], _: &mut [i32]) -> u64 {
+        unreachable!("sums of bytes are kept as they are")
     }
 
     fn target(out: &mut Gradient, len: usize) -> Target<'_, i32> {
@@ -160,6 +165,7 @@ impl Operands for Int16 {
     type Sum = i64;
     type Weight = i32;
     type Packed = PackedI16;
+    const IS_EXACT: bool = true;
     const SUM_MAX: u128 = (1 << 63) - 1;
 
     fn tasks() -> usize {
@@ -208,13 +214,21 @@ impl Operands for Int16 {
         max_abs::run(isa, sums)
     }
 
+    fn narrow(isa: Isa, sums: &[i64], kept: &mut [i32]) -> u64 {
+        max_abs::narrow(isa, sums, kept)
+    }
+
     fn target(out: &mut Gradient, len: usize) -> Target<'_, i64> {
         match out {
+            Gradient::I32(out) => {
+                out.resize(len, 0);
+                Target::Narrow(out)
+            }
             Gradient::I64(out) => {
                 out.resize(len, 0);
                 Target::Sums(out)
             }
-            Gradient::I32(_) | Gradient::F32(_) => unreachable!("16-bit operands have 64-bit gradients"),
+            Gradient::F32(_) => unreachable!("16-bit operands have gradients of 32 or 64 bits"),
         }
     }
 }

@@ -3,8 +3,6 @@
 //! Read this first. Each line names the rows of the recipe that act in it; what the rows mean is
 //! `docs/arithmetic.md`, section 7.
 
-use std::sync::Arc;
-
 use intrain_data::Batch;
 use intrain_nn::{Context, Logits, Network, Outcome, Parameters, Plan, StepKey, TensorStats};
 
@@ -60,8 +58,8 @@ impl Trainer {
     /// An integer network takes no memory after its first steps. All of a step is one call into the pool of threads;
     /// it is free where the caller is one of them, else the pool takes memory for its queue now and then.
     pub fn step(&mut self, batch: &Batch, rate: f64) -> (Outcome, UpdateStats) {
-        let threads = Arc::clone(&self.network.context().threads);
-        threads.install(|| self.step_in_pool(batch, rate))
+        let context = self.network.context().clone();
+        context.run(|| self.step_in_pool(batch, rate))
     }
 
     fn step_in_pool(&mut self, batch: &Batch, rate: f64) -> (Outcome, UpdateStats) {

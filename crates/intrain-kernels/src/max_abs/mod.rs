@@ -27,6 +27,17 @@ pub fn keep<S: Integer, T: Integer>(isa: Isa, values: &[S], trace: &[u8], mask: 
     elementwise::run(isa, Keep { values, trace, mask, kept })
 }
 
+/// `max |values[i]|`; meanwhile `kept[i] = values[i]`, modulo 2^BITS of its type: where the maximum fits that type, all are
+/// kept as they were.
+///
+/// # Panics
+/// When the lengths differ.
+#[must_use]
+pub fn narrow<S: Integer, T: Integer>(isa: Isa, values: &[S], kept: &mut [T]) -> u64 {
+    assert_eq!(values.len(), kept.len(), "max_abs: values and what is kept differ in length");
+    elementwise::run(isa, Narrow { values, kept })
+}
+
 struct MaxAbs<'a, S> {
     values: &'a [S],
 }
@@ -43,6 +54,32 @@ impl<S: Integer> Operation for MaxAbs<'_, S> {
         let mut largest = S::Magnitude::default();
         for x in self.values {
             largest = largest.max(x.magnitude());
+        }
+        largest.into()
+    }
+}
+
+struct Narrow<'a, S, T> {
+    values: &'a [S],
+    kept: &'a mut [T],
+}
+
+impl<S: Integer, T: Integer> Operation for Narrow<'_, S, T> {
+    type Output = u64;
+
+    fn reference(self) -> u64 {
+        for (kept, &x) in self.kept.iter_mut().zip(self.values) {
+            *kept = T::from_i64(x.into());
+        }
+        MaxAbs { values: self.values }.reference()
+    }
+
+    #[inline(always)]
+    fn vectorized(self, _isa: Isa) -> u64 {
+        let mut largest = S::Magnitude::default();
+        for (&x, kept) in self.values.iter().zip(self.kept) {
+            largest = largest.max(x.magnitude());
+            *kept = T::from_i64(x.into());
         }
         largest.into()
     }

@@ -1,6 +1,6 @@
 //! Every kernel equals its reference, on lengths around the vectors' and on the ends of each type.
 
-use super::{keep, run};
+use super::{keep, narrow, run};
 use crate::elementwise::Integer;
 use crate::isa::Isa;
 use crate::requantize::tests::noise;
@@ -21,6 +21,9 @@ fn check<S: Integer + std::fmt::Debug, T: Integer + std::fmt::Debug>() {
             };
             let want_kept = kept(Isa::Reference);
             for isa in Isa::available() {
+                let mut narrowed = vec![T::default(); n];
+                assert_eq!(narrow(isa, &values, &mut narrowed), want, "{isa:?}, {n} values");
+                assert_eq!(narrowed, want_kept.1, "{isa:?}, {n} values");
                 assert_eq!(run(isa, &values), want, "{isa:?}, {n} values");
                 assert_eq!(kept(isa), want_kept, "{isa:?}, {n} values, mask {mask}");
             }

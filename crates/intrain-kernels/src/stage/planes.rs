@@ -148,24 +148,26 @@ fn transpose<P: Code>(
     [n_pixels, n_channels]: [usize; 2],
     zero: P::Staged,
 ) {
+    let pitch = from.pitch;
     for channel in (0..n_channels).step_by(BLOCK) {
         let width = BLOCK.min(n_channels - channel);
         for pixel in (0..n_pixels).step_by(BLOCK) {
             let height = BLOCK.min(n_pixels - pixel);
             let (first, last) = (pixel * from.pitch + channel, channel * to.pitch + pixel);
-            // A width that the compiler knows makes each run one vector.
-            let block = if width == BLOCK {
-                read::<P, BLOCK>(&from.values[first..], from.pitch, [height, BLOCK], zero)
-            } else {
-                read::<P, 1>(&from.values[first..], from.pitch, [height, width], zero)
+            // A run of a length that the compiler knows is one vector.
+            let (from, shape) = (&from.values[first..], [height, width]);
+            let block = match width {
+                BLOCK => read::<P, BLOCK>(from, pitch, [height, BLOCK], zero),
+                8 => read::<P, 8>(from, pitch, [height, 8], zero),
+                _ if width.is_multiple_of(4) => read::<P, 4>(from, pitch, shape, zero),
+                _ => read::<P, 1>(from, pitch, shape, zero),
             };
-            let (block, to_values) = (transposed(block), &mut to.values[last..]);
-            if height == BLOCK {
-                write::<_, BLOCK>(&block, to_values, to.pitch, [width, BLOCK]);
-            } else if height.is_multiple_of(4) {
-                write::<_, 4>(&block, to_values, to.pitch, [width, height]);
-            } else {
-                write::<_, 1>(&block, to_values, to.pitch, [width, height]);
+            let (block, to_values, shape) = (transposed(block), &mut to.values[last..], [width, height]);
+            match height {
+                BLOCK => write::<_, BLOCK>(&block, to_values, to.pitch, [width, BLOCK]),
+                8 => write::<_, 8>(&block, to_values, to.pitch, [width, 8]),
+                _ if height.is_multiple_of(4) => write::<_, 4>(&block, to_values, to.pitch, shape),
+                _ => write::<_, 1>(&block, to_values, to.pitch, shape),
             }
         }
     }

@@ -174,6 +174,7 @@ impl<O: Operands> Depthwise<O> {
         let parts =
             |tap: usize| partial.iter().flat_map(move |g| g[tap * row..(tap + 1) * row].chunks_exact(c));
         match target {
+            Target::Narrow(_) => unreachable!("sums over pixels are kept in full"),
             Target::Sums(out) => {
                 for (tap, out) in out.chunks_exact_mut(c).enumerate() {
                     out.fill(O::Sum::default());

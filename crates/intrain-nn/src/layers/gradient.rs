@@ -59,16 +59,31 @@ const DEPTH: usize = 1024;
 const STAGED: usize = 1 << 26;
 /// Input channels of a block, about: rows of a tile for 3 x 3 windows.
 const CHANNELS: usize = 32;
-/// Rows of the gradient that a block of a linear layer has.
+/// Rows of a register tile, which a block should have a multiple of.
+const TILE_ROWS: usize = 12;
+/// Rows of the gradient that a block of a linear layer has, at most.
 const LINEAR_CHANNELS: usize = 192;
+/// Bytes of a linear layer's block of integers, about: they stay in the second-level cache until they are narrowed.
+const LINEAR_BYTES: usize = 1 << 18;
+
+/// Rows of a linear layer's gradient in a block: those of floats decide in which order sums are added up.
+fn linear_channels<O: Operands>(c_out: usize) -> usize {
+    if O::IS_EXACT {
+        let rows = LINEAR_BYTES / (c_out * size_of::<O::Sum>()) / TILE_ROWS * TILE_ROWS;
+        rows.clamp(2 * TILE_ROWS, LINEAR_CHANNELS)
+    } else {
+        LINEAR_CHANNELS
+    }
+}
 
 impl<O: Operands> GradientProduct<O> {
     pub(crate) fn new(conv: Conv, n_images: usize, plan: &BlockPlan) -> Self {
         let (c_in, pixels) = (conv.c_in, conv.out_h() * conv.out_w());
-        let block = if conv.taps() == 1 { LINEAR_CHANNELS } else { CHANNELS };
+        let block = if conv.taps() == 1 { linear_channels::<O>(conv.c_out) } else { CHANNELS };
         // As many blocks as threads share evenly, where there are several.
         let n_blocks = c_in.div_ceil(block);
         let block = if n_blocks == 1 { c_in } else { c_in.div_ceil(n_blocks.next_multiple_of(4)) };
+        let block = if conv.taps() == 1 && O::IS_EXACT { block.next_multiple_of(TILE_ROWS).min(c_in) } else { block };
         // Bound: what one call reads is addressed in 32 bits, and is no more than a thread should hold.
         let of_image = block * conv.gradient_layout::<O::Code>().channel_len();
         let group = (DEPTH / pixels).min(STAGED / of_image).clamp(1, n_images);
@@ -123,6 +138,20 @@ impl<O: Operands> GradientProduct<O> {
         self.packed = packed;
         let largest = Largest(has_shift.then(AtomicU64::default));
         match target {
+            Target::Narrow(out) => {
+                debug_assert!(self.is_in_order(), "a linear layer's tasks are blocks of its rows");
+                let parts = out.chunks_mut(self.len(&self.tasks[0])).zip(&self.tasks);
+                let largest = threads::max(scratches, parts, |scratch, (out, task)| {
+                    let scratch = scratch.lend();
+                    let mut sums = std::mem::take(&mut scratch.sums);
+                    sums.resize(sums.len().max(out.len()), O::Sum::default());
+                    self.sum(isa, task, input, &mut sums[..out.len()], scratch);
+                    let largest = O::narrow(isa, &sums[..out.len()], out);
+                    scratch.sums = sums;
+                    largest
+                });
+                return Some(largest);
+            }
             Target::Sums(out) if self.is_in_order() => {
                 let parts = out.chunks_mut(self.len(&self.tasks[0])).zip(&self.tasks);
                 threads::for_each(scratches, parts, |scratch, (out, task)| {
@@ -139,6 +168,7 @@ impl<O: Operands> GradientProduct<O> {
                     self.sum(isa, task, input, partial, scratch.lend());
                 });
                 match target {
+                    Target::Narrow(_) => {}
                     Target::Sums(out) => {
                         self.gather(&partial, out, |row| largest.see(|| O::largest(isa, row)))
                     }

@@ -100,7 +100,7 @@ impl Terms {
         first_element: u64,
         updates: &mut [i32],
     ) -> u64 {
-        let codes = |i| [element(gradient, i), master.code(i), momentum.map_or(0, |v| v.code(i))];
+        let codes = |i| [gradient.integer(i), master.code(i), momentum.map_or(0, |v| v.code(i))];
         let chunks = updates.par_chunks_mut(CHUNK).enumerate();
         let dead = chunks.map(|(chunk, updates)| {
             let start = chunk * CHUNK;
@@ -178,14 +178,6 @@ fn add_term<T: Integer>((mantissa, places): (i64, i32), codes: &[T], sums: &mut 
     for (sum, code) in sums.iter_mut().zip(codes) {
         let code: i64 = (*code).into();
         *sum += (code * mantissa) << places;
-    }
-}
-
-fn element(gradient: &Gradient, i: usize) -> i64 {
-    match gradient {
-        Gradient::I32(g) => g[i].into(),
-        Gradient::I64(g) => g[i],
-        Gradient::F32(_) => 0,
     }
 }
 

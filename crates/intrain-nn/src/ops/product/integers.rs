@@ -216,13 +216,25 @@ where
         let error_codes = W::Code::of(&error.tensor);
         let operands = (codes, error_codes);
         gradients.exponents = [error.exponent - input.frac_bits, error.exponent];
-        gradients.weight_max =
-            self.product.gradient(space.isa, plan, operands, &mut gradients.weight, &mut space.scratches);
+        if let Some(wide) = &mut gradients.wide {
+            // The step that needs it finds its memory ready.
+            wide.reserve(plan.product.n_weights());
+        }
+        let (isa, scratches) = (space.isa, &mut space.scratches);
+        let mut max = self.product.gradient(isa, plan, operands, &mut gradients.weight, scratches);
+        if let Some(wide) = gradients.wide.take_if(|_| max > Some(NARROW_MAX)) {
+            gradients.weight = wide;
+            max = self.product.gradient(isa, plan, operands, &mut gradients.weight, scratches);
+        }
+        gradients.weight_max = max;
         if let Some(out) = &mut gradients.bias {
             bias_gradient::<W>(plan, error_codes, out, &mut space.scratches);
         }
     }
 }
+
+/// The largest magnitude of a gradient that is kept in half the bits of its sums.
+const NARROW_MAX: u64 = (1 << 31) - 1;
 
 /// The gradient of the biases: the error's sum over batch and pixels.
 fn bias_gradient<W: Width>(plan: &BlockPlan, error: &[W::Code], out: &mut Gradient, scratches: &mut [Scratch])

@@ -54,7 +54,9 @@ pub(crate) enum Weights {
 /// What a backward pass learns about a layer's parameters.
 pub(crate) struct Gradients {
     pub(crate) weight: Gradient,
-    /// The largest magnitude among them, where the recipe divides by it.
+    /// 64-bit sums of a linear layer are kept in 32 bits until one does not fit: then all go here.
+    pub(crate) wide: Option<Gradient>,
+    /// The largest magnitude among them, where it is known: at least where the recipe divides by it.
     pub(crate) weight_max: Option<u64>,
     pub(crate) bias: Option<Gradient>,
     /// What a gradient's sum of 1 is worth, weights and biases.
@@ -62,7 +64,7 @@ pub(crate) struct Gradients {
 }
 
 impl Gradients {
-    /// In the narrowest type that holds the sums of `plan`.
+    /// In the narrowest type that holds the sums of `plan`, or mostly does.
     pub(crate) fn new(plan: &BlockPlan) -> Self {
         let (weight, bias) = match plan.arithmetic {
             Arithmetic::Float32 => (Gradient::F32(vec![]), Gradient::F32(vec![])),
@@ -70,7 +72,11 @@ impl Gradients {
             Arithmetic::Int8 if plan.sums.gradient.fits(32) => (Gradient::I32(vec![]), Gradient::I64(vec![])),
             Arithmetic::Int8 | Arithmetic::Int16 => (Gradient::I64(vec![]), Gradient::I64(vec![])),
         };
-        Self { weight, weight_max: None, bias: plan.product.bias.then_some(bias), exponents: [0; 2] }
+        // Sums over the pixels of all images are longer than those over a batch, and few beside them.
+        let is_narrow = plan.arithmetic == Arithmetic::Int16 && plan.product.kind == ProductKind::Linear;
+        let (weight, wide) = if is_narrow { (Gradient::I32(vec![]), Some(weight)) } else { (weight, None) };
+        let bias = plan.product.bias.then_some(bias);
+        Self { weight, wide, weight_max: None, bias, exponents: [0; 2] }
     }
 }
 
