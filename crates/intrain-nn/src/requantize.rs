@@ -18,7 +18,7 @@ use crate::tensor::{Buffers, Element, Error, Pooled};
 use crate::threads;
 
 /// Elements that one thread takes at a time.
-pub(crate) const CHUNK: usize = 1 << 14;
+pub(crate) const CHUNK: usize = 1 << 12;
 
 /// Bits to drop so that magnitudes of at most `bound` fit 16 bits.
 pub(crate) const fn surplus(bound: u128) -> u32 {

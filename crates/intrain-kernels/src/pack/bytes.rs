@@ -95,9 +95,12 @@ impl PackedI8 {
             for step in segment * of_segment..(segment + 1) * of_segment {
                 let columns = self.limb.lines[line_index(self.n, self.n_steps, step, line)].0;
                 for (total, lanes) in totals.iter_mut().zip(columns) {
-                    let lanes = lanes.to_le_bytes().map(|lane| i32::from(lane.cast_signed()));
+                    // Shifts of whole columns: taken apart as bytes, they would be spread over four times the registers.
+                    let lanes = lanes.cast_signed();
+                    let sum =
+                        ((lanes << 24) >> 24) + ((lanes << 16) >> 24) + ((lanes << 8) >> 24) + (lanes >> 24);
                     // Wrapping: the products that this corrects wrap modulo 2^32 too.
-                    *total = total.wrapping_add(lanes.iter().sum());
+                    *total = total.wrapping_add(sum);
                 }
             }
             sums[(segment + 1) * n_lines + line] = totals;
@@ -108,15 +111,15 @@ impl PackedI8 {
 /// The largest magnitude of any byte.
 #[inline(always)]
 fn largest(lines: &[Line]) -> u8 {
-    let mut columns = [0; COLUMNS];
+    let mut largest = [[0; 4]; COLUMNS];
     for line in lines {
-        for (max, lanes) in columns.iter_mut().zip(line.0) {
-            for lane in 0..4 {
-                *max = u32::max(*max, ((lanes << (8 * lane)).cast_signed() >> 24).unsigned_abs());
-            }
+        for (max, lanes) in
+            largest.as_flattened_mut().iter_mut().zip(line.0.map(u32::to_le_bytes).as_flattened())
+        {
+            *max = u8::max(*max, lanes.cast_signed().unsigned_abs());
         }
     }
-    columns.iter().fold(0, |max, &column| max.max(column)).to_le_bytes()[0]
+    largest.as_flattened().iter().copied().max().unwrap_or(0)
 }
 
 impl Packed for PackedI8 {

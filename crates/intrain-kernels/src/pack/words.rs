@@ -64,10 +64,13 @@ impl PackedI16 {
         self.n_limbs = split.n_limbs;
         for (index, limb) in self.limbs[..split.n_limbs].iter_mut().enumerate() {
             (limb.shift, limb.flush_steps) = (split.shift(index), split.flush_steps[index]);
+            let digit = split.digit(index);
             if split.n_limbs == 1 {
                 fill::<S, 2>(source, &mut limb.lines, |value| low_word(value.into()));
+            } else if digit.fits_32_bits(range) {
+                fill::<S, 2>(source, &mut limb.lines, |value| low_word(digit.of(value.into())));
             } else {
-                fill::<S, 2>(source, &mut limb.lines, |value| low_word(split.digit(value.into(), index)));
+                fill::<S, 2>(source, &mut limb.lines, |value| low_word(digit.of_any(value.into())));
             }
         }
     }
@@ -221,16 +224,53 @@ impl Split {
         (0..index).map(|_| self.width).sum()
     }
 
-    /// Limb `index` of a value: the balanced digit, or what is left for the last limb.
+    /// Limb `index` of values: the balanced digit, or what is left for the last limb.
     ///
-    /// With `half = 2^(width-1)`: `digit = ((v + half) mod 2^width) - half`, and the rest is `(v + half) >> width`.
-    #[allow(clippy::cast_possible_truncation, reason = "a limb lies between 16-bit bounds")]
-    fn digit(&self, value: i32, index: usize) -> i32 {
-        let half = 1_i64 << (self.width - 1);
-        let rest = (0..index).fold(i64::from(value), |rest, _| (rest + half) >> self.width);
+    /// With `half = 2^(width-1)`: `digit = ((v + half) mod 2^width) - half`, and the rest is `(v + half) >> width`. The rest
+    /// behind several limbs is one such shift, since `floor((floor(x / a) + h) / b) = floor((x + h * a) / (a * b))`.
+    fn digit(&self, index: usize) -> Digit {
+        let half = 1 << (self.width - 1);
+        let shift = self.shift(index);
+        let addend = (0..index).map(|limb| i64::from(half) << self.shift(limb)).sum();
         let is_last = index + 1 == self.n_limbs;
-        let digit = if is_last { rest } else { ((rest + half) & (2 * half - 1)) - half };
-        digit as i32
+        let (half, mask) = if is_last { (0, -1) } else { (half, 2 * half - 1) };
+        Digit { addend, shift, half, mask }
+    }
+}
+
+/// What takes a limb out of a value: `(((value + addend) >> shift) + half mod 2^width) - half`.
+#[derive(Debug, Clone, Copy)]
+struct Digit {
+    addend: i64,
+    shift: u32,
+    half: i32,
+    mask: i32,
+}
+
+impl Digit {
+    /// Whether values of this range may be taken in 32 bits.
+    fn fits_32_bits(self, range: (i32, i32)) -> bool {
+        i64::from(range.1) + self.addend <= i64::from(i32::MAX) && self.shift < 32
+    }
+
+    /// Bound: [`Digit::fits_32_bits`].
+    #[inline(always)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the addend fits where the sum with the largest value does"
+    )]
+    fn of(self, value: i32) -> i32 {
+        // Wrapping: modulo 2^32, of which the mask keeps less; a last limb adds no half.
+        let rest = value.wrapping_add(self.addend as i32) >> (self.shift & 31);
+        (rest.wrapping_add(self.half) & self.mask).wrapping_sub(self.half)
+    }
+
+    /// Of any value.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "a limb lies between 16-bit bounds")]
+    fn of_any(self, value: i32) -> i32 {
+        let rest = (i64::from(value) + self.addend) >> self.shift;
+        (((rest + i64::from(self.half)) & i64::from(self.mask)) - i64::from(self.half)) as i32
     }
 }
 
@@ -270,8 +310,12 @@ mod tests {
                 let split = Split::new(range, a_max, usize::MAX);
                 for value in [range.0, range.0 / 2, range.0 / 3, -1, 0, 1, range.1 / 3, range.1] {
                     let value = value.clamp(range.0, range.1);
-                    let digits =
-                        (0..split.n_limbs).map(|l| i64::from(split.digit(value, l)) << split.shift(l));
+                    let digits = (0..split.n_limbs).map(|limb| {
+                        let digit = split.digit(limb);
+                        let any = digit.of_any(value);
+                        assert!(!digit.fits_32_bits(range) || digit.of(value) == any, "{value} {digit:?}");
+                        i64::from(any) << split.shift(limb)
+                    });
                     assert_eq!(digits.sum::<i64>(), i64::from(value), "{range:?} {a_max} {split:?}");
                 }
             }

@@ -83,7 +83,8 @@ impl<O: Operands> GradientProduct<O> {
         // As many blocks as threads share evenly, where there are several.
         let n_blocks = c_in.div_ceil(block);
         let block = if n_blocks == 1 { c_in } else { c_in.div_ceil(n_blocks.next_multiple_of(4)) };
-        let block = if conv.taps() == 1 && O::IS_EXACT { block.next_multiple_of(TILE_ROWS).min(c_in) } else { block };
+        let block =
+            if conv.taps() == 1 && O::IS_EXACT { block.next_multiple_of(TILE_ROWS).min(c_in) } else { block };
         // Bound: what one call reads is addressed in 32 bits, and is no more than a thread should hold.
         let of_image = block * conv.gradient_layout::<O::Code>().channel_len();
         let group = (DEPTH / pixels).min(STAGED / of_image).clamp(1, n_images);

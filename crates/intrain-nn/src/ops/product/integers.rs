@@ -3,7 +3,7 @@
 //! No float operation is in this file.
 #![deny(clippy::float_arithmetic)]
 
-use intrain_kernels::{Integer, Isa, max_abs};
+use intrain_kernels::{Isa, column_sums, max_abs};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
 use intrain_num::{Columns, Scale};
@@ -228,7 +228,7 @@ where
         }
         gradients.weight_max = max;
         if let Some(out) = &mut gradients.bias {
-            bias_gradient::<W>(plan, error_codes, out, &mut space.scratches);
+            bias_gradient::<W>(isa, plan, error_codes, out, scratches);
         }
     }
 }
@@ -237,8 +237,13 @@ where
 const NARROW_MAX: u64 = (1 << 31) - 1;
 
 /// The gradient of the biases: the error's sum over batch and pixels.
-fn bias_gradient<W: Width>(plan: &BlockPlan, error: &[W::Code], out: &mut Gradient, scratches: &mut [Scratch])
-where
+fn bias_gradient<W: Width>(
+    isa: Isa,
+    plan: &BlockPlan,
+    error: &[W::Code],
+    out: &mut Gradient,
+    scratches: &mut [Scratch],
+) where
     Scratch: Lend<W>,
 {
     let Gradient::I64(sums) = out else { unreachable!("biases of an integer network are summed in 64 bits") };
@@ -252,36 +257,11 @@ where
     }
     let items = error.chunks(plan.product.output.len());
     threads::for_each(scratches, items, |scratch, error| {
-        add_rows(error, &mut scratch.lend().bias);
+        column_sums::add(isa, error, &mut scratch.lend().bias);
     });
     for scratch in scratches {
         sums.iter_mut().zip(&scratch.lend().bias).for_each(|(sum, part)| *sum += part);
     }
-}
-
-/// Adds rows as long as `sums` to it. Several rows side by side fill a vector where rows are short.
-fn add_rows<P: Integer>(rows: &[P], sums: &mut [i64]) {
-    const LANES: usize = 64;
-    let n = sums.len();
-    let wide = if n < LANES { LANES / n * n } else { n };
-    let mut lanes = [0; LANES];
-    let (wide_rows, rest) = rows.split_at(rows.len() / wide * wide);
-    let add = |sums: &mut [i64], row: &[P]| {
-        for (sum, x) in sums.iter_mut().zip(row) {
-            let x: i64 = (*x).into();
-            *sum += x;
-        }
-    };
-    if n < LANES {
-        let lanes = &mut lanes[..wide];
-        wide_rows.chunks_exact(wide).for_each(|row| add(lanes, row));
-        for lanes in lanes.chunks_exact(n) {
-            sums.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += lane);
-        }
-    } else {
-        wide_rows.chunks_exact(n).for_each(|row| add(sums, row));
-    }
-    rest.chunks_exact(n).for_each(|row| add(sums, row));
 }
 
 /// The random words of `len` results of an array, of `columns` numbers in a row.
