@@ -8,22 +8,28 @@ pub(crate) const BLOCK: usize = 16;
 /// `[j][i]` from `[i][j]`.
 #[inline(always)]
 pub(crate) fn transposed<T: Copy>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
+    transposed_rows(block.each_ref())
+}
+
+/// The same of rows that lie anywhere.
+#[inline(always)]
+pub(crate) fn transposed_rows<T: Copy>(block: [&[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
     #[cfg(target_arch = "x86_64")]
     match size_of::<T>() {
         // SAFETY: the size of an element is the one that is named.
-        1 => return unsafe { x86::transposed::<T, 1, 16>(&block) },
+        1 => return unsafe { x86::transposed::<T, 1, 16>(block) },
         // SAFETY: as above.
-        2 => return unsafe { x86::transposed::<T, 2, 8>(&block) },
+        2 => return unsafe { x86::transposed::<T, 2, 8>(block) },
         // SAFETY: as above.
-        4 => return unsafe { x86::transposed::<T, 4, 4>(&block) },
+        4 => return unsafe { x86::transposed::<T, 4, 4>(block) },
         _ => {}
     }
-    plain(&block)
+    plain(block)
 }
 
 /// The same, element by element.
 #[inline(always)]
-fn plain<T: Copy>(block: &[[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
+fn plain<T: Copy>(block: [&[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
     std::array::from_fn(|j| std::array::from_fn(|i| block[i][j]))
 }
 
@@ -44,25 +50,24 @@ mod x86 {
     /// An element has `SIZE` bytes: 1, 2 or 4; `SIDE` is `16 / SIZE`.
     #[inline(always)]
     pub(super) unsafe fn transposed<T: Copy, const SIZE: usize, const SIDE: usize>(
-        block: &[[T; BLOCK]; BLOCK],
+        block: [&[T; BLOCK]; BLOCK],
     ) -> [[T; BLOCK]; BLOCK] {
         let mut out = MaybeUninit::<[[T; BLOCK]; BLOCK]>::uninit();
-        let (from, to) = (block.as_ptr().cast::<u8>(), out.as_mut_ptr().cast::<u8>());
-        let place = |row: usize, column: usize| (row * BLOCK + column) * SIZE;
+        let to = out.as_mut_ptr().cast::<u8>();
         for top in (0..BLOCK).step_by(SIDE) {
             for left in (0..BLOCK).step_by(SIDE) {
                 // SAFETY: SSE2 is part of x86-64.
                 let mut rows = [unsafe { _mm_setzero_si128() }; SIDE];
                 for (i, row) in rows.iter_mut().enumerate() {
                     // SAFETY: `SIDE` elements, 16 bytes, of one row of the block.
-                    *row = unsafe { _mm_loadu_si128(from.add(place(top + i, left)).cast()) };
+                    *row = unsafe { _mm_loadu_si128(block[top + i].as_ptr().add(left).cast()) };
                 }
                 for _ in 0..SIDE.ilog2() {
                     rows = shuffled::<SIZE, SIDE>(rows);
                 }
                 for (i, row) in rows.into_iter().enumerate() {
                     // SAFETY: as above, of one row of what is returned.
-                    unsafe { _mm_storeu_si128(to.add(place(left + i, top)).cast(), row) };
+                    unsafe { _mm_storeu_si128(to.add(((left + i) * BLOCK + top) * SIZE).cast(), row) };
                 }
             }
         }
@@ -96,7 +101,7 @@ mod tests {
     fn check<T: Copy + PartialEq + std::fmt::Debug>(element: impl Fn(usize) -> T) {
         let block = std::array::from_fn(|i| std::array::from_fn(|j| element(i * BLOCK + j)));
         let out = transposed(block);
-        assert_eq!(out, plain(&block));
+        assert_eq!(out, plain(block.each_ref()));
         assert_eq!(out[3][11], element(11 * BLOCK + 3));
         assert_eq!(transposed(out), block);
     }

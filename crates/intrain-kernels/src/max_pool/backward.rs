@@ -66,19 +66,38 @@ fn scatter<T: Error>(args: BackwardArgs<'_, T>) {
     if error.is_empty() {
         return;
     }
-    let wo = pool.outputs(w);
-    for (o, (error, index)) in error.chunks_exact(c).zip(index.chunks_exact(c)).enumerate() {
-        let ((rows, y), (columns, x)) = (pool.inside(o / wo, h), pool.inside(o % wo, w));
-        for ky in rows.clone() {
-            for kx in columns.clone() {
-                #[allow(clippy::cast_possible_truncation, reason = "a window has at most 64 places")]
-                let place = (ky * pool.size + kx) as u8;
-                let pixel = (y + ky - rows.start) * w + x + kx - columns.start;
-                let pixel = &mut out[pixel * pixel_stride..][..c];
-                for ((x, &e), &i) in pixel.iter_mut().zip(error).zip(index) {
-                    *x = T::default().plus(chosen(e, i, place)).clamped(min, max);
+    let row_len = pool.outputs(w) * c;
+    for (oy, (error, index)) in error.chunks_exact(row_len).zip(index.chunks_exact(row_len)).enumerate() {
+        let (rows, y) = pool.inside(oy, h);
+        for (ox, (error, index)) in error.chunks_exact(c).zip(index.chunks_exact(c)).enumerate() {
+            let (columns, x) = pool.inside(ox, w);
+            let window = Window { error, index, min, max };
+            for ky in rows.clone() {
+                for kx in columns.clone() {
+                    #[allow(clippy::cast_possible_truncation, reason = "a window has at most 64 places")]
+                    let place = (ky * pool.size + kx) as u8;
+                    let pixel = (y + ky - rows.start) * w + x + kx - columns.start;
+                    window.put(place, &mut out[pixel * pixel_stride..][..c]);
                 }
             }
+        }
+    }
+}
+
+/// The errors of a window's channels, and where their maxima were.
+struct Window<'a, T> {
+    error: &'a [T],
+    index: &'a [u8],
+    min: T,
+    max: T,
+}
+
+impl<T: Error> Window<'_, T> {
+    /// What the pixel at `place` gets.
+    #[inline(always)]
+    fn put(&self, place: u8, pixel: &mut [T]) {
+        for ((x, &e), &i) in pixel.iter_mut().zip(self.error).zip(self.index) {
+            *x = T::default().plus(chosen(e, i, place)).clamped(self.min, self.max);
         }
     }
 }

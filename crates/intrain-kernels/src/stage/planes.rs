@@ -9,7 +9,7 @@
 use super::{Code, SLACK, stage_run};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
-use crate::transpose::{BLOCK, transposed};
+use crate::transpose::{BLOCK, transposed, transposed_rows};
 use std::ops::Range;
 
 /// The shape of staged planes.
@@ -154,6 +154,16 @@ fn transpose<P: Code>(
         for pixel in (0..n_pixels).step_by(BLOCK) {
             let height = BLOCK.min(n_pixels - pixel);
             let (first, last) = (pixel * from.pitch + channel, channel * to.pitch + pixel);
+            if [width, height] == [BLOCK; 2] {
+                // Most blocks, and no copy of their rows.
+                let row =
+                    |i: usize| from.values[first + i * pitch..].first_chunk().expect("a row of a block");
+                let block = transposed_rows(std::array::from_fn::<&[P; BLOCK], BLOCK, _>(row));
+                for (i, row) in block.iter().enumerate() {
+                    stage_run(row, &mut to.values[last + i * to.pitch..][..BLOCK], zero);
+                }
+                continue;
+            }
             // A run of a length that the compiler knows is one vector.
             let (from, shape) = (&from.values[first..], [height, width]);
             let block = match width {
