@@ -67,6 +67,20 @@ fn scatter<T: Error>(args: BackwardArgs<'_, T>) {
         return;
     }
     let row_len = pool.outputs(w) * c;
+    if (pool.size, pool.stride, pool.pad) == (2, 2, 0) {
+        let rows = out.chunks_exact_mut(2 * w * pixel_stride);
+        for (out, (error, index)) in rows.zip(error.chunks_exact(row_len).zip(index.chunks_exact(row_len))) {
+            let (top, bottom) = out.split_at_mut(w * pixel_stride);
+            let pixels =
+                top.chunks_exact_mut(2 * pixel_stride).zip(bottom.chunks_exact_mut(2 * pixel_stride));
+            for ((top, bottom), (error, index)) in
+                pixels.zip(error.chunks_exact(c).zip(index.chunks_exact(c)))
+            {
+                Window { error, index, min, max }.put_four(pixel_stride, top, bottom);
+            }
+        }
+        return;
+    }
     for (oy, (error, index)) in error.chunks_exact(row_len).zip(index.chunks_exact(row_len)).enumerate() {
         let (rows, y) = pool.inside(oy, h);
         for (ox, (error, index)) in error.chunks_exact(c).zip(index.chunks_exact(c)).enumerate() {
@@ -98,6 +112,52 @@ impl<T: Error> Window<'_, T> {
     fn put(&self, place: u8, pixel: &mut [T]) {
         for ((x, &e), &i) in pixel.iter_mut().zip(self.error).zip(self.index) {
             *x = T::default().plus(chosen(e, i, place)).clamped(self.min, self.max);
+        }
+    }
+
+    /// What the four pixels of the commonest window get: 2 x 2, two of each row, `right` elements apart.
+    #[inline(always)]
+    fn put_four(&self, right: usize, top: &mut [T], bottom: &mut [T]) {
+        let mut done = 0;
+        while done + 32 <= self.error.len() {
+            self.put_four_from::<32>(done, right, top, bottom);
+            done += 32;
+        }
+        while done + 16 <= self.error.len() {
+            self.put_four_from::<16>(done, right, top, bottom);
+            done += 16;
+        }
+        while done + 8 <= self.error.len() {
+            self.put_four_from::<8>(done, right, top, bottom);
+            done += 8;
+        }
+        while done + 4 <= self.error.len() {
+            self.put_four_from::<4>(done, right, top, bottom);
+            done += 4;
+        }
+        while done < self.error.len() {
+            self.put_four_from::<1>(done, right, top, bottom);
+            done += 1;
+        }
+    }
+
+    /// `N` channels from number `done` on, in arrays that nothing else can overlap with.
+    #[inline(always)]
+    fn put_four_from<const N: usize>(&self, done: usize, right: usize, top: &mut [T], bottom: &mut [T]) {
+        let error: [T; N] = *self.error[done..].first_chunk().expect("so many channels are left");
+        let index: [u8; N] = *self.index[done..].first_chunk().expect("so many channels are left");
+        let mut held = [T::default(); N];
+        for k in 0..N {
+            held[k] = T::default().plus(error[k]).clamped(self.min, self.max);
+        }
+        for place in 0..4_u8 {
+            let mut channels = [T::default(); N];
+            for k in 0..N {
+                channels[k] = chosen(held[k], index[k], place);
+            }
+            let row = if place < 2 { &mut *top } else { &mut *bottom };
+            let first = usize::from(place % 2) * right + done;
+            *row[first..].first_chunk_mut().expect("a pixel of the window") = channels;
         }
     }
 }
