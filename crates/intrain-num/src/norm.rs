@@ -140,11 +140,17 @@ impl Rows {
         self.hold_spread(i64::try_from(spread).unwrap_or(i64::MAX))
     }
 
-    /// At least one step of the integers, and what the row can hold.
-    fn hold_spread(&self, spread: i64) -> i64 {
+    /// The least and the largest spread: at least one step of the integers, and what the row can hold.
+    #[must_use]
+    pub fn spreads(&self) -> [i64; 2] {
         let largest = self.spread_row.format.max();
         let least = 1i64 << (self.spread_row.format.frac_bits() - self.frac_bits).clamp(0, 30);
-        spread.clamp(least.min(largest), largest)
+        [least.min(largest), largest]
+    }
+
+    fn hold_spread(&self, spread: i64) -> i64 {
+        let [least, largest] = self.spreads();
+        spread.clamp(least, largest)
     }
 
     /// Mean and spread for evaluation, from those running, where integers are worth `2^-finer` of what the rows say.

@@ -1,6 +1,7 @@
 //! What can be typed: the commands, their flags and their help. Parsing does nothing but parse.
 
 mod accel;
+mod deploy;
 mod shell;
 mod trained;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 pub(crate) use accel::{AccelArgs, AccelCommand, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs};
 use clap::{Parser, Subcommand};
+pub(crate) use deploy::{ExportArgs, VerifyArgs, VerifyCommand, VerifyExportArgs};
 pub(crate) use shell::{CompletionsArgs, ManArgs};
 pub(crate) use trained::{EvalArgs, InspectArgs, NetworkArgs, PredictArgs, RunsArgs};
 
@@ -70,6 +72,23 @@ in float32. A file that is there is replaced. Where a recipe finds a power of tw
 
 The largest logit is the answer, of equal ones the first. Files that are there are replaced.")]
     Predict(PredictArgs),
+    /// Write a trained network as C, Rust, ONNX or arrays: the same integers, to the last bit
+    #[command(after_help = "Examples:
+  intrain export runs/digits-wage-1 --to c
+  intrain export runs/mnist-wage-1 --to c --pack --out lenet --ram 32768 --flash 262144
+  intrain export runs/digits-wage-1 --to onnx
+  intrain verify export runs/digits-wage-1 digits-wage-1-c
+
+c         C99 that allocates nothing and calls nothing, and a program with test vectors
+rust      constants, and what runs them: no_std, no unsafe code, no allocation
+onnx      standard operators, exact in ONNX Runtime's CPU provider
+onnx-qdq  the same by quantized operators: faster, refused where they would round otherwise
+npy, hex  every constant, and the results of each layer for some vectors
+
+DIR/manifest.json says what was written, DIR/.intrain which files the command made; no others are
+replaced. Networks that compute in floats, and recipes that find a power of two in each batch
+(@dynamic), have no such form and are refused. What is generated is yours.")]
+    Export(ExportArgs),
     /// Show what will run: formats, integer or float, accumulator bounds, memory
     #[command(after_help = "Examples:
   intrain plan --model lenet5 --recipe wage
@@ -132,10 +151,10 @@ After Li et al. 2017, arXiv 1706.02379. Each writes DIR/EXPERIMENT.csv and DIR/E
 The picture is for light and dark pages. DIR/.intrain lists the files that the command made; no
 others are replaced.")]
     Lab(LabArgs),
-    /// Prove the arithmetic contract on this machine
+    /// Prove the arithmetic contract on this machine, and exported networks by its compilers
     #[command(
-        after_help = "Runs every case of the golden suite through the scalar definition and through each kernel that
-this CPU has. Exit code 1 and the cases by name, if any result differs by a bit."
+        after_help = "Alone it runs every case of the golden suite through the scalar definition and through each kernel
+that this CPU has. Exit code 1 and the cases by name, if any result differs by a bit."
     )]
     Verify(VerifyArgs),
     /// Measure kernels and whole training steps as shares of the most that this machine can do
@@ -434,11 +453,4 @@ pub(crate) enum Experiment {
     Toy,
     Chain,
     Convex,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct VerifyArgs {
-    /// What to prove
-    #[arg(value_name = "WHAT", default_value = "golden", value_parser = ["golden"])]
-    pub(crate) what: String,
 }

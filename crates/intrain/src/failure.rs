@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use intrain::data::DataError;
+use intrain::deploy::DeployError;
 use intrain::model::ModelError;
 use intrain::nn::PlanError;
 use intrain::num::ParseError;
@@ -62,6 +63,7 @@ fn is_typed(e: &(dyn Error + 'static)) -> bool {
         || e.is::<UnknownWork>()
         || e.is::<MeasureError>()
         || e.is::<DataError>()
+        || e.is::<DeployError>()
         || e.is::<ModelError>()
         || e.is::<PlanError>()
         || e.is::<ParseError>()

@@ -18,6 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("intrain-lab", &["intrain-num", PLOT]),
     ("intrain-data", &["intrain-num"]),
     ("intrain-plan", &["intrain-num", "intrain-recipe", "intrain-model"]),
+    ("intrain-run", &[]),
+    ("intrain-deploy", &["intrain-num", "intrain-model", "intrain-plan"]),
     ("intrain-nn", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-plan"]),
     (
         "intrain-train",
@@ -56,6 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-lab",
             "intrain-data",
             "intrain-plan",
+            "intrain-deploy",
             "intrain-nn",
             "intrain-train",
             "intrain-accel",

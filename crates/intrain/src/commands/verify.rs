@@ -1,15 +1,24 @@
-//! `intrain verify`: the golden suite on this machine, as a table, with every case that fails.
+//! `intrain verify`: the golden suite on this machine, as a table, with every case that fails; and exported networks.
+
+mod export;
+mod programs;
 
 use std::process::ExitCode;
 
 use intrain::verify::{self, Engine, Report, Tally};
 use serde_json::json;
 
-use crate::args::VerifyArgs;
+use crate::args::{VerifyArgs, VerifyCommand};
 use crate::output::{Output, say};
 
 pub(crate) fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    debug_assert_eq!(args.what, "golden", "the parser lets nothing else through");
+    match &args.what {
+        None | Some(VerifyCommand::Golden) => golden(output),
+        Some(VerifyCommand::Export(args)) => export::run(args, output),
+    }
+}
+
+fn golden(output: &Output) -> anyhow::Result<ExitCode> {
     let report = verify::golden()?;
     for m in &report.mismatches {
         say(&format!("golden/{}.toml, '{}', {}: {}", m.topic, m.case, m.engine.name(), m.difference));

@@ -1,6 +1,7 @@
 //! The whole program: what is printed, where, with which exit code. Help, tables and messages are snapshots.
 
 mod divergence;
+mod export;
 mod files;
 mod keys;
 mod logits;
@@ -104,6 +105,8 @@ fn help_teaches() {
         ("data", &["data", "--help"]),
         ("inspect", &["inspect", "--help"]),
         ("verify", &["verify", "--help"]),
+        ("verify_export", &["verify", "export", "--help"]),
+        ("export", &["export", "--help"]),
         ("bench", &["bench", "--help"]),
         ("lab", &["lab", "--help"]),
         ("sweep", &["sweep", "--help"]),

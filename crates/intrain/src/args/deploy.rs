@@ -1,0 +1,79 @@
+//! What stands behind `export` and `verify`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::NetworkArgs;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    /// What to write
+    #[arg(long, value_name = "TARGET", value_parser = ["c", "rust", "onnx", "onnx-qdq", "npy", "hex"])]
+    pub(crate) to: String,
+    /// Folder for it [default: the run's or the file's name, and the target]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Put weights of 2 bits four in a byte, those of 3 and 4 bits two
+    #[arg(long)]
+    pub(crate) pack: bool,
+    /// Make the result of each layer an output of the ONNX model
+    #[arg(long)]
+    pub(crate) debug: bool,
+    /// Put the constants into a source of their own
+    #[arg(long)]
+    pub(crate) split: bool,
+    /// In front of each name that other sources see, and the name of the files
+    #[arg(long, value_name = "NAME", default_value = "model")]
+    pub(crate) prefix: String,
+    /// Test vectors, at most
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) vectors: u32,
+    /// Data set whose test images are tried as vectors [default: the one that the network was trained on]
+    #[arg(long, value_name = "D")]
+    pub(crate) data: Option<String>,
+    /// Refuse networks whose tensors need more memory
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) ram: Option<u64>,
+    /// Refuse networks whose constants need more memory
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) flash: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(subcommand)]
+    pub(crate) what: Option<VerifyCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerifyCommand {
+    /// The golden suite: every case of the contract, on every kernel that this CPU has (what `verify` alone does)
+    Golden,
+    /// An exported network: its test vectors, and images, by every compiler that is found here
+    #[command(after_help = "Examples:
+  intrain verify export runs/digits-wage-1 digits-wage-1-c
+  intrain verify export runs/mnist-wage-1 lenet --images 1000
+
+Each result is compared with what the network here answers, logit by logit. At a difference the first
+image, layer and element are named, with both values, and the exit code is 1. What is not found on
+this machine is \"not checked\".")]
+    Export(VerifyExportArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyExportArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    /// What `intrain export` wrote
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Test images of the data, besides the vectors
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) images: u32,
+    /// Their data set [default: the one that the network was trained on]
+    #[arg(long, value_name = "D")]
+    pub(crate) data: Option<String>,
+}

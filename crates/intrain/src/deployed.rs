@@ -1,0 +1,60 @@
+//! From a trained network to its deployed form, and the images that show most of it.
+
+use intrain_deploy::{About, DeployError, Deployed, StoredLayer, Vectors};
+use intrain_nn::{Parameters, Plan, Stored};
+use intrain_num::random::{Purpose, Stream};
+use intrain_train::saved::{SavedModel, weights_sha256};
+use rayon::prelude::*;
+
+/// The deployed form of a network that was saved; `plan` is its plan.
+///
+/// # Errors
+/// The network computes in floats, or its answers depend on the other images of a batch.
+pub fn lower(plan: &Plan, saved: &SavedModel) -> Result<Deployed, DeployError> {
+    let about = About {
+        model: saved.model.name.clone(),
+        recipe: saved.recipe.name.clone(),
+        weights_sha256: weights_sha256(&saved.parameters),
+        classes: saved.classes.clone(),
+    };
+    Deployed::lower(plan, &saved.parameters.iter().map(stored).collect::<Vec<_>>(), about)
+}
+
+fn stored(parameters: &Parameters) -> StoredLayer {
+    let integers = |stored: &Stored| (0..stored.len()).map(|i| stored.code(i)).collect::<Vec<i64>>();
+    StoredLayer {
+        weight: integers(&parameters.weight),
+        bias: parameters.bias.as_ref().map(integers),
+        moments: parameters.moments.as_ref().map(|m| [integers(&m.mean), integers(&m.spread)]),
+    }
+}
+
+/// Multiply-adds that the search for vectors may take, over all images.
+const SEARCH: u64 = 4_000_000_000;
+/// Images that are made for any network: black, white, and noise.
+const MADE: usize = 16;
+
+/// At most `n` test vectors, chosen among black, white, noise and `images`, as many of these as may be tried.
+#[must_use]
+pub fn vectors(deployed: &Deployed, images: &[u8], n: usize) -> Vectors {
+    let size = deployed.image().len();
+    let n_tried =
+        usize::try_from(SEARCH / deployed.multiply_adds().max(1)).unwrap_or(usize::MAX).clamp(n, 1000);
+    let mut candidates = made(size, MADE.min(n));
+    candidates.extend(images.chunks_exact(size).take(n_tried.saturating_sub(MADE)).flatten());
+    let candidates: Vec<_> =
+        candidates.par_chunks_exact(size).map(|image| (image, deployed.show(image))).collect();
+    Vectors::choose(&candidates, n)
+}
+
+/// Black, white, and noise of the contract's generator.
+fn made(size: usize, n: usize) -> Vec<u8> {
+    let mut images = vec![0; size];
+    images.extend(std::iter::repeat_n(255, size));
+    let stream = Stream::new(0, Purpose::Tool, 0, 0);
+    let noise =
+        (0..size * n.saturating_sub(2)).map(|i| u8::try_from(stream.below(i as u64, 256)).unwrap_or(u8::MAX));
+    images.extend(noise);
+    images.truncate(size * n);
+    images
+}

@@ -1,0 +1,137 @@
+//! Networks that leave the house: what is written, what is refused, and that a wrong program is found.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Place, text};
+
+/// The embedded digits, trained for an epoch.
+fn trained(recipe: &str, more: &[&str]) -> Place {
+    let place = Place::new();
+    let train = ["train", "--recipe", recipe, "--epochs", "1", "--out", "run"];
+    place.stdout(&[&train, more].concat());
+    place
+}
+
+fn has_compiler() -> bool {
+    let found = Command::new("gcc").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!("skipped: there is no gcc");
+    }
+    found
+}
+
+/// The result of each target.
+fn results(checked: &Value) -> Vec<(String, String)> {
+    let word = |target: &Value, key: &str| target[key].as_str().unwrap_or_default().to_owned();
+    let targets = checked["targets"].as_array().unwrap();
+    targets.iter().map(|target| (word(target, "target"), word(target, "result"))).collect()
+}
+
+#[test]
+fn c_is_written_checked_and_its_faults_are_found() {
+    let place = trained("wage", &[]);
+    let written = place.json(&["export", "run", "--to", "c", "--pack"]);
+    assert_eq!(written["files"], serde_json::json!(["model.h", "model.c", "model_test.c"]));
+    assert_eq!((&written["vectors"], &written["arena_bytes"]), (&64.into(), &3072.into()));
+    let folder = place.path("run-c");
+    let manifest: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest, written);
+    // Equal content gives equal bytes, in a folder that is the program's own.
+    let before = std::fs::read(folder.join("model.c")).unwrap();
+    place.stdout(&["export", "run", "--to", "c", "--pack"]);
+    assert_eq!(std::fs::read(folder.join("model.c")).unwrap(), before);
+    if !has_compiler() {
+        return;
+    }
+    let checked = place.json(&["verify", "export", "run", "run-c", "--images", "20"]);
+    assert!(results(&checked).contains(&("gcc -O3".to_owned(), "equal".to_owned())), "{checked}");
+    assert!(results(&checked).iter().all(|(_, result)| result != "differs"), "{checked}");
+
+    // A rounding that is none of the network's.
+    let source = text(&before).replace("half - 1 + (floor_i32(x, shift) & 1)", "half");
+    std::fs::write(folder.join("model.c"), source).unwrap();
+    let output = place.run(&["verify", "export", "run", "run-c"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    assert!(said.contains("DIFFERS: vectors: image ") && said.contains("is right"), "{said}");
+    // Of the vectors nothing is known but the logits; of images, the layer.
+    let vectors = folder.join("model_test.c");
+    let blind = std::fs::read_to_string(&vectors).unwrap().replace("logits[i] != right[i]", "0");
+    std::fs::write(&vectors, blind).unwrap();
+    let said = text(&place.run(&["verify", "export", "run", "run-c", "--images", "300"]).stdout);
+    assert!(said.contains("layer 'conv1', element "), "{said}");
+}
+
+#[test]
+fn rust_and_arrays_are_written() {
+    let place = trained("wage", &[]);
+    let written = place.json(&["export", "run", "--to", "rust"]);
+    assert_eq!(written["files"], serde_json::json!(["model.rs", "model_test.rs", "intrain_run.rs"]));
+    let checked = place.json(&["verify", "export", "run", "run-rust", "--images", "50"]);
+    assert_eq!(checked["targets"][0]["result"], "equal", "{checked}");
+    assert_eq!(checked["targets"][0]["images"], 114);
+
+    let written = place.json(&["export", "run", "--to", "npy"]);
+    let files = written["files"].as_array().unwrap();
+    assert!(files.contains(&"1.weights.npy".into()) && files.contains(&"1.result.npy".into()), "{written}");
+    place.stdout(&["export", "run", "--to", "hex", "--vectors", "2"]);
+    let hex = std::fs::read_to_string(place.path("run-hex/images.hex")).unwrap();
+    assert_eq!((hex.lines().count(), hex.lines().next().unwrap()), (128, "00"));
+    let message = place.refusal(&["verify", "export", "run", "run-hex"]);
+    assert!(message.contains("it is of --to hex"), "{message}");
+}
+
+#[test]
+fn onnx_is_written_with_its_vectors() {
+    let place = trained("wage", &[]);
+    for target in ["onnx", "onnx-qdq"] {
+        let written = place.json(&["export", "run", "--to", target, "--vectors", "8", "--out", target]);
+        assert_eq!(
+            written["files"],
+            serde_json::json!(["model.onnx", "model_images.npy", "model_logits.npy"])
+        );
+        let bytes = std::fs::read(place.path(target).join("model.onnx")).unwrap();
+        assert_eq!(&bytes[..11], b"\x08\x09\x12\x07intrain");
+        let output = place.run(&["verify", "export", "run", target, "--json"]);
+        let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(results(&checked).iter().all(|(_, result)| result != "differs"), "{checked}");
+    }
+}
+
+#[test]
+fn what_cannot_be_exported_is_refused_before_anything_is_written() {
+    let place = trained("float32", &[]);
+    let message = place.refusal(&["export", "run", "--to", "c"]);
+    assert!(message.contains("'float32' computes in floats"), "{message}");
+    assert!(!place.path("run-c").exists());
+
+    let place = trained("gupta", &["--max-steps", "2"]);
+    let message = place.refusal(&["export", "run", "--to", "onnx-qdq"]);
+    assert!(message.contains("use --to onnx"), "{message}");
+    for (more, part) in [
+        (&["--to", "c", "--ram", "1000"][..], "--ram 1000: the tensors of one image need "),
+        (&["--to", "c", "--flash", "1000"], "--flash 1000: the constants alone need "),
+        (&["--to", "c", "--prefix", "2nd"], "--prefix 2nd: it begins names of C"),
+        (&["--to", "onnx", "--pack"], "--pack: this is for --to c"),
+        (&["--to", "c", "--debug"], "--debug: this is for --to onnx"),
+        (&["--to", "c", "--data", "mnist"], "mnist"),
+    ] {
+        let message = place.refusal(&[&["export", "run"], more].concat());
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!place.path("run-c").exists() && !place.path("run-onnx-qdq").exists());
+
+    // Another's file is not replaced, and an export is of its network alone.
+    std::fs::create_dir(place.path("mine")).unwrap();
+    std::fs::write(place.path("mine/model.c"), "int mine;").unwrap();
+    let message = place.refusal(&["export", "run", "--to", "c", "--out", "mine"]);
+    assert!(message.contains("intrain did not make it"), "{message}");
+    place.stdout(&["export", "run", "--to", "c"]);
+    place.stdout(&["train", "--recipe", "gupta", "--max-steps", "3", "--out", "other"]);
+    let message = place.refusal(&["verify", "export", "other", "run-c"]);
+    assert!(message.contains("it is of weights "), "{message}");
+    assert!(place.refusal(&["verify", "export", "run", "mine"]).contains("manifest.json: cannot read"));
+}

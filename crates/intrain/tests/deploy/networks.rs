@@ -1,0 +1,112 @@
+//! Networks of random parameters, planned and lowered.
+
+use intrain_deploy::{About, Deployed, StoredLayer};
+use intrain_model::{Layer, LayerKind, Logits, Model, Pixels};
+use intrain_nn::{Parameters, Plan, Stored};
+
+use super::network::{self, BlockShape, Draw, conv, integer_residual, linear, model, recipe};
+
+/// Parameters from all over their formats; norms have statistics of many batches.
+fn parameters(plan: &Plan, seed: u64) -> Vec<Parameters> {
+    let mut parameters = network::parameters(plan, seed);
+    let mut draw = Draw::new(seed ^ 0x3a11);
+    for p in &mut parameters {
+        let Some(moments) = &mut p.moments else { continue };
+        for i in 0..moments.mean.len() {
+            moments.mean.set_code(i, draw.within(-(1 << 20), 1 << 20));
+            moments.spread.set_code(i, draw.within(1, 1 << 22));
+        }
+    }
+    parameters
+}
+
+fn integers(stored: &Stored) -> Vec<i64> {
+    (0..stored.len()).map(|i| stored.code(i)).collect()
+}
+
+pub(crate) fn stored(parameters: &[Parameters]) -> Vec<StoredLayer> {
+    let layer = |p: &Parameters| StoredLayer {
+        weight: integers(&p.weight),
+        bias: p.bias.as_ref().map(integers),
+        moments: p.moments.as_ref().map(|m| [integers(&m.mean), integers(&m.spread)]),
+    };
+    parameters.iter().map(layer).collect()
+}
+
+/// A network of a seed.
+pub(crate) struct Trained {
+    pub(crate) plan: Plan,
+    pub(crate) parameters: Vec<Parameters>,
+    pub(crate) deployed: Deployed,
+    /// `n` images.
+    pub(crate) images: Vec<u8>,
+}
+
+pub(crate) fn trained(model: &Model, spec: &str, n: usize, seed: u64) -> Trained {
+    let recipe = recipe(spec);
+    let plan = Plan::build(model, &recipe, n).unwrap_or_else(|error| panic!("{spec}: {error}"));
+    let parameters = parameters(&plan, seed);
+    let (images, _) = network::batch(&plan, n, seed);
+    let about = About { model: model.name.clone(), recipe: recipe.name, ..About::default() };
+    let deployed = Deployed::lower(&plan, &stored(&parameters), about).unwrap();
+    Trained { plan, parameters, deployed, images }
+}
+
+/// A chain of random products, poolings and ReLUs.
+pub(crate) fn chain(draw: &mut Draw) -> Model {
+    let side = |draw: &mut Draw| 4 + draw.below(6) as usize;
+    let blocks: Vec<BlockShape> = (0..1 + draw.below(3))
+        .map(|_| {
+            let out = 1 + draw.below(9) as usize;
+            let mut block = if draw.below(4) == 0 {
+                linear(out)
+            } else {
+                let kernel = 1 + draw.below(3) as usize;
+                conv(out, kernel, 1 + draw.below(2) as usize, draw.below(2) as usize)
+            };
+            if draw.below(2) == 0 {
+                block = block.pooled(2 + draw.below(2) as usize, 1 + draw.below(2) as usize);
+            }
+            BlockShape { bias: draw.below(2) == 0, ..block }
+        })
+        .collect();
+    let mut model =
+        model((side(draw), side(draw), 1 + draw.below(3) as usize), &blocks, 2 + draw.below(9) as usize);
+    model.logits = if draw.below(2) == 0 { Logits::Exact } else { Logits::Quantized };
+    model.input.pixels = [Pixels::Unit255, Pixels::Unit256, Pixels::Symmetric][draw.below(3) as usize];
+    model
+}
+
+/// Recipes of networks with norms and sums.
+pub(crate) const GRAPHS: [&str; 8] = [
+    "intrain-int8",
+    "wageubn",
+    "wage-l1bn",
+    "wage-rangebn",
+    "gupta",
+    "intrain-int8 | activation = fixed<4,4> nearest-even",
+    "intrain-int8 | activation = fixed<2,4> floor",
+    "intrain-int8 | norm.gain = fixed<2,6> nearest-even | norm.offset = fixed<2,6> nearest-even | norm.value = fixed<3,5> floor",
+];
+
+/// Recipes of chains.
+pub(crate) const CHAINS: [&str; 5] =
+    ["wage", "wage:2-8-12-12", "gupta", "gupta:nearest", "gupta:Q2.6:Q4.4:Q2.6:stochastic"];
+
+/// Layer norms in place of norms over the batch: of pixels, and of a vector.
+pub(crate) fn layer_norms() -> Model {
+    let mut model = integer_residual();
+    for layer in &mut model.layers {
+        if let LayerKind::BatchNorm { affine } = layer.kind {
+            layer.kind = LayerKind::LayerNorm { affine };
+        }
+    }
+    let at = model.layers.len() - 1;
+    let added = [
+        ("fc1", LayerKind::Linear { out: 24, bias: false }),
+        ("norm9", LayerKind::LayerNorm { affine: true }),
+        ("relu9", LayerKind::Relu),
+    ];
+    model.layers.splice(at..at, added.map(|(name, kind)| Layer::new(name, kind)));
+    model
+}
