@@ -301,17 +301,11 @@ impl Round {
     const fn shift(self, x: i64, shift: u32) -> i64 {
         let half = 1 << (shift - 1);
         let add = match self {
-            Self::Floor => 0,
             Self::NearestEven => half - 1 + ((x >> shift) & 1),
             Self::NearestDown => half - 1,
             Self::NearestAway => half - (x < 0) as i64,
-            Self::TowardZero => {
-                if x < 0 {
-                    2 * half - 1
-                } else {
-                    0
-                }
-            }
+            Self::TowardZero if x < 0 => 2 * half - 1,
+            Self::Floor | Self::TowardZero => 0,
         };
         (x + add) >> shift
     }
@@ -320,14 +314,14 @@ impl Round {
 impl Node {
     /// Computes the node; none where its tensors are not in the arena, or lie in each other.
     fn run(&self, image: &[u8], arena: &mut [u8]) -> Option<()> {
-        let Range { start, end } = Range::of(&self.result);
+        let core::ops::Range { start, end } = self.result.bytes();
         let (before, rest) = arena.split_at_mut_checked(start)?;
         let (result, after) = rest.split_at_mut_checked(end - start)?;
         let (before, after): (&[u8], &[u8]) = (before, after);
         let source = |k: usize| {
             let tensor = self.sources.get(k)?;
-            let bytes = Range::of(tensor);
-            let in_front = before.get(bytes.start..bytes.end);
+            let bytes = tensor.bytes();
+            let in_front = before.get(bytes.clone());
             in_front.or_else(|| after.get(bytes.start.checked_sub(end)?..bytes.end.checked_sub(end)?))
         };
         let y = self.result;
@@ -362,19 +356,6 @@ impl Node {
             }
         }
         Some(())
-    }
-}
-
-/// The bytes of a tensor.
-struct Range {
-    start: usize,
-    end: usize,
-}
-
-impl Range {
-    const fn of(tensor: &Tensor) -> Self {
-        let bytes = tensor.bytes();
-        Self { start: bytes.start, end: bytes.end }
     }
 }
 

@@ -1,4 +1,4 @@
-// Runs the vectors below; with a file of images, prints the logits of each, a line an image.
+//! Runs the vectors below; with a file of images, prints the logits of each, a line an image.
 mod PREFIX;
 
 use PREFIX::MODEL;
