@@ -61,7 +61,7 @@ impl Deployed {
     #[must_use]
     pub fn arena(&self) -> Arena {
         let n = self.nodes.len();
-        let mut places: Vec<Option<Place>> = (0..n)
+        let places: Vec<Option<Place>> = (0..n)
             .map(|i| {
                 if self.pooled(i).is_some() {
                     return None;
@@ -77,14 +77,8 @@ impl Deployed {
             places.iter().flatten().filter(lives).map(|p| p.bytes).sum()
         };
         let peak = (0..n).map(needed).max().unwrap_or(0);
-        let mut best = by_size(&places);
-        if bytes_of(&best) > peak {
-            best = [best, at_both_ends(&places, peak)]
-                .into_iter()
-                .min_by_key(|places| bytes_of(places))
-                .unwrap_or_default();
-        }
-        places.clone_from(&best);
+        let (by_size, at_both_ends) = (by_size(&places), at_both_ends(&places, peak));
+        let places = if bytes_of(&at_both_ends) < bytes_of(&by_size) { at_both_ends } else { by_size };
         Arena { bytes: bytes_of(&places), places, peak }
     }
 

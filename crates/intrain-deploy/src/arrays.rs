@@ -18,11 +18,7 @@ pub struct Array {
 
 impl Array {
     fn new(name: String, shape: Vec<usize>, values: Vec<i64>) -> Self {
-        let holds =
-            |bits: u32| values.iter().all(|x| (-(1i64 << (bits - 1))..1i64 << (bits - 1)).contains(x));
-        let types = [(Element::I8, 8), (Element::I16, 16), (Element::I32, 32)];
-        let element =
-            types.into_iter().find(|(_, bits)| holds(*bits)).map_or(Element::I64, |(element, _)| element);
+        let element = Element::narrowest(&values);
         Self { name, shape, element, values }
     }
 }

@@ -195,6 +195,17 @@ impl Requantize {
     }
 }
 
+impl Requantize {
+    /// The largest magnitude on the way from a sum of at most `bound` to its rounding: with the half that is added, or the zeros
+    /// that are appended. Sums lie below 2^62, so whatever is dropped beyond 62 bits changes no result.
+    pub(crate) fn reach(&self, bound: u64) -> u128 {
+        match self.shift {
+            1.. => u128::from(bound) + (1 << (self.shift.min(62) - 1)),
+            _ => u128::from(bound) << self.shift.unsigned_abs().min(63),
+        }
+    }
+}
+
 impl Mean {
     /// The integer that a sum over a window becomes.
     #[must_use]
@@ -262,6 +273,15 @@ impl Tensor {
 }
 
 impl Element {
+    /// The narrowest type with a sign that holds all of `values`.
+    #[must_use]
+    pub fn narrowest(values: &[i64]) -> Self {
+        let holds =
+            |bits: u32| values.iter().all(|x| (-(1i64 << (bits - 1))..1i64 << (bits - 1)).contains(x));
+        let types = [(Self::I8, 8), (Self::I16, 16), (Self::I32, 32)];
+        types.into_iter().find(|(_, bits)| holds(*bits)).map_or(Self::I64, |(element, _)| element)
+    }
+
     /// Bytes of one element.
     #[must_use]
     pub const fn bytes(self) -> usize {

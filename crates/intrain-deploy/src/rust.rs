@@ -152,9 +152,7 @@ impl Writer<'_> {
     }
 
     fn product(&mut self, i: usize, p: &Product, pool: Option<Pool>) -> Result<String, DeployError> {
-        let half = p.requantize.as_ref().map_or(0, |q| 1u128 << (q.shift.clamp(1, 62) - 1));
-        let up = p.requantize.as_ref().map_or(0, |q| (-q.shift).clamp(0, 64));
-        if (u128::from(p.bound) + half) << up >= 1 << 63 {
+        if p.requantize.as_ref().is_some_and(|q| q.reach(p.bound) >= 1 << 63) {
             return Err(self.refuse(i, "its sums and their rounding do not fit 64 bits"));
         }
         let bits = p.weight_bits();

@@ -26,18 +26,6 @@ pub(super) const fn short(element: Element) -> &'static str {
     }
 }
 
-/// The narrowest signed type that holds all of `values`, of at least the width of `least`.
-pub(super) fn narrowest(values: &[i64], least: Element) -> Element {
-    let holds = |bits: u32| {
-        let limit = 1i64 << (bits - 1);
-        values.iter().all(|x| (-limit..limit).contains(x))
-    };
-    [(Element::I8, 8), (Element::I16, 16), (Element::I32, 32)]
-        .into_iter()
-        .find(|(element, bits)| *element >= least && holds(*bits))
-        .map_or(Element::I64, |(element, _)| element)
-}
-
 /// An array of constants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Table {

@@ -215,12 +215,10 @@ impl<'a> Writer<'a> {
             return Err(self.refuse(i, format!("it adds {fan_in} products of bytes, and 33,025 fit 32 bits")));
         }
         let weights = self.weights(layer, p, (input, shape));
-        let largest = p.requantize.as_ref().map_or(0, |q| 1u128 << (q.shift.clamp(1, 100) - 1));
-        let up = p.requantize.as_ref().map_or(0, |q| (-q.shift).clamp(0, 60));
         // Limits are constants of the same type.
-        let limits =
-            p.requantize.as_ref().map_or(0, |q| u128::from(q.max.unsigned_abs().max(q.min.unsigned_abs())));
-        let mut bound = ((u128::from(p.bound) + largest) << up).max(limits);
+        let limits = |q: &Requantize| u128::from(q.max.unsigned_abs().max(q.min.unsigned_abs()));
+        let reach = |q: &Requantize| q.reach(p.bound).max(limits(q));
+        let mut bound = p.requantize.as_ref().map_or_else(|| p.bound.into(), reach);
         let is_one = x.len() == 1 && weights.len() == 1;
         if !is_one {
             let shift = x.iter().chain(&weights).map(|limb| limb.shift).max().unwrap_or(0).unsigned_abs();
@@ -278,8 +276,7 @@ impl<'a> Writer<'a> {
     fn activation(&mut self, i: usize, a: &Activation) -> Result<(String, Real), DeployError> {
         let node = &self.deployed.nodes[i];
         let (layer, q) = (self.layer(i), &a.requantize);
-        let half = 1u128 << (q.shift.clamp(1, 100) - 1);
-        let mut kind = self.holding(i, (u128::from(a.bound) + half) << (-q.shift).clamp(0, 60))?;
+        let mut kind = self.holding(i, q.reach(a.bound))?;
         for (term, source) in a.terms.iter().zip(&node.sources) {
             let range = self.deployed.nodes[*source].result.range;
             kind = kind.max(self.reals[*source].1);

@@ -4,7 +4,7 @@ use intrain_num::{Quantizer, Spread};
 
 use super::super::functions::{instance, number};
 use super::super::source::Source;
-use super::super::tables::{c_type, narrowest, short};
+use super::super::tables::{c_type, short};
 use super::product::sum_of;
 use crate::error::DeployError;
 use crate::form::{Activation, BatchNorm, Element, LayerNorm, Norm};
@@ -89,15 +89,12 @@ fn batch_norm(
     let largest = largest.max().unwrap_or(0);
     let exact = if largest < 0x7fff_ffff { Element::I32 } else { Element::I64 };
     let table = |what: &str| source_name(source, i, k, what);
-    let [multiplier, offset, shift, gain, add] = ["multiplier", "offset", "shift", "gain", "add"].map(table);
-    let gain_type = narrowest(&norm.gain, Element::I8);
+    let [multiplier, offset, shift] = ["multiplier", "offset", "shift"].map(table);
+    let (gain, add, gain_type) = learned(source, (i, k), &norm.gain, &norm.offset)?;
     let of = |f: fn(&intrain_num::norm::ChannelAffine) -> i64| norm.lines.iter().map(f).collect::<Vec<_>>();
     let offsets = of(|line| line.offset);
-    if narrowest(&offsets, Element::I32) > Element::I32
-        || narrowest(&norm.offset, Element::I32) > Element::I32
-    {
-        let reason = "a constant of its norm does not fit 32 bits".to_owned();
-        return Err(DeployError::Target { layer, target: "C", reason });
+    if Element::narrowest(&offsets) > Element::I32 {
+        return Err(too_wide(layer));
     }
     source.tables.add(
         &multiplier,
@@ -111,13 +108,6 @@ fn batch_norm(
         &format!("{layer}: norm, bits dropped"),
         Element::U8,
         of(|line| line.shift.into()),
-    );
-    source.tables.add(&gain, &format!("{layer}: norm, gains"), gain_type, norm.gain.clone());
-    source.tables.add(
-        &add,
-        &format!("{layer}: norm, offsets of the results"),
-        Element::I32,
-        norm.offset.clone(),
     );
     let round = source.round(exact, norm.value.round);
     let description = format!("n{i}_{k}");
@@ -136,6 +126,30 @@ fn batch_norm(
     ];
     source.function(&name, instance(include_str!("../kernels/norm.c"), &words));
     Ok((name, description))
+}
+
+/// Adds the tables of what a norm has learned; their names, and the type of gains.
+fn learned(
+    source: &mut Source<'_>,
+    (i, k): (usize, usize),
+    gains: &[i64],
+    offsets: &[i64],
+) -> Result<(String, String, Element), DeployError> {
+    let layer = source.deployed.nodes[i].result.name.clone();
+    if Element::narrowest(offsets) > Element::I32 {
+        return Err(too_wide(layer));
+    }
+    let [gain, add] = ["gain", "add"].map(|what| source_name(source, i, k, what));
+    let element = Element::narrowest(gains);
+    source.tables.add(&gain, &format!("{layer}: norm, gains"), element, gains.to_vec());
+    let comment = format!("{layer}: norm, offsets of the results");
+    source.tables.add(&add, &comment, Element::I32, offsets.to_vec());
+    Ok((gain, add, element))
+}
+
+fn too_wide(layer: String) -> DeployError {
+    let reason = "a constant of its norm does not fit 32 bits".to_owned();
+    DeployError::Target { layer, target: "C", reason }
 }
 
 /// The same of a norm over the channels of each pixel.
@@ -158,25 +172,13 @@ fn layer_norm(
     let (up, down) = (finer.max(0).unsigned_abs(), (-finer).max(0).unsigned_abs());
     // What is divided: squares of 16-bit integers, or their distances from a mean among them.
     let largest = if is_l1 { (c << (16 + mean_up)) * 41_069 } else { (c * c) << 30 } << up.min(64);
-    if largest >= 1 << 62
-        || c << down.min(64) >= 1 << 62
-        || narrowest(&norm.offset, Element::I32) > Element::I32
-    {
+    if largest >= 1 << 62 || c << down.min(64) >= 1 << 62 {
         let reason = format!(
             "the spread of its {c} channels is a root of numbers up to {largest}, and C has integers of 64 bits"
         );
         return Err(DeployError::Target { layer, target: "C", reason });
     }
-    let table = |what: &str| source_name(source, i, k, what);
-    let [gain, add] = ["gain", "add"].map(table);
-    let gain_type = narrowest(&norm.gain, Element::I8);
-    source.tables.add(&gain, &format!("{layer}: norm, gains"), gain_type, norm.gain.clone());
-    source.tables.add(
-        &add,
-        &format!("{layer}: norm, offsets of the results"),
-        Element::I32,
-        norm.offset.clone(),
-    );
+    let (gain, add, gain_type) = learned(source, (i, k), &norm.gain, &norm.offset)?;
     let (mean_round, round) = (number(rows.mean.round), source.round(Element::I64, rows.value.round));
     let [least, largest] = rows.spreads();
     let shift = rows.frac_bits - spread_digits - rows.value.format.frac_bits();

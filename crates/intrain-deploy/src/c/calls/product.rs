@@ -5,7 +5,7 @@ use intrain_plan::Pool;
 
 use super::super::functions::{self, Layout, instance, packed};
 use super::super::source::Source;
-use super::super::tables::{c_type, narrowest, short};
+use super::super::tables::{c_type, short};
 use super::elements;
 use crate::error::DeployError;
 use crate::form::{Element, Product, Requantize};
@@ -120,11 +120,7 @@ fn numbers(p: &Product, [from, to, out]: [Shape; 3], pool: Option<Pool>) -> Stri
 
 /// The type of sums of at most this magnitude, with what their rounding adds; none where 64 bits do not hold them.
 pub(super) fn sum_of(bound: u64, q: Option<&Requantize>) -> Option<Element> {
-    let bound = u128::from(bound);
-    let largest = match q.map_or(0, |q| q.shift) {
-        shift @ 1.. => bound + (1u128 << (shift.min(62) - 1)),
-        shift => bound << shift.unsigned_abs().min(64),
-    };
+    let largest = q.map_or_else(|| bound.into(), |q| q.reach(bound));
     let fits = |bits: u32| largest < (1 << (bits - 1)) - 1;
     [(Element::I32, 32), (Element::I64, 64)]
         .into_iter()
@@ -134,7 +130,7 @@ pub(super) fn sum_of(bound: u64, q: Option<&Requantize>) -> Option<Element> {
 
 fn plain(p: &Product) -> Layout {
     let values: Vec<i64> = p.weights.iter().map(|w| (*w).into()).collect();
-    Layout::Plain(narrowest(&values, Element::I8))
+    Layout::Plain(Element::narrowest(&values))
 }
 
 /// Weights share words where those of a tap fill whole ones.
@@ -186,7 +182,7 @@ fn weights(
 fn biases(source: &mut Source<'_>, i: usize, p: &Product) -> (String, Element) {
     let Some(bias) = &p.bias else { return ("0".to_owned(), Element::I32) };
     let name = source.name(&format!("b{i}"));
-    let element = narrowest(bias, Element::I32);
+    let element = Element::narrowest(bias).max(Element::I32);
     let comment = format!("{}: biases, in the last bit of the sums", source.deployed.nodes[i].result.name);
     source.tables.add(&name, &comment, element, bias.clone());
     (name, element)
