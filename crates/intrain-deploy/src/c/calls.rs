@@ -7,7 +7,7 @@ use intrain_plan::Pool;
 
 use super::functions::instance;
 use super::source::Source;
-use super::tables::{c_type, short};
+use super::tables::{c_type, short, tensor_type};
 use crate::error::DeployError;
 use crate::form::{Element, Mean, Op};
 
@@ -51,7 +51,7 @@ fn pixels(source: &mut Source<'_>, i: usize, codes: &[i64]) {
     let (element, n) = (tensor.element(), tensor.shape.len());
     let (table, name) = (source.name("codes"), format!("pixels_{}", short(element)));
     source.tables.add(&table, "the integer of each value of a pixel", element, codes.to_vec());
-    let words = [("NAME", name.as_str()), ("Y_T", c_type(element))];
+    let words = [("NAME", name.as_str()), ("Y_T", tensor_type(element))];
     source.function(&name, instance(include_str!("kernels/pixels.c"), &words));
     source.call(i, &format!("{name}({table}, image, {}, {n})", source.at(i)));
 }
@@ -88,7 +88,7 @@ fn max_pool(source: &mut Source<'_>, i: usize, pool: Pool) {
     let p = Windows::of([pool.size; 2], [pool.stride; 2], pool.pad).describe(source, i);
     let [x, y] = elements(source, i);
     let name = format!("max_pool_{}", short(x));
-    let words = [("NAME", name.as_str()), ("X_T", c_type(x)), ("Y_T", c_type(y))];
+    let words = [("NAME", name.as_str()), ("X_T", tensor_type(x)), ("Y_T", tensor_type(y))];
     source.function(&name, instance(include_str!("kernels/max_pool.c"), &words));
     source.call(i, &format!("{name}(&{p}, {}, {})", entering(source, i), source.at(i)));
 }
@@ -109,7 +109,8 @@ fn mean(source: &mut Source<'_>, i: usize, m: &Mean) -> Result<(), DeployError> 
     let p = windows.describe(source, i);
     let [x, y] = elements(source, i);
     let name = format!("mean_{}_{}_{}", short(x), short(sum), short(y));
-    let words = [("NAME", name.as_str()), ("ACC_T", c_type(sum)), ("X_T", c_type(x)), ("Y_T", c_type(y))];
+    let words =
+        [("NAME", name.as_str()), ("ACC_T", c_type(sum)), ("X_T", tensor_type(x)), ("Y_T", tensor_type(y))];
     source.function(&name, instance(include_str!("kernels/mean.c"), &words));
     source.call(i, &format!("{name}(&{p}, {}, {})", entering(source, i), source.at(i)));
     Ok(())
@@ -119,7 +120,7 @@ fn shortcut(source: &mut Source<'_>, i: usize, stride: usize) {
     let p = Windows::of([1; 2], [stride; 2], 0).describe(source, i);
     let [x, y] = elements(source, i);
     let name = format!("shortcut_{}_{}", short(x), short(y));
-    let words = [("NAME", name.as_str()), ("X_T", c_type(x)), ("Y_T", c_type(y))];
+    let words = [("NAME", name.as_str()), ("X_T", tensor_type(x)), ("Y_T", tensor_type(y))];
     source.function(&name, instance(include_str!("kernels/shortcut.c"), &words));
     let c = source.deployed.nodes[i].result.shape.c;
     source.call(i, &format!("{name}(&{p}, {}, {c}, {})", entering(source, i), source.at(i)));
@@ -133,7 +134,7 @@ fn concat(source: &mut Source<'_>, i: usize) {
         let tensor = &source.deployed.nodes[*part].result;
         let x = tensor.element();
         let name = format!("concat_{}_{}", short(x), short(y));
-        let words = [("NAME", name.as_str()), ("X_T", c_type(x)), ("Y_T", c_type(y))];
+        let words = [("NAME", name.as_str()), ("X_T", tensor_type(x)), ("Y_T", tensor_type(y))];
         source.function(&name, instance(include_str!("kernels/concat.c"), &words));
         let (pixels, c) = (shape.h * shape.w, tensor.shape.c);
         text.push(format!(

@@ -2,7 +2,7 @@
 
 use intrain_num::Round;
 
-use super::tables::{c_type, short};
+use super::tables::{c_type, short, tensor_type};
 use crate::form::Element;
 
 /// A template of C and what takes the place of its words.
@@ -89,7 +89,7 @@ impl Layout {
 /// The function that adds up products along the channels, with its name.
 pub(super) fn dot(x: Element, weights: Layout, sum: Element) -> (String, String) {
     let name = format!("dot_{}_{}_{}", short(x), weights.name(), short(sum));
-    let types = [("DOT", name.as_str()), ("X_T", c_type(x)), ("ACC_T", c_type(sum))];
+    let types = [("DOT", name.as_str()), ("X_T", tensor_type(x)), ("ACC_T", c_type(sum))];
     let simd = extension(x, sum);
     let text = match weights {
         Layout::Plain(element) => {
@@ -142,7 +142,7 @@ pub(super) fn dot_pair(x: Element, weights: Layout, sum: Element) -> (String, St
         ("SIMD\n", body.as_str()),
         ("DOT_PAIR", &name),
         ("DOT", &one),
-        ("X_T", c_type(x)),
+        ("X_T", tensor_type(x)),
         ("ACC_T", c_type(sum)),
     ];
     let text = instance(include_str!("kernels/dot_pair.c"), &words);
@@ -152,7 +152,7 @@ pub(super) fn dot_pair(x: Element, weights: Layout, sum: Element) -> (String, St
 /// The function that adds up integers, with its name.
 pub(super) fn total(x: Element, sum: Element) -> (String, String) {
     let name = format!("total_{}_{}", short(x), short(sum));
-    let words = [("TOTAL", name.as_str()), ("X_T", c_type(x)), ("ACC_T", c_type(sum))];
+    let words = [("TOTAL", name.as_str()), ("X_T", tensor_type(x)), ("ACC_T", c_type(sum))];
     let text = instance(include_str!("kernels/total.c"), &words);
     (name, text)
 }

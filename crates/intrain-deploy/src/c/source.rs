@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Options;
 use super::functions;
-use super::tables::{Tables, plain};
+use super::tables::{Tables, plain, tensor_type};
 use crate::arena::Arena;
 use crate::form::{Deployed, Element, Requantize};
 
@@ -83,7 +83,7 @@ impl<'a> Source<'a> {
             plain(&tensor.name),
             tensor.shape,
             self.macro_name("TRACED"),
-            super::tables::c_type(element),
+            tensor_type(element),
             self.offset(i),
             tensor.shape.len(),
             // A sign tells bytes with a sign from those without.
@@ -100,7 +100,7 @@ impl<'a> Source<'a> {
     /// The result of node `i` as an argument.
     pub(super) fn at(&self, i: usize) -> String {
         let element = self.deployed.nodes[i].result.element();
-        format!("AT({}, {})", super::tables::c_type(element), self.offset(i))
+        format!("AT({}, {})", tensor_type(element), self.offset(i))
     }
 
     /// The source of the network.

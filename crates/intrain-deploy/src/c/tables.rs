@@ -15,6 +15,16 @@ pub(super) const fn c_type(element: Element) -> &'static str {
     }
 }
 
+/// The type of a tensor: bytes of the arena hold tensors of several types, one after the other. A pointer to bytes may do so anyway.
+pub(super) const fn tensor_type(element: Element) -> &'static str {
+    match element {
+        Element::I8 | Element::U8 => c_type(element),
+        Element::I16 => "shared_i16",
+        Element::I32 => "shared_i32",
+        Element::I64 => "shared_i64",
+    }
+}
+
 /// The type in names of functions.
 pub(super) const fn short(element: Element) -> &'static str {
     match element {

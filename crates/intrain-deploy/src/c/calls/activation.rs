@@ -4,7 +4,7 @@ use intrain_num::{Quantizer, Spread};
 
 use super::super::functions::{instance, number};
 use super::super::source::Source;
-use super::super::tables::{c_type, short};
+use super::super::tables::{c_type, short, tensor_type};
 use super::product::sum_of;
 use crate::error::DeployError;
 use crate::form::{Activation, BatchNorm, Element, LayerNorm, Norm};
@@ -41,7 +41,7 @@ pub(super) fn write(source: &mut Source<'_>, i: usize, a: &Activation) -> Result
             }
         };
         terms.push(format!("{value} * ((ACC_T)1 << p->up[{k}])"));
-        parameters.push(format!("const {} *x{k}", c_type(x)));
+        parameters.push(format!("const {} *x{k}", tensor_type(x)));
         names.push(name);
         norms.push(norm);
     }
@@ -56,7 +56,7 @@ pub(super) fn write(source: &mut Source<'_>, i: usize, a: &Activation) -> Result
         ("SUM", &terms.join(" + ")),
         ("ACC_T", c_type(sum)),
         ("_ACC", &acc),
-        ("Y_T", c_type(y)),
+        ("Y_T", tensor_type(y)),
     ];
     source.function(&name, instance(include_str!("../kernels/activation.c"), &words));
     let q = source.requantize(sum, &a.requantize);
@@ -197,7 +197,7 @@ fn layer_norm(
         include_str!("../kernels/layer_norm.c").split_once("/* A pixel's").unwrap_or_default();
     source.function("layer_norm_helpers", helpers.to_owned());
     let text = format!("/* A pixel's{of_types}");
-    source.function(&line, instance(&text, &[("layer_line_XS", line.as_str()), ("X_T", c_type(x))]));
+    source.function(&line, instance(&text, &[("layer_line_XS", line.as_str()), ("X_T", tensor_type(x))]));
     let name = format!("layer_norm_{}_{}", short(gain_type), short(sum));
     let words = [("NORM", name.as_str()), ("SUM_T", c_type(sum)), ("GAIN_T", c_type(gain_type))];
     source.function(&name, instance(include_str!("../kernels/layer_norm_value.c"), &words));

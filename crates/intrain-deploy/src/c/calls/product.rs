@@ -5,7 +5,7 @@ use intrain_plan::Pool;
 
 use super::super::functions::{self, Layout, instance, packed};
 use super::super::source::Source;
-use super::super::tables::{c_type, short};
+use super::super::tables::{c_type, short, tensor_type};
 use super::elements;
 use crate::error::DeployError;
 use crate::form::{Element, Product, Requantize};
@@ -85,8 +85,8 @@ fn function(source: &mut Source<'_>, types: Types, is_depthwise: bool, is_rounde
         ("RESULT", if is_rounded { &rounded } else { "(Y_T)sum" }),
         ("BIAS_T", c_type(bias)),
         ("ACC_T", c_type(sum)),
-        ("X_T", c_type(x)),
-        ("Y_T", c_type(y)),
+        ("X_T", tensor_type(x)),
+        ("Y_T", tensor_type(y)),
     ];
     let template = match layout {
         Layout::Plain(element) if is_depthwise => {

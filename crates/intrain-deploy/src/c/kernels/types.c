@@ -1,3 +1,13 @@
+/* Tensors of several types share the bytes of the arena, and compilers must not take them for different memory. */
+#ifdef __GNUC__
+#define SHARED __attribute__((__may_alias__))
+#else
+#define SHARED
+#endif
+typedef int16_t SHARED shared_i16;
+typedef int32_t SHARED shared_i32;
+typedef int64_t SHARED shared_i64;
+
 /* x becomes min(max(round(x / 2^shift), min), max). */
 typedef struct {
     int32_t shift, round, min, max;
