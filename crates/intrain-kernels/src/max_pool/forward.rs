@@ -1,7 +1,7 @@
 //! Forward max pooling: one window after the other, all channels of a window at once.
 
-use super::{Element, ForwardArgs, Image};
-use crate::elementwise::Operation;
+use super::{Element, ForwardArgs, Image, Pool};
+use crate::elementwise::{Integer, Operation};
 use crate::isa::Isa;
 
 impl<T: Element> Operation for ForwardArgs<'_, T> {
@@ -44,6 +44,50 @@ impl<T: Element> Operation for ForwardArgs<'_, T> {
                         challenge(pixel, place, out, index);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Maxima without their places.
+pub(super) struct Maxima<'a, T> {
+    pub(super) input: &'a [T],
+    pub(super) image: Image,
+    pub(super) pool: Pool,
+    pub(super) out: &'a mut [T],
+}
+
+impl<T: Integer> Operation for Maxima<'_, T> {
+    type Output = ();
+
+    fn reference(self) {
+        let Self { input, image, pool, out } = self;
+        let mut index = vec![0; out.len()];
+        super::reference::forward(ForwardArgs { input, image, pool, out, index: &mut index });
+    }
+
+    #[inline(always)]
+    fn vectorized(self, _isa: Isa) {
+        let Self { input, image: Image { h, w, c, pixel_stride }, pool, out } = self;
+        if out.is_empty() {
+            return;
+        }
+        let wo = pool.outputs(w);
+        for (o, out) in out.chunks_exact_mut(c).enumerate() {
+            let ((rows, y), (columns, x)) = (pool.inside(o / wo, h), pool.inside(o % wo, w));
+            let pixel = |ky: usize, kx: usize| &input[((y + ky) * w + x + kx) * pixel_stride..][..c];
+            if rows.len() == 2 && columns.len() == 2 {
+                let above = pixel(0, 0).iter().zip(pixel(0, 1));
+                let below = pixel(1, 0).iter().zip(pixel(1, 1));
+                for (m, ((&a, &b), (&c, &d))) in out.iter_mut().zip(above.zip(below)) {
+                    *m = a.max(b).max(c.max(d));
+                }
+                continue;
+            }
+            out.copy_from_slice(pixel(0, 0));
+            for (ky, kx) in (0..rows.len()).flat_map(|ky| (0..columns.len()).map(move |kx| (ky, kx))).skip(1)
+            {
+                out.iter_mut().zip(pixel(ky, kx)).for_each(|(m, &x)| *m = x.max(*m));
             }
         }
     }

@@ -159,6 +159,15 @@ pub fn forward<T: Element>(isa: Isa, args: ForwardArgs<'_, T>) {
     elementwise::run(isa, args);
 }
 
+/// Pools one image of integers, and keeps no places.
+///
+/// # Panics
+/// When this CPU lacks `isa`, or sizes don't fit each other.
+pub fn maxima<T: Integer>(isa: Isa, (input, image): (&[T], Image), pool: Pool, out: &mut [T]) {
+    check(image, pool, input.len(), out.len(), out.len());
+    elementwise::run(isa, forward::Maxima { input, image, pool, out });
+}
+
 /// Sends errors back through a pooled image: adds them up in the order of the outputs, and clamps the sums.
 ///
 /// # Panics

@@ -1,6 +1,7 @@
 //! Every kernel equals the reference: overlapping and separate windows, ragged sides, padded pixels, ties, ends.
 
-use super::{BackwardArgs, Error, ForwardArgs, Image, Pool, backward, forward};
+use super::{BackwardArgs, Error, ForwardArgs, Image, Pool, backward, forward, maxima};
+use crate::elementwise::Integer;
 use crate::isa::Isa;
 use crate::requantize::tests::noise;
 
@@ -53,6 +54,27 @@ fn check<T: Error + PartialEq + std::fmt::Debug>(values: impl Fn(usize, u64) -> 
             }
         }
     }
+}
+
+#[test]
+fn maxima_are_those_of_the_forward_pass() {
+    fn check<T: Integer + std::fmt::Debug>(values: impl Fn(usize) -> Vec<T>) {
+        for (image, pool) in IMAGES.into_iter().flat_map(|image| POOLS.map(|pool| (image, pool))) {
+            let input = values(image.h * image.w * image.pixel_stride);
+            let outputs = pool.outputs(image.h) * pool.outputs(image.w) * image.c;
+            let (mut want, mut index) = (vec![T::default(); outputs], vec![0; outputs]);
+            let args = ForwardArgs { input: &input, image, pool, out: &mut want, index: &mut index };
+            forward(Isa::Reference, args);
+            for isa in Isa::available() {
+                let mut out = vec![T::default(); outputs];
+                maxima(isa, (&input, image), pool, &mut out);
+                assert_eq!(out, want, "{isa:?} {image:?} {pool:?}");
+            }
+        }
+    }
+    check(|n| noise::<i8>(n, 1));
+    check(|n| noise::<i32>(n, 2));
+    check(|n| vec![i64::MIN; n]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod bytes;
 mod fill;
 mod floats;
+mod narrow;
 mod panels;
 #[cfg(test)]
 mod tests;
