@@ -22,7 +22,7 @@ mod requantize;
 mod scratch;
 mod stats;
 mod tensor;
-mod threads;
+pub mod threads;
 mod weights;
 mod width;
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 /// Calls `f(scratch, item)` once for each item, on as many threads as there are scratches.
-pub(crate) fn for_each<S, I>(scratches: &mut [S], items: I, f: impl Fn(&mut S, I::Item) + Sync)
+pub fn for_each<S, I>(scratches: &mut [S], items: I, f: impl Fn(&mut S, I::Item) + Sync)
 where
     S: Send,
     I: Iterator + Send,
@@ -20,7 +20,7 @@ where
 }
 
 /// The same, and the largest number that `f` gives, 0 without items: the one place where a maximum over a batch is taken.
-pub(crate) fn max<S, I>(scratches: &mut [S], items: I, f: impl Fn(&mut S, I::Item) -> u64 + Sync) -> u64
+pub fn max<S, I>(scratches: &mut [S], items: I, f: impl Fn(&mut S, I::Item) -> u64 + Sync) -> u64
 where
     S: Send,
     I: Iterator + Send,

@@ -20,7 +20,8 @@ pub fn lower(plan: &Plan, saved: &SavedModel) -> Result<Deployed, DeployError> {
     Deployed::lower(plan, &saved.parameters.iter().map(stored).collect::<Vec<_>>(), about)
 }
 
-fn stored(parameters: &Parameters) -> StoredLayer {
+/// What the deployed form reads of a block's parameters.
+pub(crate) fn stored(parameters: &Parameters) -> StoredLayer {
     let integers = |stored: &Stored| (0..stored.len()).map(|i| stored.code(i)).collect::<Vec<i64>>();
     StoredLayer {
         weight: integers(&parameters.weight),

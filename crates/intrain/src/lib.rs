@@ -36,10 +36,12 @@
 //!
 //! A run with its folder is [`train::Run`]. [`measure`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves
 //! the arithmetic on this machine, [`bench`](mod@bench) measures its speed, [`memory`](mod@memory) says how much it holds,
-//! [`sweep`](mod@sweep) compares recipes, [`deployed`](mod@deployed) brings a trained network into the form that leaves the house. Everything else is a crate of its own, re-exported here in the order in which a training
-//! step goes through them.
+//! [`sweep`](mod@sweep) compares recipes, [`deployed`](mod@deployed) brings a trained network into the form that leaves the
+//! house, [`answers`](mod@answers) runs it. Everything else is a crate of its own, re-exported here in the order in which a
+//! training step goes through them.
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod array;
 pub mod bench;
 pub mod deployed;
@@ -52,6 +54,7 @@ pub use intrain_accel as accel;
 pub use intrain_data as data;
 pub use intrain_deploy as deploy;
 pub use intrain_golden as golden;
+pub use intrain_infer as infer;
 pub use intrain_kernels as kernels;
 pub use intrain_lab as lab;
 pub use intrain_model as model;

@@ -22,6 +22,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("intrain-deploy", &["intrain-num", "intrain-model", "intrain-plan"]),
     ("intrain-nn", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-plan"]),
     (
+        "intrain-infer",
+        &["intrain-num", "intrain-kernels", "intrain-model", "intrain-plan", "intrain-deploy", "intrain-nn"],
+    ),
+    (
         "intrain-train",
         &[
             "intrain-num",
@@ -60,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-plan",
             "intrain-deploy",
             "intrain-nn",
+            "intrain-infer",
             "intrain-train",
             "intrain-accel",
         ],

@@ -251,8 +251,13 @@ pub(crate) fn batch(plan: &Plan, n: usize, seed: u64) -> (Vec<u8>, Vec<u16>) {
 
 /// A network for `plan` on `threads` threads.
 pub(crate) fn network(plan: &Plan, isa: Isa, threads: usize) -> Network {
+    Network::new(plan.clone(), context(isa, threads))
+}
+
+/// So many threads with these kernels.
+pub(crate) fn context(isa: Isa, threads: usize) -> Context {
     let threads = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
-    Network::new(plan.clone(), Context { isa, threads, machine: None })
+    Context { isa, threads, machine: None }
 }
 
 /// The integers of a gradient.

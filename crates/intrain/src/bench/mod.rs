@@ -1,10 +1,11 @@
-//! How fast kernels and whole steps are, as shares of the most that this machine can do in the same minute.
+//! How fast kernels, whole steps and answers are, as shares of the most that this machine can do in the same minute.
 //!
 //! [`select`] chooses works by name, [`Bench`] runs them: in each round first the yardsticks, then each work, so that a
 //! machine that changes its speed changes it for both sides of a ratio. Invariant: times are of works made ready and
 //! warm; what is compared with a yardstick is counted in the yardstick's own unit.
 
 mod depthwise;
+mod inference;
 mod products;
 mod rates;
 mod rounding;
@@ -35,11 +36,13 @@ pub enum Group {
     Rounding,
     /// Whole training steps.
     Steps,
+    /// Answers of trained networks.
+    Inference,
 }
 
 impl Group {
     /// Every group, in the order of the report.
-    pub const ALL: [Self; 3] = [Self::Products, Self::Rounding, Self::Steps];
+    pub const ALL: [Self; 4] = [Self::Products, Self::Rounding, Self::Steps, Self::Inference];
 
     /// As on the command line.
     #[must_use]
@@ -48,6 +51,7 @@ impl Group {
             Self::Products => "products",
             Self::Rounding => "rounding",
             Self::Steps => "steps",
+            Self::Inference => "inference",
         }
     }
 }
@@ -80,7 +84,7 @@ struct Task {
 /// A name that no group and no work has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no work or group is named '{name}'; did you mean '{nearest}'? Groups are products, rounding and steps; \
+    "no work or group is named '{name}'; did you mean '{nearest}'? Groups are products, rounding, steps and inference; \
      `intrain bench --help` shows all works"
 )]
 pub struct UnknownWork {
@@ -93,7 +97,9 @@ pub struct UnknownWork {
 /// Every work, in the order of the report.
 #[must_use]
 pub fn works() -> Vec<Work> {
-    [products::works(), depthwise::works(), rounding::works(), steps::works()].into_iter().flatten().collect()
+    let groups =
+        [products::works(), depthwise::works(), rounding::works(), steps::works(), inference::works()];
+    groups.into_iter().flatten().collect()
 }
 
 /// The works that `names` name, by themselves or by their group; all without names.

@@ -11,7 +11,7 @@ pub enum Unit {
     Bytes,
     /// Elements of a tensor.
     Elements,
-    /// Images of training steps.
+    /// Images of training steps, or answered.
     Images,
 }
 

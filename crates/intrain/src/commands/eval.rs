@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use intrain::answers::Answers;
 use intrain::data::{self, Dataset, Part, TrainBatches};
 use intrain::nn::{Logits, Network, Outcome, Plan, loss};
 use intrain::train::run::RunDir;
-use intrain::train::saved::weights_sha256;
+use intrain::train::saved::{SavedModel, weights_sha256};
 use intrain::train::session::EVALUATION_BATCH;
 use intrain::train::{atomic_write, has_top5, logits, statistics};
 use serde_json::json;
@@ -22,7 +23,7 @@ use crate::settings::{
 
 pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let context = context(args.compute.threads, args.compute.kernel.as_deref())?;
-    let saved = open_model(&args.network)?;
+    let mut saved = open_model(&args.network)?;
     if args.norm_batches.is_none() {
         tell_of_trailing_statistics(&saved, &args.network);
     }
@@ -33,16 +34,19 @@ pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> 
 
     let plan = Plan::build(&saved.model, &saved.recipe, 1)
         .with_context(|| args.network.model.display().to_string())?;
-    let mut network = Network::new(plan, context);
-    let (mut parameters, mut as_saved) = (saved.parameters, None);
+    let answer = |saved: &SavedModel, keeps_logits| {
+        let mut answers = Answers::of(plan.clone(), saved, &context, EVALUATION_BATCH);
+        Answered::of(&mut answers, &dataset, part, keeps_logits)
+    };
+    let mut as_saved = None;
     if let Some(n) = args.norm_batches {
-        let batches = training_batches(&network, args, &dataset)?;
-        network.load(&parameters, None);
-        as_saved = Some(Answered::of(&mut network, &dataset, part, false)?.error());
-        parameters = statistics::estimate(&mut network, &parameters, statistics::first_batches(batches, n));
+        let batches = training_batches(&plan, args, &dataset)?;
+        as_saved = Some(answer(&saved, false)?.error());
+        let mut network = Network::new(plan.clone(), context.clone());
+        saved.parameters =
+            statistics::estimate(&mut network, &saved.parameters, statistics::first_batches(batches, n));
     }
-    network.load(&parameters, None);
-    let answered = Answered::of(&mut network, &dataset, part, args.logits.is_some())?;
+    let answered = answer(&saved, args.logits.is_some())?;
     let frac_bits = match (&args.logits, &answered.logits) {
         (Some(path), Some(all)) => write_logits(path, all, saved.model.n_classes()?)?,
         _ => None,
@@ -50,7 +54,7 @@ pub(crate) fn run(args: &EvalArgs, output: &Output) -> anyhow::Result<ExitCode> 
 
     let (error, loss, Outcome { n_wrong, n, .. }) = (answered.error(), answered.loss(), answered.outcome);
     let top5_error = has_top5(dataset.n_classes).then(|| answered.top5_error());
-    let sha256 = weights_sha256(&parameters);
+    let sha256 = weights_sha256(&saved.parameters);
     let of_images = format!("{} of {} images", grouped(n_wrong as u64), grouped(n as u64));
     let mut lines = vec![("error", format!("{} ({of_images})", percent(error)))];
     lines
@@ -95,14 +99,14 @@ struct Answered {
 
 #[allow(clippy::cast_precision_loss, reason = "counts of images are far below 2^53")]
 impl Answered {
-    fn of(network: &mut Network, dataset: &Dataset, part: Part, keeps_logits: bool) -> anyhow::Result<Self> {
+    fn of(answers: &mut Answers, dataset: &Dataset, part: Part, keeps_logits: bool) -> anyhow::Result<Self> {
         let mut answered = Self::default();
         for batch in data::evaluation(dataset, part, EVALUATION_BATCH)? {
-            network.forward(&batch.images, None);
-            answered.outcome = answered.outcome.and(network.outcome(&batch.labels));
-            answered.n_beyond_top5 += beyond_top5(network, &batch.labels);
+            let answer = answers.logits(&batch.images);
+            answered.outcome = answered.outcome.and(answers.outcome(&answer, &batch.labels));
+            answered.n_beyond_top5 += beyond_top5(&answer, answers.n_classes(), &batch.labels);
             if keeps_logits {
-                logits::append(&mut answered.logits, network.logits())?;
+                logits::append(&mut answered.logits, answer)?;
             }
         }
         Ok(answered)
@@ -121,19 +125,15 @@ impl Answered {
     }
 }
 
-/// Images of the network's last batch whose class is not among the five likeliest.
-fn beyond_top5(network: &Network, labels: &[u16]) -> usize {
-    let (logits, n_classes) = (network.logits().to_f64(), network.plan().loss.n_classes);
+/// Images whose class is not among the five likeliest.
+fn beyond_top5(answer: &Logits, n_classes: usize, labels: &[u16]) -> usize {
+    let logits = answer.to_f64();
     let is_among = |row: &[f64], label: &u16| loss::is_among_largest(5, row, usize::from(*label));
     logits.chunks_exact(n_classes).zip(labels).filter(|(row, label)| !is_among(row, label)).count()
 }
 
 /// The batches that the network was trained on; `dataset` is what it is evaluated on, perhaps the same.
-fn training_batches(
-    network: &Network,
-    args: &EvalArgs,
-    dataset: &Arc<Dataset>,
-) -> anyhow::Result<TrainBatches> {
+fn training_batches(plan: &Plan, args: &EvalArgs, dataset: &Arc<Dataset>) -> anyhow::Result<TrainBatches> {
     let path = &args.network.model;
     if !path.is_dir() {
         let name = path.display();
@@ -142,7 +142,7 @@ fn training_batches(
         ))
         .into());
     }
-    if !statistics::has_any(network.plan()) {
+    if !statistics::has_any(plan) {
         let reason = "--norm-batches: the network has no norm over batches; leave it out";
         return Err(Usage(reason.to_owned()).into());
     }

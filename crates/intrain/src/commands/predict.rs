@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use intrain::answers::Answers;
 use intrain::data::{self, DataError, Encoder, ImageShape, SingleImages, TableRows};
-use intrain::nn::{Logits, Network, Plan};
+use intrain::nn::{Context, Logits, Plan};
 use intrain::train::atomic_write;
 use intrain::train::logits;
 use intrain::train::saved::SavedModel;
@@ -32,9 +33,7 @@ pub(crate) fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<ExitCod
         None => of_files(args, &saved)?,
     };
     let n_classes = saved.model.n_classes()?;
-    let mut network = Network::new(Plan::build(&saved.model, &saved.recipe, 1)?, context);
-    network.load(&saved.parameters, None);
-    let logits = answers(&mut network, &images)?;
+    let logits = answers(Plan::build(&saved.model, &saved.recipe, 1)?, &saved, &context, &images)?;
     let names: Vec<String> =
         (0..n_classes).map(|i| saved.classes.get(i).cloned().unwrap_or_else(|| i.to_string())).collect();
     let values = logits.to_f64();
@@ -184,13 +183,12 @@ fn of_data(data: &str, split: &str, saved: &SavedModel) -> anyhow::Result<Images
 
 /// The logits of all images. Where a step finds powers of two in its batch, an image is a batch of its own: what it gets does
 /// not depend on the others.
-fn answers(network: &mut Network, images: &Images) -> anyhow::Result<Logits> {
-    let at_a_time =
-        if network.plan().nodes.iter().any(|node| node.finds_unit) { 1 } else { EVALUATION_BATCH };
-    let mut all = None;
+fn answers(plan: Plan, saved: &SavedModel, context: &Context, images: &Images) -> anyhow::Result<Logits> {
+    let at_a_time = if plan.nodes.iter().any(|node| node.finds_unit) { 1 } else { EVALUATION_BATCH };
+    let (mut all, batch_size) = (None, images.names.len().min(at_a_time));
+    let mut answers = Answers::of(plan, saved, context, batch_size.max(1));
     for batch in images.pixels.chunks(at_a_time * images.size) {
-        network.forward(batch, None);
-        logits::append(&mut all, network.logits())?;
+        logits::append(&mut all, answers.logits(batch))?;
     }
     all.ok_or_else(|| Usage("there is no image; name one, or a data set with --data".to_owned()).into())
 }

@@ -1,7 +1,8 @@
 //! The deployed form answers as the engine that trains evaluates: every logit of random networks, and nothing leaves the range that was
 //! proven for it.
 
-use intrain_deploy::{About, DeployError, Deployed};
+use intrain_deploy::{About, DeployError, Deployed, Norm, Op, Term};
+use intrain_infer::Inference;
 use intrain_kernels::Isa;
 use intrain_model::{Model, preset};
 use intrain_nn::Plan;
@@ -30,6 +31,38 @@ fn compare(model: &Model, spec: &str, n: usize, seed: u64) {
         }
     }
     check_arena(&deployed);
+    check_kernels(&deployed, &images, &values);
+}
+
+/// The kernels answer as the interpreter does: every instruction set, some numbers of threads, batches cut otherwise than they were
+/// announced.
+fn check_kernels(deployed: &Deployed, images: &[u8], logits: &[i64]) {
+    let size = deployed.image().len();
+    let (n, n_classes) = (images.len() / size, deployed.logits().shape.len());
+    for isa in Isa::available() {
+        for (n_threads, announced) in [(1, n), (2, 1), (3, 64)] {
+            let context = network::context(isa, n_threads);
+            let Ok(mut inference) = Inference::new(deployed, &context, announced) else {
+                assert!(has_no_kernels(deployed), "{} with {}", deployed.about.model, deployed.about.recipe);
+                return;
+            };
+            assert_eq!(inference.frac_bits(), deployed.logits().frac_bits);
+            for n in [n, 1, n] {
+                let answers = inference.run(&images[..n * size]);
+                assert_eq!(answers, logits[..n * n_classes], "{} threads, {}", n_threads, isa.name());
+            }
+        }
+    }
+}
+
+/// Products channel by channel and norms of pixels are left to the engine.
+fn has_no_kernels(deployed: &Deployed) -> bool {
+    let is_layer_norm = |term: &Term| matches!(term.norm, Some(Norm::Layer(_)));
+    deployed.nodes.iter().enumerate().any(|(i, node)| match &node.op {
+        Op::Product(p) => p.is_depthwise([deployed.input_of(i), node.result.shape]),
+        Op::Activation(a) => a.terms.iter().any(is_layer_norm),
+        _ => false,
+    })
 }
 
 /// No two tensors that are needed at the same time share a byte.
