@@ -83,6 +83,7 @@ c         C99 that allocates nothing and calls nothing, and a program with test 
 rust      constants, and what runs them: no_std, no unsafe code, no allocation
 onnx      standard operators, exact in ONNX Runtime's CPU provider
 onnx-qdq  the same by quantized operators: faster, refused where they would round otherwise
+qonnx     Quant nodes for FINN and hls4ml, refused where binary32 would not be exact
 npy, hex  every constant, and the results of each layer for some vectors
 
 DIR/manifest.json says what was written, DIR/.intrain which files the command made; no others are

@@ -59,14 +59,26 @@ impl Graph {
         inputs: &[&str],
         attributes: &[Attribute],
     ) -> String {
+        self.of_domain("", owner, op, inputs, attributes)
+    }
+
+    /// The same with an operator that is none of ONNX's own.
+    pub(super) fn of_domain(
+        &mut self,
+        domain: &str,
+        owner: &str,
+        op: &str,
+        inputs: &[&str],
+        attributes: &[Attribute],
+    ) -> String {
         let name = self.name(owner, op);
-        self.nodes.push(proto::node(op, inputs, &name, attributes));
+        self.nodes.push(proto::node(domain, op, inputs, &name, attributes));
         name
     }
 
     /// Adds a node with a result of this name.
     pub(super) fn named(&mut self, name: &str, op: &str, inputs: &[&str], attributes: &[Attribute]) {
-        self.nodes.push(proto::node(op, inputs, name, attributes));
+        self.nodes.push(proto::node("", op, inputs, name, attributes));
     }
 
     /// Adds a constant.

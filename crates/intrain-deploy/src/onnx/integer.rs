@@ -5,15 +5,11 @@ use intrain_num::Round;
 use intrain_plan::Pool;
 
 use super::graph::{Graph, Real};
+use super::operators::{largest, pooling, power, window};
 use super::proto::{self, Attribute, Data, Dim, Message, Type};
 use crate::error::DeployError;
 use crate::form::{Activation, BatchNorm, Deployed, Mean, Norm, Op, Product, Requantize};
 use crate::range::Range;
-
-/// The exact powers of two.
-pub(super) fn power(exponent: i32) -> f64 {
-    2f64.powi(exponent)
-}
 
 /// Exact: constants are checked against the floats that hold them.
 #[allow(clippy::cast_precision_loss, reason = "integers below 2^53")]
@@ -362,22 +358,8 @@ impl<'a> Writer<'a> {
     fn shortcut(&mut self, i: usize, stride: usize) -> (String, Real) {
         let node = &self.deployed.nodes[i];
         let (layer, new) = (self.layer(i), node.result.shape.c - self.deployed.input_of(i).c);
-        let (mut x, kind) = self.reals[node.sources[0]].clone();
-        if stride > 1 {
-            let step = i64::try_from(stride).unwrap_or(i64::MAX);
-            let [starts, ends, axes, steps] = [vec![0, 0], vec![i64::MAX; 2], vec![2, 3], vec![step; 2]]
-                .map(|values| self.graph.constant(layer, "slice", &[2], &Data::I64(values)));
-            x = self.graph.node(layer, "Slice", &[&x, &starts, &ends, &axes, &steps], &[]);
-        }
-        if new > 0 {
-            let new = i64::try_from(new).unwrap_or(i64::MAX);
-            let pads = self.graph.constant(layer, "pads", &[8], &Data::I64(vec![0, 0, 0, 0, 0, new, 0, 0]));
-            x = self.graph.node(layer, "Pad", &[&x, &pads], &[]);
-        }
-        if stride == 1 && new == 0 {
-            x = self.graph.node(layer, "Identity", &[&x], &[]);
-        }
-        (x, kind)
+        let (x, kind) = self.reals[node.sources[0]].clone();
+        (self.graph.shortcut(layer, &x, stride, new), kind)
     }
 
     fn concat(&mut self, i: usize) -> (String, Real) {
@@ -396,43 +378,4 @@ const fn offset(range: Range) -> Option<u8> {
         (-128.., ..=127) => Some(128),
         _ => None,
     }
-}
-
-/// The windows of a pooling.
-pub(super) fn pooling(pool: Pool) -> [Attribute; 3] {
-    let all = |n: usize, times: usize| vec![i64::try_from(n).unwrap_or(i64::MAX); times];
-    [
-        Attribute::Ints("kernel_shape", all(pool.size, 2)),
-        Attribute::Ints("pads", all(pool.pad, 4)),
-        Attribute::Ints("strides", all(pool.stride, 2)),
-    ]
-}
-
-/// The window of a convolution.
-pub(super) fn window(p: &Product) -> Vec<Attribute> {
-    let ints = |values: [usize; 2]| values.map(|n| i64::try_from(n).unwrap_or(i64::MAX)).to_vec();
-    let pads = ints(p.window.pad);
-    vec![
-        Attribute::Ints("dilations", ints(p.window.dilation)),
-        Attribute::Int("group", i64::try_from(p.groups).unwrap_or(i64::MAX)),
-        Attribute::Ints("kernel_shape", ints(p.window.kernel)),
-        Attribute::Ints("pads", [pads.clone(), pads].concat()),
-        Attribute::Ints("strides", ints(p.window.stride)),
-    ]
-}
-
-/// The largest integer that a norm meets.
-fn largest(norm: &BatchNorm, entering: Range) -> u128 {
-    let of_line = norm.lines.iter().map(|line| {
-        let ends = [entering.min, entering.max].map(|x| line.exact(x).unsigned_abs());
-        u128::from(ends[0].max(ends[1]))
-            + (1 << line.shift.clamp(0, 62))
-            + u128::from(line.offset.unsigned_abs())
-    });
-    let value = norm.value.max.unsigned_abs().max(norm.value.min.unsigned_abs());
-    let learned = norm.gain.iter().zip(&norm.offset);
-    let of_learned = learned.map(|(gain, offset)| {
-        u128::from(value) * u128::from(gain.unsigned_abs()) + u128::from(offset.unsigned_abs())
-    });
-    of_line.chain(of_learned).max().unwrap_or(0)
 }

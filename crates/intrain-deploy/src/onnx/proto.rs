@@ -121,6 +121,7 @@ pub(super) fn value(name: &str, kind: Type, dims: &[Dim]) -> Message {
 pub(super) enum Attribute {
     Int(&'static str, i64),
     Ints(&'static str, Vec<i64>),
+    Text(&'static str, &'static str),
 }
 
 impl Attribute {
@@ -131,15 +132,23 @@ impl Attribute {
             Self::Ints(name, values) => {
                 values.iter().fold(Message::default().text(1, name), |m, value| m.int(8, *value)).int(20, 7)
             }
+            Self::Text(name, value) => Message::default().text(1, name).text(4, value).int(20, 3),
         }
     }
 }
 
-/// `NodeProto`.
-pub(super) fn node(op: &str, inputs: &[&str], output: &str, attributes: &[Attribute]) -> Message {
+/// `NodeProto`; the operators of ONNX have an empty domain.
+pub(super) fn node(
+    domain: &str,
+    op: &str,
+    inputs: &[&str],
+    output: &str,
+    attributes: &[Attribute],
+) -> Message {
     let node = inputs.iter().fold(Message::default(), |m, input| m.text(1, input));
     let attributes: Vec<Message> = attributes.iter().map(Attribute::message).collect();
-    node.text(2, output).text(3, output).text(4, op).messages(5, &attributes)
+    let node = node.text(2, output).text(3, output).text(4, op).messages(5, &attributes);
+    if domain.is_empty() { node } else { node.text(7, domain) }
 }
 
 #[cfg(test)]

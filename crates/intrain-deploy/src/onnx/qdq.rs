@@ -6,7 +6,7 @@ use intrain_num::Round;
 use intrain_plan::Pool;
 
 use super::graph::{Graph, Real};
-use super::integer::{pooling, power, window};
+use super::operators::{pooling, power, window};
 use super::proto::{Attribute, Data, Type};
 use crate::error::DeployError;
 use crate::form::{Deployed, Op, Product, Requantize};

@@ -1,4 +1,4 @@
-//! `intrain export`: a trained network as C, with test vectors, checked against the engine before anything is written.
+//! `intrain export`: a trained network for other machines, with test vectors, checked against the engine before anything is written.
 
 mod arrays;
 
@@ -106,7 +106,11 @@ fn of_rust(args: &ExportArgs, deployed: &Deployed, vectors: &Vectors) -> anyhow:
 
 fn of_onnx(args: &ExportArgs, deployed: &Deployed, vectors: &Vectors) -> anyhow::Result<Written> {
     let (image, classes) = (deployed.image(), deployed.logits().shape.len());
-    let form = if args.to == "onnx" { onnx::Form::Integers } else { onnx::Form::Quantized };
+    let form = match args.to.as_str() {
+        "onnx" => onnx::Form::Integers,
+        "onnx-qdq" => onnx::Form::Quantized,
+        _ => onnx::Form::Qonnx,
+    };
     let model = onnx::write(deployed, form, args.debug)?;
     // As the model takes them: channels first.
     let at = |i: usize| {
@@ -253,7 +257,7 @@ fn text(
     };
     let n_rounds = deployed.nodes.iter().filter(is_rounding).count();
     let n_products = deployed.products().count();
-    let layout = if args.to.starts_with("onnx") { "first" } else { "last" };
+    let layout = if args.to.contains("onnx") { "first" } else { "last" };
     let names = written.files.iter().map(|(name, _)| name.as_str()).chain([MANIFEST]);
     let files: Vec<String> = match written.files.len() {
         0..=MANY => names.map(|name| folder.join(name).display().to_string()).collect(),

@@ -87,7 +87,7 @@ fn rust_and_arrays_are_written() {
 #[test]
 fn onnx_is_written_with_its_vectors() {
     let place = trained("wage", &[]);
-    for target in ["onnx", "onnx-qdq"] {
+    for target in ["onnx", "onnx-qdq", "qonnx"] {
         let written = place.json(&["export", "run", "--to", target, "--vectors", "8", "--out", target]);
         assert_eq!(
             written["files"],

@@ -110,3 +110,15 @@ pub(crate) fn layer_norms() -> Model {
     model.layers.splice(at..at, added.map(|(name, kind)| Layer::new(name, kind)));
     model
 }
+
+/// Residual sums of 16 bits, means, and channels side by side, without norms: what entered a norm takes its place.
+pub(crate) fn residual_without_norms() -> Model {
+    let mut model = integer_residual();
+    while let Some(at) = model.layers.iter().position(|layer| layer.name.starts_with("norm")) {
+        let norm = model.layers.remove(at).name;
+        let before = model.layers[at - 1].name.clone();
+        let sources = model.layers.iter_mut().flat_map(|layer| &mut layer.from);
+        sources.filter(|source| **source == norm).for_each(|source| source.clone_from(&before));
+    }
+    model
+}

@@ -56,7 +56,8 @@ pub(super) fn run(args: &VerifyExportArgs, output: &Output) -> anyhow::Result<Ex
     let tried: Vec<Tried> = match export.target.as_str() {
         "c" => TARGETS.iter().map(of).collect(),
         "rust" => vec![Tried { name: "rustc -O".to_owned(), result: case.check_rust(&scratch.0) }],
-        _ => case.check_onnx(&scratch.0)?,
+        "qonnx" => case.check_python(&QONNX, &scratch.0)?,
+        _ => case.check_python(&ONNX_RUNTIME, &scratch.0)?,
     };
     finish(&tried, output)
 }
@@ -168,7 +169,7 @@ impl<'a> Export<'a> {
             |name: &&str| name.ends_with(".c") && name.starts_with(prefix.as_str()) && !name.contains('/');
         let files = manifest["files"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let sources = files.filter(is_source).map(str::to_owned).collect();
-        if !matches!(target.as_str(), "c" | "rust" | "onnx" | "onnx-qdq") {
+        if !matches!(target.as_str(), "c" | "rust" | "onnx" | "onnx-qdq" | "qonnx") {
             return Err(Usage(format!(
                 "{name}: it is of --to {target}, which nothing runs; export --to c or onnx"
             ))
@@ -292,23 +293,24 @@ impl Case<'_> {
         unknown
     }
 
-    /// The vectors, and the images, in ONNX Runtime.
-    fn check_onnx(&self, scratch: &Path) -> anyhow::Result<Vec<Tried>> {
+    /// The vectors, and the images, in what runs a model in Python.
+    fn check_python(&self, runtime: &Runtime, scratch: &Path) -> anyhow::Result<Vec<Tried>> {
         let prefix = &self.export.prefix;
         let path = |end: &str| self.export.folder.join(format!("{prefix}{end}"));
         let (program, logits) = (scratch.join("run.py"), scratch.join("logits"));
-        fs::write(&program, ONNX)?;
+        fs::write(&program, runtime.program)?;
         fs::write(&logits, self.expected.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())?;
         let files = [path(".onnx"), path("_images.npy"), path("_logits.npy"), self.file.to_owned(), logits];
         let output = Command::new("python3").arg(&program).args(&files).output();
         let n = self.n_images();
+        let tried = |result| Tried { name: runtime.name.to_owned(), result };
         let (text, errors) = match &output {
             Ok(output) => (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
-            Err(error) => return Ok(vec![runtime(Ok(Checked::Not(format!("no python3: {error}"))))]),
+            Err(error) => return Ok(vec![tried(Ok(Checked::Not(format!("no python3: {error}"))))]),
         };
         if errors.contains("No module named") {
-            let remedy = "python3 has no onnxruntime; pip install onnxruntime";
-            return Ok(vec![runtime(Ok(Checked::Not(remedy.to_owned())))]);
+            let remedy = format!("python3 lacks a module; pip install {}", runtime.packages);
+            return Ok(vec![tried(Ok(Checked::Not(remedy)))]);
         }
         let row = |line: &str| {
             let (name, difference) = line.split_once('\t')?;
@@ -319,15 +321,12 @@ impl Case<'_> {
             };
             Some(Tried { name: name.to_owned(), result })
         };
-        let mut tried: Vec<Tried> = text.lines().filter_map(row).collect();
-        if tried.is_empty() || !output.as_ref().is_ok_and(|output| output.status.success()) {
-            tried.push(runtime(Err(errors
-                .lines()
-                .last()
-                .unwrap_or("it ended without an answer")
-                .to_owned())));
+        let mut all: Vec<Tried> = text.lines().filter_map(row).collect();
+        if all.is_empty() || !output.as_ref().is_ok_and(|output| output.status.success()) {
+            let said = errors.lines().last().unwrap_or("it ended without an answer");
+            all.push(tried(Err(said.to_owned())));
         }
-        Ok(tried)
+        Ok(all)
     }
 }
 
@@ -341,9 +340,17 @@ fn said_equal(vectors: &Answered) -> Result<Option<u64>, String> {
     Ok(said.lines().find_map(|line| line.strip_prefix("instructions ")?.parse().ok()))
 }
 
-fn runtime(result: Result<Checked, String>) -> Tried {
-    Tried { name: "ONNX Runtime".to_owned(), result }
+/// What runs a model in Python.
+struct Runtime {
+    name: &'static str,
+    /// Packages of pip.
+    packages: &'static str,
+    /// Prints a line for each way to run a model: its name, a tabulator, and what differs.
+    program: &'static str,
 }
 
-/// Runs a model in ONNX Runtime and prints a line for each way to do so.
-const ONNX: &str = include_str!("onnx.py");
+const ONNX_RUNTIME: Runtime =
+    Runtime { name: "ONNX Runtime", packages: "onnxruntime", program: include_str!("onnx.py") };
+/// The executor of QONNX itself.
+const QONNX: Runtime =
+    Runtime { name: "qonnx", packages: "qonnx onnxruntime", program: include_str!("qonnx.py") };
