@@ -13,8 +13,15 @@ pub(super) struct Target {
     runner: &'static [&'static str],
     /// Debian's packages of both.
     packages: &'static str,
-    /// Whether it is a board without an operating system, which needs a start of its own.
-    is_board: bool,
+    /// A board without an operating system.
+    board: Option<&'static Board>,
+}
+
+/// What a program needs in place of an operating system.
+struct Board {
+    flags: &'static [&'static str],
+    /// Names and texts of files beside the network's: sources of C, and a linker's script.
+    files: &'static [(&'static str, &'static str)],
 }
 
 /// A program to make.
@@ -40,11 +47,13 @@ pub(super) struct Program {
 const CHECKED: &[&str] = &["-O1", "-g", "-fsanitize=undefined,address", "-fno-sanitize-recover=all"];
 
 /// QEMU with a board that counts an instruction as a nanosecond.
-const fn board(machine: &'static str) -> [&'static str; 13] {
+const fn board(qemu: &'static str, machine: &'static str) -> [&'static str; 15] {
     [
-        "qemu-system-arm",
+        qemu,
         "-M",
         machine,
+        "-bios",
+        "none",
         "-monitor",
         "none",
         "-serial",
@@ -58,34 +67,41 @@ const fn board(machine: &'static str) -> [&'static str; 13] {
     ]
 }
 
-const BOARD_M3: &[&str] = &board("mps2-an385");
-const BOARD_M4: &[&str] = &board("mps2-an386");
-const BOARD_M7: &[&str] = &board("mps2-an500");
+const CORTEX_M: Board = Board {
+    flags: &["--specs=rdimon.specs", "-nostartfiles"],
+    files: &[
+        ("startup.c", include_str!("cortex_m/startup.c")),
+        ("link.ld", include_str!("cortex_m/link.ld")),
+    ],
+};
 
-pub(super) const TARGETS: [Target; 11] = [
-    Target {
-        name: "gcc -O0",
-        compiler: "gcc",
-        flags: &["-O0"],
-        runner: &[],
-        packages: "gcc",
-        is_board: false,
-    },
-    Target {
-        name: "gcc -O3",
-        compiler: "gcc",
-        flags: &["-O3"],
-        runner: &[],
-        packages: "gcc",
-        is_board: false,
-    },
+/// QEMU's `virt` has its memory at 0x80000000.
+const RISC_V: Board = Board {
+    flags: &[
+        "--specs=picolibc.specs",
+        "--crt0=hosted",
+        "--oslib=semihost",
+        "-Wl,--defsym=__flash=0x80000000,--defsym=__flash_size=0x2000000",
+        "-Wl,--defsym=__ram=0x82000000,--defsym=__ram_size=0x2000000",
+    ],
+    files: &[("count.c", include_str!("riscv/count.c"))],
+};
+
+const BOARD_M3: &[&str] = &board("qemu-system-arm", "mps2-an385");
+const BOARD_M4: &[&str] = &board("qemu-system-arm", "mps2-an386");
+const BOARD_M7: &[&str] = &board("qemu-system-arm", "mps2-an500");
+const BOARD_RV32: &[&str] = &board("qemu-system-riscv32", "virt");
+
+pub(super) const TARGETS: [Target; 12] = [
+    Target { name: "gcc -O0", compiler: "gcc", flags: &["-O0"], runner: &[], packages: "gcc", board: None },
+    Target { name: "gcc -O3", compiler: "gcc", flags: &["-O3"], runner: &[], packages: "gcc", board: None },
     Target {
         name: "gcc, UBSan and ASan",
         compiler: "gcc",
         flags: CHECKED,
         runner: &[],
         packages: "gcc",
-        is_board: false,
+        board: None,
     },
     Target {
         name: "clang -O2",
@@ -93,7 +109,7 @@ pub(super) const TARGETS: [Target; 11] = [
         flags: &["-O2"],
         runner: &[],
         packages: "clang",
-        is_board: false,
+        board: None,
     },
     Target {
         name: "aarch64",
@@ -101,7 +117,7 @@ pub(super) const TARGETS: [Target; 11] = [
         flags: &["-O2", "-static"],
         runner: &["qemu-aarch64"],
         packages: "gcc-aarch64-linux-gnu qemu-user",
-        is_board: false,
+        board: None,
     },
     Target {
         name: "s390x, big endian",
@@ -109,7 +125,7 @@ pub(super) const TARGETS: [Target; 11] = [
         flags: &["-O2", "-static"],
         runner: &["qemu-s390x"],
         packages: "gcc-s390x-linux-gnu qemu-user",
-        is_board: false,
+        board: None,
     },
     Target {
         name: "riscv64",
@@ -117,7 +133,7 @@ pub(super) const TARGETS: [Target; 11] = [
         flags: &["-O2", "-static"],
         runner: &["qemu-riscv64"],
         packages: "gcc-riscv64-linux-gnu qemu-user",
-        is_board: false,
+        board: None,
     },
     Target {
         name: "Cortex-M3",
@@ -125,7 +141,7 @@ pub(super) const TARGETS: [Target; 11] = [
         flags: &["-O2", "-mcpu=cortex-m3", "-mthumb"],
         runner: BOARD_M3,
         packages: "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
-        is_board: true,
+        board: Some(&CORTEX_M),
     },
     Target {
         name: "Cortex-M4",
@@ -133,7 +149,7 @@ pub(super) const TARGETS: [Target; 11] = [
         flags: &["-O2", "-mcpu=cortex-m4", "-mthumb"],
         runner: BOARD_M4,
         packages: "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
-        is_board: true,
+        board: Some(&CORTEX_M),
     },
     Target {
         name: "Cortex-M4, portable loops",
@@ -141,7 +157,7 @@ pub(super) const TARGETS: [Target; 11] = [
         flags: &["-O2", "-mcpu=cortex-m4", "-mthumb", "-DINTRAIN_PORTABLE"],
         runner: BOARD_M4,
         packages: "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
-        is_board: true,
+        board: Some(&CORTEX_M),
     },
     Target {
         name: "Cortex-M7",
@@ -149,13 +165,17 @@ pub(super) const TARGETS: [Target; 11] = [
         flags: &["-O2", "-mcpu=cortex-m7", "-mthumb"],
         runner: BOARD_M7,
         packages: "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
-        is_board: true,
+        board: Some(&CORTEX_M),
+    },
+    Target {
+        name: "riscv32, rv32imac",
+        compiler: "riscv64-unknown-elf-gcc",
+        flags: &["-O2", "-march=rv32imac", "-mabi=ilp32"],
+        runner: BOARD_RV32,
+        packages: "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc",
+        board: Some(&RISC_V),
     },
 ];
-
-/// What starts a program on a board, and where its parts lie.
-const START: [(&str, &str); 2] =
-    [("startup.c", include_str!("cortex_m/startup.c")), ("link.ld", include_str!("cortex_m/link.ld"))];
 
 impl Target {
     /// What is missing on this machine, and how it is had.
@@ -178,12 +198,16 @@ impl Target {
         if self.flags.contains(&"-DINTRAIN_PORTABLE") {
             command.arg(format!("-D{macros}_PORTABLE"));
         }
-        if self.is_board {
-            for (name, text) in START {
-                fs::write(scratch.join(name), text).map_err(|e| e.to_string())?;
+        if let Some(board) = self.board {
+            for (name, text) in board.files {
+                let file = scratch.join(name);
+                fs::write(&file, text).map_err(|e| e.to_string())?;
+                if name.ends_with(".ld") {
+                    command.arg("-T");
+                }
+                command.arg(file);
             }
-            command.args(["--specs=rdimon.specs", "-nostartfiles"]).arg(scratch.join("startup.c"));
-            command.arg("-T").arg(scratch.join("link.ld")).arg(format!("-Wl,--wrap={prefix}_run"));
+            command.args(board.flags).arg(format!("-Wl,--wrap={prefix}_run"));
             command.args(["wrap", "real"].map(|word| format!("-D__{word}_RUN=__{word}_{prefix}_run")));
             if let Some(images) = images {
                 command.arg(format!("-D{macros}_IMAGES=\"{}\"", images.display()));
@@ -191,7 +215,10 @@ impl Target {
         }
         let output = command.output().map_err(|e| format!("{}: {e}", self.compiler))?;
         if output.status.success() {
-            return Ok(Program { path, argument: images.filter(|_| !self.is_board).map(Path::to_owned) });
+            return Ok(Program {
+                path,
+                argument: images.filter(|_| self.board.is_none()).map(Path::to_owned),
+            });
         }
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(format!("{} fails: {}", self.compiler, text.lines().take(3).collect::<Vec<_>>().join("; ")))
