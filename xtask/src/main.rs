@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod deploy;
 mod fuzz;
 mod golden;
 mod hardware;

@@ -1,13 +1,14 @@
 //! `cargo xtask test`: every check and every test, each with its time; the tests come last, so their lines stay in view.
 //!
-//! Needs nothing but Rust with rustfmt and clippy; instructions are counted where valgrind is or can be installed. A step that fails does not keep the others from running.
+//! Needs nothing but Rust with rustfmt and clippy; instructions are counted where valgrind is or can be installed, and exported networks run
+//! by the compilers and runtimes that are here, which are installed where `CI` is set. A step that fails does not keep the others from running.
 
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{cargo, golden, hardware, instructions, picture, targets, tidy, tools};
+use crate::{cargo, deploy, golden, hardware, instructions, picture, targets, tidy, tools};
 
 /// A check: what is wrong, in words.
 type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
@@ -31,7 +32,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         ("instructions", Box::new(|| instructions::run(root, &[]))),
         ("hardware", Box::new(|| hardware(root))),
         ("README.md", Box::new(|| readme(root))),
-        ("tests", cargo(&["test", "--workspace", "--no-fail-fast", "--locked"])),
+        ("export's tools", Box::new(|| deploy::provide(root))),
+        ("tests", Box::new(|| tests(root))),
     ];
     let (mut summary, mut failed) = (String::new(), Vec::new());
     let began = Instant::now();
@@ -47,10 +49,16 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         }
     }
     eprint!("\n{summary}{:<24}{:>6.1} s\n", "all", began.elapsed().as_secs_f64());
-    if let Some(line) = targets::not_checked() {
+    for line in targets::not_checked().into_iter().chain(deploy::not_checked(root)) {
         eprintln!("{line}");
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// Every test, with the Python that those of exported networks need.
+fn tests(root: &Path) -> Result<(), String> {
+    let args = ["test", "--workspace", "--no-fail-fast", "--locked"];
+    cargo::succeed(cargo::command(root, &args).env("PATH", deploy::path(root)))
 }
 
 /// The simulator of hardware that tests of `intrain-accel` compare with, where it can be had; then the proofs.

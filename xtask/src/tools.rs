@@ -13,18 +13,26 @@ pub(crate) fn works(program: &str, args: &[&str]) -> bool {
 /// # Errors
 /// It is not there and cannot be installed.
 pub(crate) fn provide(program: &str, package: &str) -> Result<(), String> {
+    provide_all(program, &[package])
+}
+
+/// The same where the program needs several packages.
+///
+/// # Errors
+/// It is not there and cannot be installed.
+pub(crate) fn provide_all(program: &str, packages: &[&str]) -> Result<(), String> {
     if works(program, &["--version"]) {
         return Ok(());
     }
     if works("sh", &["-c", "test \"$(id -u)\" = 0"]) {
-        eprintln!("installing {package} by apt-get");
+        eprintln!("installing {} by apt-get", packages.join(", "));
         // A list of packages that is new enough needs no update.
-        let install = ["install", "--yes", "--no-install-recommends", package];
+        let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
         if works("apt-get", &install) || (works("apt-get", &["update"]) && works("apt-get", &install)) {
             return Ok(());
         }
     }
-    Err(format!("{program} is not installed (Debian: apt-get install {package})"))
+    Err(format!("{program} is not installed (Debian: apt-get install {})", packages.join(" ")))
 }
 
 /// A Python environment in `folder` with `packages`, each with its version; its folder of programs.
