@@ -11,6 +11,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod layer_norm;
+mod windows;
+
+pub use layer_norm::LayerNorm;
+
+use layer_norm::Line;
+use windows::{max_pool, shortcut};
+
 /// A network.
 #[derive(Debug)]
 pub struct Model {
@@ -167,10 +175,19 @@ pub struct Term {
     pub norm: Option<Norm>,
 }
 
+/// A norm, as evaluation computes it.
+#[derive(Debug)]
+pub enum Norm {
+    /// Each channel has a line of its own.
+    Batch(BatchNorm),
+    /// Each pixel has one.
+    Layer(LayerNorm),
+}
+
 /// `round((x * multiplier - offset) / 2^shift)`, held, times gain plus add; channel by channel.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the formula says it")]
-pub struct Norm {
+pub struct BatchNorm {
     pub multiplier: &'static [i16],
     pub offset: &'static [i64],
     pub shift: &'static [u8],
@@ -334,10 +351,15 @@ impl Node {
             Op::Product(product) => product.run(self.sources.first()?, source(0)?, &y, result),
             Op::MaxPool(pool) => max_pool(*pool, self.sources.first()?, source(0)?, &y, result),
             Op::Activation(terms, requantize) => {
+                let (c, mut lines) = (y.shape[2], [Line::default(); 2]);
                 for i in 0..y.len() {
                     let mut sum = 0;
-                    for (k, term) in terms.iter().enumerate() {
-                        sum += term.value(self.sources.get(k)?.element.load(source(k)?, i), i % y.shape[2]);
+                    for (k, (term, line)) in terms.iter().zip(&mut lines).enumerate() {
+                        let (x, bytes) = (self.sources.get(k)?.element, source(k)?);
+                        if let (0, Some(Norm::Layer(norm))) = (i % c, &term.norm) {
+                            *line = norm.line(x, bytes, i, c);
+                        }
+                        sum += term.value(x.load(bytes, i), i % c, *line);
                     }
                     y.element.store(result, i, requantize.apply(sum));
                 }
@@ -360,11 +382,19 @@ impl Node {
 }
 
 impl Term {
-    fn value(&self, x: i64, channel: usize) -> i64 {
-        let Some(norm) = &self.norm else { return x << self.up };
-        let exact = x * i64::from(norm.multiplier[channel]) - norm.offset[channel];
-        let value = norm.round.shift(exact, norm.shift[channel].into()).clamp(norm.min, norm.max);
-        (value * i64::from(norm.gain[channel]) + norm.add[channel]) << self.up
+    /// What an integer of a channel adds; `line` is that of its pixel.
+    fn value(&self, x: i64, channel: usize, line: Line) -> i64 {
+        let (line, round, [min, max], gain, add) = match &self.norm {
+            None => return x << self.up,
+            Some(Norm::Layer(norm)) => (line, norm.round, norm.value, norm.gain, norm.add),
+            Some(Norm::Batch(norm)) => {
+                let [multiplier, offset] = [norm.multiplier[channel].into(), norm.offset[channel]];
+                let line = Line { multiplier, offset, shift: norm.shift[channel].into() };
+                (line, norm.round, [norm.min, norm.max], norm.gain, norm.add)
+            }
+        };
+        let value = round.shift(x * line.multiplier - line.offset, line.shift).clamp(min, max);
+        (value * i64::from(gain[channel]) + add[channel]) << self.up
     }
 }
 
@@ -454,47 +484,4 @@ fn dot_narrow<X: Stored, W: Stored>(x: &[u8], w: &[W]) -> i64 {
 
 fn dot<X: Stored, W: Stored>(x: &[u8], w: &[W]) -> i64 {
     x.chunks_exact(size_of::<X>()).zip(w).map(|(x, w)| X::at(x, 0).wide() * w.wide()).sum()
-}
-
-fn max_pool(pool: Pool, x: &Tensor, bytes: &[u8], y: &Tensor, result: &mut [u8]) {
-    let ([h, w, c], [oh, ow, _]) = (x.shape, y.shape);
-    for (oy, ox) in (0..oh).flat_map(|oy| (0..ow).map(move |ox| (oy, ox))) {
-        let rows = taps(oy * pool.stride, [pool.size, 1, pool.pad, h]);
-        let columns = taps(ox * pool.stride, [pool.size, 1, pool.pad, w]);
-        for channel in 0..c {
-            let mut largest = i64::MIN;
-            for (qy, qx) in rows.clone().flat_map(|qy| columns.clone().map(move |qx| (qy, qx))) {
-                let pixel = (oy * pool.stride + qy - pool.pad) * w + ox * pool.stride + qx - pool.pad;
-                largest = largest.max(x.element.load(bytes, pixel * c + channel));
-            }
-            y.element.store(result, (oy * ow + ox) * c + channel, largest);
-        }
-    }
-}
-
-impl Mean {
-    fn run(&self, x: &Tensor, bytes: &[u8], y: &Tensor, result: &mut [u8]) {
-        let ([_, w, c], [_, ow, _]) = (x.shape, y.shape);
-        for i in 0..y.len() {
-            let (oy, ox, channel) = (i / c / ow, i / c % ow, i % c);
-            let mut sum = 0;
-            for (ky, kx) in (0..self.size[0]).flat_map(|ky| (0..self.size[1]).map(move |kx| (ky, kx))) {
-                let pixel = (oy * self.stride[0] + ky) * w + ox * self.stride[1] + kx;
-                sum += x.element.load(bytes, pixel * c + channel);
-            }
-            let sum = sum << self.up;
-            let (quotient, rest) = (sum.div_euclid(self.divisor), sum.rem_euclid(self.divisor));
-            let mean = quotient + i64::from(rest > self.divisor - rest);
-            y.element.store(result, i, mean.clamp(self.min, self.max));
-        }
-    }
-}
-
-fn shortcut(stride: usize, x: &Tensor, bytes: &[u8], y: &Tensor, result: &mut [u8]) {
-    let ([_, w, c], [_, ow, oc]) = (x.shape, y.shape);
-    for i in 0..y.len() {
-        let (oy, ox, channel) = (i / oc / ow, i / oc % ow, i % oc);
-        let from = (oy * stride * w + ox * stride) * c + channel;
-        y.element.store(result, i, if channel < c { x.element.load(bytes, from) } else { 0 });
-    }
 }

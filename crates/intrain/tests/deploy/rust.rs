@@ -7,7 +7,7 @@ use intrain_deploy::{Vectors, rust};
 use intrain_model::{Model, preset};
 
 use super::network::{Draw, integer_residual};
-use super::networks::{CHAINS, GRAPHS, Trained, chain, trained};
+use super::networks::{CHAINS, GRAPHS, Trained, chain, layer_norms, trained};
 
 fn rustc(folder: &Path, args: &[&str]) {
     let mut command = Command::new("rustc");
@@ -39,6 +39,9 @@ fn networks_in_rust_answer_as_the_engine() {
     }
     for (seed, spec) in (0..).zip(GRAPHS) {
         add(&format!("graph{seed}"), &integer_residual(), spec, seed);
+        if spec != "wage-rangebn" {
+            add(&format!("layers{seed}"), &layer_norms(), spec, seed);
+        }
     }
     for (name, spec) in [("ds-cnn", "intrain-int8"), ("vgg7-norm:16", "wage-l1bn"), ("gupta-cnn", "gupta")] {
         let module = name.replace(['-', ':'], "_");
