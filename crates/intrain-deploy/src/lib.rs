@@ -9,6 +9,7 @@ mod arena;
 mod arrays;
 pub mod c;
 mod error;
+mod floats;
 mod form;
 mod interpret;
 mod lower;
@@ -20,6 +21,7 @@ mod vectors;
 pub use arena::{Arena, Place};
 pub use arrays::Array;
 pub use error::DeployError;
+pub use floats::FloatTensor;
 pub use form::{
     About, Activation, BatchNorm, Deployed, Element, LayerNorm, Mean, Node, Norm, Op, Product, Requantize,
     Tensor, Term,

@@ -10,6 +10,8 @@ use crate::error::DeployError;
 use crate::form::{About, Activation, Deployed, Mean, Node, Op, Product, Requantize, Tensor, Term};
 use crate::range::Range;
 
+pub(crate) use self::norm::learned;
+
 /// The stored integers of a layer with parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoredLayer {

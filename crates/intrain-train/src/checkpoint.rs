@@ -188,9 +188,21 @@ pub fn write_safetensors(
     metadata: &BTreeMap<String, String>,
     tensors: &[NamedTensor],
 ) -> Result<(), ArtefactError> {
+    atomic_write(path, &safetensors_bytes(path, metadata, tensors)?)
+}
+
+/// The bytes of a plain `.safetensors` file; `path` is what errors name.
+///
+/// # Errors
+/// [`ArtefactError::Tensor`], as [`write()`].
+pub fn safetensors_bytes(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    tensors: &[NamedTensor],
+) -> Result<Vec<u8>, ArtefactError> {
     let mut bytes = Vec::new();
     encode(path, metadata, tensors, &mut bytes)?;
-    atomic_write(path, &bytes)
+    Ok(bytes)
 }
 
 /// Reads a plain `.safetensors` file: its metadata, and its tensors as they lie in the file. That is the widest

@@ -84,6 +84,8 @@ rust      constants, and what runs them: no_std, no unsafe code, no allocation
 onnx      standard operators, exact in ONNX Runtime's CPU provider
 onnx-qdq  the same by quantized operators: faster, refused where they would round otherwise
 qonnx     Quant nodes for FINN and hls4ml, refused where binary32 would not be exact
+safetensors
+          the parameters as floats under PyTorch's names, to go on from them elsewhere
 npy, hex  every constant, and the results of each layer for some vectors
 
 DIR/manifest.json says what was written, DIR/.intrain which files the command made; no others are

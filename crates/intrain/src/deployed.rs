@@ -1,6 +1,6 @@
 //! From a trained network to its deployed form, and the images that show most of it.
 
-use intrain_deploy::{About, DeployError, Deployed, StoredLayer, Vectors};
+use intrain_deploy::{About, DeployError, Deployed, FloatTensor, StoredLayer, Vectors};
 use intrain_nn::{Parameters, Plan, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_train::saved::{SavedModel, weights_sha256};
@@ -17,7 +17,17 @@ pub fn lower(plan: &Plan, saved: &SavedModel) -> Result<Deployed, DeployError> {
         weights_sha256: weights_sha256(&saved.parameters),
         classes: saved.classes.clone(),
     };
-    Deployed::lower(plan, &saved.parameters.iter().map(stored).collect::<Vec<_>>(), about)
+    Deployed::lower(plan, &stored_layers(saved), about)
+}
+
+/// The parameters as floats under the names of PyTorch, of a network that was lowered with `plan`.
+#[must_use]
+pub fn floats(deployed: &Deployed, plan: &Plan, saved: &SavedModel) -> Vec<FloatTensor> {
+    deployed.floats(plan, &stored_layers(saved))
+}
+
+fn stored_layers(saved: &SavedModel) -> Vec<StoredLayer> {
+    saved.parameters.iter().map(stored).collect()
 }
 
 /// What the deployed form reads of a block's parameters.

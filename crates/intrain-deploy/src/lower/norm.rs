@@ -38,7 +38,7 @@ fn value(rows: &Rows) -> Requantize {
 }
 
 /// Gains and offsets as they are read, offsets in the last bit of a value times a gain; 1 and 0 where none are learned.
-fn learned(plan: &NormPlan, block: &BlockPlan, stored: &StoredLayer) -> [Vec<i64>; 2] {
+pub(crate) fn learned(plan: &NormPlan, block: &BlockPlan, stored: &StoredLayer) -> [Vec<i64>; 2] {
     let c = block.product.output.c;
     let Some(offset) = &stored.bias else {
         return [vec![1 << plan.gain_frac_bits; c], vec![0; c]];

@@ -11,7 +11,7 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
     /// What to write
-    #[arg(long, value_name = "TARGET", value_parser = ["c", "rust", "onnx", "onnx-qdq", "qonnx", "npy", "hex"])]
+    #[arg(long, value_name = "TARGET", value_parser = ["c", "rust", "onnx", "onnx-qdq", "qonnx", "safetensors", "npy", "hex"])]
     pub(crate) to: String,
     /// Folder for it [default: the run's or the file's name, and the target]
     #[arg(long, value_name = "DIR")]

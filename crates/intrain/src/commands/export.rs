@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use intrain::data::Part;
 use intrain::data::npy::{self, Order};
-use intrain::deploy::{Deployed, Node, Op, Vectors, c, onnx, rust};
+use intrain::deploy::{Deployed, FloatTensor, Node, Op, Vectors, c, onnx, rust};
 use intrain::deployed;
 use intrain::nn::{Logits, Network, Plan};
 use intrain::train::atomic_write;
+use intrain::train::checkpoint::{self, NamedTensor, TensorData};
 use intrain::train::saved::SavedModel;
 use serde_json::{Value, json};
 
@@ -34,11 +35,12 @@ pub(crate) fn run(args: &ExportArgs, output: &Output) -> anyhow::Result<ExitCode
     let deployed = deployed::lower(&plan, &saved)?;
     let images = images_of(&saved, args.data.as_deref())?;
     let vectors = deployed::vectors(&deployed, &images, args.vectors as usize);
-    check_engine(&saved, plan, &vectors)?;
+    check_engine(&saved, plan.clone(), &vectors)?;
     let written = match args.to.as_str() {
         "c" => of_c(args, &deployed, &vectors)?,
         "rust" => of_rust(args, &deployed, &vectors)?,
         "npy" | "hex" => Written { files: arrays::files(&deployed, &vectors, &args.to)?, sizes: None },
+        "safetensors" => of_safetensors(args, &saved, &plan, &deployed, &vectors)?,
         _ => of_onnx(args, &deployed, &vectors)?,
     };
     let inputs = files_of(&args.network, args.data.as_deref());
@@ -105,14 +107,54 @@ fn of_rust(args: &ExportArgs, deployed: &Deployed, vectors: &Vectors) -> anyhow:
 }
 
 fn of_onnx(args: &ExportArgs, deployed: &Deployed, vectors: &Vectors) -> anyhow::Result<Written> {
-    let (image, classes) = (deployed.image(), deployed.logits().shape.len());
     let form = match args.to.as_str() {
         "onnx" => onnx::Form::Integers,
         "onnx-qdq" => onnx::Form::Quantized,
         _ => onnx::Form::Qonnx,
     };
     let model = onnx::write(deployed, form, args.debug)?;
-    // As the model takes them: channels first.
+    let mut files = vec![(format!("{}.onnx", args.prefix), model)];
+    files.extend(vectors_channels_first(args, deployed, vectors)?);
+    Ok(Written { files, sizes: None })
+}
+
+/// The parameters as floats, with what a reader needs to know.
+fn of_safetensors(
+    args: &ExportArgs,
+    saved: &SavedModel,
+    plan: &Plan,
+    deployed: &Deployed,
+    vectors: &Vectors,
+) -> anyhow::Result<Written> {
+    let name = format!("{}.safetensors", args.prefix);
+    let tensors: Vec<NamedTensor> = deployed::floats(deployed, plan, saved)
+        .into_iter()
+        .map(|FloatTensor { name, shape, values }| NamedTensor { name, shape, data: TensorData::F32(values) })
+        .collect();
+    let about = &deployed.about;
+    let metadata = [
+        ("format", "pt".to_owned()),
+        ("intrain", env!("CARGO_PKG_VERSION").to_owned()),
+        ("recipe", about.recipe.clone()),
+        ("weights_sha256", about.weights_sha256.clone()),
+        ("model", saved.model.to_toml()),
+        ("frac_bits", deployed.logits().frac_bits.to_string()),
+        ("classes", about.classes.join("\n")),
+    ];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+    let bytes = checkpoint::safetensors_bytes(Path::new(&name), &metadata, &tensors)?;
+    let mut files = vec![(name, bytes)];
+    files.extend(vectors_channels_first(args, deployed, vectors)?);
+    Ok(Written { files, sizes: None })
+}
+
+/// Test vectors as arrays: images `[n, channels, height, width]`, and logits.
+fn vectors_channels_first(
+    args: &ExportArgs,
+    deployed: &Deployed,
+    vectors: &Vectors,
+) -> anyhow::Result<[(String, Vec<u8>); 2]> {
+    let (image, classes) = (deployed.image(), deployed.logits().shape.len());
     let at = |i: usize| {
         let (image_number, rest) = (i / image.len(), i % image.len());
         let (channel, pixel) = (rest / (image.h * image.w), rest % (image.h * image.w));
@@ -121,12 +163,10 @@ fn of_onnx(args: &ExportArgs, deployed: &Deployed, vectors: &Vectors) -> anyhow:
     let pixels: Vec<u8> = (0..vectors.images.len()).map(at).collect();
     let [images, logits] = VECTORS.map(|name| format!("{}_{name}.npy", args.prefix));
     let shape = [vectors.len(), image.c, image.h, image.w];
-    let files = vec![
-        (format!("{}.onnx", args.prefix), model),
+    Ok([
         (images, npy::to_bytes(&shape, Order::C, pixels.into_iter())?),
         (logits, npy::to_bytes(&[vectors.len(), classes], Order::C, vectors.logits.iter().copied())?),
-    ];
-    Ok(Written { files, sizes: None })
+    ])
 }
 
 /// A prefix is a name of C.
@@ -257,7 +297,13 @@ fn text(
     };
     let n_rounds = deployed.nodes.iter().filter(is_rounding).count();
     let n_products = deployed.products().count();
-    let layout = if args.to.contains("onnx") { "first" } else { "last" };
+    let is_first = args.to.contains("onnx") || args.to == "safetensors";
+    let layout = if is_first { "first" } else { "last" };
+    let exact = if args.to == "safetensors" {
+        "the parameters; floats round sums otherwise than the network".to_owned()
+    } else {
+        format!("yes: {n_products} products, widest sum {bits} bits, {n_rounds} roundings")
+    };
     let names = written.files.iter().map(|(name, _)| name.as_str()).chain([MANIFEST]);
     let files: Vec<String> = match written.files.len() {
         0..=MANY => names.map(|name| folder.join(name).display().to_string()).collect(),
@@ -265,7 +311,7 @@ fn text(
     };
     let mut lines = vec![
         ("network", format!("{} with {}, weights {}", about.model, about.recipe, about.weights_sha256)),
-        ("exact", format!("yes: {n_products} products, widest sum {bits} bits, {n_rounds} roundings")),
+        ("exact", exact),
         ("image", format!("{}x{}x{} bytes, channels {layout}", image.h, image.w, image.c)),
         ("output", format!("{} integers, 1 = 2^{}", logits.shape.len(), -logits.frac_bits)),
     ];
@@ -280,7 +326,7 @@ fn text(
     let (model, folder) = (args.network.model.display(), folder.display());
     lines.push(("vectors", format!("{}, equal in the engine that trains", vectors.len())));
     lines.push(("written", files.join(", ")));
-    if !matches!(args.to.as_str(), "npy" | "hex") {
+    if !matches!(args.to.as_str(), "npy" | "hex" | "safetensors") {
         lines.push(("check", format!("intrain verify export {model} {folder}")));
     }
     facts(&lines)

@@ -102,6 +102,27 @@ fn onnx_is_written_with_its_vectors() {
 }
 
 #[test]
+fn floats_are_written_for_pytorch() {
+    let place = trained("wage", &["--max-steps", "2"]);
+    let written = place.json(&["export", "run", "--to", "safetensors", "--vectors", "4"]);
+    assert_eq!(
+        written["files"],
+        serde_json::json!(["model.safetensors", "model_images.npy", "model_logits.npy"])
+    );
+    let bytes = std::fs::read(place.path("run-safetensors/model.safetensors")).unwrap();
+    let header = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let header: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let metadata = &header["__metadata__"];
+    assert_eq!(
+        (&metadata["format"], &metadata["frac_bits"]),
+        (&"pt".into(), &written["frac_bits"].to_string().into())
+    );
+    assert_eq!(header["conv1.weight"]["dtype"], "F32", "{header}");
+    let message = place.refusal(&["verify", "export", "run", "run-safetensors"]);
+    assert!(message.contains("it is of --to safetensors"), "{message}");
+}
+
+#[test]
 fn what_cannot_be_exported_is_refused_before_anything_is_written() {
     let place = trained("float32", &[]);
     let message = place.refusal(&["export", "run", "--to", "c"]);

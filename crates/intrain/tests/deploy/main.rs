@@ -2,6 +2,7 @@
 
 mod c;
 mod engine;
+mod floats;
 mod mutants;
 #[path = "../../../intrain-nn/tests/network/mod.rs"]
 mod network;
