@@ -32,8 +32,18 @@ impl Deployed {
     /// The image does not have the network's shape.
     pub fn trace_with(&self, image: &[u8], see: &mut impl FnMut(usize, i64, &Requantize)) -> Vec<Vec<i64>> {
         assert_eq!(image.len(), self.image().len(), "bytes of an image");
-        let mut results: Vec<Vec<i64>> = Vec::with_capacity(self.nodes.len());
-        for (i, node) in self.nodes.iter().enumerate() {
+        self.resume(image, Vec::with_capacity(self.nodes.len()), self.nodes.len(), see)
+    }
+
+    /// The results of the first `n` nodes, where those of some are known.
+    pub(crate) fn resume(
+        &self,
+        image: &[u8],
+        mut results: Vec<Vec<i64>>,
+        n: usize,
+        see: &mut impl FnMut(usize, i64, &Requantize),
+    ) -> Vec<Vec<i64>> {
+        for (i, node) in self.nodes.iter().enumerate().take(n).skip(results.len()) {
             let shapes = [self.input_of(i), node.result.shape];
             let x = |k: usize| results[node.sources[k]].as_slice();
             let result = match &node.op {

@@ -8,6 +8,7 @@
 mod arena;
 mod arrays;
 pub mod c;
+mod climb;
 mod error;
 mod floats;
 mod form;
@@ -20,6 +21,7 @@ mod vectors;
 
 pub use arena::{Arena, Place};
 pub use arrays::Array;
+pub use climb::Limit;
 pub use error::DeployError;
 pub use floats::FloatTensor;
 pub use form::{

@@ -190,10 +190,10 @@ impl Lowering<'_> {
         for term in &planned.terms {
             let entering = self.range_of(term.source);
             let norm = term.norm.map(|block| norm::of(&self.plan.blocks[block], &self.layers[block]));
-            let range = norm.as_ref().map_or(entering, |norm| norm::range(norm, entering));
-            let moved = range.times(1 << term.shift);
+            let term = Term { shift: term.shift, norm };
+            let moved = term.range(entering);
             (sum, bound) = (sum.plus(moved), bound + moved.max_abs());
-            terms.push(Term { shift: term.shift, norm });
+            terms.push(term);
         }
         let sources = planned.terms.iter().map(|term| self.source(term.source)).collect();
         let range = sum.rounded(&requantize);
@@ -251,20 +251,67 @@ fn product(
         .collect();
     let finer = block.bias_shift();
     let bias = stored.bias.as_ref().map(|bias| bias.iter().map(|bias| bias << finer).collect::<Vec<i64>>());
-    let is_padded = window.pad != [0, 0];
-    let range = if is_padded { entering.range.hull(Range::ZERO) } else { entering.range };
-    let (mut sums, mut bound) = (None, 0);
-    for (out, weights) in weights.chunks_exact(fan_in).enumerate() {
-        let bias = bias.as_ref().map_or(0, |bias| bias[out]);
-        let terms = weights.iter().map(|w| range.times((*w).into()));
-        let sum = terms.fold(Range { min: bias, max: bias }, Range::plus);
-        let magnitudes: u64 = weights.iter().map(|w| u64::from(w.unsigned_abs())).sum();
-        bound = bound.max(magnitudes * range.max_abs() + bias.unsigned_abs());
-        sums = Some(sums.map_or(sum, |sums: Range| sums.hull(sum)));
+    let mut product = Product { window, groups: planned.groups, weights, bias, bound: 0, requantize };
+    let ranges = product.sums_of(entering.range, n_out);
+    product.bound = product.magnitudes(entering.range, n_out);
+    let result = product.requantize.as_ref().map_or(ranges, |requantize| ranges.rounded(requantize));
+    (product, result)
+}
+
+impl Product {
+    /// What enters with the zeros around it.
+    fn entering(&self, range: Range) -> Range {
+        if self.window.pad == [0, 0] { range } else { range.hull(Range::ZERO) }
     }
-    let sums = sums.unwrap_or(Range::ZERO);
-    let result = requantize.as_ref().map_or(sums, |requantize| sums.rounded(requantize));
-    (Product { window, groups: planned.groups, weights, bias, bound, requantize }, result)
+
+    /// The weights and the bias of each output.
+    fn outputs(&self, n_out: usize) -> impl Iterator<Item = (&[i32], i64)> {
+        let weights = self.weights.chunks_exact((self.weights.len() / n_out).max(1));
+        weights.enumerate().map(|(out, weights)| (weights, self.bias.as_ref().map_or(0, |bias| bias[out])))
+    }
+
+    /// The range of the sums of integers of `range`.
+    fn sums_of(&self, range: Range, n_out: usize) -> Range {
+        let range = self.entering(range);
+        let of_output = |(weights, bias): (&[i32], i64)| {
+            let terms = weights.iter().map(|w| range.times((*w).into()));
+            terms.fold(Range { min: bias, max: bias }, Range::plus)
+        };
+        self.outputs(n_out).map(of_output).reduce(Range::hull).unwrap_or(Range::ZERO)
+    }
+
+    /// The largest sum of magnitudes.
+    fn magnitudes(&self, range: Range, n_out: usize) -> u64 {
+        let largest = self.entering(range).max_abs();
+        let of_output = |(weights, bias): (&[i32], i64)| {
+            weights.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>() * largest + bias.unsigned_abs()
+        };
+        self.outputs(n_out).map(of_output).max().unwrap_or(0)
+    }
+}
+
+impl Term {
+    /// What it adds to a sum, of integers of `range`.
+    fn range(&self, range: Range) -> Range {
+        self.norm.as_ref().map_or(range, |norm| norm::range(norm, range)).times(1 << self.shift)
+    }
+}
+
+impl Deployed {
+    /// The range of the sums that node `i` rounds, proven from the weights; none where it rounds none.
+    #[must_use]
+    pub fn sums(&self, i: usize) -> Option<Range> {
+        let node = &self.nodes[i];
+        let entering = |k: usize| self.nodes[node.sources[k]].result.range;
+        match &node.op {
+            Op::Product(p) => p.requantize.map(|_| p.sums_of(entering(0), node.result.shape.c)),
+            Op::Activation(a) => {
+                let terms = a.terms.iter().enumerate().map(|(k, term)| term.range(entering(k)));
+                Some(terms.fold(Range::ZERO, Range::plus))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How a stored integer is read by a row; exactly where that row does nothing.

@@ -22,12 +22,12 @@ pub struct Shown {
     /// The network's answer.
     pub logits: Vec<i64>,
     /// The corners of roundings that it met: a node and which corner.
-    corners: BTreeSet<(usize, Corner)>,
+    pub(crate) corners: BTreeSet<(usize, Corner)>,
 }
 
 /// A case in which two roundings, or two limits, differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Corner {
+pub(crate) enum Corner {
     /// Half way above an even integer: nearest-even goes down.
     TieAboveEven,
     /// Half way above an odd one.
@@ -42,6 +42,8 @@ enum Corner {
     AtMax,
     /// One less than the least that leaves, or beyond.
     BeyondMin,
+    /// The least itself.
+    AtMin,
 }
 
 impl Corner {
@@ -64,6 +66,7 @@ impl Corner {
             x if x > q.max => Some(Self::BeyondMax),
             x if x < q.min => Some(Self::BeyondMin),
             x if x == q.max => Some(Self::AtMax),
+            x if x == q.min => Some(Self::AtMin),
             _ => None,
         };
         let is_held = matches!(limit, Some(Self::BeyondMax | Self::BeyondMin));

@@ -1,6 +1,6 @@
 //! From a trained network to its deployed form, and the images that show most of it.
 
-use intrain_deploy::{About, DeployError, Deployed, FloatTensor, StoredLayer, Vectors};
+use intrain_deploy::{About, DeployError, Deployed, FloatTensor, Shown, StoredLayer, Vectors};
 use intrain_nn::{Parameters, Plan, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_train::saved::{SavedModel, weights_sha256};
@@ -42,10 +42,15 @@ pub(crate) fn stored(parameters: &Parameters) -> StoredLayer {
 
 /// Multiply-adds that the search for vectors may take, over all images.
 const SEARCH: u64 = 4_000_000_000;
+/// Multiply-adds that the search for images beyond unseen limits may take, over all limits.
+const CLIMB: u64 = 2_000_000_000;
 /// Images that are made for any network: black, white, and noise.
 const MADE: usize = 16;
+/// Candidates from which the best begins a climb.
+const STARTS: usize = 64;
 
-/// At most `n` test vectors, chosen among black, white, noise and `images`, as many of these as may be tried.
+/// At most `n` test vectors, chosen among black, white, noise and `images`, as many of these as may be tried, and images that are found for
+/// limits which none of them reaches.
 #[must_use]
 pub fn vectors(deployed: &Deployed, images: &[u8], n: usize) -> Vectors {
     let size = deployed.image().len();
@@ -53,9 +58,24 @@ pub fn vectors(deployed: &Deployed, images: &[u8], n: usize) -> Vectors {
         usize::try_from(SEARCH / deployed.multiply_adds().max(1)).unwrap_or(usize::MAX).clamp(n, 1000);
     let mut candidates = made(size, MADE.min(n));
     candidates.extend(images.chunks_exact(size).take(n_tried.saturating_sub(MADE)).flatten());
-    let candidates: Vec<_> =
-        candidates.par_chunks_exact(size).map(|image| (image, deployed.show(image))).collect();
+    let show = |images: &[u8]| -> Vec<Shown> {
+        images.par_chunks_exact(size).map(|image| deployed.show(image)).collect()
+    };
+    let mut shown = show(&candidates);
+    let found = climb(deployed, &shown, &candidates.chunks_exact(size).take(STARTS).collect::<Vec<_>>());
+    shown.extend(show(&found));
+    candidates.extend(found);
+    let candidates: Vec<_> = candidates.chunks_exact(size).zip(shown).collect();
     Vectors::choose(&candidates, n)
+}
+
+/// Images beyond the limits that no candidate has shown.
+fn climb(deployed: &Deployed, shown: &[Shown], starts: &[&[u8]]) -> Vec<u8> {
+    let limits = deployed.unseen_limits(shown.iter());
+    let budget = CLIMB / limits.len().max(1) as u64;
+    let found: Vec<_> =
+        limits.into_par_iter().filter_map(|limit| deployed.climb(limit, starts, budget)).collect();
+    found.concat()
 }
 
 /// Black, white, and noise of the contract's generator.

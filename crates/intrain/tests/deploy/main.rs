@@ -1,6 +1,7 @@
 //! The deployed form, and what is written from it, against the engine that trains.
 
 mod c;
+mod climb;
 mod engine;
 mod floats;
 mod mutants;
