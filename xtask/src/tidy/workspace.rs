@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("intrain-data", &["intrain-num"]),
     ("intrain-plan", &["intrain-num", "intrain-recipe", "intrain-model"]),
     ("intrain-run", &[]),
+    ("intrain-import", &["intrain-model"]),
     ("intrain-deploy", &["intrain-num", "intrain-model", "intrain-plan"]),
     ("intrain-nn", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-plan"]),
     (
@@ -63,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-data",
             "intrain-plan",
             "intrain-deploy",
+            "intrain-import",
             "intrain-nn",
             "intrain-infer",
             "intrain-train",
