@@ -100,6 +100,14 @@ impl Executor {
         (&last.tensor, LossPlan { logits_frac_bits: last.frac_bits, ..self.plan.loss })
     }
 
+    /// The result of a node, where it is one of floats.
+    pub(crate) fn floats(&self, node: usize) -> &[f32] {
+        match &self.results[node].tensor {
+            Tensor::F32(values) => values,
+            _ => &[],
+        }
+    }
+
     /// How well the last forward pass answered.
     pub(crate) fn outcome(&self, labels: &[u16]) -> Outcome {
         let (logits, loss) = self.logits();

@@ -114,6 +114,13 @@ impl Network {
         }
     }
 
+    /// What a node of a float network has answered to the last images; nothing where the node is none of floats, or another one has
+    /// taken over its memory.
+    #[must_use]
+    pub fn floats(&self, node: usize) -> &[f32] {
+        self.executor.floats(node)
+    }
+
     /// How well the last forward pass answered.
     #[must_use]
     pub fn outcome(&self, labels: &[u16]) -> Outcome {

@@ -50,6 +50,9 @@ pub struct Config {
 /// update, and what a norm remembers trails behind them. Five batches nearly suffice.
 const NORM_BATCHES_BINARY: u32 = 100;
 
+/// Batches from which formats are chosen where weights of floats become integers: eight are over a thousand images.
+const CALIBRATE: u32 = 8;
+
 /// The weights that a run starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Init {
@@ -124,6 +127,9 @@ pub struct Settings {
     /// for the network that is deployed; 0 leaves those that training has kept.
     #[serde(default)]
     pub norm_batches: u32,
+    /// Batches of training from which formats are chosen where weights of floats become integers; 0 keeps those of the recipe.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub calibrate: u32,
 }
 
 const fn every_epoch() -> u32 {
@@ -213,6 +219,9 @@ impl Config {
         let is_said = asks(&recipe.defaults) || asks(of_model) || by_any_recipe.is_some_and(asks);
         if is_named && recipe.has_binary_weights() && !is_said {
             keys.entry("norm_batches").or_insert(NORM_BATCHES_BINARY.into());
+        }
+        if is_named && keys.contains_key("init") {
+            keys.entry("calibrate").or_insert(CALIBRATE.into());
         }
         keys.insert("model".to_owned(), parse_table(&file.to_toml())?.into());
         keys.insert("recipe".to_owned(), parse_table(&recipe.to_toml())?.into());
@@ -318,8 +327,14 @@ impl Config {
     pub(crate) fn check_settings(&self) -> Result<(), TrainError> {
         let s = &self.settings;
         let refuse = |reason: String| Err(TrainError::Setting(reason));
-        if !(1..=100_000).contains(&s.epochs) {
-            return refuse(format!("epochs = {} is not in 1..=100000", s.epochs));
+        if s.epochs == 0 && self.init.is_none() {
+            return refuse(
+                "epochs = 0 learns nothing; use at least 1, or name weights to start from with init"
+                    .to_owned(),
+            );
+        }
+        if s.epochs > 100_000 {
+            return refuse(format!("epochs = {} is not in 0..=100000", s.epochs));
         }
         s.check_rates(self.recipe.learning_rate)?;
         if !(0.0..=0.5).contains(&s.validation) {
@@ -330,6 +345,9 @@ impl Config {
         }
         if s.norm_batches > 100_000 {
             return refuse(format!("norm_batches = {} is not in 0..=100000", s.norm_batches));
+        }
+        if s.calibrate > 10_000 {
+            return refuse(format!("calibrate = {} is not in 0..=10000", s.calibrate));
         }
         if s.checkpoint_every == 0 {
             return refuse("checkpoint_every = 0 would never write a checkpoint; use at least 1".to_owned());
@@ -599,8 +617,8 @@ mod tests {
             ("model = 'lenet'", &[], "did you mean 'lenet5'"),
             ("recipe = 'wag'", &[], "did you mean 'wage'"),
             ("learning_rate = 0.3", &[], "not a power of two"),
-            ("epochs = 0", &[], "1..=100000"),
-            ("epochs = 4294967295", &[], "1..=100000"),
+            ("epochs = 0", &[], "epochs = 0 learns nothing"),
+            ("epochs = 4294967295", &[], "0..=100000"),
             ("", &["checkpoint_every=0"], "use at least 1"),
             ("", &["evaluate_every=0"], "use at least 1"),
             ("decay = 0", &[], "above 0"),

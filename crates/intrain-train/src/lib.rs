@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod begin;
+mod calibrate;
 pub mod checkpoint;
 pub mod config;
 mod context;

@@ -14,6 +14,7 @@ use intrain_model::Shape;
 use intrain_nn::{Context, Logits, Outcome, Plan};
 
 use crate::TrainError;
+use crate::begin;
 use crate::config::Config;
 use crate::divergence;
 use crate::evaluation::{Evaluation, deploy, estimates_statistics};
@@ -66,17 +67,14 @@ impl Session {
     /// # Errors
     /// Everything that could go wrong later: shapes, widths, rows, data, and every learning rate of every epoch, proven against
     /// the largest gradient that there can be.
-    pub fn new(config: Config, dataset: Arc<Dataset>, context: Context) -> Result<Self, TrainError> {
+    pub fn new(mut config: Config, dataset: Arc<Dataset>, context: Context) -> Result<Self, TrainError> {
         config.check_settings()?;
         config.check(dataset.shape, dataset.n_classes)?;
         let dataset = config.settings.parted(dataset)?;
+        let notes = begin::choose_formats(&mut config, &dataset, &context)?;
         let mut session = Self::at_epoch(config, dataset, context, 0)?;
-        let begun = transfer::start(&session.config, session.trainer.plan())?;
-        if let (Some(init), (parameters, Some(taken))) = (&mut session.config.init, begun) {
-            init.sha256 = Some(taken.sha256.clone());
-            session.trainer.begin_with(parameters, &taken.is_taken);
-            session.taken = Some(taken);
-        }
+        let Self { trainer, config, dataset, .. } = &mut session;
+        session.taken = begin::take_weights(trainer, config, dataset, notes)?;
         session.config.batches(Arc::clone(&session.dataset))?;
         saved::check_names(&session.trainer)?;
         if session.config.settings.patience > 0
@@ -265,6 +263,10 @@ impl Session {
         let start = batches.position_of_step(self.trainer.steps());
         let mut loader = Loader::start(batches, start);
         let mut flow = ControlFlow::Continue(());
+        if self.n_steps() == 0 {
+            // What it starts with is all there will be.
+            self.end_epoch(0.0, listener)?;
+        }
         while !self.is_done() && flow.is_continue() {
             let Some(batch) = loader.next() else { break };
             let rate = self.step(&batch)?;

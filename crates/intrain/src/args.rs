@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 pub(crate) use accel::{AccelArgs, AccelCommand, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs};
 use clap::{Parser, Subcommand};
-pub(crate) use deploy::{ExportArgs, VerifyArgs, VerifyCommand, VerifyExportArgs};
+pub(crate) use deploy::{ExportArgs, ImportArgs, VerifyArgs, VerifyCommand, VerifyExportArgs};
 pub(crate) use shell::{CompletionsArgs, ManArgs};
 pub(crate) use trained::{EvalArgs, InspectArgs, NetworkArgs, PredictArgs, RunsArgs};
 
@@ -92,6 +92,19 @@ DIR/manifest.json says what was written, DIR/.intrain which files the command ma
 replaced. Networks that compute in floats, and recipes that find a power of two in each batch
 (@dynamic), have no such form and are refused. What is generated is yours.")]
     Export(ExportArgs),
+    /// Read the network of another program from an ONNX file, to evaluate it, quantize it and train on
+    #[command(after_help = "Examples:
+  intrain import resnet.onnx --out resnet --pixels x/127.5-1 --data cifar-10
+  intrain eval resnet
+  intrain train --init resnet --recipe intrain-int8 --epochs 0     quantized after training
+  intrain train --init resnet --recipe intrain-int8 --epochs 2     and trained on
+  intrain import lenet.onnx --out lenet --mean 0.5 --std 0.25
+
+DIR gets model.toml, the layers, and model.safetensors, layers and weights with the recipe float32.
+An ONNX file does not say what the network was trained to see of a pixel: --pixels does, or --mean and
+--std as of torchvision's Normalize behind ToTensor. A mean other than 0 and 0.5 can not stand in
+front of a padded convolution: outside of the image the network has seen zeros, which are no pixels.")]
+    Import(ImportArgs),
     /// Show what will run: formats, integer or float, accumulator bounds, memory
     #[command(after_help = "Examples:
   intrain plan --model lenet5 --recipe wage

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use intrain::data::DataError;
 use intrain::deploy::DeployError;
+use intrain::import::ImportError;
 use intrain::model::ModelError;
 use intrain::nn::PlanError;
 use intrain::num::ParseError;
@@ -64,6 +65,7 @@ fn is_typed(e: &(dyn Error + 'static)) -> bool {
         || e.is::<MeasureError>()
         || e.is::<DataError>()
         || e.is::<DeployError>()
+        || e.is::<ImportError>()
         || e.is::<ModelError>()
         || e.is::<PlanError>()
         || e.is::<ParseError>()

@@ -37,14 +37,15 @@
 //! A run with its folder is [`train::Run`]. [`measure`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves
 //! the arithmetic on this machine, [`bench`](mod@bench) measures its speed, [`memory`](mod@memory) says how much it holds,
 //! [`sweep`](mod@sweep) compares recipes, [`deployed`](mod@deployed) brings a trained network into the form that leaves the
-//! house, [`answers`](mod@answers) runs it. Everything else is a crate of its own, re-exported here in the order in which a
-//! training step goes through them.
+//! house, [`answers`](mod@answers) runs it, [`imported`](mod@imported) brings one of another program into this one. Everything
+//! else is a crate of its own, re-exported here in the order in which a training step goes through them.
 #![forbid(unsafe_code)]
 
 pub mod answers;
 pub mod array;
 pub mod bench;
 pub mod deployed;
+pub mod imported;
 pub mod measure;
 pub mod memory;
 pub mod sweep;
@@ -54,6 +55,7 @@ pub use intrain_accel as accel;
 pub use intrain_data as data;
 pub use intrain_deploy as deploy;
 pub use intrain_golden as golden;
+pub use intrain_import as import;
 pub use intrain_infer as infer;
 pub use intrain_kernels as kernels;
 pub use intrain_lab as lab;

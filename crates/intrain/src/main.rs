@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => commands::eval::run(&args, &output),
         Command::Predict(args) => commands::predict::run(&args, &output),
         Command::Export(args) => commands::export::run(&args, &output),
+        Command::Import(args) => commands::import::run(&args, &output),
         Command::Plan(args) => commands::plan::run(&args, &output),
         Command::Recipe(args) => commands::recipe::run(&args, &output),
         Command::Model(args) => commands::model::run(&args, &output),

@@ -18,6 +18,9 @@ use crate::args::{NetworkArgs, TrainArgs};
 use crate::failure::Usage;
 use crate::output::say;
 
+/// The layers of an imported network, in its folder.
+pub(crate) const IMPORTED_MODEL: &str = "model.toml";
+
 /// Where data sets lie.
 pub(crate) fn data_folders() -> DataFolders {
     DataFolders::new(std::env::var_os("INTRAIN_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from))
@@ -146,6 +149,11 @@ fn keys(args: &TrainArgs) -> anyhow::Result<(Table, Vec<String>)> {
         }
     }
     if let Some(init) = &args.init {
+        let model = init.join(IMPORTED_MODEL);
+        if !keys.contains_key("model") && model.is_file() {
+            // An imported network has no preset.
+            keys.insert("model".to_owned(), model.display().to_string().into());
+        }
         let file = if init.is_dir() { RunDir(init.clone()).model() } else { init.clone() };
         let file = std::path::absolute(&file).unwrap_or(file);
         keys.insert("init".to_owned(), file.display().to_string().into());

@@ -231,6 +231,7 @@ impl Settings {
             evaluate_every: 1,
             patience: 0,
             norm_batches: defaults.norm_batches.unwrap_or(0),
+            calibrate: 0,
         })
     }
 }

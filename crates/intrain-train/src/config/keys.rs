@@ -32,6 +32,7 @@ pub const KEYS: &[&str] = &[
     "evaluate_every",
     "patience",
     "norm_batches",
+    "calibrate",
 ];
 
 /// Refuses a key that is no setting of a run: as a CONFIG.toml, `--set` and a sweep's `[settings]` may have them.

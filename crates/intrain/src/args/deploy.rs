@@ -1,4 +1,4 @@
-//! What stands behind `export` and `verify`.
+//! What stands behind `export`, `import` and `verify`.
 
 use std::path::PathBuf;
 
@@ -40,6 +40,37 @@ pub(crate) struct ExportArgs {
     /// Refuse networks whose constants need more memory
     #[arg(long, value_name = "BYTES")]
     pub(crate) flash: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// The network, with its weights in the same file
+    #[arg(value_name = "FILE.onnx")]
+    pub(crate) file: PathBuf,
+    /// Folder for model.toml and model.safetensors
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Name of the network [default: the file's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What a pixel x of 0 to 255 was worth in training: x/255, x/256 or x/127.5-1 [default: x/255]
+    #[arg(long, value_name = "ENCODING", conflicts_with_all = ["mean", "std"])]
+    pub(crate) pixels: Option<String>,
+    /// Mean of x/255 that was subtracted, one number or one for each channel
+    #[arg(
+        long,
+        value_name = "M,...",
+        requires = "std",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    pub(crate) mean: Vec<f64>,
+    /// Deviation by which the rest was divided
+    #[arg(long, value_name = "S,...", requires = "mean", value_delimiter = ',')]
+    pub(crate) std: Vec<f64>,
+    /// Data set that eval and predict take where none is named [default: the one with such images]
+    #[arg(long, value_name = "D")]
+    pub(crate) data: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

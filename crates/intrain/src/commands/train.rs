@@ -70,7 +70,8 @@ pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode>
             settings.batch_size
         ));
     }
-    let was_done = run.is_done();
+    // Without an epoch there is nothing to go on with.
+    let was_done = run.is_done() && settings.epochs > 0;
     let mut watcher = Watcher::new(settings.epochs)?;
     let summary = run.train(&mut watcher)?;
     drop(watcher);

@@ -7,7 +7,10 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use intrain::data::{Dataset, bounded, cifar, digits, idx, mat, npy, npz, svhn, tables};
+use intrain::import::{self, Options, Scaling};
+use intrain::imported;
 use intrain::nn::{Parameters, Plan};
+use intrain::recipe::preset;
 use intrain::train::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use intrain::train::{Config, metrics, saved};
 use sha2::{Digest, Sha256};
@@ -87,10 +90,34 @@ pub(crate) fn targets() -> Vec<Target> {
             seal: with_head,
             ..raw("safetensors-head", || vec![head_and_data().0], read_safetensors)
         },
+        raw("onnx", onnx_files, read_onnx),
         Target { kind: Kind::Text, ..raw("metrics", metrics_files, read_metrics) },
         Target { kind: Kind::Text, ..raw("table", table_files, read_table) },
         raw("table-bytes", table_files, read_table),
     ]
+}
+
+/// Networks that PyTorch has written.
+fn onnx_files() -> Vec<Vec<u8>> {
+    vec![
+        include_bytes!("../import/fixtures/lenet.onnx").to_vec(),
+        include_bytes!("../import/fixtures/resnet.onnx").to_vec(),
+        include_bytes!("../import/fixtures/mobilenet.onnx").to_vec(),
+        include_bytes!("../import/fixtures/inception.onnx").to_vec(),
+    ]
+}
+
+fn read_onnx(bytes: &[u8]) -> Option<usize> {
+    let scaling = Scaling::Normalized { mean: vec![0.5], std: vec![0.25] };
+    let options = Options { name: "fuzzed".to_owned(), source: String::new(), scaling };
+    let imported = import::read(bytes, &options).ok()?;
+    let (plan, parameters) = imported::parameters(&imported, &preset("float32").ok()?).ok()?;
+    assert_eq!(plan.blocks.len(), parameters.len());
+    for (block, parameters) in plan.blocks.iter().zip(&parameters) {
+        assert_eq!(block.product.n_weights(), parameters.weight.len());
+        assert!(parameters.bias.as_ref().is_none_or(|bias| bias.len() == block.product.output.c));
+    }
+    Some(parameters.iter().map(|parameters| 4 * parameters.weight.len()).sum())
 }
 
 fn idx_files() -> Vec<Vec<u8>> {
