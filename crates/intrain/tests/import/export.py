@@ -2,7 +2,8 @@
 """Networks of PyTorch as ONNX files, with images and PyTorch's own logits: what `intrain import` is tested with.
 
     export.py fixtures FOLDER                       the small networks of the tests, drawn from a seed
-    export.py resnet20 model.safetensors OUT.onnx   a trained resnet20 of Intrain (recipe float32) as a PyTorch network
+    export.py resnet20 model.safetensors data_batch_1.bin OUT.onnx
+                                                    a trained resnet20 of Intrain (recipe float32) as a PyTorch network
 
 Needs torch and onnx. NAME.onnx, NAME.images (bytes, [16, height, width, channels]) and NAME.logits (float32, [16, classes]) lie
 beside each other; the Rust tests read them without Python. lenet.normalized are its logits for (x / 255 - 0.4) / 0.3.
@@ -201,7 +202,21 @@ class ResNet20(nn.Module):
         with torch.no_grad():
             conv.weight.zero_()
             conv.weight[range(before), range(before), 0, 0] = 1
-        return conv
+        return nn.Sequential(conv, nn.BatchNorm2d(after))
+
+    def settle(self, images):
+        """Gives the norms of the shortcuts the statistics of `images`, and the gains and offsets that take them back."""
+        with torch.no_grad():
+            x = torch.relu(self.stem(images))
+            for block, shortcut in zip(self.blocks, self.shortcuts):
+                if isinstance(shortcut, nn.Sequential):
+                    y, norm = shortcut[0](x), shortcut[1]
+                    norm.running_mean.copy_(y.mean((0, 2, 3)))
+                    norm.running_var.copy_(y.var((0, 2, 3), unbiased=False))
+                    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+                    norm.bias.copy_(norm.running_mean)
+                x = torch.relu(block(x) + shortcut(x))
+        return self
 
     def forward(self, x):
         x = torch.relu(self.stem(x))
@@ -215,8 +230,10 @@ def main():
         case ["fixtures", folder]:
             Path(folder).mkdir(parents=True, exist_ok=True)
             fixtures(Path(folder))
-        case ["resnet20", weights, out]:
-            export(ResNet20(tensors(weights)).eval(), (32, 32, 3), out)
+        case ["resnet20", weights, batch, out]:
+            records = np.fromfile(batch, np.uint8).reshape(-1, 3073)[:2000, 1:].reshape(-1, 3, 32, 32)
+            images = torch.from_numpy(records.astype(np.float32) / np.float32(127.5) - 1)
+            export(ResNet20(tensors(weights)).eval().settle(images), (32, 32, 3), out)
         case _:
             sys.exit(__doc__)
 
