@@ -107,6 +107,7 @@ fn help_teaches() {
         ("verify", &["verify", "--help"]),
         ("verify_export", &["verify", "export", "--help"]),
         ("export", &["export", "--help"]),
+        ("import", &["import", "--help"]),
         ("bench", &["bench", "--help"]),
         ("lab", &["lab", "--help"]),
         ("sweep", &["sweep", "--help"]),
