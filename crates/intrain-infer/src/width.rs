@@ -93,7 +93,6 @@ impl Width for Bytes {
         let mut packed = PackedI8::default();
         let source: Source<'_, i8> = tables.source(&weights);
         pack_i8_into(isa, source.columns(columns), left(entering), &mut packed);
-        packed.narrow(isa);
         packed
     }
 
@@ -106,7 +105,7 @@ impl Width for Bytes {
     }
 
     fn bytes(packed: &PackedI8) -> usize {
-        packed.bytes()
+        lines_bytes(packed)
     }
 
     fn buffers(scratch: &mut Scratch) -> Buffers<'_, Self> {
@@ -151,7 +150,7 @@ impl Width for Words {
     }
 
     fn bytes(packed: &PackedI16) -> usize {
-        packed.limbs().iter().map(|limb| std::mem::size_of_val(limb.lines.as_slice())).sum()
+        lines_bytes(packed)
     }
 
     fn buffers(scratch: &mut Scratch) -> Buffers<'_, Self> {
@@ -162,4 +161,9 @@ impl Width for Words {
     fn codes<'a>(tensor: &'a Tensor, part: Range<usize>, widened: &'a mut Vec<i16>) -> &'a [i16] {
         tensor.words(part, widened)
     }
+}
+
+/// Bytes of all lines.
+fn lines_bytes(packed: &impl Packed) -> usize {
+    packed.limbs().iter().map(|limb| std::mem::size_of_val(limb.lines.as_slice())).sum()
 }

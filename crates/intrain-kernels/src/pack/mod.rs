@@ -7,7 +7,6 @@
 mod bytes;
 mod fill;
 mod floats;
-mod narrow;
 mod panels;
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ pub(crate) mod x86_avx512vnni;
 use std::ops::Range;
 
 use crate::isa::{Isa, Kernel, choose};
-use crate::pack::{Limb, Line, PANEL};
+use crate::pack::{Limb, PANEL};
 
 /// What to do with what C holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +28,6 @@ pub enum Store {
     /// Add to it.
     Add,
 }
-
-/// Fewer rows at a time would read B too often.
-pub(crate) const LEAST_ROWS: usize = 48;
 
 /// A packed B, and with it the types of the product.
 pub trait Packed {
@@ -49,14 +46,6 @@ pub trait Packed {
     fn n_steps(&self) -> usize;
     /// The addends of B.
     fn limbs(&self) -> &[Limb];
-    /// Rows of A that pass by a slice of B, at least: the more, the less often it is read.
-    fn least_rows(&self) -> usize {
-        LEAST_ROWS
-    }
-    /// Some lines of a limb as kernels multiply them; `room` is for those that are kept in fewer bits.
-    fn lines<'a>(&'a self, limb: &'a Limb, range: Range<usize>, _room: &'a mut Vec<Line>) -> &'a [Line] {
-        &limb.lines[range]
-    }
     /// Parts of equal length that the steps fall into: a product may take a few of them only.
     fn segments(&self) -> usize;
     /// What the sums of a panel's columns, from number `first` on, start from when they go over these segments: `init`
