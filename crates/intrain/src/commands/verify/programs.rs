@@ -234,7 +234,13 @@ impl Target {
                 command
             }
         };
-        command.args(&program.argument).output().map_err(|e| format!("{}: {e}", program.path.display()))
+        let output = command.args(&program.argument).output();
+        let mut output = output.map_err(|e| format!("{}: {e}", program.path.display()))?;
+        if self.board.is_some() {
+            // What a board says through its debug channel, QEMU writes to the standard error output.
+            output.stdout.append(&mut output.stderr);
+        }
+        Ok(output)
     }
 }
 
