@@ -126,6 +126,12 @@ fn affines(layer: &str, norm: &Norm, shift: u32) -> Result<Affines, Unsupported>
     }
     let [gain, offset] =
         [&norm.gain, &norm.offset].map(|learned| learned.iter().map(|x| x << shift).collect::<Vec<i64>>());
+    if !gain.iter().chain(&offset).all(|learned| i32::try_from(*learned).is_ok()) {
+        return Err(Unsupported::new(
+            layer,
+            "gains and offsets that have more than 32 bits at the unit of the sum",
+        ));
+    }
     let means = Means::new(&vec![0; norm.lines.len()], 0);
     let mut lines = Affines::default();
     lines.set(&norm.lines, means, [&gain, &offset], norm.value.round, (norm.value.min, norm.value.max));

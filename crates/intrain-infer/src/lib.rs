@@ -65,12 +65,6 @@ impl Inference {
         self.frac_bits
     }
 
-    /// Bytes of the weights as the kernels read them.
-    #[must_use]
-    pub fn weight_bytes(&self) -> usize {
-        self.steps.iter().map(Step::weight_bytes).sum()
-    }
-
     /// The logits of `images` (pixels `[n, h, w, c]`), `[n, classes]`; `value = logit * 2^-frac_bits`.
     ///
     /// # Panics

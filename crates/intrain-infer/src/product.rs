@@ -85,10 +85,6 @@ impl<W: Width> Product<W> {
         }
     }
 
-    pub(crate) fn weight_bytes(&self) -> usize {
-        self.packed.iter().map(W::bytes).sum()
-    }
-
     /// The results for `n` images, from the tensor in `source`.
     pub(crate) fn run(
         &self,

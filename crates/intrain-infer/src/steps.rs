@@ -184,33 +184,20 @@ impl Compiler<'_> {
         let layer = Layer { form, input, output, entering: entering.range };
         let fits = |w: &i32| i8::try_from(*w).is_ok();
         let is_bytes = Element::of(entering)? == Element::I8 && form.weights.iter().all(fits);
+        let left = (step, node.result.shape);
         if is_bytes && form.bound < 1 << 31 {
-            return Ok(Work::Bytes(
-                Box::new(Product::new(self.isa, &layer, (step, node.result.shape), self.size)),
-                epilogue,
-            ));
+            return Ok(Work::Bytes(Box::new(Product::new(self.isa, &layer, left, self.size)), epilogue));
         }
         if form.bound >= 1 << 62 {
             return Err(Unsupported::new(name, format!("sums of {} are more than 62 bits", form.bound)));
         }
-        Ok(Work::Words(
-            Box::new(Product::new(self.isa, &layer, (step, node.result.shape), self.size)),
-            epilogue,
-        ))
+        Ok(Work::Words(Box::new(Product::new(self.isa, &layer, left, self.size)), epilogue))
     }
 }
 
 impl Step {
     pub(crate) const fn slot(&self) -> usize {
         self.slot
-    }
-
-    pub(crate) fn weight_bytes(&self) -> usize {
-        match &self.work {
-            Work::Bytes(product, _) => product.weight_bytes(),
-            Work::Words(product, _) => product.weight_bytes(),
-            _ => 0,
-        }
     }
 
     /// Computes `out`, the tensor of this step's slot, for `n` images.

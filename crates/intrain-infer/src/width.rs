@@ -29,7 +29,6 @@ pub(crate) trait Width: Send + Sync + 'static {
     fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
     /// How an integer of 0 is staged.
     fn zero(entering: Integers) -> Self::Staged;
-    fn bytes(packed: &Self::Packed) -> usize;
     /// A thread's buffers.
     fn buffers(scratch: &mut Scratch) -> Buffers<'_, Self>;
     /// A part of what enters, in the product's own type.
@@ -104,10 +103,6 @@ impl Width for Bytes {
         left(entering).zero()
     }
 
-    fn bytes(packed: &PackedI8) -> usize {
-        lines_bytes(packed)
-    }
-
     fn buffers(scratch: &mut Scratch) -> Buffers<'_, Self> {
         let Scratch { bytes: staged, sums, widened, part, .. } = scratch;
         Buffers { staged, sums, widened, part }
@@ -149,10 +144,6 @@ impl Width for Words {
         0
     }
 
-    fn bytes(packed: &PackedI16) -> usize {
-        lines_bytes(packed)
-    }
-
     fn buffers(scratch: &mut Scratch) -> Buffers<'_, Self> {
         let Scratch { words: staged, wide_sums: sums, widened, part, .. } = scratch;
         Buffers { staged, sums, widened, part }
@@ -161,9 +152,4 @@ impl Width for Words {
     fn codes<'a>(tensor: &'a Tensor, part: Range<usize>, widened: &'a mut Vec<i16>) -> &'a [i16] {
         tensor.words(part, widened)
     }
-}
-
-/// Bytes of all lines.
-fn lines_bytes(packed: &impl Packed) -> usize {
-    packed.limbs().iter().map(|limb| std::mem::size_of_val(limb.lines.as_slice())).sum()
 }
