@@ -2,7 +2,7 @@
 
 use intrain_model::{Shape, Window};
 use intrain_num::Round;
-use intrain_num::norm::{ChannelAffine, Rows};
+use intrain_num::norm::{ChannelAffine, Moments, Rows, Spread};
 use intrain_plan::Pool;
 
 use crate::range::Range;
@@ -211,6 +211,25 @@ impl Mean {
     #[must_use]
     pub fn apply(&self, sum: i64) -> i64 {
         Round::NearestDown.ratio_wide(i128::from(sum) << self.up, self.divisor).clamp(self.min, self.max)
+    }
+}
+
+impl LayerNorm {
+    /// What the channels `x` of a pixel become.
+    #[must_use]
+    pub fn apply(&self, x: &[i64]) -> Vec<i64> {
+        let rows = &self.rows;
+        let moments =
+            Moments { n: x.len() as u64, sum: x.iter().sum(), other: x.iter().map(|x| x * x).sum() };
+        let mean = rows.mean(moments);
+        let finer = rows.mean.format.frac_bits() - rows.frac_bits;
+        let other = match rows.spread {
+            Spread::L1 => x.iter().map(|x| ((x << finer) - mean).abs()).sum(),
+            Spread::L2 | Spread::Range => moments.other,
+        };
+        let line = rows.line(mean, rows.spread(Moments { other, ..moments }));
+        let learned = self.gain.iter().zip(&self.offset);
+        x.iter().zip(learned).map(|(x, (gain, offset))| rows.value(*x, line) * gain + offset).collect()
     }
 }
 

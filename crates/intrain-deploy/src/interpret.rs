@@ -1,11 +1,9 @@
 //! The meaning of the deployed form: plain loops over 64-bit integers, which share no code with the engine that trains.
 
 use intrain_model::Shape;
-use intrain_num::Spread;
-use intrain_num::norm::Moments;
 use intrain_plan::Pool;
 
-use crate::form::{Activation, Deployed, LayerNorm, Mean, Norm, Op, Product, Requantize, Term};
+use crate::form::{Activation, Deployed, Mean, Norm, Op, Product, Requantize, Term};
 
 impl Deployed {
     /// What the network answers to one image of 8-bit pixels, channels last: its logits.
@@ -161,24 +159,9 @@ fn normalized(term: &Term, c: usize, x: &[i64]) -> Vec<i64> {
             x.iter().enumerate().map(of).collect()
         }
         Some(Norm::Layer(norm)) => {
-            x.chunks_exact(c).flat_map(|pixel| layer_norm(norm, pixel)).map(moved).collect()
+            x.chunks_exact(c).flat_map(|pixel| norm.apply(pixel)).map(moved).collect()
         }
     }
-}
-
-/// A pixel's channels by their own mean and spread.
-fn layer_norm(norm: &LayerNorm, x: &[i64]) -> Vec<i64> {
-    let rows = norm.rows;
-    let moments = Moments { n: x.len() as u64, sum: x.iter().sum(), other: x.iter().map(|x| x * x).sum() };
-    let mean = rows.mean(moments);
-    let finer = rows.mean.format.frac_bits() - rows.frac_bits;
-    let other = match rows.spread {
-        Spread::L1 => x.iter().map(|x| ((x << finer) - mean).abs()).sum(),
-        Spread::L2 | Spread::Range => moments.other,
-    };
-    let line = rows.line(mean, rows.spread(Moments { other, ..moments }));
-    let learned = norm.gain.iter().zip(&norm.offset);
-    x.iter().zip(learned).map(|(x, (gain, offset))| rows.value(*x, line) * gain + offset).collect()
 }
 
 fn mean(m: &Mean, [input, output]: [Shape; 2], x: &[i64]) -> Vec<i64> {

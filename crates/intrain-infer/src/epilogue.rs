@@ -1,6 +1,6 @@
 //! What follows a product while its sums are in cache: a rounding, and a pooling or a sum of terms behind it.
 
-use intrain_deploy::{Activation, Norm, Requantize};
+use intrain_deploy::{Activation, BatchNorm, LayerNorm, Norm, Requantize};
 use intrain_kernels::fixed_norm::{self, Affines, Means, Store};
 use intrain_kernels::max_pool::{self, Image};
 use intrain_kernels::requantize::{self, Trace};
@@ -43,7 +43,15 @@ pub(crate) struct Term {
     /// Where it lies; none for what the product in front has left.
     pub(crate) slot: Option<usize>,
     shift: u32,
-    norm: Option<Affines>,
+    norm: Option<Lines>,
+}
+
+/// A norm on the way of a term.
+enum Lines {
+    /// Each channel's line, moved up by the term's shift.
+    Channels(Affines),
+    /// Statistics of each pixel.
+    Pixel(LayerNorm),
 }
 
 /// Rounds sums to integers of type `P`, which holds what is left of them.
@@ -76,7 +84,11 @@ impl Sum {
             return Err(Unsupported::new(layer, format!("sums of {} are more than 32 bits", a.bound)));
         }
         let term = |(term, slot): (&intrain_deploy::Term, &Option<usize>)| {
-            let norm = term.norm.as_ref().map(|norm| affines(layer, norm, term.shift)).transpose()?;
+            let norm = match &term.norm {
+                None => None,
+                Some(Norm::Batch(norm)) => Some(Lines::Channels(affines(layer, norm, term.shift)?)),
+                Some(Norm::Layer(norm)) => Some(Lines::Pixel(norm.clone())),
+            };
             Ok(Term { slot: *slot, shift: term.shift, norm })
         };
         let terms = a.terms.iter().zip(slots).map(term).collect::<Result<_, Unsupported>>()?;
@@ -107,7 +119,8 @@ impl Sum {
                 },
             };
             match &term.norm {
-                Some(lines) => fixed_norm::apply(isa, x, lines, sums, store),
+                Some(Lines::Channels(lines)) => fixed_norm::apply(isa, x, lines, sums, store),
+                Some(Lines::Pixel(norm)) => normalize(norm, x, term.shift, sums, store),
                 None => fixed_norm::add_shifted(isa, x, term.shift, sums, store),
             }
         }
@@ -115,11 +128,22 @@ impl Sum {
     }
 }
 
+/// Pixels, each by its own statistics, moved up by `shift`.
+fn normalize(norm: &LayerNorm, x: &[i16], shift: u32, sums: &mut [i32], store: Store) {
+    let mut pixel = vec![];
+    for (x, sums) in x.chunks_exact(norm.gain.len()).zip(sums.chunks_exact_mut(norm.gain.len())) {
+        pixel.clear();
+        pixel.extend(x.iter().map(|x| i64::from(*x)));
+        for (sum, value) in sums.iter_mut().zip(norm.apply(&pixel)) {
+            // Exact: the deployed form has proven that no sum of terms has more than 32 bits.
+            let value = (value << shift) as i32;
+            *sum = if store == Store::Set { value } else { *sum + value };
+        }
+    }
+}
+
 /// The lines of a norm, moved up by `shift`.
-fn affines(layer: &str, norm: &Norm, shift: u32) -> Result<Affines, Unsupported> {
-    let Norm::Batch(norm) = norm else {
-        return Err(Unsupported::new(layer, "a norm of each pixel's channels"));
-    };
+fn affines(layer: &str, norm: &BatchNorm, shift: u32) -> Result<Affines, Unsupported> {
     let is_plain = matches!(norm.value.round, Round::NearestDown | Round::Floor);
     if !is_plain || !norm.lines.iter().all(|line| (1..=30).contains(&line.shift)) {
         return Err(Unsupported::new(layer, "a norm that is not rounded by an added constant and a shift"));

@@ -8,6 +8,7 @@
 //! Invariant: nothing here knows recipes, plans' rows or stored weights.
 #![forbid(unsafe_code)]
 
+mod depthwise;
 mod epilogue;
 mod error;
 mod nodes;

@@ -35,6 +35,20 @@ pub(crate) struct Product<W: Width> {
     by_columns: bool,
 }
 
+/// A layer's product and what follows it.
+pub(crate) trait Work: Send + Sync {
+    /// The results for `n` images, from the tensor in `source`.
+    fn run(
+        &self,
+        isa: Isa,
+        images: (usize, &Tensor),
+        results: (&Epilogue, Element),
+        slots: &[Tensor],
+        out: &mut Tensor,
+        scratches: &mut [Scratch],
+    );
+}
+
 /// A layer as the deployed form has it.
 pub(crate) struct Layer<'a> {
     pub(crate) form: &'a Form,
@@ -83,37 +97,6 @@ impl<W: Width> Product<W> {
             by_columns,
             tables,
         }
-    }
-
-    /// The results for `n` images, from the tensor in `source`.
-    pub(crate) fn run(
-        &self,
-        isa: Isa,
-        (n, source): (usize, &Tensor),
-        (epilogue, element): (&Epilogue, Element),
-        slots: &[Tensor],
-        out: &mut Tensor,
-        scratches: &mut [Scratch],
-    ) {
-        if self.by_columns {
-            return self.run_columns(isa, (n, source), (epilogue, element), slots, out, scratches);
-        }
-        if matches!(epilogue, Epilogue::Sums) {
-            let out = W::Sum::of_mut(out, n * self.lens[1]);
-            return self.each_piece(scratches, out, |scratch, item, out| {
-                let Buffers { staged, widened, .. } = W::buffers(scratch);
-                self.sums(isa, item, source, (staged, widened), out);
-            });
-        }
-        with_element!(element, P => {
-            let out = P::of_mut(out, n * self.lens[2]);
-            self.each_piece(scratches, out, |scratch, item, out| {
-                let Buffers { staged, sums, widened, part } = W::buffers(scratch);
-                sums.resize(item.sums(self, out.len()), W::Sum::default());
-                self.sums(isa, item, source, (staged, widened), sums);
-                epilogue.run(isa, (sums, item.at(self)), slots, out, part);
-            });
-        });
     }
 
     /// Calls `f` with the pieces of all images and where their results go.
@@ -259,8 +242,40 @@ impl<W: Width> Product<W> {
     }
 }
 
+impl<W: Width> Work for Product<W> {
+    fn run(
+        &self,
+        isa: Isa,
+        (n, source): (usize, &Tensor),
+        (epilogue, element): (&Epilogue, Element),
+        slots: &[Tensor],
+        out: &mut Tensor,
+        scratches: &mut [Scratch],
+    ) {
+        if self.by_columns {
+            return self.run_columns(isa, (n, source), (epilogue, element), slots, out, scratches);
+        }
+        if matches!(epilogue, Epilogue::Sums) {
+            let out = W::Sum::of_mut(out, n * self.lens[1]);
+            return self.each_piece(scratches, out, |scratch, item, out| {
+                let Buffers { staged, widened, .. } = W::buffers(scratch);
+                self.sums(isa, item, source, (staged, widened), out);
+            });
+        }
+        with_element!(element, P => {
+            let out = P::of_mut(out, n * self.lens[2]);
+            self.each_piece(scratches, out, |scratch, item, out| {
+                let Buffers { staged, sums, widened, part } = W::buffers(scratch);
+                sums.resize(item.sums(self, out.len()), W::Sum::default());
+                self.sums(isa, item, source, (staged, widened), sums);
+                epilogue.run(isa, (sums, item.at(self)), slots, out, part);
+            });
+        });
+    }
+}
+
 /// Room for staged images, with zeros behind them.
-fn cleared<'a, T: Copy>(buffer: &'a mut Vec<T>, layout: &RowsLayout, images: usize, zero: T) -> &'a mut [T] {
+pub(crate) fn cleared<'a, T: Copy>(buffer: &'a mut Vec<T>, layout: &RowsLayout, images: usize, zero: T) -> &'a mut [T] {
     let (used, len) = (images * layout.image_len(), layout.buffer_len(images));
     buffer.resize(len.max(buffer.len()), zero);
     buffer[used..len].fill(zero);
@@ -302,7 +317,8 @@ fn linear(conv: &Conv, tables: &Tables) -> Piece {
     }
 }
 
-fn geometry(layer: &Layer<'_>) -> Conv {
+/// The convolution that a layer is.
+pub(crate) fn geometry(layer: &Layer<'_>) -> Conv {
     let (window, input) = (layer.form.window, layer.input);
     Conv {
         h: input.h,

@@ -4,10 +4,11 @@ use intrain_deploy::{Deployed, Mean, Op, Product as Form};
 use intrain_kernels::Isa;
 use intrain_model::Shape;
 
+use crate::depthwise::Depthwise;
 use crate::epilogue::{Epilogue, Pooling, Sum};
 use crate::error::Unsupported;
 use crate::nodes;
-use crate::product::{Layer, Product};
+use crate::product::{self, Layer, Product};
 use crate::slots::{Kind, Slots};
 use crate::tensor::{Code, Element, Tensor, with_element};
 use crate::width::{Bytes, Scratch, Words};
@@ -37,8 +38,7 @@ pub(crate) struct Step {
 
 enum Work {
     Pixels(Vec<i64>),
-    Bytes(Box<Product<Bytes>>, Epilogue),
-    Words(Box<Product<Words>>, Epilogue),
+    Product(Box<dyn product::Work>, Epilogue),
     MaxPool(Pooling),
     Add(Sum),
     Mean(Mean),
@@ -141,7 +141,7 @@ impl Compiler<'_> {
                 Work::Concat(node.sources.iter().map(channels).collect())
             }
         };
-        let is_sums = matches!(&work, Work::Bytes(_, Epilogue::Sums) | Work::Words(_, Epilogue::Sums));
+        let is_sums = matches!(&work, Work::Product(_, Epilogue::Sums));
         let element = if is_sums { Element::I8 } else { Element::of(&node.result)? };
         let slot = self.slots.take(if is_sums { Kind::Sums } else { Kind::Codes(element) });
         self.places[i] = Some(slot);
@@ -159,9 +159,7 @@ impl Compiler<'_> {
         let (product, node) = (&self.deployed.nodes[at], &self.deployed.nodes[i]);
         let name = &product.result.name;
         let (input, output) = (self.deployed.input_of(at), product.result.shape);
-        if form.is_depthwise([input, output]) {
-            return Err(Unsupported::new(name, "a product channel by channel"));
-        }
+        let is_depthwise = form.is_depthwise([input, output]);
         let epilogue = match (&form.requantize, &node.op) {
             (None, _) if i + 1 == self.deployed.nodes.len() => Epilogue::Sums,
             (None, _) => {
@@ -185,13 +183,20 @@ impl Compiler<'_> {
         let fits = |w: &i32| i8::try_from(*w).is_ok();
         let is_bytes = Element::of(entering)? == Element::I8 && form.weights.iter().all(fits);
         let left = (step, node.result.shape);
-        if is_bytes && form.bound < 1 << 31 {
-            return Ok(Work::Bytes(Box::new(Product::new(self.isa, &layer, left, self.size)), epilogue));
-        }
+        let (is_bytes, size) = (is_bytes && form.bound < 1 << 31, self.size);
         if form.bound >= 1 << 62 {
             return Err(Unsupported::new(name, format!("sums of {} are more than 62 bits", form.bound)));
         }
-        Ok(Work::Words(Box::new(Product::new(self.isa, &layer, left, self.size)), epilogue))
+        if is_depthwise && matches!(epilogue, Epilogue::Sums) {
+            return Err(Unsupported::new(name, "logits channel by channel"));
+        }
+        let work: Box<dyn product::Work> = match (is_depthwise, is_bytes) {
+            (false, true) => Box::new(Product::<Bytes>::new(self.isa, &layer, left, size)),
+            (false, false) => Box::new(Product::<Words>::new(self.isa, &layer, left, size)),
+            (true, true) => Box::new(Depthwise::<Bytes>::new(&layer, left, size)),
+            (true, false) => Box::new(Depthwise::<Words>::new(&layer, left, size)),
+        };
+        Ok(Work::Product(work, epilogue))
     }
 }
 
@@ -210,25 +215,9 @@ impl Step {
         scratches: &mut [Scratch],
     ) {
         match &self.work {
-            Work::Bytes(product, epilogue) => {
-                product.run(
-                    isa,
-                    (n, &slots[self.sources[0]]),
-                    (epilogue, self.element),
-                    slots,
-                    out,
-                    scratches,
-                );
-            }
-            Work::Words(product, epilogue) => {
-                product.run(
-                    isa,
-                    (n, &slots[self.sources[0]]),
-                    (epilogue, self.element),
-                    slots,
-                    out,
-                    scratches,
-                );
+            Work::Product(product, epilogue) => {
+                let (images, results) = ((n, &slots[self.sources[0]]), (epilogue, self.element));
+                product.run(isa, images, results, slots, out, scratches);
             }
             _ => with_element!(self.element, P => {
                 self.run_simple::<P>(isa, images, slots, P::of_mut(out, n * self.shapes[1].len()));
@@ -254,7 +243,7 @@ impl Step {
                     first += of;
                 }
             }
-            Work::Bytes(..) | Work::Words(..) => unreachable!("a product has its own way"),
+            Work::Product(..) => unreachable!("a product has its own way"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use intrain_deploy::Range as Integers;
+use intrain_kernels::depthwise::Channel;
 use intrain_kernels::pack::{Left, PackedI8, PackedI16, Source, pack_i8_into, pack_i16_into};
 use intrain_kernels::product::{self, Packed};
 use intrain_kernels::stage::{self, Tables};
@@ -13,9 +14,11 @@ use crate::tensor::{Code, Tensor};
 /// What differs between the two.
 pub(crate) trait Width: Send + Sync + 'static {
     /// What enters.
-    type Code: Code + stage::Code<Staged = Self::Staged>;
+    type Code: Code + stage::Code<Staged = Self::Staged> + Channel<Sum = Self::Sum, Weight = Self::Weight>;
     type Staged: Copy + Default + PartialEq + Send + Sync;
     type Sum: Code;
+    /// A weight of a product channel by channel.
+    type Weight: Copy + Default + Send + Sync;
     type Packed: Packed<Left = Self::Staged, Sum = Self::Sum> + Send + Sync;
 
     /// Packs some columns of weights `[taps, in, out]` for what enters.
@@ -27,6 +30,8 @@ pub(crate) trait Width: Send + Sync + 'static {
         entering: Integers,
     ) -> Self::Packed;
     fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
+    /// A weight of a product channel by channel; the caller has seen that it fits.
+    fn weight(w: i32) -> Self::Weight;
     /// How an integer of 0 is staged.
     fn zero(entering: Integers) -> Self::Staged;
     /// A thread's buffers.
@@ -78,6 +83,7 @@ impl Width for Bytes {
     type Code = i8;
     type Staged = u8;
     type Sum = i32;
+    type Weight = i8;
     type Packed = PackedI8;
 
     fn pack(
@@ -87,8 +93,7 @@ impl Width for Bytes {
         columns: Range<usize>,
         entering: Integers,
     ) -> PackedI8 {
-        // Bound: the caller has seen that weights fit.
-        let weights: Vec<i8> = weights.iter().map(|w| i8::try_from(*w).unwrap_or(i8::MAX)).collect();
+        let weights: Vec<i8> = weights.iter().map(|w| Self::weight(*w)).collect();
         let mut packed = PackedI8::default();
         let source: Source<'_, i8> = tables.source(&weights);
         pack_i8_into(isa, source.columns(columns), left(entering), &mut packed);
@@ -97,6 +102,11 @@ impl Width for Bytes {
 
     fn dot(isa: Isa, args: product::Args<'_, PackedI8>) {
         dot_i8::run(isa, args);
+    }
+
+    fn weight(w: i32) -> i8 {
+        // Bound: the caller has seen that weights fit.
+        i8::try_from(w).unwrap_or(i8::MAX)
     }
 
     fn zero(entering: Integers) -> u8 {
@@ -117,6 +127,7 @@ impl Width for Words {
     type Code = i16;
     type Staged = i16;
     type Sum = i64;
+    type Weight = i32;
     type Packed = PackedI16;
 
     fn pack(
@@ -138,6 +149,10 @@ impl Width for Words {
 
     fn dot(isa: Isa, args: product::Args<'_, PackedI16>) {
         dot_i16::run(isa, args);
+    }
+
+    fn weight(w: i32) -> i32 {
+        w
     }
 
     fn zero(_: Integers) -> i16 {

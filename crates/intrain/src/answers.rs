@@ -16,7 +16,7 @@ pub struct Answers {
 enum Way {
     /// Integers whose answers depend on each image alone.
     Deployed(Box<Inference>),
-    /// Floats, a rounding that looks at the whole batch, or a layer that only this has kernels for.
+    /// Floats, a rounding that looks at the whole batch, or sums that are too wide for the kernels of the form.
     Engine(Box<Network>),
 }
 

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 pub(crate) use accel::{AccelArgs, AccelCommand, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs};
 use clap::{Parser, Subcommand};
-pub(crate) use deploy::{ExportArgs, ImportArgs, VerifyArgs, VerifyCommand, VerifyExportArgs};
+pub(crate) use deploy::{
+    ExportArgs, ImportArgs, ScalingArgs, VerifyArgs, VerifyCommand, VerifyExportArgs, VerifyOnnxArgs,
+};
 pub(crate) use shell::{CompletionsArgs, ManArgs};
 pub(crate) use trained::{EvalArgs, InspectArgs, NetworkArgs, PredictArgs, RunsArgs};
 

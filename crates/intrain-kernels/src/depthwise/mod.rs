@@ -146,6 +146,18 @@ mod sealed {
     }
 }
 
+/// Sums of a row, about, where pixels of few channels share one.
+const ROW: usize = 512;
+
+/// Neighbouring pixels that should share a row of sums, so that vectors are full: they divide `width`, the pixels in a row of the
+/// output. Pixels that are `stride` apart are neighbours in memory for a stride of 1 alone.
+#[must_use]
+pub fn pixels_a_row(width: usize, channels: usize, stride: usize) -> usize {
+    let is_whole = channels.is_multiple_of(WIDE);
+    let most = if stride > 1 || is_whole { 1 } else { (ROW / channels).clamp(1, width) };
+    (1..=most).rev().find(|pixels| width.is_multiple_of(*pixels)).unwrap_or(1)
+}
+
 /// Operands of one product of `rows.len()` rows and `init.len()` channels.
 #[derive(Debug)]
 pub struct Multiply<'a, P: Channel> {

@@ -1,7 +1,7 @@
 //! The product of a depthwise convolution, whose outputs see one channel each: forward, error and gradient.
 #![deny(clippy::float_arithmetic)]
 
-use intrain_kernels::depthwise::{self, Multiply};
+use intrain_kernels::depthwise::{self, Multiply, pixels_a_row};
 use intrain_kernels::stage::{ChannelTables, Conv, RowsLayout, stage_rows, staged_as_is};
 use intrain_kernels::{Isa, max_abs};
 
@@ -30,16 +30,6 @@ struct Direction<O: Operands> {
     pixels: usize,
     /// `[taps][pixels][channels]`: the same for each pixel.
     weights: Vec<O::Weight>,
-}
-
-/// Sums of a row, about, where pixels of few channels share one.
-const ROW: usize = 512;
-
-/// Neighbouring pixels that share a row of sums, so that vectors are full: they divide `width`.
-fn pixels_a_row(width: usize, channels: usize, stride: usize) -> usize {
-    let is_whole = channels.is_multiple_of(64);
-    let most = if stride > 1 || is_whole { 1 } else { (ROW / channels).clamp(1, width) };
-    (1..=most).rev().find(|pixels| width.is_multiple_of(*pixels)).unwrap_or(1)
 }
 
 impl<O: Operands> Direction<O> {

@@ -53,6 +53,16 @@ pub(crate) struct ImportArgs {
     /// Name of the network [default: the file's]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) scaling: ScalingArgs,
+    /// Data set that eval and predict take where none is named [default: the one with such images]
+    #[arg(long, value_name = "D")]
+    pub(crate) data: Option<String>,
+}
+
+/// What an imported network sees of a pixel.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScalingArgs {
     /// What a pixel x of 0 to 255 was worth in training: x/255, x/256 or x/127.5-1 [default: x/255]
     #[arg(long, value_name = "ENCODING", conflicts_with_all = ["mean", "std"])]
     pub(crate) pixels: Option<String>,
@@ -68,9 +78,6 @@ pub(crate) struct ImportArgs {
     /// Deviation by which the rest was divided
     #[arg(long, value_name = "S,...", requires = "mean", value_delimiter = ',')]
     pub(crate) std: Vec<f64>,
-    /// Data set that eval and predict take where none is named [default: the one with such images]
-    #[arg(long, value_name = "D")]
-    pub(crate) data: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -92,6 +99,16 @@ Each result is compared with what the network here answers, logit by logit. At a
 image, layer and element are named, with both values, and the exit code is 1. What is not found on
 this machine is \"not checked\".")]
     Export(VerifyExportArgs),
+    /// An ONNX file in ONNX Runtime: how many of its logits are not those of the network here
+    #[command(after_help = "Examples:
+  intrain verify onnx resnet.onnx --data cifar-10 --pixels x/127.5-1
+  intrain verify onnx digits-onnx/model.onnx --of runs/digits-wage-1 --data digits
+
+Without --of the file is imported, as `intrain import` would, and its logits are compared with those of
+the imported network in floats: they differ where they are apart by more than a 10,000th of the largest.
+With --of they are compared with those of a trained network, and those of integers must be equal.
+The exit code is 1 where a logit differs, or where there is no ONNX Runtime to ask.")]
+    Onnx(VerifyOnnxArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,4 +124,22 @@ pub(crate) struct VerifyExportArgs {
     /// Their data set [default: the one that the network was trained on]
     #[arg(long, value_name = "D")]
     pub(crate) data: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyOnnxArgs {
+    /// The network that ONNX Runtime runs
+    #[arg(value_name = "FILE.onnx")]
+    pub(crate) file: PathBuf,
+    /// Data set whose test images it answers
+    #[arg(long, value_name = "D")]
+    pub(crate) data: String,
+    /// The network here: a run folder or a model.safetensors [default: the file, imported]
+    #[arg(long, value_name = "RUN|MODEL")]
+    pub(crate) of: Option<PathBuf>,
+    /// Test images, at most [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) images: Option<u32>,
+    #[command(flatten)]
+    pub(crate) scaling: ScalingArgs,
 }

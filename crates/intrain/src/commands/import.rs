@@ -18,7 +18,7 @@ use intrain::train::saved::{OfRun, weights_sha256, write_model};
 use serde_json::json;
 use toml::{Table, Value};
 
-use crate::args::ImportArgs;
+use crate::args::{ImportArgs, ScalingArgs};
 use crate::failure::Usage;
 use crate::output::{Group, OutFolder, Output, facts, grouped};
 use crate::settings::IMPORTED_MODEL;
@@ -34,7 +34,7 @@ schedule = []
 ";
 
 pub(crate) fn run(args: &ImportArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let options = options(args)?;
+    let options = options(&args.file, args.name.as_deref(), &args.scaling)?;
     let name = args.file.display().to_string();
     let imported = import::read(&read(&args.file)?, &options).with_context(|| name.clone())?;
     let floats = recipe::preset("float32")?;
@@ -59,20 +59,23 @@ pub(crate) fn run(args: &ImportArgs, output: &Output) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn options(args: &ImportArgs) -> anyhow::Result<Options> {
-    let scaling = match &args.pixels {
-        _ if !args.mean.is_empty() => Scaling::Normalized { mean: args.mean.clone(), std: args.std.clone() },
+/// How the file is to be read, under the name `name` or the file's own.
+pub(super) fn options(file: &Path, name: Option<&str>, scaling: &ScalingArgs) -> anyhow::Result<Options> {
+    let scaling = match &scaling.pixels {
+        _ if !scaling.mean.is_empty() => {
+            Scaling::Normalized { mean: scaling.mean.clone(), std: scaling.std.clone() }
+        }
         None => Scaling::Pixels(Pixels::Unit255),
         Some(text) => Scaling::Pixels(text.parse().map_err(|error| Usage(format!("--pixels {error}")))?),
     };
-    let stem = args.file.file_stem().map_or_else(|| "imported".into(), |stem| stem.to_string_lossy());
-    let file = args.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let name = args.name.clone().unwrap_or_else(|| stem.into_owned());
-    Ok(Options { name, source: format!("imported from {file}"), scaling })
+    let stem = file.file_stem().map_or_else(|| "imported".into(), |stem| stem.to_string_lossy());
+    let source = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = name.map_or_else(|| stem.into_owned(), str::to_owned);
+    Ok(Options { name, source: format!("imported from {source}"), scaling })
 }
 
 /// The bytes of a file that is not too large.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let refuse = |problem: String| Usage(format!("{}: {problem}", path.display()));
     let file =
         File::open(path).map_err(|e| refuse(format!("cannot read: {e}; name an ONNX file that exists")))?;
@@ -110,7 +113,7 @@ fn text(
 ) -> anyhow::Result<String> {
     let (model, out) = (&imported.model, args.out.display());
     let (input, classes) = (model.input, model.n_classes()?);
-    let scaled = if args.mean.is_empty() { "" } else { "; the rest of mean and deviation is in the weights" };
+    let scaled = if args.scaling.mean.is_empty() { "" } else { "; the rest of mean and deviation is in the weights" };
     let n_parameters = grouped(plan.n_parameters() as u64);
     Ok(facts(&[
         ("network", format!("{}, {} layers, {n_parameters} parameters", model.name, model.layers.len())),

@@ -1,7 +1,9 @@
 //! `intrain verify`: the golden suite on this machine, as a table, with every case that fails; and exported networks.
 
 mod export;
+mod onnx;
 mod programs;
+mod scratch;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,7 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<ExitCode
     match &args.what {
         None | Some(VerifyCommand::Golden) => golden(output),
         Some(VerifyCommand::Export(args)) => export::run(args, output),
+        Some(VerifyCommand::Onnx(args)) => onnx::run(args, output),
     }
 }
 

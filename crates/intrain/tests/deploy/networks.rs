@@ -77,6 +77,42 @@ pub(crate) fn chain(draw: &mut Draw) -> Model {
     model
 }
 
+/// Depthwise convolutions of random channels, kernels and strides: one whose image is high enough to be cut, with a pooling or a norm behind
+/// it, and one in a residual sum.
+pub(crate) fn by_channel(draw: &mut Draw) -> Model {
+    let c = [3, 16, 20, 64, 70][draw.below(5) as usize];
+    let (h, w) = (17 + draw.below(8), 13 + draw.below(5));
+    let mut side = |least: u32, n: u32| least + draw.below(n);
+    let (kernel, stride, pad) = ([side(1, 3), side(1, 4)], [side(1, 2), side(1, 2)], [side(0, 2), side(0, 2)]);
+    let (pool, small) = (side(2, 2), side(1, 2) * 2 - 1);
+    let behind = if side(0, 2) == 0 {
+        format!(r#"{{ name = "pool1", kind = "max-pool", size = {pool}, stride = {pool} }}"#)
+    } else {
+        r#"{ name = "norm1", kind = "batch-norm" }"#.to_owned()
+    };
+    let text = format!(
+        r#"
+        name = "by-channel"
+        input = {{ h = {h}, w = {w}, c = 2, pixels = "x/127.5-1" }}
+        layer = [
+            {{ name = "conv", kind = "conv", out = {c}, kernel = 1 }},
+            {{ name = "relu", kind = "relu" }},
+            {{ name = "each1", kind = "grouped-conv", out = {c}, groups = {c}, kernel = {kernel:?}, stride = {stride:?}, pad = {pad:?}, bias = true }},
+            {behind},
+            {{ name = "relu1", kind = "relu" }},
+            {{ name = "each2", kind = "grouped-conv", out = {c}, groups = {c}, kernel = {small}, pad = {} }},
+            {{ name = "norm2", kind = "batch-norm" }},
+            {{ name = "sum", kind = "add", from = ["norm2", "relu1"] }},
+            {{ name = "relu2", kind = "relu" }},
+            {{ name = "means", kind = "global-avg-pool" }},
+            {{ name = "fc", kind = "linear", out = 4 }},
+        ]
+        "#,
+        small / 2
+    );
+    Model::from_toml(&text).unwrap()
+}
+
 /// Recipes of networks with norms and sums.
 pub(crate) const GRAPHS: [&str; 8] = [
     "intrain-int8",

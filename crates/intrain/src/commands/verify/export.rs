@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::super::export::{MANIFEST, images_of};
 use super::programs::{Build, TARGETS, Target};
+use super::scratch::Scratch;
 use crate::args::VerifyExportArgs;
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped};
@@ -60,24 +61,6 @@ pub(super) fn run(args: &VerifyExportArgs, output: &Output) -> anyhow::Result<Ex
         _ => case.check_python(&ONNX_RUNTIME, &scratch.0)?,
     };
     finish(&tried, output)
-}
-
-/// A folder for programs that goes with its owner.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new() -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("intrain-verify-{}", std::process::id()));
-        fs::create_dir(&path).with_context(|| path.display().to_string())?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Nothing is left to do about a folder that does not go.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn finish(tried: &[Tried], output: &Output) -> anyhow::Result<ExitCode> {
