@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use intrain_nn::plan::{BlockPlan, ErrorRule, Op, Product as Placed};
+use intrain_nn::plan::{BlockPlan, ErrorRule, Op, Operand, Product as Placed};
 use intrain_nn::{MachineProduct, Plan, StepKey};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::{Overflow, Quantizer, RandomSource, Round, Scale};
@@ -28,14 +28,24 @@ pub struct Unfit {
     pub reason: String,
 }
 
+/// Which products a machine counts, and keeps where it records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    /// Those of training steps.
+    Training,
+    /// Those of answers, which round to the nearest.
+    Answers,
+}
+
 /// A machine for [`intrain_nn::Context`], and what has run on it.
 #[derive(Debug)]
 pub struct ArrayMachine {
     array: Array,
     /// The same with the constant in place of random bits: evaluation.
     nearest: Array,
+    counted: Counted,
     tally: Arc<Mutex<Tally>>,
-    /// The training products with their operands, where they are recorded.
+    /// These products with their operands, where they are recorded.
     jobs: Option<Arc<Mutex<Vec<Job>>>>,
 }
 
@@ -46,7 +56,18 @@ impl ArrayMachine {
     /// It cannot be built.
     pub fn new(machine: &Machine) -> Result<Self, MachineError> {
         let nearest = Array::new(&Machine { rounding: Rounding::Nearest, ..machine.clone() })?;
-        Ok(Self { array: Array::new(machine)?, nearest, tally: Arc::default(), jobs: None })
+        let counted = Counted::Training;
+        Ok(Self { array: Array::new(machine)?, nearest, counted, tally: Arc::default(), jobs: None })
+    }
+
+    /// A machine that answers and does not train: it counts the products of evaluation, and keeps their operands where it
+    /// `records`.
+    ///
+    /// # Errors
+    /// As [`ArrayMachine::new`].
+    pub fn answering(machine: &Machine, records: bool) -> Result<Self, MachineError> {
+        let jobs = records.then(Arc::default);
+        Ok(Self { counted: Counted::Answers, jobs, ..Self::new(machine)? })
     }
 
     /// The same, keeping the operands of all training products.
@@ -57,14 +78,14 @@ impl ArrayMachine {
         Ok(Self { jobs: Some(Arc::default()), ..Self::new(machine)? })
     }
 
-    /// The training products that were recorded, in their order.
+    /// The products that were recorded, in their order.
     #[must_use]
     pub fn jobs(&self) -> Vec<Job> {
         let jobs = self.jobs.as_ref();
         jobs.map_or(vec![], |jobs| jobs.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// The training products that have run so far.
+    /// The products that were counted so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -79,10 +100,40 @@ impl intrain_nn::Machine for ArrayMachine {
             plan: block.clone(),
             placed: *product,
             weights: vec![],
+            counted: self.counted,
             tally: Arc::clone(&self.tally),
             jobs: self.jobs.clone(),
         })
     }
+}
+
+/// Whether every product of a network that answers can run on `machine`, whose results are then rounded to the nearest.
+///
+/// # Errors
+/// The first layer that can't.
+pub fn check_answers(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
+    for (node, placed) in products(plan) {
+        let block = &plan.blocks[placed.block];
+        let unfit = |reason: String| Err(Unfit { layer: block.name.clone(), reason });
+        if !block.weight.master.format.is_fixed_point() {
+            return unfit("the array runs fixed-point products; use a recipe such as gupta:array".to_owned());
+        }
+        if plan.nodes[plan.nodes[node].sources[0]].finds_unit {
+            return unfit(NO_FIXED_UNIT.to_owned());
+        }
+        check_size(block).or_else(unfit)?;
+        let operands =
+            [(block.input_operand, "the activation that enters"), (block.weight.operand, "its weight")];
+        check_operands(machine, &operands).or_else(unfit)?;
+        check_bias(machine, block).or_else(unfit)?;
+        let epilogue = &placed.epilogue;
+        if !epilogue.is_exact() {
+            let row = epilogue.at_product;
+            let format = check_format(machine, row, block.sum_frac_bits, "activation.product");
+            format.map(|_| ()).or_else(unfit)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether every product of a network can run on `machine`, with the bits that its recipe asks for.
@@ -104,13 +155,7 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
             );
         }
         check_units(plan, node, &placed).or_else(unfit)?;
-        let dense = block.dense().product.n_weights();
-        if u32::try_from(dense).is_err() {
-            return unfit(format!(
-                "the array multiplies all channels by all, which are {dense} weights, and {} can be addressed; make it smaller",
-                u32::MAX
-            ));
-        }
+        check_size(block).or_else(unfit)?;
         if let Some(columns) = block.columns.filter(|columns| *columns != machine.columns()) {
             return unfit(format!(
                 "the recipe's random = \"{}\" is not this machine's, \"{}\"; write the same in both",
@@ -118,17 +163,12 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
                 RandomSource::Columns(machine.columns())
             ));
         }
-        for (operand, what) in [
+        let operands = [
             (block.input_operand, "the activation that enters"),
             (block.weight.operand, "its weight"),
             (block.error_operand, "its error"),
-        ] {
-            let limit = 1_u64 << (machine.word - 1);
-            if operand.max_abs() > limit {
-                let reason = format!("{what} needs more than the machine's words of {} bits", machine.word);
-                return unfit(reason);
-            }
-        }
+        ];
+        check_operands(machine, &operands).or_else(unfit)?;
         check_bias(machine, block).or_else(unfit)?;
         let epilogue = &placed.epilogue;
         let is_fused = epilogue.activation.format.is_quantized();
@@ -150,6 +190,33 @@ pub fn check(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
     Ok(())
 }
 
+/// Weights are addressed by 32 bits.
+fn check_size(block: &BlockPlan) -> Result<(), String> {
+    let dense = block.dense().product.n_weights();
+    if u32::try_from(dense).is_ok() {
+        return Ok(());
+    }
+    Err(format!(
+        "the array multiplies all channels by all, which are {dense} weights, and {} can be addressed; make it smaller",
+        u32::MAX
+    ))
+}
+
+/// Operands, each with its name, are the machine's words.
+fn check_operands(machine: &Machine, operands: &[(Operand, &str)]) -> Result<(), String> {
+    let limit = 1_u64 << (machine.word - 1);
+    match operands.iter().find(|(operand, _)| operand.max_abs() > limit) {
+        None => Ok(()),
+        Some((_, what)) => {
+            Err(format!("{what} needs more than the machine's words of {} bits", machine.word))
+        }
+    }
+}
+
+/// Why an operand whose unit each batch finds does not enter.
+const NO_FIXED_UNIT: &str = "the activation that enters has a power of two that each step finds (@dynamic), and the array drops a number of bits that is \
+     fixed; give the row 'activation.product' a format such as fixed<8,8>";
+
 /// Whether the error sums of another product become the error of that of a node at once.
 fn is_read_directly(plan: &Plan, node: usize) -> bool {
     let is_direct = |placed: &Placed| placed.error.rule == ErrorRule::Direct;
@@ -159,9 +226,7 @@ fn is_read_directly(plan: &Plan, node: usize) -> bool {
 /// How many bits a result drops is fixed when the machine is built, so the units of its operands must be.
 fn check_units(plan: &Plan, node: usize, placed: &Placed) -> Result<(), String> {
     if plan.nodes[plan.nodes[node].sources[0]].finds_unit {
-        return Err("the activation that enters has a power of two that each step finds (@dynamic), and the array drops a \
-                    number of bits that is fixed; give the row 'activation.product' a format such as fixed<8,8>"
-            .to_owned());
+        return Err(NO_FIXED_UNIT.to_owned());
     }
     let at_output = &placed.error.at_output;
     let arrives = !at_output.format.is_quantized() && !is_read_directly(plan, node);
@@ -232,20 +297,7 @@ fn check_row(
     if placed.epilogue.is_exact() && role == "activation.product" {
         return Ok(());
     }
-    let is_plain = row.scale == Scale::One && row.overflow == Overflow::Saturate;
-    if !row.format.is_fixed_point() || !is_plain || row.format.bits() != machine.word {
-        return Err(format!(
-            "its row '{role}' is {row}, and the array leaves fixed-point words of {} bits, such as fixed<8,8>",
-            machine.word
-        ));
-    }
-    let dropped = digits - row.format.frac_bits();
-    if dropped < 0 || !machine.drop.contains(&dropped.unsigned_abs()) {
-        return Err(no_format(
-            role,
-            &format!("results with {dropped} bits dropped; add them to drop = {:?}", machine.drop),
-        ));
-    }
+    let dropped = check_format(machine, row, digits, role)?;
     let is_stochastic = machine.rounding == Rounding::Stochastic;
     if row.round.is_stochastic() != is_stochastic {
         return Err(format!(
@@ -253,7 +305,7 @@ fn check_row(
         ));
     }
     if let Round::Stochastic { bits } = row.round {
-        let (dropped, drawn) = (dropped.unsigned_abs(), machine.draw_bits(dropped.unsigned_abs()));
+        let drawn = machine.draw_bits(dropped);
         if bits.min(dropped) != drawn {
             return Err(format!(
                 "its row '{role}' compares {} random bits of the {dropped} that it drops, and the machine's units {drawn}; \
@@ -270,6 +322,25 @@ fn check_row(
         ));
     }
     Ok(())
+}
+
+/// The bits that results of a row drop, which the machine has to know.
+fn check_format(machine: &Machine, row: Quantizer, digits: i32, role: &str) -> Result<u32, String> {
+    let is_plain = row.scale == Scale::One && row.overflow == Overflow::Saturate;
+    if !row.format.is_fixed_point() || !is_plain || row.format.bits() != machine.word {
+        return Err(format!(
+            "its row '{role}' is {row}, and the array leaves fixed-point words of {} bits, such as fixed<8,8>",
+            machine.word
+        ));
+    }
+    let dropped = digits - row.format.frac_bits();
+    if dropped < 0 || !machine.drop.contains(&dropped.unsigned_abs()) {
+        return Err(no_format(
+            role,
+            &format!("results with {dropped} bits dropped; add them to drop = {:?}", machine.drop),
+        ));
+    }
+    Ok(dropped.unsigned_abs())
 }
 
 /// How results leave that `row` rounds, from sums of so many `digits`.
@@ -296,6 +367,7 @@ struct ArrayProduct {
     placed: Placed,
     /// `[taps, in, out]`, biases behind them.
     weights: Vec<i32>,
+    counted: Counted,
     tally: Arc<Mutex<Tally>>,
     jobs: Option<Arc<Mutex<Vec<Job>>>>,
 }
@@ -315,21 +387,33 @@ impl ArrayProduct {
         let done = |result: Result<Vec<i64>, _>| {
             result.unwrap_or_else(|error| unreachable!("`check` has let it through: {error}"))
         };
-        let Some(key) = key else { return done(self.nearest.product(&product, a, b, &[])) };
-        let block = self.placed.block;
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        *tally.entry((block, direction, product)).or_default() += 1;
-        drop(tally);
+        let Some(key) = key else {
+            if self.counted == Counted::Answers {
+                self.count(direction, product, operands, &[]);
+            }
+            return done(self.nearest.product(&product, a, b, &[]));
+        };
         let purpose =
             if direction == Direction::Error { Purpose::ErrorAtProduct } else { Purpose::Activation };
         let stream = Stream::new(key.seed, purpose, self.plan.index, key.step);
         let seeds: Vec<u32> = self.plan.columns.map_or(vec![], |columns| columns.seeds(stream).collect());
-        if let Some(jobs) = &self.jobs {
-            let seeds = if seeds.is_empty() { vec![1; self.array.machine().n] } else { seeds.clone() };
-            let job = Job { product, a: a.clone(), b: b.clone(), seeds };
-            jobs.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        if self.counted == Counted::Training {
+            self.count(direction, product, operands, &seeds);
         }
         done(self.array.product(&product, a, b, &seeds))
+    }
+
+    /// A product has run, with these start states of the registers.
+    fn count(&self, direction: Direction, product: Product, operands: &Operands, seeds: &[u32]) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        *tally.entry((self.placed.block, direction, product)).or_default() += 1;
+        drop(tally);
+        if let Some(jobs) = &self.jobs {
+            let seeds = if seeds.is_empty() { vec![1; self.array.machine().n] } else { seeds.to_vec() };
+            let (a, b) = (operands.a.clone(), operands.b.clone());
+            let job = Job { product, a, b, seeds };
+            jobs.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        }
     }
 }
 

@@ -158,9 +158,7 @@ fn normalized(term: &Term, c: usize, x: &[i64]) -> Vec<i64> {
             };
             x.iter().enumerate().map(of).collect()
         }
-        Some(Norm::Layer(norm)) => {
-            x.chunks_exact(c).flat_map(|pixel| norm.apply(pixel)).map(moved).collect()
-        }
+        Some(Norm::Layer(norm)) => x.chunks_exact(c).flat_map(|pixel| norm.apply(pixel)).map(moved).collect(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use intrain_kernels::{Integer, Isa};
 use intrain_kernels::depthwise::{self, Multiply, pixels_a_row};
 use intrain_kernels::stage::{Conv, RowsLayout, stage_rows, staged_as_is};
+use intrain_kernels::{Integer, Isa};
 use intrain_model::Shape;
 use intrain_nn::threads;
 

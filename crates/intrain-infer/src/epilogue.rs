@@ -51,7 +51,7 @@ enum Lines {
     /// Each channel's line, moved up by the term's shift.
     Channels(Affines),
     /// Statistics of each pixel.
-    Pixel(LayerNorm),
+    Pixel(Box<LayerNorm>),
 }
 
 /// Rounds sums to integers of type `P`, which holds what is left of them.
@@ -87,7 +87,7 @@ impl Sum {
             let norm = match &term.norm {
                 None => None,
                 Some(Norm::Batch(norm)) => Some(Lines::Channels(affines(layer, norm, term.shift)?)),
-                Some(Norm::Layer(norm)) => Some(Lines::Pixel(norm.clone())),
+                Some(Norm::Layer(norm)) => Some(Lines::Pixel(Box::new(norm.clone()))),
             };
             Ok(Term { slot: *slot, shift: term.shift, norm })
         };
@@ -136,7 +136,7 @@ fn normalize(norm: &LayerNorm, x: &[i16], shift: u32, sums: &mut [i32], store: S
         pixel.extend(x.iter().map(|x| i64::from(*x)));
         for (sum, value) in sums.iter_mut().zip(norm.apply(&pixel)) {
             // Exact: the deployed form has proven that no sum of terms has more than 32 bits.
-            let value = (value << shift) as i32;
+            let value = i32::from_i64(value << shift);
             *sum = if store == Store::Set { value } else { *sum + value };
         }
     }

@@ -275,7 +275,12 @@ impl<W: Width> Work for Product<W> {
 }
 
 /// Room for staged images, with zeros behind them.
-pub(crate) fn cleared<'a, T: Copy>(buffer: &'a mut Vec<T>, layout: &RowsLayout, images: usize, zero: T) -> &'a mut [T] {
+pub(crate) fn cleared<'a, T: Copy>(
+    buffer: &'a mut Vec<T>,
+    layout: &RowsLayout,
+    images: usize,
+    zero: T,
+) -> &'a mut [T] {
     let (used, len) = (images * layout.image_len(), layout.buffer_len(images));
     buffer.resize(len.max(buffer.len()), zero);
     buffer[used..len].fill(zero);

@@ -7,7 +7,9 @@ mod trained;
 
 use std::path::PathBuf;
 
-pub(crate) use accel::{AccelArgs, AccelCommand, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs};
+pub(crate) use accel::{
+    AccelArgs, AccelCommand, AnswerArgs, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs,
+};
 use clap::{Parser, Subcommand};
 pub(crate) use deploy::{
     ExportArgs, ImportArgs, ScalingArgs, VerifyArgs, VerifyCommand, VerifyExportArgs, VerifyOnnxArgs,

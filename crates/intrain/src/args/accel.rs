@@ -20,6 +20,7 @@ pub(crate) enum AccelCommand {
   intrain accel sim --data mnist --model mlp                    one training step on the paper's 28 x 28
   intrain accel sim --data mnist --model mlp --n 16 --out sim   tables and pictures into sim/
   intrain accel sim --data mnist --model mlp --epochs 1         train, every product on the array
+  intrain accel sim --of runs/mnist-gupta-1 --images 8          answers of a trained network
 
 Takes the flags of `intrain train`; the recipe is gupta:array where none is named, with the random
 source of this machine. MACHINE.toml, with the paper's values where a key is left out:
@@ -38,10 +39,12 @@ columns of SCALE-Sim, accel.csv with everything, roofline.svg, utilization.svg, 
   intrain accel rtl --n 8 --product 100x55x30 --check           in Verilator, against the simulator
   intrain accel rtl --n 8 --product 8x16x8:exact --product 5x3x9 --out array8
   intrain accel rtl --n 8 --step --data mnist --model mlp --batch-size 4 --out step
+  intrain accel rtl --n 8 --of runs/mnist-gupta-1 --out answer
 
 A product is LxKxM, with :0, :1, ... for the format of MACHINE.toml's list 'drop' (0 where it is left
 out) or :exact for whole accumulators; its operands are any words, by --seed. --step takes those of a
-network's first training step instead. DIR holds intrain_accel_pkg.sv (the numbers),
+network's first training step instead, --of those of a trained network's answers, for which the
+array rounds to the nearest. DIR holds intrain_accel_pkg.sv (the numbers),
 intrain_accel.sv (the top), the units, intrain_accel.h, accel_tb.cpp, and vectors/*.hex.")]
     Rtl(RtlArgs),
     /// Count cells for the part with Yosys: the whole, the rounding units, and what stochastic costs
@@ -115,11 +118,25 @@ pub(crate) struct MachineArgs {
     pub(crate) machine: Option<PathBuf>,
 }
 
+/// A trained network in place of a training.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AnswerArgs {
+    /// A trained network answers test images of its data on the array, in place of a training step
+    #[arg(long, value_name = "RUN|MODEL", conflicts_with_all =
+        ["config", "model", "recipe", "epochs", "max_steps", "batch_size", "lr", "seed", "resume", "init", "set"])]
+    pub(crate) of: Option<PathBuf>,
+    /// Images that it answers, together [default: 1]
+    #[arg(long, value_name = "N", requires = "of", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) images: Option<u32>,
+}
+
 /// Flags of `accel sim`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SimArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
     #[command(flatten)]
     pub(crate) train: TrainArgs,
 }
@@ -129,11 +146,13 @@ pub(crate) struct SimArgs {
 pub(crate) struct RtlArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
     /// A product to write vectors for; repeatable: they run back to back
-    #[arg(long, value_name = "LxKxM[:FORMAT]", conflicts_with = "step")]
+    #[arg(long, value_name = "LxKxM[:FORMAT]", conflicts_with_all = ["step", "of"])]
     pub(crate) product: Vec<String>,
     /// Vectors of all products of a network's first training step
-    #[arg(long)]
+    #[arg(long, conflicts_with = "of")]
     pub(crate) step: bool,
     /// Compile it with Verilator, run the vectors, and compare every value and every counter
     #[arg(long)]

@@ -113,7 +113,8 @@ fn text(
 ) -> anyhow::Result<String> {
     let (model, out) = (&imported.model, args.out.display());
     let (input, classes) = (model.input, model.n_classes()?);
-    let scaled = if args.scaling.mean.is_empty() { "" } else { "; the rest of mean and deviation is in the weights" };
+    let scaled =
+        if args.scaling.mean.is_empty() { "" } else { "; the rest of mean and deviation is in the weights" };
     let n_parameters = grouped(plan.n_parameters() as u64);
     Ok(facts(&[
         ("network", format!("{}, {} layers, {n_parameters} parameters", model.name, model.layers.len())),

@@ -1,10 +1,15 @@
 //! Networks that leave the house: what is written, what is refused, and that a wrong program is found.
 
+use std::io::Write as _;
 use std::process::Command;
 
+use intrain::data::npy;
 use serde_json::Value;
 
 use super::{Place, text};
+
+/// Of the images of `lenet.onnx`.
+const SHAPE: [usize; 4] = [16, 18, 14, 1];
 
 /// The embedded digits, trained for an epoch.
 fn trained(recipe: &str, more: &[&str]) -> Place {
@@ -156,4 +161,59 @@ fn what_cannot_be_exported_is_refused_before_anything_is_written() {
     let message = place.refusal(&["verify", "export", "other", "run-c"]);
     assert!(message.contains("it is of weights "), "{message}");
     assert!(place.refusal(&["verify", "export", "run", "mine"]).contains("manifest.json: cannot read"));
+}
+
+/// Sixteen images of a network of PyTorch as a data set, and the network.
+fn imported(place: &Place) {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/fixtures");
+    std::fs::copy(fixtures.join("lenet.onnx"), place.path("lenet.onnx")).unwrap();
+    let pixels = std::fs::read(fixtures.join("lenet.images")).unwrap();
+    let images = npy::to_bytes(&SHAPE, npy::Order::C, pixels.into_iter()).unwrap();
+    let labels = npy::to_bytes(&[16], npy::Order::C, (0..16_u8).map(|i| i % 10)).unwrap();
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(place.path("images.npz")).unwrap());
+    for (name, bytes) in
+        [("x_train", &images), ("y_train", &labels), ("x_test", &images), ("y_test", &labels)]
+    {
+        zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+#[test]
+fn logits_of_onnx_files_are_counted() {
+    let found = Command::new("python3").args(["-c", "import onnxruntime"]).output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: python3 has no onnxruntime");
+        return;
+    }
+    let place = trained("wage", &[]);
+    place.stdout(&["export", "run", "--to", "onnx"]);
+    let ask = ["verify", "onnx", "run-onnx/model.onnx", "--data", "digits"];
+    let counted = place.json(&[&ask[..], &["--of", "run"]].concat());
+    assert_eq!((&counted["ok"], &counted["logits"]), (&true.into(), &3590.into()), "{counted}");
+    let ways = counted["ways"].as_array().unwrap();
+    assert!(ways.len() == 4 && ways.iter().all(|way| way["differing_logits"] == 0), "{counted}");
+
+    // Of another network, of none, and no file at all.
+    place.stdout(&["train", "--recipe", "wage", "--max-steps", "3", "--out", "other"]);
+    let output = place.run(&[&ask[..], &["--of", "other", "--images", "50"]].concat());
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains(" of 500 logits differ, in ") && said.contains(" of 50 images"), "{said}");
+    let message = place.refusal(&ask);
+    assert!(message.contains("name that: --of RUN"), "{message}");
+    assert!(place.refusal(&["verify", "onnx", "none.onnx", "--data", "digits"]).contains("cannot read"));
+
+    // Of floats: the file, imported, answers as in ONNX Runtime; what it was not trained to see, otherwise.
+    imported(&place);
+    let ask = ["verify", "onnx", "lenet.onnx", "--data", "npz:images.npz"];
+    for scaling in [&[][..], &["--mean", "0.5", "--std", "0.25"]] {
+        let counted = place.json(&[&ask[..], scaling].concat());
+        assert_eq!(
+            (&counted["ok"], &counted["images"]),
+            (&true.into(), &16.into()),
+            "{scaling:?}: {counted}"
+        );
+    }
 }

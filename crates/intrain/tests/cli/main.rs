@@ -1,5 +1,6 @@
 //! The whole program: what is printed, where, with which exit code. Help, tables and messages are snapshots.
 
+mod accel;
 mod divergence;
 mod export;
 mod files;

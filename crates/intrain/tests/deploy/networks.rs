@@ -83,7 +83,8 @@ pub(crate) fn by_channel(draw: &mut Draw) -> Model {
     let c = [3, 16, 20, 64, 70][draw.below(5) as usize];
     let (h, w) = (17 + draw.below(8), 13 + draw.below(5));
     let mut side = |least: u32, n: u32| least + draw.below(n);
-    let (kernel, stride, pad) = ([side(1, 3), side(1, 4)], [side(1, 2), side(1, 2)], [side(0, 2), side(0, 2)]);
+    let (kernel, stride, pad) =
+        ([side(1, 3), side(1, 4)], [side(1, 2), side(1, 2)], [side(0, 2), side(0, 2)]);
     let (pool, small) = (side(2, 2), side(1, 2) * 2 - 1);
     let behind = if side(0, 2) == 0 {
         format!(r#"{{ name = "pool1", kind = "max-pool", size = {pool}, stride = {pool} }}"#)

@@ -1,6 +1,7 @@
 //! `intrain accel`: the systolic array as values and cycles (`sim`), as hardware (`rtl`), as area (`report`),
 //! and many machines beside each other (`sweep`).
 
+mod answer;
 mod report;
 mod rtl;
 mod sim;

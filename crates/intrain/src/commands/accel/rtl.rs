@@ -12,6 +12,7 @@ use intrain::nn::{Network, Parameters, StepKey};
 use intrain::num::random::{Purpose, Stream};
 use serde_json::json;
 
+use super::answer::answer;
 use super::{PACKAGE_BEGINS, fitted, flags, inputs, machine};
 use crate::args::RtlArgs;
 use crate::failure::Usage;
@@ -24,7 +25,11 @@ pub(super) fn run(args: &RtlArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let folder = args.train.out.clone().unwrap_or(default);
     let read = inputs(&args.machine, Some(&args.train));
     let out = OutFolder::check(&folder, vec![outputs(&machine)?], &read)?;
-    let jobs = if args.step { of_step(&machine, args)? } else { of_products(&machine, args)? };
+    let (machine, jobs) = match answer(&machine, &args.answer, &args.train, true)? {
+        Some(answered) => (answered.machine, answered.array.jobs()),
+        None if args.step => of_step(&machine, args).map(|jobs| (machine, jobs))?,
+        None => of_products(&machine, args).map(|jobs| (machine, jobs))?,
+    };
     let memory = Memory::of(&machine);
     let mut lines = vec![("hardware", folder.display().to_string()), ("top", format!("{}.sv", rtl::TOP))];
     let (mut cycles, mut values) = (0, 0);

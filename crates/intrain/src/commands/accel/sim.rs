@@ -13,6 +13,7 @@ use intrain::train::run::Summary;
 use serde_json::{Value, json};
 
 use super::super::train;
+use super::answer::{Answered, answer};
 use super::{fitted, flags, inputs, machine};
 use crate::args::{SimArgs, TrainArgs};
 use crate::failure::Usage;
@@ -24,6 +25,9 @@ pub(super) fn run(args: &SimArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let machine = machine(&args.machine)?;
     let flags = flags(&args.train)?;
     let read = inputs(&args.machine, Some(&args.train));
+    if args.answer.of.is_some() {
+        return answered(&machine, args, &read, output);
+    }
     if flags.epochs.is_some() || flags.max_steps.is_some() {
         trained(&machine, &flags, &read, output)
     } else {
@@ -53,6 +57,30 @@ fn planned(
         text.push_str(&format!("\nfiles    {}", folder.display()));
     }
     output.finish(&text, &object(machine, &rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The answers of a trained network in cycles.
+fn answered(machine: &Machine, args: &SimArgs, read: &[&Path], output: &Output) -> anyhow::Result<ExitCode> {
+    let folder = args.train.out.as_ref();
+    let out = folder.map(|folder| outputs(folder, read)).transpose()?;
+    let Some(answered) = answer(machine, &args.answer, &args.train, false)? else {
+        unreachable!("the caller has seen a network")
+    };
+    let Answered { machine, plan, array, names: [model, recipe, data], n_images } = answered;
+    let rows = account::rows(&machine, &plan, &array.tally())?;
+    let mut text = format!(
+        "{model} with {recipe}: {n_images} of the test images of {data} on the array, every logit as the kernels give it\n\n{}",
+        shown(&machine, &rows)
+    );
+    if let Some((folder, out)) = folder.zip(out) {
+        out.make()?;
+        write(&machine, &rows, folder)?;
+        text.push_str(&format!("\nfiles    {}", folder.display()));
+    }
+    let mut whole = object(&machine, &rows);
+    whole["images"] = n_images.into();
+    output.finish(&text, &whole)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -69,7 +69,9 @@ pub(super) fn run(args: &VerifyOnnxArgs, output: &Output) -> anyhow::Result<Exit
 fn imported_model(args: &VerifyOnnxArgs, options: &Options) -> anyhow::Result<SavedModel> {
     let name = args.file.display();
     let imported = import::read(&read(&args.file)?, options).with_context(|| {
-        format!("{name}: to compare it with a trained network, name that: --of RUN; read as a network of floats")
+        format!(
+            "{name}: to compare it with a trained network, name that: --of RUN; read as a network of floats"
+        )
     })?;
     let recipe = recipe::preset("float32")?;
     let (_, parameters) = imported::parameters(&imported, &recipe).with_context(|| name.to_string())?;
@@ -117,7 +119,9 @@ fn ask(
     fs::write(&program, include_str!("compare.py"))?;
     fs::write(&pixels, images)?;
     let (bytes, tolerance): (Vec<u8>, f64) = match expected {
-        Logits::Floats(values) => (values.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(), TOLERANCE),
+        Logits::Floats(values) => {
+            (values.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(), TOLERANCE)
+        }
         Logits::Integers { values, .. } => (values.iter().flat_map(|x| x.to_le_bytes()).collect(), 0.0),
     };
     fs::write(&logits, bytes)?;
@@ -157,7 +161,8 @@ fn text(ways: &[Way], expected: &Logits, (n_logits, n_images): (u64, u64)) -> St
             let _ = write!(said, ", in {} of {} images", grouped(images), grouped(n_images));
         }
         if let (Logits::Floats(_), _) | (_, 1..) = (expected, logits) {
-            let _ = write!(said, "; at most {} apart, {} images of another class", way.apart, grouped(classes));
+            let _ =
+                write!(said, "; at most {} apart, {} images of another class", way.apart, grouped(classes));
         }
         said
     };
