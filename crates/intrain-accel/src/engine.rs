@@ -107,11 +107,25 @@ impl intrain_nn::Machine for ArrayMachine {
     }
 }
 
-/// Whether every product of a network that answers can run on `machine`, whose results are then rounded to the nearest.
+/// The products by which a network answers `n` images, each with its block's number.
+#[must_use]
+pub fn answers(machine: &Machine, plan: &Plan, n: usize) -> Vec<(usize, Product)> {
+    let product = |placed: Placed| {
+        let block = plan.blocks[placed.block].dense();
+        let p = &block.product;
+        let (l, k) = (n * p.output.h * p.output.w, p.fan_in() + usize::from(p.bias));
+        let format = format_of(machine, placed.epilogue.at_product, block.sum_frac_bits);
+        (placed.block, Product { l, k, m: p.output.c, format })
+    };
+    products(plan).map(|(_, placed)| product(placed)).collect()
+}
+
+/// Whether every product of a network that answers `n` images can run on `machine`, whose results are then rounded to the
+/// nearest.
 ///
 /// # Errors
 /// The first layer that can't.
-pub fn check_answers(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
+pub fn check_answers(machine: &Machine, plan: &Plan, n: usize) -> Result<(), Unfit> {
     for (node, placed) in products(plan) {
         let block = &plan.blocks[placed.block];
         let unfit = |reason: String| Err(Unfit { layer: block.name.clone(), reason });
@@ -126,14 +140,38 @@ pub fn check_answers(machine: &Machine, plan: &Plan) -> Result<(), Unfit> {
             [(block.input_operand, "the activation that enters"), (block.weight.operand, "its weight")];
         check_operands(machine, &operands).or_else(unfit)?;
         check_bias(machine, block).or_else(unfit)?;
-        let epilogue = &placed.epilogue;
-        if !epilogue.is_exact() {
-            let row = epilogue.at_product;
-            let format = check_format(machine, row, block.sum_frac_bits, "activation.product");
-            format.map(|_| ()).or_else(unfit)?;
+        check_nearest(machine, (block, &placed)).or_else(unfit)?;
+        let sum = block.sums.forward;
+        if !sum.fits(machine.accumulator) {
+            return unfit(format!(
+                "its sums need {} bits, and the accumulators have {}; set a larger accumulator in the machine",
+                sum.width_bits(),
+                machine.accumulator
+            ));
         }
     }
+    for (block, product) in answers(machine, plan, n) {
+        let layer = plan.blocks[block].name.clone();
+        let unfit = |error| Unfit { layer, reason: format!("{error}; answer fewer images at once") };
+        product.check(machine).map_err(unfit)?;
+    }
     Ok(())
+}
+
+/// A block's results leave as evaluation rounds them, by units that round to the nearest, ties down, or whole.
+fn check_nearest(machine: &Machine, (block, placed): (&BlockPlan, &Placed)) -> Result<(), String> {
+    if placed.epilogue.is_exact() {
+        let whole = "its results leave as whole accumulators, which a machine with exact = false does not build; set exact = true";
+        return if machine.exact { Ok(()) } else { Err(whole.to_owned()) };
+    }
+    let (row, role) = (placed.epilogue.at_product, "activation.product");
+    let dropped = check_format(machine, row, block.sum_frac_bits, role)?;
+    if dropped == 0 || row.round.in_evaluation() == Round::NearestDown {
+        return Ok(());
+    }
+    Err(format!(
+        "its row '{role}' is {row}, and an array that answers rounds to the nearest, ties down; train with stochastic or nearest-down"
+    ))
 }
 
 /// Whether every product of a network can run on `machine`, with the bits that its recipe asks for.

@@ -25,7 +25,7 @@ pub mod vectors;
 
 pub use array::{Array, ArrayError};
 pub use cycles::{Cycles, CyclesError, Memory, Rate};
-pub use engine::{ArrayMachine, Tally, Unfit, check, check_answers, drops};
+pub use engine::{ArrayMachine, Tally, Unfit, answers, check, check_answers, drops};
 pub use lower::{Direction, Operands};
 pub use machine::{Machine, MachineError, Overflow, Register, RoundUnit, Rounding};
 pub use order::{Format, Product, ProductError};

@@ -59,7 +59,9 @@ pub(crate) fn build(graph: &Graph<'_>, options: &Options) -> Result<Imported, Im
         layers: builder.layers,
     };
     model.n_classes()?;
-    Ok(Imported { model, weights: builder.weights })
+    let ends = |node: &Node<'_>| node.outputs.first() == Some(&output);
+    let has_softmax = graph.nodes.iter().any(|node| ends(node) && node.operator == "Softmax");
+    Ok(Imported { model, weights: builder.weights, has_softmax })
 }
 
 /// The image that enters: its name, its shape, and how many of them at a time, where that is fixed.

@@ -41,6 +41,8 @@ pub struct Imported {
     pub model: Model,
     /// The numbers of each layer that has some, in the order of the layers.
     pub weights: Vec<Weights>,
+    /// Whether the file answers with the softmax of these logits.
+    pub has_softmax: bool,
 }
 
 /// The numbers of a layer, in binary32.

@@ -62,6 +62,23 @@ impl Scaling {
     }
 }
 
+impl Scaling {
+    /// What the network sees of a byte `x`, channel by channel: `factor * x + offset`, factors first.
+    ///
+    /// # Errors
+    /// Numbers that are not those of `channels`, or that divide by nothing: the reason alone.
+    pub fn lines(&self, channels: usize) -> Result<[Vec<f64>; 2], String> {
+        let Entering { pixels, scale, shift } = self.entering(channels)?;
+        let (factor, offset) = match pixels {
+            Pixels::Unit255 => (1.0 / 255.0, 0.0),
+            Pixels::Unit256 => (1.0 / 256.0, 0.0),
+            Pixels::Symmetric => (1.0 / 127.5, -1.0),
+        };
+        let shift = scale.iter().zip(&shift).map(|(scale, shift)| scale * offset + shift).collect();
+        Ok([scale.iter().map(|scale| scale * factor).collect(), shift])
+    }
+}
+
 /// A number for each channel.
 fn of_channels(name: &str, values: &[f64], channels: usize) -> Result<Vec<f64>, String> {
     if let Some(value) = values.iter().find(|value| !value.is_finite()) {

@@ -104,10 +104,10 @@ this machine is \"not checked\".")]
   intrain verify onnx resnet.onnx --data cifar-10 --pixels x/127.5-1
   intrain verify onnx digits-onnx/model.onnx --of runs/digits-wage-1 --data digits
 
-Without --of the file is imported, as `intrain import` would, and its logits are compared with those of
-the imported network in floats: they differ where they are apart by more than a 10,000th of the largest.
-With --of they are compared with those of a trained network, and those of integers must be equal.
-The exit code is 1 where a logit differs, or where there is no ONNX Runtime to ask.")]
+Without --of the file is imported, as `intrain import` would, and compared with the imported network
+in floats: logits differ where they are apart by more than a 10,000th of the largest.
+With --of it is compared with a trained network, and logits of integers must be equal.
+The exit code is 1 where a logit differs, and 2 where there is no ONNX Runtime to ask.")]
     Onnx(VerifyOnnxArgs),
 }
 

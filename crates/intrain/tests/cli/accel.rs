@@ -34,6 +34,14 @@ fn a_trained_network_answers_on_the_array() {
         let message = place.refusal(&[&["accel"], args].concat());
         assert!(message.contains(part), "{message}");
     }
+    // What would answer otherwise is refused before it runs.
+    std::fs::write(place.path("narrow.toml"), "n = 4\naccumulator = 32\n").unwrap();
+    let message = place.refusal(&["accel", "sim", "--config", "narrow.toml", "--of", "run-gupta"]);
+    assert!(message.contains("and the accumulators have 32"), "{message}");
+    let floor = "recipe.roles.activation.product='fixed<8,8> floor saturate'";
+    place.stdout(&["train", "--recipe", "gupta", "--max-steps", "1", "--set", floor, "--out", "floor"]);
+    let message = place.refusal(&["accel", "sim", "--n", "4", "--of", "floor"]);
+    assert!(message.contains("rounds to the nearest, ties down"), "{message}");
     place.stdout(&["train", "--recipe", "wage", "--max-steps", "3", "--out", "wage"]);
     let message = place.refusal(&["accel", "sim", "--of", "wage"]);
     assert!(message.contains("the array leaves fixed-point words of 16 bits"), "{message}");

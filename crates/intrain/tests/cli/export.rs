@@ -164,11 +164,11 @@ fn what_cannot_be_exported_is_refused_before_anything_is_written() {
 }
 
 /// Sixteen images of a network of PyTorch as a data set, and the network.
-fn imported(place: &Place) {
+fn imported(place: &Place, name: &str, shape: [usize; 4]) {
     let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/fixtures");
-    std::fs::copy(fixtures.join("lenet.onnx"), place.path("lenet.onnx")).unwrap();
-    let pixels = std::fs::read(fixtures.join("lenet.images")).unwrap();
-    let images = npy::to_bytes(&SHAPE, npy::Order::C, pixels.into_iter()).unwrap();
+    std::fs::copy(fixtures.join(format!("{name}.onnx")), place.path(&format!("{name}.onnx"))).unwrap();
+    let pixels = std::fs::read(fixtures.join(format!("{name}.images"))).unwrap();
+    let images = npy::to_bytes(&shape, npy::Order::C, pixels.into_iter()).unwrap();
     let labels = npy::to_bytes(&[16], npy::Order::C, (0..16_u8).map(|i| i % 10)).unwrap();
     let mut zip = zip::ZipWriter::new(std::fs::File::create(place.path("images.npz")).unwrap());
     for (name, bytes) in
@@ -205,15 +205,39 @@ fn logits_of_onnx_files_are_counted() {
     assert!(message.contains("name that: --of RUN"), "{message}");
     assert!(place.refusal(&["verify", "onnx", "none.onnx", "--data", "digits"]).contains("cannot read"));
 
-    // Of floats: the file, imported, answers as in ONNX Runtime; what it was not trained to see, otherwise.
-    imported(&place);
-    let ask = ["verify", "onnx", "lenet.onnx", "--data", "npz:images.npz"];
-    for scaling in [&[][..], &["--mean", "0.5", "--std", "0.25"]] {
-        let counted = place.json(&[&ask[..], scaling].concat());
-        assert_eq!(
-            (&counted["ok"], &counted["images"]),
-            (&true.into(), &16.into()),
-            "{scaling:?}: {counted}"
-        );
+    // What was asked of pixels is not ignored: the file takes bytes, and its image has one channel.
+    for (more, part) in [
+        (&["--pixels", "x/255"][..], "it takes bytes as they are; leave --pixels"),
+        (&["--mean", "0.1,0.2", "--std", "1"], "mean has 2 numbers, and the image 1 channels"),
+        (&["--mean", "0", "--std", "0"], "a deviation of 0 divides by nothing"),
+    ] {
+        let message = place.refusal(&[&ask[..], &["--of", "run"], more].concat());
+        assert!(message.contains(part), "{message}");
     }
+
+    // Of floats: the file, imported, answers as in ONNX Runtime; what it was not trained to see, otherwise.
+    // The first ends in a softmax, and is imported without it.
+    for (name, shape, scaling) in [
+        ("inception", [16, 10, 12, 2], &[][..]),
+        ("lenet", SHAPE, &[]),
+        ("lenet", SHAPE, &["--mean", "0.5", "--std", "0.25"]),
+    ] {
+        imported(&place, name, shape);
+        let file = format!("{name}.onnx");
+        let counted = place.json(&[&["verify", "onnx", &file, "--data", "npz:images.npz"], scaling].concat());
+        assert_eq!((&counted["ok"], &counted["images"]), (&true.into(), &16.into()), "{name}: {counted}");
+    }
+    let message = place.refusal(&["verify", "onnx", "lenet.onnx", "--data", "digits", "--of", "run"]);
+    assert!(message.contains("the images are [n, 1, 8, 8]"), "{message}");
+    // A network of integers from it is another one, by how much stands in the unit of the logits.
+    place.stdout(&["import", "lenet.onnx", "--out", "lenet", "--data", "npz:images.npz"]);
+    let quantize = ["train", "--init", "lenet", "--recipe", "intrain-int8", "--epochs", "0"];
+    let data = ["--data", "npz:images.npz"];
+    place.stdout(&[&quantize[..], &data, &["--batch-size", "8", "--out", "q"]].concat());
+    let ask = ["verify", "onnx", "lenet.onnx", "--data", "npz:images.npz"];
+    let output = place.run(&[&ask[..], &["--of", "q", "--json"]].concat());
+    let counted: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let way = &counted["ways"][0];
+    assert_eq!((output.status.code(), way["other_classes"].as_u64() < Some(5)), (Some(1), true), "{counted}");
+    assert!(way["largest_difference"].as_f64().unwrap() < 1.0, "{counted}");
 }

@@ -107,6 +107,7 @@ fn help_teaches() {
         ("inspect", &["inspect", "--help"]),
         ("verify", &["verify", "--help"]),
         ("verify_export", &["verify", "export", "--help"]),
+        ("verify_onnx", &["verify", "onnx", "--help"]),
         ("export", &["export", "--help"]),
         ("import", &["import", "--help"]),
         ("bench", &["bench", "--help"]),

@@ -85,6 +85,7 @@ pub(crate) fn by_channel(draw: &mut Draw) -> Model {
     let mut side = |least: u32, n: u32| least + draw.below(n);
     let (kernel, stride, pad) =
         ([side(1, 3), side(1, 4)], [side(1, 2), side(1, 2)], [side(0, 2), side(0, 2)]);
+    let dilation = [side(1, 3), side(1, 2)];
     let (pool, small) = (side(2, 2), side(1, 2) * 2 - 1);
     let behind = if side(0, 2) == 0 {
         format!(r#"{{ name = "pool1", kind = "max-pool", size = {pool}, stride = {pool} }}"#)
@@ -98,7 +99,7 @@ pub(crate) fn by_channel(draw: &mut Draw) -> Model {
         layer = [
             {{ name = "conv", kind = "conv", out = {c}, kernel = 1 }},
             {{ name = "relu", kind = "relu" }},
-            {{ name = "each1", kind = "grouped-conv", out = {c}, groups = {c}, kernel = {kernel:?}, stride = {stride:?}, pad = {pad:?}, bias = true }},
+            {{ name = "each1", kind = "grouped-conv", out = {c}, groups = {c}, kernel = {kernel:?}, stride = {stride:?}, pad = {pad:?}, dilation = {dilation:?}, bias = true }},
             {behind},
             {{ name = "relu1", kind = "relu" }},
             {{ name = "each2", kind = "grouped-conv", out = {c}, groups = {c}, kernel = {small}, pad = {} }},

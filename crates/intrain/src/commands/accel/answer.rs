@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use intrain::accel::{ArrayMachine, Machine, Rounding, check_answers};
+use intrain::accel::{ArrayMachine, Machine, Product, Rounding, answers, check_answers};
 use intrain::answers::Answers;
 use intrain::data::Part;
 use intrain::nn::{Logits, Network, Plan};
 
+use super::rtl::WORDS_MAX;
 use crate::args::{AnswerArgs, NetworkArgs, TrainArgs};
 use crate::failure::Usage;
 use crate::settings::{context, load_data_for, open_model};
@@ -38,10 +39,13 @@ pub(super) fn answer(
     let mut images = load_data_for(&saved, data)?.part(Part::Test).images.to_vec();
     images.truncate(args.images.unwrap_or(1) as usize * size);
     let n_images = images.len() / size;
-    let plan =
-        Plan::build(&saved.model, &saved.recipe, n_images).with_context(|| model.display().to_string())?;
-    check_answers(machine, &plan)
-        .map_err(|error| Usage(format!("{}, {}: {error}", model.display(), saved.recipe.name)))?;
+    let name = model.display();
+    let plan = Plan::build(&saved.model, &saved.recipe, 1).with_context(|| name.to_string())?;
+    check_answers(machine, &plan, n_images)
+        .map_err(|error| Usage(format!("{name}, {}: {error}", saved.recipe.name)))?;
+    if records {
+        check_recorded(&answers(machine, &plan, n_images), n_images)?;
+    }
     let machine = Machine { rounding: Rounding::Nearest, ..machine.clone() };
     let array = Arc::new(ArrayMachine::answering(&machine, records)?);
     let mut context = context(flags.threads, flags.kernel.as_deref())?;
@@ -53,6 +57,18 @@ pub(super) fn answer(
     check_equal(&network.logits(), &right, saved.model.n_classes()?)?;
     let names = [saved.model.name, saved.recipe.name, data.to_owned()];
     Ok(Some(Answered { machine, plan, array, names, n_images }))
+}
+
+/// Operands become files of text.
+fn check_recorded(products: &[(usize, Product)], n_images: usize) -> Result<(), Usage> {
+    let words = |product: &Product| (product.l * product.k).max(product.k * product.m);
+    let most = products.iter().map(|(_, product)| words(product)).max().unwrap_or(0);
+    if most <= WORDS_MAX {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "--images {n_images}: an operand has {most} words, and {WORDS_MAX} are the most that are written; name fewer images"
+    )))
 }
 
 /// The array gives the logits of the kernels.

@@ -79,6 +79,9 @@ fn write_vectors(machine: &Machine, jobs: &[Job], memory: &Memory, folder: &Path
     Ok(vectors::write(machine, jobs, memory, &vectors)?)
 }
 
+/// Words of an operand; more belong into no file of text.
+pub(super) const WORDS_MAX: usize = 1 << 24;
+
 /// `LxKxM[:FORMAT]`.
 fn product(machine: &Machine, text: &str) -> anyhow::Result<Product> {
     let wrong = |reason: String| Usage(format!("--product {text}: {reason}"));
@@ -94,8 +97,6 @@ fn product(machine: &Machine, text: &str) -> anyhow::Result<Product> {
     };
     let product = Product { l, k, m, format };
     product.check(machine).map_err(|error| wrong(error.to_string()))?;
-    /// Words of an operand; more belong into no file of text.
-    const WORDS_MAX: usize = 1 << 24;
     if l.saturating_mul(k).max(k.saturating_mul(m)) > WORDS_MAX {
         return Err(
             wrong(format!("an operand has more than {WORDS_MAX} words; name a smaller product")).into()

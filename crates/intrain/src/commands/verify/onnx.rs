@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 use intrain::answers::Answers;
 use intrain::data::Part;
-use intrain::import::{self, Options, Scaling};
+use intrain::import::{self, Scaling};
 use intrain::imported;
-use intrain::model::Pixels;
-use intrain::nn::{Logits, Plan};
+use intrain::model::Shape;
+use intrain::nn::{Logits, Plan, loss};
 use intrain::recipe;
 use intrain::train::logits;
 use intrain::train::saved::SavedModel;
@@ -20,13 +19,16 @@ use serde_json::{Value, json};
 
 use super::super::import::{options, read};
 use super::scratch::Scratch;
-use crate::args::{NetworkArgs, VerifyOnnxArgs};
+use crate::args::{NetworkArgs, ScalingArgs, VerifyOnnxArgs};
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped};
 use crate::settings::{context, load_data_for, open_model};
 
 /// Logits of floats differ where they are apart by more than this part of the largest.
 const TOLERANCE: f64 = 1e-4;
+
+/// The status by which the program refuses the file.
+const REFUSED: i32 = 3;
 
 /// A way to run the file, and what it came to.
 struct Way {
@@ -37,45 +39,58 @@ struct Way {
     apart: f64,
 }
 
+/// The network here, and what the file does besides.
+struct Network {
+    saved: SavedModel,
+    /// Whether the file answers with the softmax of its logits.
+    has_softmax: bool,
+    /// What a file of floats sees of a byte, channel by channel.
+    lines: [Vec<f64>; 2],
+}
+
 pub(super) fn run(args: &VerifyOnnxArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let options = options(&args.file, None, &args.scaling)?;
-    let saved = match &args.of {
-        Some(model) => open_model(&NetworkArgs { model: model.clone(), checkpoint: None })?,
-        None => imported_model(args, &options)?,
-    };
-    let shape = saved.model.input.shape;
-    let scaling = match (&options.scaling, args.of.is_some() && args.scaling.pixels.is_none()) {
-        (Scaling::Pixels(_), true) => Scaling::Pixels(saved.model.input.pixels),
-        (scaling, _) => scaling.clone(),
-    };
-    let mut images = load_data_for(&saved, &args.data)?.part(Part::Test).images.to_vec();
-    images.truncate(args.images.map_or(usize::MAX, |n| n as usize * shape.len()));
+    let network = network(args)?;
+    let (saved, n_classes) = (&network.saved, network.saved.model.n_classes()?);
+    let size = saved.model.input.shape.len();
+    let mut images = load_data_for(saved, &args.data)?.part(Part::Test).images.to_vec();
+    images.truncate(args.images.map_or(usize::MAX, |n| n as usize * size));
     let plan = Plan::build(&saved.model, &saved.recipe, 1)?;
-    let mut answers = Answers::of(plan, &saved, &context(None, None)?, EVALUATION_BATCH);
+    let mut answers = Answers::of(plan, saved, &context(None, None)?, EVALUATION_BATCH);
     let mut expected = None;
-    for images in images.chunks(EVALUATION_BATCH * shape.len()) {
+    for images in images.chunks(EVALUATION_BATCH * size) {
         logits::append(&mut expected, answers.logits(images))?;
     }
     let expected = expected.unwrap_or_else(|| Logits::Floats(vec![]));
-    let ways = ask(&args.file, &images, &expected, (saved.model.n_classes()?, &lines(&scaling, shape.c)))?;
-    let n_logits = expected.to_f64().len() as u64;
-    let n_images = (images.len() / shape.len()) as u64;
-    output.finish(&text(&ways, &expected, (n_logits, n_images)), &object(&ways, (n_logits, n_images)))?;
+    let ways = ask(args, &network, &images, &expected)?;
+    let n_images = images.len() / size;
+    let n = ((n_images * n_classes) as u64, n_images as u64);
+    output.finish(&text(&ways, &expected, n), &object(&ways, n))?;
     let is_equal = ways.iter().all(|way| way.counts[0] == 0);
     Ok(if is_equal { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The file as a network in floats.
-fn imported_model(args: &VerifyOnnxArgs, options: &Options) -> anyhow::Result<SavedModel> {
+/// The trained network, or the file as a network of floats.
+fn network(args: &VerifyOnnxArgs) -> anyhow::Result<Network> {
+    let options = options(&args.file, None, &args.scaling)?;
+    let lines = |scaling: &Scaling, saved: &SavedModel| {
+        scaling.lines(saved.model.input.shape.c).map_err(|reason| Usage(format!("--mean, --std: {reason}")))
+    };
+    if let Some(model) = &args.of {
+        let saved = open_model(&NetworkArgs { model: model.clone(), checkpoint: None })?;
+        // A file that a trained network has become sees what that network sees, where nothing else is said.
+        let own = Scaling::Pixels(saved.model.input.pixels);
+        let lines = lines(if is_asked(&args.scaling) { &options.scaling } else { &own }, &saved)?;
+        return Ok(Network { saved, has_softmax: false, lines });
+    }
     let name = args.file.display();
-    let imported = import::read(&read(&args.file)?, options).with_context(|| {
+    let imported = import::read(&read(&args.file)?, &options).with_context(|| {
         format!(
             "{name}: to compare it with a trained network, name that: --of RUN; read as a network of floats"
         )
     })?;
     let recipe = recipe::preset("float32")?;
     let (_, parameters) = imported::parameters(&imported, &recipe).with_context(|| name.to_string())?;
-    Ok(SavedModel {
+    let saved = SavedModel {
         model: imported.model,
         recipe,
         data: args.data.clone(),
@@ -84,64 +99,58 @@ fn imported_model(args: &VerifyOnnxArgs, options: &Options) -> anyhow::Result<Sa
         encoder: None,
         parameters,
         statistics_trail: false,
-    })
+    };
+    let lines = lines(&options.scaling, &saved)?;
+    Ok(Network { saved, has_softmax: imported.has_softmax, lines })
 }
 
-/// What a model of floats sees of a pixel: factors, and what is added, channel by channel.
-fn lines(scaling: &Scaling, channels: usize) -> [String; 2] {
-    let joined = |of: &dyn Fn(usize) -> f64| {
-        (0..channels).map(|channel| of(channel).to_string()).collect::<Vec<_>>().join(",")
-    };
-    let same = |scale: f64, shift: f64| [joined(&|_| scale), joined(&|_| shift)];
-    match scaling {
-        Scaling::Pixels(Pixels::Unit255) => same(1.0 / 255.0, 0.0),
-        Scaling::Pixels(Pixels::Unit256) => same(1.0 / 256.0, 0.0),
-        Scaling::Pixels(Pixels::Symmetric) => same(1.0 / 127.5, -1.0),
-        Scaling::Normalized { mean, std } => {
-            let of = |values: &[f64], channel: usize| values[channel.min(values.len() - 1)];
-            [
-                joined(&|channel| 1.0 / (255.0 * of(std, channel))),
-                joined(&|channel| -of(mean, channel) / of(std, channel)),
-            ]
-        }
-    }
+fn is_asked(scaling: &ScalingArgs) -> bool {
+    scaling.pixels.is_some() || !scaling.mean.is_empty()
 }
 
 /// What ONNX Runtime answers, in each way to run it.
 fn ask(
-    file: &Path,
+    args: &VerifyOnnxArgs,
+    network: &Network,
     images: &[u8],
     expected: &Logits,
-    (classes, lines): (usize, &[String; 2]),
 ) -> anyhow::Result<Vec<Way>> {
-    let scratch = Scratch::new()?;
+    let (scratch, Shape { h, w, c }) = (Scratch::new()?, network.saved.model.input.shape);
     let [program, pixels, logits] = ["compare.py", "images", "logits"].map(|name| scratch.0.join(name));
     fs::write(&program, include_str!("compare.py"))?;
     fs::write(&pixels, images)?;
-    let (bytes, tolerance): (Vec<u8>, f64) = match expected {
+    let (bytes, unit, tolerance): (Vec<u8>, f64, f64) = match expected {
         Logits::Floats(values) => {
-            (values.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(), TOLERANCE)
+            (values.iter().flat_map(|x| f64::from(*x).to_le_bytes()).collect(), 0.0, TOLERANCE)
         }
-        Logits::Integers { values, .. } => (values.iter().flat_map(|x| x.to_le_bytes()).collect(), 0.0),
+        Logits::Integers { values, frac_bits } => {
+            (values.iter().flat_map(|x| x.to_le_bytes()).collect(), loss::real(*frac_bits, 1), 0.0)
+        }
     };
     fs::write(&logits, bytes)?;
+    let shape = format!("{h},{w},{c},{}", network.saved.model.n_classes()?);
+    let joined = |line: &Vec<f64>| line.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
     let mut command = Command::new("python3");
-    command.arg(&program).arg(file).arg(&pixels).arg(&logits);
-    command.arg(classes.to_string()).arg(tolerance.to_string()).args(lines);
-    let refuse = |problem: String| Usage(format!("{}: {problem}", file.display()));
-    let answered = command.output().map_err(|error| refuse(format!("no python3 to run it: {error}")))?;
+    command.arg(&program).arg(&args.file).arg(&pixels).arg(&logits).arg(shape);
+    command.args([unit, tolerance].map(|number| number.to_string()));
+    command.args([network.has_softmax, is_asked(&args.scaling)].map(|is| u8::from(is).to_string()));
+    command.args(network.lines.each_ref().map(joined));
+    let refuse = |problem: String| Usage(format!("{}: {problem}", args.file.display()));
+    let answered = command.output().map_err(|error| {
+        refuse(format!("no python3 to run it: {error}; install Python 3, then pip install onnxruntime"))
+    })?;
     let errors = String::from_utf8_lossy(&answered.stderr);
+    let said = errors.lines().last().unwrap_or("it ended without an answer");
     if errors.contains("No module named") {
         return Err(refuse("python3 lacks ONNX Runtime; pip install onnxruntime".to_owned()).into());
     }
-    if !answered.status.success() {
-        let said = errors.lines().last().unwrap_or("it ended without an answer");
-        return Err(refuse(format!("ONNX Runtime does not run it: {said}")).into());
+    match answered.status.code() {
+        Some(0) => {}
+        Some(REFUSED) => return Err(refuse(said.to_owned()).into()),
+        _ => return Err(refuse(format!("ONNX Runtime does not run it: {said}")).into()),
     }
-    String::from_utf8_lossy(&answered.stdout)
-        .lines()
-        .map(|line| way(line).with_context(|| format!("the answer '{line}' of compare.py")))
-        .collect()
+    let text = String::from_utf8_lossy(&answered.stdout);
+    text.lines().map(|line| way(line).with_context(|| format!("'{line}' of compare.py"))).collect()
 }
 
 /// A line of the program.
