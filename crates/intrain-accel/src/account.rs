@@ -8,7 +8,7 @@ use intrain_nn::plan::ErrorRule;
 
 use crate::cycles::{Cycles, CyclesError, Memory, cycles};
 use crate::energy::{self, Energy};
-use crate::engine::{Tally, format_of, products};
+use crate::engine::{Tally, format_of, forward, products};
 use crate::lower::Direction;
 use crate::machine::Machine;
 use crate::order::{Format, Product};
@@ -52,18 +52,17 @@ pub fn of_step(machine: &Machine, plan: &Plan) -> Tally {
     for (_, placed) in products(plan) {
         let block = plan.blocks[placed.block].dense();
         let (p, format) = (&block.product, |row, digits| format_of(machine, row, digits));
-        let (inputs, outputs) = (n * p.input.h * p.input.w, n * p.output.h * p.output.w);
-        let k = p.fan_in() + usize::from(p.bias);
-        let mut put = |direction, l, k, m, format| {
-            tally.insert((placed.block, direction, Product { l, k, m, format }), 1);
+        let mut put = |direction, product| {
+            tally.insert((placed.block, direction, product), 1);
         };
-        let forward = format(placed.epilogue.at_product, block.sum_frac_bits);
-        put(Direction::Forward, outputs, k, p.output.c, forward);
-        put(Direction::Gradient, k, outputs, p.output.c, Format::Exact);
+        let forward = forward(machine, plan, &placed, n);
+        put(Direction::Forward, forward);
+        put(Direction::Gradient, Product { l: forward.k, k: forward.l, m: forward.m, format: Format::Exact });
         if placed.error.rule != ErrorRule::None {
             let digits = block.error_operand.frac_bits + block.weight.operand.frac_bits;
             let k = p.window.n_taps() * p.output.c;
-            put(Direction::Error, inputs, k, p.input.c, format(placed.error.at_input, digits));
+            let (l, m) = (n * p.input.h * p.input.w, p.input.c);
+            put(Direction::Error, Product { l, k, m, format: format(placed.error.at_input, digits) });
         }
     }
     tally

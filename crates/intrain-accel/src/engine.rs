@@ -110,14 +110,20 @@ impl intrain_nn::Machine for ArrayMachine {
 /// The products by which a network answers `n` images, each with its block's number.
 #[must_use]
 pub fn answers(machine: &Machine, plan: &Plan, n: usize) -> Vec<(usize, Product)> {
-    let product = |placed: Placed| {
-        let block = plan.blocks[placed.block].dense();
-        let p = &block.product;
-        let (l, k) = (n * p.output.h * p.output.w, p.fan_in() + usize::from(p.bias));
-        let format = format_of(machine, placed.epilogue.at_product, block.sum_frac_bits);
-        (placed.block, Product { l, k, m: p.output.c, format })
-    };
-    products(plan).map(|(_, placed)| product(placed)).collect()
+    products(plan).map(|(_, placed)| (placed.block, forward(machine, plan, &placed, n))).collect()
+}
+
+/// The forward product of a block for `n` images.
+pub(crate) fn forward(machine: &Machine, plan: &Plan, placed: &Placed, n: usize) -> Product {
+    let block = plan.blocks[placed.block].dense();
+    let p = &block.product;
+    let (l, k) = (n * p.output.h * p.output.w, p.fan_in() + usize::from(p.bias));
+    Product {
+        l,
+        k,
+        m: p.output.c,
+        format: format_of(machine, placed.epilogue.at_product, block.sum_frac_bits),
+    }
 }
 
 /// Whether every product of a network that answers `n` images can run on `machine`, whose results are then rounded to the
