@@ -136,4 +136,8 @@ impl<W: Width> Work for Depthwise<W> {
             });
         });
     }
+
+    fn weight_bytes(&self) -> usize {
+        size_of_val(self.weights.as_slice())
+    }
 }

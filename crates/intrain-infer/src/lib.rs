@@ -60,6 +60,13 @@ impl Inference {
         })
     }
 
+    /// Bytes of memory that the weights take, as the kernels read them. In products of bytes, 128 columns whose weights are all of -2 to 1
+    /// take 2 bits each, others 8; with wider operands, weights take 16 bits or more. Products channel by channel keep whole numbers.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        self.steps.iter().map(Step::weight_bytes).sum()
+    }
+
     /// Fraction bits of the logits.
     #[must_use]
     pub const fn frac_bits(&self) -> i32 {

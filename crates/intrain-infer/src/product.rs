@@ -47,6 +47,8 @@ pub(crate) trait Work: Send + Sync {
         out: &mut Tensor,
         scratches: &mut [Scratch],
     );
+    /// Bytes of memory that the weights take.
+    fn weight_bytes(&self) -> usize;
 }
 
 /// A layer as the deployed form has it.
@@ -271,6 +273,10 @@ impl<W: Width> Work for Product<W> {
                 epilogue.run(isa, (sums, item.at(self)), slots, out, part);
             });
         });
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.packed.iter().map(W::bytes).sum()
     }
 }
 

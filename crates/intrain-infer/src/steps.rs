@@ -205,6 +205,11 @@ impl Step {
         self.slot
     }
 
+    /// Bytes of memory that its weights take.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        if let Work::Product(product, _) = &self.work { product.weight_bytes() } else { 0 }
+    }
+
     /// Computes `out`, the tensor of this step's slot, for `n` images.
     pub(crate) fn run(
         &self,

@@ -30,6 +30,8 @@ pub(crate) trait Width: Send + Sync + 'static {
         entering: Integers,
     ) -> Self::Packed;
     fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
+    /// Bytes of memory that packed weights take.
+    fn bytes(packed: &Self::Packed) -> usize;
     /// A weight of a product channel by channel; the caller has seen that it fits.
     fn weight(w: i32) -> Self::Weight;
     /// How an integer of 0 is staged.
@@ -97,11 +99,16 @@ impl Width for Bytes {
         let mut packed = PackedI8::default();
         let source: Source<'_, i8> = tables.source(&weights);
         pack_i8_into(isa, source.columns(columns), left(entering), &mut packed);
+        packed.narrow(isa);
         packed
     }
 
     fn dot(isa: Isa, args: product::Args<'_, PackedI8>) {
         dot_i8::run(isa, args);
+    }
+
+    fn bytes(packed: &PackedI8) -> usize {
+        packed.bytes()
     }
 
     fn weight(w: i32) -> i8 {
@@ -149,6 +156,10 @@ impl Width for Words {
 
     fn dot(isa: Isa, args: product::Args<'_, PackedI16>) {
         dot_i16::run(isa, args);
+    }
+
+    fn bytes(packed: &PackedI16) -> usize {
+        packed.bytes()
     }
 
     fn weight(w: i32) -> i32 {

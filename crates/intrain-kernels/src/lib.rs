@@ -12,6 +12,7 @@ pub mod depthwise;
 pub mod dot_f32;
 pub mod dot_i16;
 pub mod dot_i8;
+pub mod dot_signs;
 mod elementwise;
 pub mod fixed_norm;
 mod isa;

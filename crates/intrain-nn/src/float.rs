@@ -5,7 +5,7 @@
 use intrain_kernels::pack::{PackedF32, Source, pack_f32_into};
 use intrain_kernels::{Isa, dot_f32};
 
-use crate::operands::{Operands, Target};
+use crate::operands::{Dot, Operands, Target};
 use crate::parameters::Gradient;
 use crate::plan::Operand;
 
@@ -16,20 +16,23 @@ pub(crate) enum Float {}
 /// Tasks of a gradient, at least: as many as threads share evenly, whatever their number.
 const TASKS: usize = 8;
 
-impl Operands for Float {
+impl Dot for Float {
     type Code = f32;
     type Sum = f32;
-    type Weight = f32;
     type Packed = PackedF32;
+
+    fn dot(isa: Isa, args: dot_f32::Args<'_>) {
+        dot_f32::run(isa, args);
+    }
+}
+
+impl Operands for Float {
+    type Weight = f32;
     const IS_EXACT: bool = false;
     const SUM_MAX: u128 = u128::MAX;
 
     fn tasks() -> usize {
         TASKS
-    }
-
-    fn dot(isa: Isa, args: dot_f32::Args<'_>) {
-        dot_f32::run(isa, args);
     }
 
     fn zero(_: Operand) -> f32 {

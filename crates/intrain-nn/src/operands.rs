@@ -9,19 +9,21 @@ use crate::parameters::Gradient;
 use crate::plan::Operand;
 
 /// An element of a staged operand.
-pub(crate) type Staged<O> = <<O as Operands>::Code as stage::Code>::Staged;
+pub(crate) type Staged<D> = <<D as Dot>::Code as stage::Code>::Staged;
 
-/// One kind of product: its types, its kernel, and how its operands are packed.
-pub(crate) trait Operands: Send + Sync + 'static {
-    type Code: Channel<Staged: Default + Send + Sync, Weight = Self::Weight, Sum = Self::Sum>
-        + Default
-        + Send
-        + Sync
-        + 'static;
+/// A kernel of products and its types.
+pub(crate) trait Dot: Send + Sync + 'static {
+    type Code: stage::Code<Staged: Default + Send + Sync> + Default + Send + Sync + 'static;
     type Sum: Copy + Default + Send + Sync + 'static;
+    type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Send + Sync;
+
+    fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
+}
+
+/// One kind of product in all three directions: its kernel, and how its operands are packed.
+pub(crate) trait Operands: Dot<Code: Channel<Weight = Self::Weight, Sum = Self::Sum>> {
     /// A weight as it is read.
     type Weight: Copy + Default + Send + Sync;
-    type Packed: Packed<Left = Staged<Self>, Sum = Self::Sum> + Send + Sync;
     /// Whether sums are the same in any order.
     const IS_EXACT: bool;
     /// Largest magnitude that a sum can hold.
@@ -29,7 +31,6 @@ pub(crate) trait Operands: Send + Sync + 'static {
 
     /// Tasks that a gradient is cut into, at least: their sums are added up at the end.
     fn tasks() -> usize;
-    fn dot(isa: Isa, args: product::Args<'_, Self::Packed>);
     /// How a code of 0 is staged for products whose A is `left`.
     fn zero(left: Operand) -> Staged<Self>;
     /// How far codes are from 0, as packing wants to know it: no less than the largest magnitude.

@@ -8,7 +8,7 @@ use intrain_kernels::product;
 use intrain_kernels::{Integer, Isa, dot_i8, dot_i16, max_abs, max_pool};
 use rayon::prelude::*;
 
-use crate::operands::{Operands, Target};
+use crate::operands::{Dot, Operands, Target};
 use crate::parameters::{Gradient, Stored};
 use crate::plan::Operand;
 use crate::tensor::{Code, Element, Tensor};
@@ -54,20 +54,23 @@ macro_rules! narrow {
     }};
 }
 
-impl Operands for Int8 {
+impl Dot for Int8 {
     type Code = i8;
     type Sum = i32;
-    type Weight = i8;
     type Packed = PackedI8;
+
+    fn dot(isa: Isa, args: product::Args<'_, PackedI8>) {
+        dot_i8::run(isa, args);
+    }
+}
+
+impl Operands for Int8 {
+    type Weight = i8;
     const IS_EXACT: bool = true;
     const SUM_MAX: u128 = (1 << 31) - 1;
 
     fn tasks() -> usize {
         tasks()
-    }
-
-    fn dot(isa: Isa, args: product::Args<'_, PackedI8>) {
-        dot_i8::run(isa, args);
     }
 
     fn zero(left: Operand) -> u8 {
@@ -160,20 +163,23 @@ const fn left_bytes(operand: Operand) -> Left {
     if operand.min < 0 { Left::Signed } else { Left::Unsigned }
 }
 
-impl Operands for Int16 {
+impl Dot for Int16 {
     type Code = i16;
     type Sum = i64;
-    type Weight = i32;
     type Packed = PackedI16;
+
+    fn dot(isa: Isa, args: product::Args<'_, PackedI16>) {
+        dot_i16::run(isa, args);
+    }
+}
+
+impl Operands for Int16 {
+    type Weight = i32;
     const IS_EXACT: bool = true;
     const SUM_MAX: u128 = (1 << 63) - 1;
 
     fn tasks() -> usize {
         tasks()
-    }
-
-    fn dot(isa: Isa, args: product::Args<'_, PackedI16>) {
-        dot_i16::run(isa, args);
     }
 
     fn zero(_: Operand) -> i16 {

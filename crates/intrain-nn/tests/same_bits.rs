@@ -105,6 +105,15 @@ fn graphs_are_the_same_with_any_threads_and_kernels() {
     }
 }
 
+/// Codes of 2 bits by signs, in a convolution of several groups of columns and in a linear layer whose batch ends with fewer rows.
+#[test]
+fn codes_by_signs_are_the_same_with_any_threads_and_kernels() {
+    let blocks = [conv(32, 3, 1, 1), conv(160, 3, 1, 1).pooled(3, 2), linear(48)];
+    for spec in ["hwgq", "hwgq:2", "hwgq:4"] {
+        assert_same(&Plan::build(&model((6, 5, 3), &blocks, 10), &recipe(spec), 37).unwrap(), spec);
+    }
+}
+
 /// Depthwise convolutions in floats and both widths of integers.
 #[test]
 fn depthwise_networks_are_the_same_with_any_threads_and_kernels() {

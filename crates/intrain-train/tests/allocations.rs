@@ -73,6 +73,7 @@ fn steps_take_no_memory() {
         ("lenet5", "float32", 20, with_terms, 0.01),
         ("resnet20:4", "float32", 8, with_terms, 0.01),
         ("resnet20:4", "hwgq", 8, with_terms, 0.01),
+        ("vgg-small:32", "hwgq", 8, with_terms, 0.01),
         ("resnet20:4", "li-bc", 8, with_terms, 0.01),
         ("digits-cnn", "li-ef", 20, with_terms, 0.01),
         ("resnet20:4", "niti", 8, plain, 1.0),

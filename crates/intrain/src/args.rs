@@ -194,8 +194,8 @@ Groups and their works:
              resnet20-float32, resnet20-hwgq, resnet20-li-bc, resnet20-intrain-int8,
              resnet8-float32, resnet8-intrain-int8, mobilenet-1-float32,
              mobilenet-1-intrain-int8
-  inference  vgg7-wage, lenet5-wage, resnet20-intrain-int8 or resnet8-intrain-int8 with
-             batches of 1 or 64 images, as in vgg7-wage-batch-64
+  inference  vgg7-wage, lenet5-wage, resnet20-intrain-int8, resnet8-intrain-int8 or
+             vgg-small-hwgq with batches of 1 or 64 images, as in vgg7-wage-batch-64
 
 In each round the peaks and the copy that the works are compared with run once, then each work, for
 a twentieth of a second or once. A share is the work's median rate by the median of its yardstick.")]

@@ -40,15 +40,40 @@ fn check(m: usize, n: usize, n_steps: usize, fill_a: usize, fill_b: usize) {
         let b = packed(n, n_steps, FILLS[fill_b].1, left);
         let old = |i: usize| noise(i).cast_signed() >> 3;
         let name = format!("{m} x {n} x {n_steps}, {left:?} {} by {}", FILLS[fill_a].0, FILLS[fill_b].0);
-        assert_kernels_match(
-            KERNELS,
-            run,
-            (&a, &rows, &steps, &b),
-            old,
-            |x| i64::from(x).cast_unsigned(),
-            &name,
-        );
+        let word = |x| i64::from(x).cast_unsigned();
+        assert_kernels_match(KERNELS, run, (&a, &rows, &steps, &b), old, word, &name);
+        for isa in Isa::available() {
+            let mut narrow = b.clone();
+            narrow.narrow(isa);
+            if narrow == b {
+                continue;
+            }
+            let name = format!("{name}, in 2 bits");
+            assert_kernels_match(KERNELS, run, (&a, &rows, &steps, &narrow), old, word, &name);
+        }
     }
+}
+
+#[test]
+fn values_of_2_bits_take_a_quarter_and_stay_what_they_are() {
+    for (n, n_steps) in [(1, 1), (16, 3), (17, 5), (100, 7)] {
+        let b = packed(n, n_steps, |i| noise(i).to_le_bytes()[0].cast_signed() >> 6, Left::Signed);
+        for isa in Isa::available() {
+            let mut narrow = b.clone();
+            narrow.narrow(isa);
+            let lines = n.div_ceil(16) * n_steps;
+            assert_eq!(b.bytes() - narrow.bytes(), 64 * (lines - lines.div_ceil(4)));
+            for (step, column, lane) in
+                (0..n_steps).flat_map(|s| (0..n).flat_map(move |c| (0..4).map(move |l| (s, c, l))))
+            {
+                assert_eq!(narrow.value(step, column, lane), b.value(step, column, lane));
+            }
+        }
+    }
+    let mut wide = packed(4, 4, |i| if i == 37 { 2 } else { 1 }, Left::Signed);
+    let before = wide.clone();
+    wide.narrow(Isa::best());
+    assert_eq!(wide, before, "a value of 2 has no 2 bits");
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::Source;
 use super::fill::fill;
 use super::panels::{COLUMNS, Limb, Line, PANEL, line_index};
+use super::{Source, narrow};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
-use crate::product::Packed;
+use crate::product::{LEAST_ROWS, Packed};
 
 /// How the A of a byte product holds its codes, as unsigned bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,9 @@ impl Left {
     }
 }
 
+/// Steps of a panel that are taken apart at once: 16 KiB of bytes, which stay in a first-level cache while rows pass by.
+const NARROW_STEPS: usize = 128;
+
 /// A packed B of `i8`, `[n_steps, n, 4]` in panels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackedI8 {
@@ -46,6 +49,8 @@ pub struct PackedI8 {
     n: usize,
     n_steps: usize,
     limb: Limb,
+    /// Whether a line of the limb holds four of B, in 2 bits a value, and with what they are taken apart.
+    narrow: Option<Isa>,
     /// The largest magnitude in B.
     max: u8,
     segments: usize,
@@ -73,12 +78,39 @@ impl PackedI8 {
     /// If the index lies outside B.
     #[must_use]
     pub fn value(&self, step: usize, column: usize, lane: usize) -> i8 {
-        self.limb.column(self.n, self.n_steps, step, column).to_le_bytes()[lane].cast_signed()
+        if self.narrow.is_none() {
+            return self.limb.column(self.n, self.n_steps, step, column).to_le_bytes()[lane].cast_signed();
+        }
+        assert!(step < self.n_steps && column < self.n, "({step}, {column}) is outside of B");
+        let line = line_index(self.n, self.n_steps, step, column / COLUMNS);
+        narrow::value(&self.limb.lines, line, 4 * (column % COLUMNS) + lane)
+    }
+
+    /// Keeps B in a quarter of the memory, where every value is one of -2 to 1: in 2 bits each. Products take it apart as they read
+    /// it.
+    ///
+    /// # Panics
+    /// When this CPU lacks `isa`.
+    pub fn narrow(&mut self, isa: Isa) {
+        assert!(isa.is_available(), "this CPU lacks {}", isa.name());
+        if self.narrow.is_none()
+            && let Some(lines) = narrow::pack(&self.limb.lines)
+        {
+            (self.limb.lines, self.narrow) = (lines, Some(isa));
+            self.limb.flush_steps = self.limb.flush_steps.min(NARROW_STEPS);
+        }
+    }
+
+    /// Bytes of memory that B takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.limb.lines.as_slice()) + size_of_val(self.column_sums.as_slice())
     }
 
     /// Compiled for the instruction set of its caller.
     #[inline(always)]
     fn fill(&mut self, source: &Source<'_, i8>) {
+        self.narrow = None;
         fill::<i8, 4>(source, &mut self.limb.lines, |value| u32::from(value.cast_unsigned()));
         self.max = largest(&self.limb.lines);
         self.column_sums.clear();
@@ -161,6 +193,17 @@ impl Packed for PackedI8 {
 
     fn accepts(&self, a: &[u8]) -> bool {
         a.iter().all(|&a| a <= self.left.max())
+    }
+
+    fn least_rows(&self) -> usize {
+        if self.narrow.is_some() { 4 * LEAST_ROWS } else { LEAST_ROWS }
+    }
+
+    fn lines<'a>(&'a self, limb: &'a Limb, range: Range<usize>, room: &'a mut Vec<Line>) -> &'a [Line] {
+        match self.narrow {
+            None => &limb.lines[range],
+            Some(isa) => narrow::unpack(isa, &limb.lines, range, room),
+        }
     }
 }
 

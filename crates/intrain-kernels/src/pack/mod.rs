@@ -2,12 +2,15 @@
 //!
 //! Runs before a product: over weights once a step, over errors once a gradient. Which values become lanes is said
 //! by a table of offsets, so a convolution's weights, their mirror image and an error image all pack the same way.
-//! Invariant: absent columns and absent lanes are zero, so whatever A holds there does not count.
+//! Invariant: absent columns and absent lanes are zero, so whatever A holds there does not count. Signs have no zero: they have no absent
+//! lanes, and products leave what they sum in absent columns.
 
 mod bytes;
 mod fill;
 mod floats;
+mod narrow;
 mod panels;
+mod signs;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -17,6 +20,7 @@ pub use floats::{PackedF32, pack_f32_into};
 pub use panels::{COLUMNS, Limb, Line, PANEL};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use panels::{Panel, panels};
+pub use signs::{PackedSigns, pack_signs_into, quads_of_signs};
 pub use words::{PackedI16, pack_i16, pack_i16_into};
 
 /// A lane of a pack table that holds zero whatever the column.

@@ -43,6 +43,12 @@ impl PackedI16 {
         self.a_max
     }
 
+    /// Bytes of memory that B takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.limbs().iter().map(|limb| size_of_val(limb.lines.as_slice())).sum()
+    }
+
     /// `B[step][column][lane]`, put together from its limbs.
     ///
     /// # Panics

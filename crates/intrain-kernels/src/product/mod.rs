@@ -4,7 +4,7 @@
 //! C[m][n] = init[n] + (C[m][n] if Add) + sum over steps s, lanes i of A[rows[m] + steps[s] + i] * B[s][n][i]
 //! ```
 //! A is never rearranged into a matrix: `rows` says where each row starts, `steps` where each step of depth lies.
-//! `dot_i8`, `dot_i16` and `dot_f32` are this with bytes, words and floats. Invariant: no read leaves A, no write leaves C.
+//! `dot_i8`, `dot_i16` and `dot_f32` are this with bytes, words and floats; in `dot_signs` a lane is four codes. Invariant: no read leaves A, no write leaves C.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,7 +18,7 @@ pub(crate) mod x86_avx512vnni;
 use std::ops::Range;
 
 use crate::isa::{Isa, Kernel, choose};
-use crate::pack::{Limb, PANEL};
+use crate::pack::{Limb, Line, PANEL};
 
 /// What to do with what C holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub enum Store {
     /// Add to it.
     Add,
 }
+
+/// Fewer rows at a time would read B too often.
+pub(crate) const LEAST_ROWS: usize = 48;
 
 /// A packed B, and with it the types of the product.
 pub trait Packed {
@@ -46,6 +49,14 @@ pub trait Packed {
     fn n_steps(&self) -> usize;
     /// The addends of B.
     fn limbs(&self) -> &[Limb];
+    /// Rows of A that pass by a slice of B, at least: the more, the less often it is read.
+    fn least_rows(&self) -> usize {
+        LEAST_ROWS
+    }
+    /// Some lines of a limb as kernels multiply them; `room` is for those that are kept in fewer bits.
+    fn lines<'a>(&'a self, limb: &'a Limb, range: Range<usize>, _room: &'a mut Vec<Line>) -> &'a [Line] {
+        &limb.lines[range]
+    }
     /// Parts of equal length that the steps fall into: a product may take a few of them only.
     fn segments(&self) -> usize;
     /// What the sums of a panel's columns, from number `first` on, start from when they go over these segments: `init`

@@ -40,13 +40,16 @@ const GROUPS_BLOCK: usize = 1 << 16;
 /// The CPU has the features of `tiles`, and `args` has passed its check.
 pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>, most_steps: usize) {
     let (rows, b) = (args.rows, args.b);
-    // A block of few rows would read B too often.
-    let rows_block = (GROUPS_BLOCK / args.steps.len()).max(48);
+    let rows_block = (GROUPS_BLOCK / args.steps.len()).max(b.least_rows());
+    let mut room = Vec::new();
     for (block, rows) in balanced(rows, rows_block) {
         for panel in panels(b.n()) {
             let start = b.start(args.init, panel.column, args.segments.clone());
             // SAFETY: the caller's promise; these are rows of C and a panel of B.
-            unsafe { run_panel(&mut args, tiles[panel.width - 1], most_steps, (block, rows), panel, &start) }
+            unsafe {
+                let tiles = (tiles[panel.width - 1], most_steps);
+                run_panel(&mut args, tiles, (block, rows), panel, &start, &mut room);
+            }
         }
     }
 }
@@ -57,11 +60,11 @@ pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>, mos
 /// As [`run`]; `tiles` are made for this width of panel, `rows` are the rows of C from number `block` on.
 unsafe fn run_panel<B: Packed>(
     args: &mut Args<'_, B>,
-    tiles: &[TileFn<B>],
-    most_steps: usize,
+    (tiles, most_steps): (&[TileFn<B>], usize),
     (block, rows): (usize, &[u32]),
     panel: Panel,
     start: &[B::Sum; PANEL],
+    room: &mut Vec<Line>,
 ) {
     let &mut Args { a, steps, b, c_stride, mut store, .. } = args;
     let first_step = b.n_steps() / b.segments() * args.segments.start;
@@ -69,10 +72,12 @@ unsafe fn run_panel<B: Packed>(
     let columns = (b.n() - panel.column).min(panel.width * COLUMNS);
     let mut beside = [B::Sum::default(); ROWS_MAX * PANEL];
     for limb in b.limbs() {
-        let first_line = panel.first_line(b.n_steps()) + first_step * panel.width;
-        let lines = &limb.lines[first_line..][..steps.len() * panel.width];
+        let mut line = panel.first_line(b.n_steps()) + first_step * panel.width;
         let (shift, most_steps) = (limb.shift, limb.flush_steps.min(most_steps));
-        for (steps, b) in steps.chunks(most_steps).zip(lines.chunks(most_steps * panel.width)) {
+        for steps in steps.chunks(most_steps) {
+            let end = line + steps.len() * panel.width;
+            let b = b.lines(limb, line..end, room);
+            line = end;
             for (row, rows) in balanced(rows, tiles.len()) {
                 let c = &mut args.c[(block + row) * c_stride + panel.column..];
                 let tile = Tile { a, rows, steps, b, start, shift, c, c_stride, store };

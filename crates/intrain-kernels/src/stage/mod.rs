@@ -57,6 +57,43 @@ impl Code for i8 {
     }
 }
 
+/// Four codes of 0 to 3 of neighbouring channels in a byte, the first in its lowest bits: what meets signs ([`crate::dot_signs`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Quad(u8);
+
+impl Quad {
+    /// Puts codes together, `out.len()` times four.
+    ///
+    /// # Panics
+    /// When lengths differ; in builds with debug assertions when a code is none of 0 to 3.
+    pub fn from_codes(codes: &[i8], out: &mut [Self]) {
+        let (quads, rest) = codes.as_chunks::<4>();
+        assert!(rest.is_empty() && quads.len() == out.len(), "quads: lengths differ");
+        debug_assert!(codes.iter().all(|code| (0..=3).contains(code)), "a code of more than 2 bits");
+        for (out, quad) in out.iter_mut().zip(quads) {
+            let word = u32::from_le_bytes(quad.map(i8::cast_unsigned));
+            *out = Self((word | word >> 6 | word >> 12 | word >> 18).to_le_bytes()[0]);
+        }
+    }
+}
+
+impl Code for Quad {
+    type Staged = u8;
+    const LANES: usize = 4;
+
+    /// Codes have no sign: `zero` is 0.
+    #[inline(always)]
+    fn stage(self, _: u8) -> u8 {
+        self.0
+    }
+
+    fn staged(quads: &[Self], _: u8) -> Option<&[u8]> {
+        // SAFETY: a `Quad` is one `u8`, in its layout too; length and lifetime are those of the quads.
+        Some(unsafe { std::slice::from_raw_parts(quads.as_ptr().cast(), quads.len()) })
+    }
+}
+
 impl Code for i16 {
     type Staged = Self;
     const LANES: usize = 2;

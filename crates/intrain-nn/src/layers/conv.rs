@@ -5,6 +5,7 @@
 #![deny(clippy::float_arithmetic)]
 
 use intrain_kernels::Isa;
+use intrain_kernels::pack::Source;
 use intrain_kernels::product::{self, Store};
 use intrain_kernels::stage::{Band, Conv, RowsLayout, Tables, stage_rows, staged_as_is};
 use intrain_num::Scale;
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::layers::gradient::GradientProduct;
 use crate::layers::groups;
-use crate::operands::{Operands, Staged};
+use crate::operands::{Dot, Operands, Staged};
 use crate::parameters::Gradient;
 use crate::plan::{BlockPlan, Operand, ProductKind, ProductPlan};
 
@@ -31,10 +32,12 @@ pub(crate) struct General<O: Operands> {
 }
 
 /// The product with the weights in one direction: its address tables, and the weights as it wants them.
-struct Direction<O: Operands> {
+pub(crate) struct Direction<D: Dot> {
+    /// How what enters is staged.
+    layout: RowsLayout,
     tables: Tables,
     /// [`GROUP`] columns each.
-    packed: Vec<O::Packed>,
+    packed: Vec<D::Packed>,
     /// How far from 0 the codes may be that the weights were packed for; none where they are not packed yet.
     reach: Option<u64>,
 }
@@ -42,12 +45,66 @@ struct Direction<O: Operands> {
 /// Columns that one thread packs at a time.
 const GROUP: usize = 128;
 
+impl<D: Dot> Direction<D> {
+    /// `packed` makes room for a group of columns.
+    pub(crate) fn new((layout, tables): (RowsLayout, Tables), packed: impl Fn() -> D::Packed) -> Self {
+        let packed = (0..tables.n.div_ceil(GROUP)).map(|_| packed()).collect();
+        Self { layout, tables, packed, reach: None }
+    }
+
+    /// Packs all columns.
+    pub(crate) fn pack<W: Sync>(
+        &mut self,
+        weights: &[W],
+        pack: impl Fn(Source<'_, W>, &mut D::Packed) + Sync,
+    ) {
+        let source = self.tables.source(weights);
+        self.packed.par_iter_mut().enumerate().for_each(|(group, packed)| {
+            let columns = group * GROUP..((group + 1) * GROUP).min(source.n);
+            pack(source.columns(columns), packed);
+        });
+    }
+
+    /// One call of the kernel for each band and group: codes, where 0 is staged as `zero`, by packed weights. Of a linear layer's
+    /// batch there may be fewer rows.
+    pub(crate) fn run(
+        &self,
+        isa: Isa,
+        (from, zero): (&[D::Code], Staged<D>),
+        init: Option<&[D::Sum]>,
+        staged: &mut Vec<Staged<D>>,
+        c: &mut [D::Sum],
+    ) {
+        let Self { mut layout, ref tables, ref packed, .. } = *self;
+        let mut n_rows = tables.rows.len();
+        if layout.h == 1 && from.len() < layout.w * layout.c {
+            // The last rows of a linear layer's batch.
+            layout.w = from.len() / layout.c;
+            n_rows = layout.w;
+        }
+        let a = staged_as_is(from, &layout, zero).unwrap_or_else(|| {
+            let a = cleared(staged, layout.buffer_len(1), layout.image_len(), zero);
+            stage_rows(from, &layout, a, zero);
+            a
+        });
+        let c_stride = tables.n;
+        for Band { rows, segments } in &tables.bands {
+            let (rows, steps) = (rows.start..rows.end.min(n_rows), tables.steps_of(segments));
+            for (group, b) in packed.iter().enumerate() {
+                let (first, store, segments) = (group * GROUP, Store::Set, segments.clone());
+                let c = c.get_mut(rows.start * c_stride + first..).unwrap_or_default();
+                let init = init.map(|init| &init[first..(first + GROUP).min(tables.n)]);
+                let rows = &tables.rows[rows.clone()];
+                D::dot(isa, product::Args { a, rows, steps, segments, b, c, c_stride, init, store });
+            }
+        }
+    }
+}
+
 impl<O: Operands> Direction<O> {
     /// For values of `left` by weights of `right`.
-    fn new(tables: Tables, left: Operand, right: Operand) -> Self {
-        let reach = [left.max_abs(), right.max_abs()];
-        let packed = (0..tables.n.div_ceil(GROUP)).map(|_| O::packed(reach)).collect();
-        Self { tables, packed, reach: None }
+    fn between(addresses: (RowsLayout, Tables), left: Operand, right: Operand) -> Self {
+        Self::new(addresses, || O::packed([left.max_abs(), right.max_abs()]))
     }
 
     /// Packs `weights` for `values`, unless they are already packed for codes as large.
@@ -64,11 +121,7 @@ impl<O: Operands> Direction<O> {
         }
         self.reach = Some(reach);
         let reach = [reach, weight_reach];
-        let source = self.tables.source(weights);
-        self.packed.par_iter_mut().enumerate().for_each(|(group, packed)| {
-            let columns = group * GROUP..((group + 1) * GROUP).min(source.n);
-            O::pack_weights(isa, source.columns(columns), left, reach, packed);
-        });
+        self.pack(weights, |source, packed| O::pack_weights(isa, source, left, reach, packed));
     }
 }
 
@@ -156,8 +209,16 @@ impl<O: Operands> General<O> {
             spread: vec![],
             dense: None,
             weight_reach: 0,
-            forward: Direction::new(conv.forward::<O::Code>(1), plan.input_operand, weight),
-            error: Direction::new(conv.error::<O::Code>(1), plan.error_operand, weight),
+            forward: Direction::between(
+                (conv.forward_layout(), conv.forward::<O::Code>(1)),
+                plan.input_operand,
+                weight,
+            ),
+            error: Direction::between(
+                (conv.error_layout(), conv.error::<O::Code>(1)),
+                plan.error_operand,
+                weight,
+            ),
             gradient: None,
         }
     }
@@ -205,9 +266,8 @@ impl<O: Operands> General<O> {
         staged: &mut Vec<Staged<O>>,
         sums: &mut [O::Sum],
     ) {
-        let left = (input, O::zero(plan.input_operand), self.conv.forward_layout());
         let init = (!bias.is_empty()).then_some(bias);
-        self.run(isa, left, &self.forward, init, staged, sums);
+        self.forward.run(isa, (input, O::zero(plan.input_operand)), init, staged, sums);
     }
 
     /// `sums[input pixel][in] = sum over outputs that saw it of error * weight`.
@@ -219,42 +279,7 @@ impl<O: Operands> General<O> {
         staged: &mut Vec<Staged<O>>,
         sums: &mut [O::Sum],
     ) {
-        let left = (error, O::zero(plan.error_operand), self.conv.error_layout());
-        self.run(isa, left, &self.error, None, staged, sums);
-    }
-
-    /// One call of the kernel, for both directions: codes, their zero and layout, by packed weights.
-    fn run(
-        &self,
-        isa: Isa,
-        (from, zero, mut layout): (&[O::Code], Staged<O>, RowsLayout),
-        Direction { tables, packed, .. }: &Direction<O>,
-        init: Option<&[O::Sum]>,
-        staged: &mut Vec<Staged<O>>,
-        c: &mut [O::Sum],
-    ) {
-        let mut n_rows = tables.rows.len();
-        if self.conv.h == 1 && from.len() < layout.h * layout.w * layout.c {
-            // The last rows of a linear layer's batch.
-            layout.w = from.len() / layout.c;
-            n_rows = layout.w;
-        }
-        let a = staged_as_is(from, &layout, zero).unwrap_or_else(|| {
-            let a = cleared(staged, layout.buffer_len(1), layout.image_len(), zero);
-            stage_rows(from, &layout, a, zero);
-            a
-        });
-        let c_stride = tables.n;
-        for Band { rows, segments } in &tables.bands {
-            let (rows, steps) = (rows.start..rows.end.min(n_rows), tables.steps_of(segments));
-            for (group, b) in packed.iter().enumerate() {
-                let (first, store, segments) = (group * GROUP, Store::Set, segments.clone());
-                let c = c.get_mut(rows.start * c_stride + first..).unwrap_or_default();
-                let init = init.map(|init| &init[first..(first + GROUP).min(tables.n)]);
-                let rows = &tables.rows[rows.clone()];
-                O::dot(isa, product::Args { a, rows, steps, segments, b, c, c_stride, init, store });
-            }
-        }
+        self.error.run(isa, (error, O::zero(plan.error_operand)), None, staged, sums);
     }
 
     /// `gradient[window][in][out] = sum over images and pixels of input * error`; and its largest magnitude, where the

@@ -125,6 +125,20 @@ fn presets_answer_as_the_engine() {
 }
 
 #[test]
+fn weights_of_2_bits_take_a_quarter_of_a_byte_each() {
+    for (name, spec, most) in [("vgg7", "wage", 0.27), ("vgg7", "wage:4-8-8-8", 1.04)] {
+        let plan = Plan::build(&preset(name).unwrap(), &recipe(spec), 1).unwrap();
+        let layers = stored(&network::parameters(&plan, 1));
+        let n: usize = plan.blocks.iter().map(|block| block.product.n_weights()).sum();
+        let deployed = Deployed::lower(&plan, &layers, About::default()).unwrap();
+        for isa in Isa::available() {
+            let bytes = Inference::new(&deployed, &network::context(isa, 1), 64).unwrap().weight_bytes();
+            assert!(bytes as f64 <= most * n as f64, "{spec}, {}: {bytes} bytes for {n}", isa.name());
+        }
+    }
+}
+
+#[test]
 fn what_has_no_deployed_form_is_refused() {
     let refusal = |model: &Model, spec: &str| {
         let recipe = recipe(spec);
