@@ -223,6 +223,12 @@ impl Dataset {
         hexadecimal(hash)
     }
 
+    /// The fingerprints by which runs of this version and of earlier ones know their data.
+    #[must_use]
+    pub fn fingerprints(&self) -> [String; 2] {
+        [self.fingerprint(), self.sampled_fingerprint()]
+    }
+
     /// The fingerprint of earlier versions: without names, of every 251st byte of the images.
     #[must_use]
     pub fn sampled_fingerprint(&self) -> String {

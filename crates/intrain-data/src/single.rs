@@ -1,9 +1,10 @@
 //! Single images for a network that was trained on a data set: brought to its size and colours as that set was.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::DynamicImage;
 
+use crate::class_files::Unread;
 use crate::folder::{read_regular, shape_of, square};
 use crate::folder_options::FolderOptions;
 use crate::picture::{self, Picture};
@@ -23,6 +24,17 @@ impl SingleImages {
     pub fn of(data: &str, shape: ImageShape) -> Self {
         let options = data.strip_prefix("folder:").and_then(|text| FolderOptions::parse(text).ok());
         Self { shape, resize: options.and_then(|options| options.resize) }
+    }
+
+    /// The image files of a folder and of folders below it, sorted by their paths; and what else lies there and is not read, a sentence each.
+    /// Hidden files are no images.
+    ///
+    /// # Errors
+    /// A folder cannot be listed, or there is no image.
+    pub fn in_folder(folder: &Path) -> Result<(Vec<PathBuf>, Vec<String>), DataError> {
+        let mut unread = Unread::default();
+        let images = unread.list(folder)?;
+        Ok((images, unread.notes()))
     }
 
     /// The pixels of one PNG, JPEG, BMP or WebP, `[height, width, channels]`, behind those in `out`; and what was done to it that

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::atomic::{remove_temporaries, written};
+use crate::saved::has_other_data;
 use crate::{ArtefactError, TrainError};
 
 /// Held by the process that writes into a folder; it has no content.
@@ -50,6 +51,16 @@ impl RunDir {
     #[must_use]
     pub fn report(&self) -> PathBuf {
         self.0.join("report.html")
+    }
+
+    /// Whether the run was trained on other data than those of these fingerprints ([`intrain_data::Dataset::fingerprints`]); what has no
+    /// checkpoint doesn't say.
+    ///
+    /// # Errors
+    /// A checkpoint that is damaged.
+    pub fn has_other_data(&self, fingerprints: &[String]) -> Result<bool, TrainError> {
+        let checkpoint = [self.last(), self.best()].into_iter().find(|path| path.exists());
+        checkpoint.map_or(Ok(false), |path| has_other_data(&path, fingerprints))
     }
 
     /// Makes a new run folder that must not hold a run yet.

@@ -22,7 +22,7 @@ use crate::update::{bias_master, is_float};
 use crate::{ArtefactError, TrainError};
 
 use self::state::check_identity;
-pub(crate) use self::state::{State, read_checkpoint, write_checkpoint};
+pub(crate) use self::state::{State, has_other_data, read_checkpoint, write_checkpoint};
 
 /// A network that was saved: enough to evaluate it.
 #[derive(Debug, Clone, PartialEq)]

@@ -226,7 +226,7 @@ pub(crate) fn write_report(
         fact("weights sha256", summary.weights_sha256.clone()),
         fact("recipe sha256", config.recipe.sha256()),
         fact("kernels", trainer.kernel().to_owned()),
-        fact("repeat with", "intrain train config.toml --out NEW_FOLDER".to_owned()),
+        fact("repeat with", format!("intrain train {} --out NEW_FOLDER", dir.config().display())),
     ];
     if let Some(error) = summary.running_test_error {
         let text = format!("{:.2} %: those that training kept, in place of estimated ones", 100.0 * error);

@@ -156,8 +156,10 @@ OUT.npy and INTS.npy replace arrays that are there, but not IN.npy, and no files
   epochs = 10
   optimizer = \"adam\"
 
-Finished runs stand in DIR/runs.csv, a line each; the same command goes on where it was stopped, and
-more recipes or seeds may be added later. Ends in DIR/table.csv, DIR/table.md and DIR/page.html with
+Recipes and models are presets or TOML files, data as for `intrain train`; paths begin in the current
+folder. Finished runs stand in DIR/runs.csv, a line each; the same command goes on where it was stopped,
+and more recipes or seeds may be added later. A finished run that the files would train otherwise now,
+by a row, a layer, a setting or other data, is refused. Ends in DIR/table.csv, DIR/table.md and DIR/page.html with
 the mean curves of the seeds, their bands, and the report of each run. DIR/.intrain lists the files
 that the command made; no others are replaced.")]
     Sweep(SweepArgs),

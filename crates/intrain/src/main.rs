@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod difference;
 mod failure;
 mod output;
 mod progress;

@@ -1,6 +1,6 @@
 //! How the test images were answered: each class against each answer, and the surest mistakes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use intrain_plot::number;
 use minijinja::{Value, context};
@@ -54,7 +54,7 @@ pub(super) fn context(answered: &Answered) -> Option<Value> {
     Some(context! {
         n => number::grouped(answered.pairs.len() as u64),
         n_wrong => number::grouped(n_wrong as u64),
-        classes => Value::from_iter(&answered.classes),
+        answers => Value::from_iter(columns(&answered.classes, &counts).into_iter().map(|(_, name)| name)),
         most => counts.iter().filter(|((class, answer), _)| class != answer).map(|(_, n)| *n).max().unwrap_or(0),
         table => if is_table { table(&answered.classes, &counts) } else { Value::from(()) },
         list => if is_table { Value::from(()) } else { list(&answered.classes, &counts) },
@@ -76,22 +76,31 @@ fn share(n: u64, of: u64) -> f64 {
     n as f64 / of.max(1) as f64
 }
 
+/// What is answered: every class, and further outputs of the network that an image was given.
+fn columns(classes: &[String], counts: &Counts) -> Vec<(u16, String)> {
+    let mut columns: Vec<(u16, String)> = (0..).zip(classes.iter().cloned()).collect();
+    let others: BTreeSet<u16> = counts.keys().map(|(_, answer)| *answer).collect();
+    let others = others.into_iter().filter(|answer| usize::from(*answer) >= classes.len());
+    columns.extend(others.map(|answer| (answer, format!("output {answer}"))));
+    columns
+}
+
 /// A row for each class, a cell for each answer.
 fn table(classes: &[String], counts: &Counts) -> Value {
     let most = counts.iter().filter(|((c, a), _)| c != a).map(|(_, n)| *n).max().unwrap_or(0);
-    let sizes = sizes(counts);
+    let (sizes, columns) = (sizes(counts), columns(classes, counts));
     let row = |(class, name): (u16, &String)| {
         let of_class = sizes.get(&class).copied().unwrap_or(0);
-        let cell = |(answer, _): (u16, &String)| {
-            let n = counts.get(&(class, answer)).copied().unwrap_or(0);
-            let is_right = class == answer;
+        let cell = |(answer, _): &(u16, String)| {
+            let n = counts.get(&(class, *answer)).copied().unwrap_or(0);
+            let is_right = class == *answer;
             let shade = SHADE_MAX * share(n, if is_right { of_class } else { most });
             context! { n, is_right, shade => format!("{shade:.0}") }
         };
         let n_right = counts.get(&(class, class)).copied().unwrap_or(0);
         context! {
             class => name,
-            cells => (0..).zip(classes).map(cell).collect::<Value>(),
+            cells => columns.iter().map(cell).collect::<Value>(),
             n => number::grouped(of_class),
             error => if of_class == 0 { number::NONE.to_owned() } else { number::percent(share(of_class - n_right, of_class)) },
         }
@@ -197,6 +206,16 @@ mod tests {
         // A class without test images has no error.
         assert!(html.contains("<td>0</td><td>–</td>"));
         assert!(!html.contains("confusions\""));
+    }
+
+    #[test]
+    fn answers_that_are_no_class_have_columns_of_their_own() {
+        let html = page(2, vec![(0, 0), (1, 7), (1, 7), (1, 4)]);
+        assert!(html.contains("<th scope=\"col\">output 4</th><th scope=\"col\">output 7</th>"), "{html}");
+        assert!(
+            html.contains("<td class=\"wrong\" style=\"--shade:55%\">2</td><td>3</td><td>100.00 %</td>"),
+            "{html}"
+        );
     }
 
     #[test]

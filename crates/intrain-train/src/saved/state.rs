@@ -102,7 +102,7 @@ pub(super) fn check_identity(
     dataset: Option<&Dataset>,
 ) -> Result<(), TrainError> {
     // Checkpoints of earlier versions have the earlier fingerprint.
-    let of_data = dataset.map(|dataset| ("data", vec![dataset.fingerprint(), dataset.sampled_fingerprint()]));
+    let of_data = dataset.map(|dataset| ("data", dataset.fingerprints().to_vec()));
     let known = [("model", vec![config.model.sha256()]), ("recipe", vec![config.recipe.sha256()])];
     for (what, expected) in known.into_iter().chain(of_data) {
         let found = header.get(&format!("{what}_sha256")).ok_or_else(|| {
@@ -117,6 +117,15 @@ pub(super) fn check_identity(
         }
     }
     Ok(())
+}
+
+/// Whether the data that a checkpoint's run was trained on have none of these fingerprints.
+///
+/// # Errors
+/// A file that is missing or damaged.
+pub(crate) fn has_other_data(path: &Path, fingerprints: &[String]) -> Result<bool, TrainError> {
+    let header = checkpoint::read(path)?.header;
+    Ok(header.get("data_sha256").is_some_and(|found| !fingerprints.contains(found)))
 }
 
 /// Reads a checkpoint of the run that `config` describes, on its data.

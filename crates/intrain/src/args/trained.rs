@@ -48,14 +48,14 @@ pub(crate) struct EvalArgs {
 pub(crate) struct PredictArgs {
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
-    /// Image files: PNG, JPEG, BMP or WebP, brought to the network's size as its training data were; or tables: CSV or TSV with
-    /// the features of its training data, each row an example
+    /// Image files: PNG, JPEG, BMP or WebP, brought to the network's size as its training data were; folders of them; or tables:
+    /// CSV or TSV with the features of its training data, each row an example
     #[arg(value_name = "FILE", required_unless_present = "data")]
     pub(crate) images: Vec<PathBuf>,
     /// A data set instead of files, as for `intrain train`
     #[arg(long, value_name = "D", conflicts_with = "images")]
     pub(crate) data: Option<String>,
-    /// Which images of the data set
+    /// Which images of the data set; all are those to learn from, for validation and to test, in this order
     #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = ["train", "validation", "test", "all"], requires = "data")]
     pub(crate) split: String,
     /// Write a row for each image: its name, its class where that is known, the answer and its logit

@@ -327,7 +327,8 @@ fn text(
     lines.push(("vectors", format!("{}, equal in the engine that trains", vectors.len())));
     lines.push(("written", files.join(", ")));
     if !matches!(args.to.as_str(), "npy" | "hex" | "safetensors") {
-        lines.push(("check", format!("intrain verify export {model} {folder}")));
+        let which = args.network.checkpoint.as_ref().map(|which| format!(" --checkpoint {which}"));
+        lines.push(("check", format!("intrain verify export {model} {folder}{}", which.unwrap_or_default())));
     }
     facts(&lines)
 }

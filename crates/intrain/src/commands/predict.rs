@@ -27,10 +27,11 @@ pub(crate) fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<ExitCod
     let context = context(args.compute.threads, args.compute.kernel.as_deref())?;
     let saved = open_model(&args.network)?;
     tell_of_trailing_statistics(&saved, &args.network);
-    check_files(args)?;
+    let files = files(&args.images)?;
+    check_files(args, &files)?;
     let (images, unread) = match &args.data {
         Some(data) => (of_data(data, &args.split, &saved)?, vec![]),
-        None => of_files(args, &saved)?,
+        None => of_files(&files, &saved)?,
     };
     let n_classes = saved.model.n_classes()?;
     let logits = answers(Plan::build(&saved.model, &saved.recipe, 1)?, &saved, &context, &images)?;
@@ -70,17 +71,25 @@ struct Images {
     labels: Vec<u16>,
 }
 
-/// What would be written in place of an input, or twice in one place.
-fn check_files(args: &PredictArgs) -> anyhow::Result<()> {
-    if let Some(folder) = args.images.iter().find(|path| path.is_dir()) {
-        let name = folder.display();
-        return Err(Usage(format!(
-            "{name}: this is a folder; name its images, as in {name}/*, or a folder of classes by --data folder:{name} --split train"
-        ))
-        .into());
+/// The files that are named; a folder stands for the images in it and below it.
+fn files(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in named {
+        if path.is_dir() {
+            let (images, notes) = SingleImages::in_folder(path)?;
+            notes.iter().for_each(|note| say(&format!("note: {note}")));
+            files.extend(images);
+        } else {
+            files.push(path.clone());
+        }
     }
+    Ok(files)
+}
+
+/// What would be written in place of an input, or twice in one place.
+fn check_files(args: &PredictArgs, files: &[PathBuf]) -> anyhow::Result<()> {
     let mut inputs = files_of(&args.network, args.data.as_deref());
-    inputs.extend(args.images.iter().map(|path| table_file(path)));
+    inputs.extend(files.iter().map(|path| table_file(path)));
     check_written(&[("--out", &args.out), ("--logits", &args.logits)], &inputs)?;
     Ok(())
 }
@@ -94,14 +103,14 @@ fn table_file(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// No file can be read.
-fn of_files(args: &PredictArgs, saved: &SavedModel) -> anyhow::Result<(Images, Vec<DataError>)> {
+fn of_files(files: &[PathBuf], saved: &SavedModel) -> anyhow::Result<(Images, Vec<DataError>)> {
     /// Notes in full.
     const NOTES: usize = 5;
     let shape = saved.model.input.shape;
     let shape = ImageShape { height: shape.h, width: shape.w, channels: shape.c };
     let reader = SingleImages::of(&saved.data, shape);
     let (mut pixels, mut names, mut unread, mut n_notes) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    for path in &args.images {
+    for path in files {
         let name = path.display();
         let notes = if is_table(path) || saved.data.starts_with("csv:") && !is_image(path) {
             let encoder = encoder_of(saved, path)?;

@@ -1,28 +1,30 @@
 //! `intrain runs`: the runs under a folder, and in what some of them differ.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use intrain::train::metrics;
 use intrain::train::run::RunDir;
 use serde_json::json;
-use toml::{Table, Value};
+use toml::Value;
 
 use crate::args::RunsArgs;
+use crate::difference;
 use crate::failure::Usage;
 use crate::output::{Output, percent, table};
 use crate::settings::config_of;
 
 /// Folders below a folder of runs in which runs are looked for: `runs/SWEEP/runs/RUN`.
 const DEPTH: usize = 3;
-/// Tables that every run has of its own; what they say is compared by name alone.
-const NAMED: [&str; 2] = ["recipe", "model"];
 
 pub(crate) fn run(args: &RunsArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let default = [PathBuf::from("runs")];
     let places = if args.folders.is_empty() { &default[..] } else { &args.folders };
     let mut folders = Vec::new();
-    for place in places {
+    // What a shell makes of FOLDER/* holds files too.
+    let is_file = |place: &&PathBuf| places.len() > 1 && place.is_file();
+    for place in places.iter().filter(|place| !is_file(place)) {
         let before = folders.len();
         find(place, DEPTH, &mut folders)?;
         if folders.len() == before {
@@ -79,8 +81,8 @@ fn find(place: &Path, depth: usize, found: &mut Vec<PathBuf>) -> anyhow::Result<
 /// A run at a glance.
 struct Seen {
     folder: PathBuf,
-    /// Its config.toml.
-    keys: Table,
+    /// Its config.toml, key by key.
+    keys: BTreeMap<String, Value>,
     model: String,
     data: String,
     recipe: String,
@@ -127,7 +129,7 @@ impl Seen {
         let patience = config.settings.patience as usize;
         Ok(Self {
             folder: folder.to_owned(),
-            keys: config.to_toml()?.parse()?,
+            keys: difference::flat(&config.to_toml()?.parse()?),
             epochs: (rows.last().map_or(0, |row| row.epoch), config.settings.epochs),
             lost_patience: patience > 0 && n_since >= patience,
             best: best.and_then(|row| row.test_error),
@@ -175,14 +177,6 @@ impl Seen {
         }
         object
     }
-
-    /// What a key of its config.toml says.
-    fn value(&self, key: &str) -> Option<&Value> {
-        match self.keys.get(key)? {
-            Value::Table(table) if NAMED.contains(&key) => table.get("name"),
-            value => Some(value),
-        }
-    }
 }
 
 /// The keys in which the runs differ, each with what every run says.
@@ -190,7 +184,7 @@ fn differences(runs: &[Seen]) -> Vec<(String, Vec<Option<&Value>>)> {
     let mut keys: Vec<&String> = runs.iter().flat_map(|run| run.keys.keys()).collect();
     keys.sort();
     keys.dedup();
-    let values = |key: &String| runs.iter().map(|run| run.value(key)).collect::<Vec<_>>();
+    let values = |key: &String| runs.iter().map(|run| run.keys.get(key)).collect::<Vec<_>>();
     let all = keys.into_iter().map(|key| (key.clone(), values(key)));
     all.filter(|(_, values)| values.iter().any(|value| *value != values[0])).collect()
 }

@@ -1,6 +1,6 @@
 //! `intrain sweep`: every run of a sweep's file that is not finished yet, then its table and its page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,10 +17,11 @@ use serde_json::json;
 
 use super::plan::check_memory;
 use crate::args::SweepArgs;
+use crate::difference;
 use crate::failure::Usage;
 use crate::output::{Group, OutFolder, Output, say};
 use crate::progress::{INTERRUPTED, Watcher};
-use crate::settings::{context, load_data};
+use crate::settings::{config_of, context, load_data};
 
 /// A sweep's folder, which no other process enters as long as this one has it.
 pub(super) struct Folder {
@@ -176,6 +177,10 @@ pub(super) fn run_all(
     context: &Context,
 ) -> anyhow::Result<Option<Vec<Row>>> {
     let mut rows = folder.rows(sweep)?;
+    let is_finished = |named: &Entry| rows.iter().any(|row| row.entry == *named);
+    let runs = sweep.runs.iter().zip(&sweep.named).zip(&planned);
+    let finished = runs.filter(|((_, named), _)| is_finished(named));
+    check_finished(folder, finished.map(|((entry, _), planned)| (entry, planned)))?;
     let mut watcher = Watcher::new(0)?;
     let n = sweep.runs.len();
     let runs = sweep.runs.iter().zip(&sweep.named);
@@ -203,6 +208,62 @@ pub(super) fn run_all(
     }
     folder.write(sweep, &rows)?;
     Ok(Some(rows))
+}
+
+/// Refuses finished runs that are not those which the sweep would train now: their errors would stand for others.
+fn check_finished<'a>(
+    folder: &Folder,
+    finished: impl Iterator<Item = (&'a Entry, &'a Planned)>,
+) -> anyhow::Result<()> {
+    // Of each data set and share for validation.
+    let mut fingerprints = BTreeMap::new();
+    for (entry, (config, dataset)) in finished {
+        let dir = folder.run(entry);
+        // A run whose folder is gone has its line all the same.
+        if !dir.config().exists() {
+            continue;
+        }
+        let share = config.settings.validation;
+        let known = match fingerprints.entry((config.data.clone(), share.to_bits())) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(config.settings.parted(Arc::clone(dataset))?.fingerprints())
+            }
+        };
+        let difference = match other_keys(&config_of(&dir)?, config)? {
+            None if dir.has_other_data(known)? => Some(format!("'{}' holds other images now", config.data)),
+            difference => difference,
+        };
+        if let Some(difference) = difference {
+            return Err(Usage(format!(
+                "{}: this run is finished, and the sweep's file would train another now: {difference}; choose another --out, or put it back",
+                dir.0.display()
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The first key of a finished run that the sweep says otherwise, but for names, and for how far it went: they change no bit on the way.
+fn other_keys(finished: &Config, planned: &Config) -> anyhow::Result<Option<String>> {
+    const FREE: [&str; 11] = [
+        "epochs",
+        "max_steps",
+        "checkpoint_every",
+        "evaluate_every",
+        "patience",
+        "norm_batches",
+        "init_sha256",
+        "recipe.name",
+        "recipe.source",
+        "model.name",
+        "model.source",
+    ];
+    // With the weights of a file, formats may have been chosen from the data.
+    let is_open = |key: &str| planned.init.is_some() && key.starts_with("recipe.");
+    let [finished, planned] = [finished.to_toml()?.parse()?, planned.to_toml()?.parse()?];
+    Ok(difference::first(&finished, &planned, |key| !FREE.contains(&key) && !is_open(key)))
 }
 
 /// The sweep of a file.

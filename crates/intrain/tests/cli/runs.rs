@@ -181,6 +181,13 @@ fn runs_are_listed_and_compared() {
     let text = place.stdout(&["runs", "runs/a", "runs/deep"]);
     assert!(text.contains("they differ in\n  learning_rate: "), "{text}");
     assert!(!place.stdout(&["runs"]).contains("differ"));
+    // A row of a recipe, under the same name.
+    let row = "recipe.roles.activation=unit<6> nearest-even saturate clipped";
+    place.stdout(&["train", "--epochs", "1", "--set", row, "--out", "runs/row"]);
+    let file = place.path("runs/row/report.html").display().to_string();
+    let text = place.stdout(&["runs", "runs/a", "runs/row", &file]);
+    assert!(text.contains("\n  recipe.roles.activation: \"unit<6>"), "{text}");
+    std::fs::remove_dir_all(place.path("runs/row")).unwrap();
     // Errors on other data are not compared with these.
     let mut table = String::from("x,class\n");
     (0..40).for_each(|i| table.push_str(&format!("{i},{}\n", i / 20)));

@@ -277,5 +277,14 @@ fn a_folder_is_said_to_be_one() {
     assert!(message.contains("but there is such a folder: write folder:photos"), "{message}");
     place.json(&["train", "--epochs", "1", "--max-steps", "1", "--out", "run"]);
     let message = place.refusal(&["predict", "run", "photos"]);
-    assert!(message.contains("photos: this is a folder; name its images, as in photos/*"), "{message}");
+    assert!(message.contains("photos: holds 0 files named .png"), "{message}");
+    // A folder stands for its images.
+    let grey = image::GrayImage::from_fn(8, 8, |x, y| image::Luma([u8::try_from(16 * x + y).unwrap()]));
+    for name in ["photos/b.png", "photos/._b.png", "photos/below/a.png", "c.png"] {
+        std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+        grey.save(place.path(name)).unwrap();
+    }
+    let answers = place.json(&["predict", "run", "photos", "c.png"]);
+    let names: Vec<_> = answers["images"].as_array().unwrap().iter().map(|image| &image["image"]).collect();
+    assert_eq!(names, ["photos/b.png", "photos/below/a.png", "c.png"]);
 }

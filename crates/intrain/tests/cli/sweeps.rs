@@ -46,6 +46,38 @@ fn a_sweep_runs_each_run_once_and_goes_on() {
 }
 
 #[test]
+fn finished_runs_that_would_be_others_now_are_refused() {
+    let place = Place::new();
+    let recipe = place.stdout(&["recipe", "show", "wage", "--toml"]);
+    std::fs::write(place.path("mine.toml"), &recipe).unwrap();
+    let mut table = String::from("x,class\n");
+    (0..40).for_each(|i| table.push_str(&format!("{i},{}\n", i / 20)));
+    std::fs::write(place.path("a.csv"), &table).unwrap();
+    let text =
+        "recipes = ['mine.toml']\ndata = ['csv:a.csv,label=class']\n[settings]\nepochs = 1\nbatch_size = 4\n";
+    std::fs::write(place.path("own.toml"), format!("seeds = [1]\n{text}")).unwrap();
+    place.stdout(&["sweep", "own.toml"]);
+    place.stdout(&["sweep", "own.toml"]);
+    // Another row of the recipe.
+    let other = recipe.replacen("unit<8>", "unit<6>", 1);
+    assert_ne!(other, recipe);
+    std::fs::write(place.path("mine.toml"), &other).unwrap();
+    std::fs::write(place.path("own.toml"), format!("seeds = [1, 2]\n{text}")).unwrap();
+    let message = place.refusal(&["sweep", "own.toml"]);
+    let expected = "this run is finished, and the sweep's file would train another now: recipe.roles.";
+    assert!(message.contains(expected) && message.contains("unit<6>"), "{message}");
+    // Its name alone is no other run.
+    let named = recipe.replacen("= \"wage\"", "= \"my wage\"", 1);
+    assert_ne!(named, recipe);
+    std::fs::write(place.path("mine.toml"), named).unwrap();
+    place.stdout(&["sweep", "own.toml"]);
+    // Other rows of data.
+    std::fs::write(place.path("a.csv"), table.replace("39,1", "50,1")).unwrap();
+    let message = place.refusal(&["sweep", "own.toml"]);
+    assert!(message.contains("'csv:a.csv,label=class' holds other images now"), "{message}");
+}
+
+#[test]
 fn arrays_are_swept() {
     let place = Place::new();
     let file = |text: &str| std::fs::write(place.path("arrays.toml"), text).unwrap();

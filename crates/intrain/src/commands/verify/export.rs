@@ -134,7 +134,8 @@ impl<'a> Export<'a> {
         let (sha256, about) = (word("weights_sha256").unwrap_or_default(), &deployed.about);
         if sha256 != about.weights_sha256 {
             return Err(Usage(format!(
-                "{name}: it is of weights {sha256}, and the network has {}; export this network, or name the one that was exported",
+                "{name}: it is of weights {sha256}, and the network has {}; export this network, or name the one that was exported, a \
+                 checkpoint by --checkpoint",
                 about.weights_sha256
             ))
             .into());
