@@ -72,7 +72,7 @@ fn finished_runs_that_would_be_others_now_are_refused() {
     std::fs::write(place.path("mine.toml"), named).unwrap();
     place.stdout(&["sweep", "own.toml"]);
     // Other rows of data.
-    std::fs::write(place.path("a.csv"), table.replace("39,1", "50,1")).unwrap();
+    std::fs::write(place.path("a.csv"), table.replace("\n20,1", "\n31,1")).unwrap();
     let message = place.refusal(&["sweep", "own.toml"]);
     assert!(message.contains("'csv:a.csv,label=class' holds other images now"), "{message}");
 }
