@@ -25,7 +25,7 @@ impl FolderOptions {
     /// An option that is none, or a value that it can't have.
     pub(crate) fn parse(text: &str) -> Result<Self, DataError> {
         let mut options = Self { path: PathBuf::new(), resize: None, crop: None, skips_broken: false };
-        let (path, parts) = split(text);
+        let (path, parts) = split(text)?;
         for (key, value) in parts {
             match (key, value) {
                 ("resize", side) => options.resize = Some(parse_side("resize", side)?),

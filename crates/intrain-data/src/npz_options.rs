@@ -26,7 +26,7 @@ impl NpzOptions {
     /// An option that is none, or a value that it can't have.
     pub(crate) fn parse(text: &str) -> Result<Self, DataError> {
         let mut options = Self::default();
-        let (path, parts) = split(text);
+        let (path, parts) = split(text)?;
         for (key, value) in parts {
             match key {
                 "layout" => options.axes = Some(parse_axes(value)?),

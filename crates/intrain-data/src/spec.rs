@@ -2,17 +2,29 @@
 
 use std::path::Path;
 
+use crate::DataError;
+
 /// The path and the options behind it, each `key=value`, the last one first. A key is small letters; commas may stand in a path
 /// and in a value. What is a path as it stands, because something is there, has no options.
-pub(crate) fn split(text: &str) -> (&Path, Vec<(&str, &str)>) {
+///
+/// # Errors
+/// A key that is there twice: one of its values would count for nothing.
+pub(crate) fn split(text: &str) -> Result<(&Path, Options<'_>), DataError> {
     let (mut path, mut options) = (text, Vec::new());
     while !Path::new(path).exists() {
         let Some((before, key, value)) = last_option(path) else { break };
+        if let Some((_, later)) = options.iter().find(|(other, _)| *other == key) {
+            let both = format!("{key}={value},{key}={later}");
+            return Err(DataError::setting("the option", &both, "given once"));
+        }
         options.push((key, value));
         path = before;
     }
-    (Path::new(path), options)
+    Ok((Path::new(path), options))
 }
+
+/// Keys with their values.
+type Options<'a> = Vec<(&'a str, &'a str)>;
 
 /// The text before the last `,key=value`, the key, and the value.
 fn last_option(text: &str) -> Option<(&str, &str, &str)> {
@@ -32,14 +44,16 @@ mod tests {
     #[test]
     fn options_stand_behind_a_path() {
         let path = Path::new;
-        assert_eq!(split("a,b.npz"), (path("a,b.npz"), vec![]));
-        assert_eq!(split("a,b/c=d,x=1,y=2,3"), (path("a,b/c=d"), vec![("y", "2,3"), ("x", "1")]));
-        assert_eq!(split("a,X=1"), (path("a,X=1"), vec![]));
+        assert_eq!(split("a,b.npz").unwrap(), (path("a,b.npz"), vec![]));
+        assert_eq!(split("a,b/c=d,x=1,y=2,3").unwrap(), (path("a,b/c=d"), vec![("y", "2,3"), ("x", "1")]));
+        assert_eq!(split("a,X=1").unwrap(), (path("a,X=1"), vec![]));
+        let error = split("a,x=1,y=2,x=3").unwrap_err().to_string();
+        assert_eq!(error, "the option is x=1,x=3, but must be given once");
         // What is there is meant.
         let folder = tempfile::tempdir().unwrap();
         let there = folder.path().join("a,crop=2");
         std::fs::create_dir(&there).unwrap();
         let text = format!("{},crop=1", there.display());
-        assert_eq!(split(&text), (there.as_path(), vec![("crop", "1")]));
+        assert_eq!(split(&text).unwrap(), (there.as_path(), vec![("crop", "1")]));
     }
 }

@@ -54,7 +54,9 @@ impl Map<'_> {
     pub fn figure(&self) -> Option<Figure> {
         let ends = self.ends()?;
         let n = self.rows.iter().map(|(_, values)| values.len()).max().unwrap_or(1).max(1);
-        let names = self.rows.iter().map(|(name, _)| width_of(name, TEXT)).fold(0.0, f64::max);
+        // What the columns are called stands below the names of rows.
+        let label = width_of(self.column_label, TEXT);
+        let names = self.rows.iter().map(|(name, _)| width_of(name, TEXT)).fold(label, f64::max);
         let names = names.min(NAMES * self.width);
         let mut canvas = Canvas::default();
         let top = head(&mut canvas, self.title, &[], self.width);

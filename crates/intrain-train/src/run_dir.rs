@@ -70,11 +70,18 @@ impl RunDir {
     pub fn create(path: &Path) -> Result<Self, TrainError> {
         let dir = Self(path.to_owned());
         if let Some(file) = dir.files().into_iter().find(|file| file.exists()) {
-            let reason = format!(
-                "{}: there is a run already; go on with --resume {}, or choose another folder with --out",
-                file.display(),
-                path.display()
-            );
+            let (file, path) = (file.display(), path.display());
+            let is_run =
+                [dir.config(), dir.metrics(), dir.last(), dir.best()].iter().any(|file| file.exists());
+            let reason = if is_run {
+                format!(
+                    "{file}: there is a run already; go on with --resume {path}, or choose another folder with --out"
+                )
+            } else {
+                format!(
+                    "{file}: this file is there, and a run would write it; choose another folder with --out"
+                )
+            };
             return Err(TrainError::Setting(reason));
         }
         check_lock(&path.join(LOCK))?;

@@ -213,12 +213,14 @@ impl Session {
     pub fn progress(&self) -> Progress {
         let Outcome { loss, n_wrong, n } = self.sums.outcome;
         let step = self.trainer.steps();
+        // Where nothing has been trained on, a loss would be 0 of 0.
+        let share = |sum: f64| if n == 0 { f64::NAN } else { sum / n as f64 };
         Progress {
             step,
             n_steps: self.n_steps(),
             epoch: u32::try_from(step.saturating_sub(1) / self.steps_per_epoch()).unwrap_or(u32::MAX),
-            loss: loss / n.max(1) as f64,
-            error: n_wrong as f64 / n.max(1) as f64,
+            loss: share(loss),
+            error: share(n_wrong as f64),
             images_per_second: self.clock.images as f64 / self.clock.seconds.max(1e-9),
         }
     }

@@ -86,8 +86,9 @@ fn initial(path: &Path, plan: &Plan, seed: u64) -> Result<(Vec<Parameters>, Take
     }
     if taken.n_layers == 0 {
         return Err(TrainError::Setting(format!(
-            "{}: no layer of the file has the name and the shape of a layer here; take a network with the same layers",
-            path.display()
+            "{}: no layer of the file has the name and the shape of a layer here; name the file's network ('{}'), or one with the same layers, by --model",
+            path.display(),
+            model.name
         )));
     }
     Ok((all, taken))

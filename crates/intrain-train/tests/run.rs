@@ -307,7 +307,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     data.train.labels.swap(0, 1);
     let run = Run::resume(ours, Arc::new(data), context(Isa::best(), 1), RunDir(dir));
     let message = run.map(|_| ()).unwrap_err().to_string();
-    assert!(message.contains("last.ckpt: it belongs to another data"), "{message}");
+    assert!(message.contains("last.ckpt: it belongs to other data"), "{message}");
 }
 
 /// What earlier versions kept in the momentum under error feedback is no residual, and says so by a key that is not there.

@@ -93,8 +93,9 @@ safetensors
 npy, hex  every constant, and the results of each layer for some vectors
 
 DIR/manifest.json says what was written, DIR/.intrain which files the command made; no others are
-replaced. Networks that compute in floats, and recipes that find a power of two in each batch
-(@dynamic), have no such form and are refused. What is generated is yours.")]
+replaced. Networks that compute in floats, and recipes whose answers find a power of two in each batch
+(@dynamic in a row of weights or activations), have no such form and are refused. What is generated is
+yours.")]
     Export(ExportArgs),
     /// Read the network of another program from an ONNX file, to evaluate it, quantize it and train on
     #[command(after_help = "Examples:

@@ -111,8 +111,9 @@ pub(super) fn check_identity(
         })?;
         if !expected.contains(found) {
             return Err(TrainError::Setting(format!(
-                "{}: it belongs to another {what}; resume it in the run folder that it came from, on the same data",
-                path.display()
+                "{}: it belongs to {} {what}; resume it in the run folder that it came from, on the same data",
+                path.display(),
+                if what == "data" { "other" } else { "another" }
             )));
         }
     }

@@ -124,17 +124,23 @@ pub(crate) fn check_memory(config: &Config) -> anyhow::Result<()> {
 }
 
 /// The layers whose biases the recipe leaves out.
-fn note_of_biases(config: &Config) -> Option<String> {
+pub(super) fn biases_left_out(config: &Config) -> Vec<&str> {
     let has_bias = |kind: &LayerKind| match kind {
         LayerKind::Conv { bias, .. }
         | LayerKind::GroupedConv { bias, .. }
         | LayerKind::Linear { bias, .. } => *bias,
         _ => false,
     };
+    if config.recipe.bias != Bias::None {
+        return vec![];
+    }
     let layers = config.model.layers.iter().filter(|layer| has_bias(&layer.kind));
-    let layers: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
-    let is_left_out = config.recipe.bias == Bias::None && !layers.is_empty();
-    is_left_out.then(|| {
+    layers.map(|layer| layer.name.as_str()).collect()
+}
+
+fn note_of_biases(config: &Config) -> Option<String> {
+    let layers = biases_left_out(config);
+    (!layers.is_empty()).then(|| {
         format!(
             "the recipe has no biases (bias = \"none\"), so those of the network are left out: {}",
             layers.join(", ")
@@ -187,8 +193,8 @@ fn totals(plan: &Plan, memory: &Memory, needs: &Needs) -> String {
 /// What products compute in; where layers differ, the wider ones are named.
 fn arithmetics(plan: &Plan) -> String {
     let name = |arithmetic: Arithmetic| match arithmetic {
-        Arithmetic::Int8 => "8-bit integers, 32-bit sums",
-        Arithmetic::Int16 => "16-bit integers, 64-bit sums",
+        Arithmetic::Int8 => "8-bit integers, sums of products in 32 bits",
+        Arithmetic::Int16 => "16-bit integers, sums of products in 64 bits",
         Arithmetic::Float32 => "float32",
     };
     let products = || plan.blocks.iter().filter(|block| !block.product.kind.is_norm());

@@ -53,7 +53,12 @@ pub(crate) fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<ExitCod
     }
     let objects: Vec<_> = answers.iter().map(Answer::object).collect();
     let errors: Vec<String> = unread.iter().map(ToString::to_string).collect();
-    output.finish(&text(args, &answers), &json!({"classes": names, "images": objects, "errors": errors}))?;
+    let frac_bits = match (&args.logits, &logits) {
+        (Some(_), Logits::Integers { frac_bits, .. }) => Some(*frac_bits),
+        _ => None,
+    };
+    let object = json!({"classes": names, "images": objects, "errors": errors, "frac_bits": frac_bits});
+    output.finish(&text(args, &answers, frac_bits), &object)?;
     if errors.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -227,7 +232,7 @@ impl Answer {
     }
 }
 
-fn text(args: &PredictArgs, answers: &[Answer]) -> String {
+fn text(args: &PredictArgs, answers: &[Answer], frac_bits: Option<i32>) -> String {
     let row = |answer: &Answer| {
         let next = answer.likeliest.get(1);
         [
@@ -247,6 +252,9 @@ fn text(args: &PredictArgs, answers: &[Answer]) -> String {
     let files: [Option<&Path>; 2] = [args.out.as_deref(), args.logits.as_deref()];
     for path in files.into_iter().flatten() {
         text.push_str(&format!("written to {}\n", path.display()));
+    }
+    if let Some(bits) = frac_bits {
+        text.push_str(&format!("logits are int64, each worth 2^{}\n", -bits));
     }
     text
 }

@@ -58,10 +58,13 @@ impl Folder {
         let kept = path.join("settings.toml");
         match std::fs::read_to_string(&kept) {
             Ok(before) if before != settings => {
+                let [before, now] = [before.parse(), settings.parse()].map(Result::unwrap_or_default);
+                let what = difference::first(&before, &now, |_| true).map(|what| format!(": {what}"));
                 let reason = format!(
-                    "{}: this folder's runs have other settings than {} says now; choose another --out, or put them back",
+                    "{}: this folder's runs have other settings than {} says now{}; choose another --out, or put them back",
                     kept.display(),
-                    file.display()
+                    file.display(),
+                    what.unwrap_or_default()
                 );
                 return Err(Usage(reason).into());
             }

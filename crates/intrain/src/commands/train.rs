@@ -10,6 +10,7 @@ use intrain::train::config::Config;
 use intrain::train::run::{Ended, Run, RunDir, Summary};
 use serde_json::json;
 
+use super::plan::biases_left_out;
 use super::plan::check_memory;
 use crate::args::TrainArgs;
 use crate::failure::Usage;
@@ -33,11 +34,12 @@ pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode>
     };
     let settings = &config.settings;
     say(&format!(
-        "{} on {} with {}: {} parameters, {} images a step, seed {}, {kernel} kernels",
+        "{} on {} with {}: {} parameters{}, {} images a step, seed {}, {kernel} kernels",
         config.model.name,
         config.data,
         config.recipe.name,
         grouped(run.plan().n_parameters() as u64),
+        if biases_left_out(&config).is_empty() { "" } else { " without biases" },
         settings.batch_size,
         settings.seed,
     ));
@@ -62,7 +64,7 @@ pub(crate) fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<ExitCode>
         taken.notes.iter().for_each(|note| say(&format!("  {note}")));
     }
     let left_out = run.n_left_out() as u64;
-    if left_out > 0 {
+    if left_out > 0 && settings.epochs > 0 {
         say(&format!(
             "each epoch leaves out {}, another time others: too few for a batch of {}; --set fill_last_batch=true trains on \
              them too",
@@ -172,12 +174,15 @@ fn whole_run_rates(config: &Config, epochs: u32) -> Option<&'static str> {
 pub(crate) fn text(s: &Summary) -> String {
     let mut lines = vec![
         ("test error", test_error(s)),
-        ("train loss", format!("{:.4}", s.train_loss)),
         ("steps", format!("{} in {} epochs", grouped(s.steps), s.epochs)),
-        ("speed", speed(s.images_per_second)),
         ("weights sha256", s.weights_sha256.clone()),
         ("report", RunDir(s.run_dir.clone()).report().display().to_string()),
     ];
+    // Without a step there is neither.
+    if !s.train_loss.is_nan() {
+        lines.insert(1, ("train loss", format!("{:.4}", s.train_loss)));
+        lines.insert(3, ("speed", speed(s.images_per_second)));
+    }
     if let Some(error) = s.running_test_error {
         let text = "with the running statistics of the norms, not estimated ones (norm_batches)";
         lines.insert(1, ("", format!("{} {text}", percent(error))));

@@ -72,7 +72,7 @@ fn classes_go_by_their_names() {
     std::fs::rename(place.path("halves/train/right"), place.path("halves/train/zright")).unwrap();
     std::fs::rename(place.path("halves/test/right"), place.path("halves/test/zright")).unwrap();
     let message = place.refusal(&["train", "--resume", "run", "--epochs", "7"]);
-    assert!(message.contains("it belongs to another data"), "{message}");
+    assert!(message.contains("it belongs to other data"), "{message}");
 }
 
 #[test]

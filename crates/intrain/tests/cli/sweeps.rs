@@ -37,7 +37,7 @@ fn a_sweep_runs_each_run_once_and_goes_on() {
     assert!(text(&output.stdout).contains("| digits | digits-cnn | gupta | 2 |"), "{}", text(&output.stdout));
 
     write("\"wage\"", "max_steps = 8");
-    assert!(place.refusal(&["sweep", "few.toml"]).contains("other settings"));
+    assert!(place.refusal(&["sweep", "few.toml"]).contains("says now: max_steps was 9 and is 8 now"));
     write("\"wage\"", "seed = 1");
     assert!(place.refusal(&["sweep", "few.toml"]).contains("settings.seed clashes with the list 'seeds'"));
     write("\"wage\", \"wag\"", "max_steps = 9");
