@@ -102,6 +102,10 @@ impl Observer for Watcher {
         let evaluated =
             |(part, error): (&str, Option<f64>)| Some(format!(", {part} error {}", percent(error?)));
         let evaluated: String = parts.into_iter().filter_map(evaluated).collect();
+        // What is evaluated without a step is told at the end.
+        if row.step == 0 {
+            return;
+        }
         self.tell(&format!(
             "epoch {}/{}, step {}, loss {:.4}, error {}{evaluated}, {}",
             self.epoch,
