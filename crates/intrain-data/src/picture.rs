@@ -1,11 +1,13 @@
 //! One image file: its bytes to pixels. What is not there is never made up: a file that ends too early is an error.
 
 use std::io::Cursor;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{
-    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, Luma, Rgb, RgbImage,
+    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits, Luma,
+    Rgb, RgbImage,
 };
 
 use crate::{DataError, ImageShape};
@@ -55,14 +57,27 @@ pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Picture, DataError> {
     if let Some(missing) = missing {
         return Err(refuse(&format!("the file is cut short, its {} bytes {missing}", bytes.len())));
     }
+    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_sampling_is_usual(bytes) {
+        return Err(refuse(
+            &"its colours are sampled otherwise than every, every second or every fourth pixel",
+        ));
+    }
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|e| refuse(&e))?;
+    // A fault of a decoder is one of this file; the others are worth having.
+    let image = std::panic::catch_unwind(AssertUnwindSafe(|| upright(reader)));
+    let image = image.map_err(|_| refuse(&"its decoder failed on it"))?.map_err(|e| refuse(&e))?;
+    Ok(over_white(image))
+}
+
+/// Decodes an image, and turns it as its EXIF data say.
+fn upright(reader: ImageReader<Cursor<&[u8]>>) -> ImageResult<DynamicImage> {
+    let mut decoder = reader.into_decoder()?;
     // EXIF data that are damaged say nothing about the pixels, which may be sound.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     // Bound: 4096 x 4096 pixels of at most 8 bytes.
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| refuse(&e))?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
-    Ok(over_white(image))
+    Ok(image)
 }
 
 /// Lays an image over white where it is transparent; an opaque one keeps its pixels.
@@ -105,9 +120,29 @@ fn value_over_white(value: u8, alpha: u8) -> u8 {
 
 /// Whether a JPEG goes on to the marker of its end; other bytes may follow that. The decoder does not ask: it fills what
 /// is missing with grey.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    visit_segments(bytes, |_, _| {})
+}
+
+/// Whether all components of a JPEG are sampled by 1, 2 or 4, as those of cameras and libraries: at 3, `zune-jpeg` 0.5.15 writes outside of
+/// its rows, and panics.
+fn jpeg_sampling_is_usual(bytes: &[u8]) -> bool {
+    let mut is_usual = true;
+    visit_segments(bytes, |marker, body| {
+        // Precision, height, width, the number of components, and of each its name, sampling and table.
+        if let (0xc0..=0xc2, Some(components)) = (marker, body.get(6..)) {
+            let factors =
+                components.as_chunks::<3>().0.iter().flat_map(|[_, both, _]| [both >> 4, both & 15]);
+            is_usual &= factors.into_iter().all(|factor| matches!(factor, 1 | 2 | 4));
+        }
+    });
+    is_usual
+}
+
+/// Shows `visit` the segments of a JPEG that have a length, up to the marker of its end; whether that is there.
 ///
 /// Segments are skipped by their lengths, so that the marker of a preview in one of them does not count.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
+fn visit_segments(bytes: &[u8], mut visit: impl FnMut(u8, &[u8])) -> bool {
     let mut at = 2;
     loop {
         // Data of a scan, or bytes that do not belong here: markers begin with 255.
@@ -124,7 +159,11 @@ fn jpeg_is_whole(bytes: &[u8]) -> bool {
             Some([0x00 | 0x01 | 0xd0..=0xd7, ..]) => at += 1,
             // Another image begins.
             Some([0xd8, ..]) | None => return false,
-            Some([_, high, low, ..]) => at += 1 + usize::from(u16::from_be_bytes([*high, *low])).max(2),
+            Some([marker, high, low, rest @ ..]) => {
+                let len = usize::from(u16::from_be_bytes([*high, *low])).max(2);
+                visit(*marker, &rest[..rest.len().min(len - 2)]);
+                at += 1 + len;
+            }
             Some(_) => return false,
         }
     }
@@ -230,6 +269,28 @@ mod tests {
         }
         // 255 - 128 * 255 / 255, and 255 - 128 * 155 / 255 = 177.2.
         assert_eq!((value_over_white(0, 128), value_over_white(100, 128)), (127, 177));
+    }
+
+    #[test]
+    fn a_jpeg_is_sampled_by_powers_of_two() {
+        let whole = jpeg(40, 30);
+        let sof =
+            whole.windows(2).position(|pair| pair[0] == 0xff && (0xc0..=0xc2).contains(&pair[1])).unwrap();
+        // Marker, length, precision, height, width, number of components; then a name and the factors.
+        for (factors, is_usual) in
+            [(0x11, true), (0x22, true), (0x41, true), (0x43, false), (0x31, false), (0x01, false)]
+        {
+            let mut bytes = whole.clone();
+            bytes[sof + 11] = factors;
+            assert_eq!(jpeg_sampling_is_usual(&bytes), is_usual, "{factors:x}");
+            if !is_usual {
+                let message = decode(&bytes, Path::new("a.jpg")).unwrap_err().to_string();
+                assert!(
+                    message.contains("a.jpg: cannot be decoded: its colours are sampled otherwise"),
+                    "{message}"
+                );
+            }
+        }
     }
 
     #[test]
