@@ -357,6 +357,10 @@ impl Config {
 }
 
 impl Settings {
+    /// The settings that change no bit on the way: how far a run goes, how often it is saved and measured, and how.
+    pub const FREE: [&str; 6] =
+        ["epochs", "max_steps", "checkpoint_every", "evaluate_every", "patience", "norm_batches"];
+
     /// What updates need to know.
     #[must_use]
     pub const fn hyper(&self) -> Hyper {
@@ -371,11 +375,9 @@ impl Settings {
         let own = table(self);
         // A setting that an older checkpoint does not know has its default there.
         let other = &Self::deserialize(other.clone()).map_or_else(|_| other.clone(), |other| table(&other));
-        let free = ["epochs", "max_steps", "checkpoint_every", "evaluate_every", "patience", "norm_batches"];
-        let changed = own
-            .keys()
-            .chain(other.keys())
-            .find(|key| !free.contains(&key.as_str()) && other.get(key.as_str()) != own.get(key.as_str()));
+        let changed = own.keys().chain(other.keys()).find(|key| {
+            !Self::FREE.contains(&key.as_str()) && other.get(key.as_str()) != own.get(key.as_str())
+        });
         changed.map(|key| {
             let said = |table: &toml::Table| {
                 table.get(key).map_or_else(|| "not there".to_owned(), toml::Value::to_string)

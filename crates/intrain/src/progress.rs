@@ -98,14 +98,14 @@ impl Observer for Watcher {
     }
 
     fn epoch(&mut self, row: &Row) {
-        let parts = [("validation", row.validation_error), ("test", row.test_error)];
-        let evaluated =
-            |(part, error): (&str, Option<f64>)| Some(format!(", {part} error {}", percent(error?)));
-        let evaluated: String = parts.into_iter().filter_map(evaluated).collect();
         // What is evaluated without a step is told at the end.
         if row.step == 0 {
             return;
         }
+        let parts = [("validation", row.validation_error), ("test", row.test_error)];
+        let evaluated =
+            |(part, error): (&str, Option<f64>)| Some(format!(", {part} error {}", percent(error?)));
+        let evaluated: String = parts.into_iter().filter_map(evaluated).collect();
         self.tell(&format!(
             "epoch {}/{}, step {}, loss {:.4}, error {}{evaluated}, {}",
             self.epoch,

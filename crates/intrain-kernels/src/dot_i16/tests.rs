@@ -3,7 +3,7 @@
 use super::{KERNELS, run};
 use crate::isa::Isa;
 use crate::pack::{PackedI16, Source, pack_i16};
-use crate::product::Packed;
+use crate::product::Lined;
 use crate::product::tests::{assert_kernels_match, noise, scattered, segments};
 
 /// Codes of `bits`: least, greatest, alternating, noise.

@@ -11,7 +11,7 @@ use crate::stage::Quad;
 fn packed(n: usize, n_steps: usize, sign: impl Fn(usize) -> i8) -> (Vec<i8>, PackedSigns) {
     let weights: Vec<i8> = (0..16 * n_steps * n).map(sign).collect();
     let (mut quads, mut packed) = (vec![], PackedSigns::default());
-    quads_of_signs(&weights, n, &mut quads);
+    quads_of_signs(&weights, n, |weight| weight >= 0, &mut quads);
     let table: Vec<u32> = (0..4 * n_steps).map(|lane| u32::try_from(lane * n).unwrap()).collect();
     let source = Source { values: &quads, n, n_stride: 1, table: &table, segments: segments(n_steps) };
     pack_signs_into(source, &mut packed);

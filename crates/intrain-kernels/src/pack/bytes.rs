@@ -7,7 +7,7 @@ use super::panels::{COLUMNS, Limb, Line, PANEL, line_index};
 use super::{Source, narrow};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
-use crate::product::{LEAST_ROWS, Packed};
+use crate::product::{LEAST_ROWS, Lined, Packed};
 
 /// How the A of a byte product holds its codes, as unsigned bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,7 +158,6 @@ impl Packed for PackedI8 {
     type Left = u8;
     type Sum = i32;
     const LANES: usize = 4;
-    const NEUTRAL: i32 = 0;
 
     fn n(&self) -> usize {
         self.n
@@ -168,15 +167,23 @@ impl Packed for PackedI8 {
         self.n_steps
     }
 
+    fn segments(&self) -> usize {
+        self.segments
+    }
+
+    fn accepts(&self, a: &[u8]) -> bool {
+        a.iter().all(|&a| a <= self.left.max())
+    }
+}
+
+impl Lined for PackedI8 {
+    const NEUTRAL: i32 = 0;
+
     fn limbs(&self) -> &[Limb] {
         std::slice::from_ref(&self.limb)
     }
 
     /// `sum (a - 128) * b = sum a * b - 128 * sum b`: the kernels multiply the biased A, this takes the bias back.
-    fn segments(&self) -> usize {
-        self.segments
-    }
-
     fn start(&self, init: Option<&[i32]>, first: usize, segments: Range<usize>) -> [i32; PANEL] {
         let mut start = [0; PANEL];
         let n = self.n.next_multiple_of(COLUMNS);
@@ -189,10 +196,6 @@ impl Packed for PackedI8 {
             *start = start.wrapping_add(*init);
         }
         start
-    }
-
-    fn accepts(&self, a: &[u8]) -> bool {
-        a.iter().all(|&a| a <= self.left.max())
     }
 
     fn least_rows(&self) -> usize {

@@ -7,7 +7,7 @@ use super::fill::fill;
 use super::panels::{Limb, PANEL};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
-use crate::product::Packed;
+use crate::product::{Lined, Packed};
 
 /// A packed B of `f32`, `[n_steps, n]` in panels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +33,6 @@ impl Packed for PackedF32 {
     type Left = f32;
     type Sum = f32;
     const LANES: usize = 1;
-    // The one number that leaves a zero's sign alone.
-    const NEUTRAL: f32 = -0.0;
 
     fn n(&self) -> usize {
         self.n
@@ -44,12 +42,17 @@ impl Packed for PackedF32 {
         self.n_steps
     }
 
-    fn limbs(&self) -> &[Limb] {
-        std::slice::from_ref(&self.limb)
-    }
-
     fn segments(&self) -> usize {
         self.segments
+    }
+}
+
+impl Lined for PackedF32 {
+    // The one number that leaves a zero's sign alone.
+    const NEUTRAL: f32 = -0.0;
+
+    fn limbs(&self) -> &[Limb] {
+        std::slice::from_ref(&self.limb)
     }
 
     fn start(&self, init: Option<&[f32]>, first: usize, _: Range<usize>) -> [f32; PANEL] {

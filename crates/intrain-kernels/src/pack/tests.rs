@@ -2,7 +2,7 @@
 
 use super::{Left, Line, PANEL, Source, ZERO_LANE, pack_i8, pack_i8_into, pack_i16, pack_i16_into};
 use crate::isa::Isa;
-use crate::product::Packed;
+use crate::product::Lined;
 use crate::product::tests::{noise, segments};
 
 /// Tables of contiguous, mirrored and missing lanes, for columns contiguous and apart.

@@ -10,7 +10,7 @@ use super::fill::fill;
 use super::panels::{Limb, PANEL};
 use crate::elementwise::{self, Operation};
 use crate::isa::Isa;
-use crate::product::Packed;
+use crate::product::{Lined, Packed};
 
 /// A packed B of words, `[n_steps, n, 2]` in panels, once for each limb.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,6 @@ impl Packed for PackedI16 {
     type Left = i16;
     type Sum = i64;
     const LANES: usize = 2;
-    const NEUTRAL: i64 = 0;
 
     fn n(&self) -> usize {
         self.n
@@ -106,12 +105,21 @@ impl Packed for PackedI16 {
         self.n_steps
     }
 
-    fn limbs(&self) -> &[Limb] {
-        &self.limbs[..self.n_limbs]
-    }
-
     fn segments(&self) -> usize {
         self.segments
+    }
+
+    /// Whether `|a| <= a_max` for all of A, which the limbs rely on.
+    fn accepts(&self, a: &[i16]) -> bool {
+        a.iter().map(|a| u32::from(a.unsigned_abs())).max() <= Some(self.a_max)
+    }
+}
+
+impl Lined for PackedI16 {
+    const NEUTRAL: i64 = 0;
+
+    fn limbs(&self) -> &[Limb] {
+        &self.limbs[..self.n_limbs]
     }
 
     fn start(&self, init: Option<&[i64]>, first: usize, _: Range<usize>) -> [i64; PANEL] {
@@ -119,11 +127,6 @@ impl Packed for PackedI16 {
         let init = init.unwrap_or_default().iter().skip(first);
         start.iter_mut().zip(init).for_each(|(start, init)| *start = *init);
         start
-    }
-
-    /// Whether `|a| <= a_max` for all of A, which the limbs rely on.
-    fn accepts(&self, a: &[i16]) -> bool {
-        a.iter().map(|a| u32::from(a.unsigned_abs())).max() <= Some(self.a_max)
     }
 }
 

@@ -40,13 +40,24 @@ pub trait Packed {
     type Sum: Copy + Default;
     /// Consecutive elements of A that a step takes: together 4 bytes.
     const LANES: usize;
-    /// What changes no sum that it is added to.
-    const NEUTRAL: Self::Sum;
 
     /// Columns.
     fn n(&self) -> usize;
     /// Steps of depth, at least 1.
     fn n_steps(&self) -> usize;
+    /// Parts of equal length that the steps fall into: a product may take a few of them only.
+    fn segments(&self) -> usize;
+    /// Whether A holds what B was packed for; checked in builds with debug assertions.
+    fn accepts(&self, _a: &[Self::Left]) -> bool {
+        true
+    }
+}
+
+/// A B in lines of 16 columns, which the register tiles of `product/tile.rs` multiply.
+pub trait Lined: Packed {
+    /// What changes no sum that it is added to.
+    const NEUTRAL: Self::Sum;
+
     /// The addends of B.
     fn limbs(&self) -> &[Limb];
     /// Rows of A that pass by a slice of B, at least: the more, the less often it is read.
@@ -57,15 +68,9 @@ pub trait Packed {
     fn lines<'a>(&'a self, limb: &'a Limb, range: Range<usize>, _room: &'a mut Vec<Line>) -> &'a [Line] {
         &limb.lines[range]
     }
-    /// Parts of equal length that the steps fall into: a product may take a few of them only.
-    fn segments(&self) -> usize;
     /// What the sums of a panel's columns, from number `first` on, start from when they go over these segments: `init`
     /// and whatever corrects A's bias; 0 for absent columns.
     fn start(&self, init: Option<&[Self::Sum]>, first: usize, segments: Range<usize>) -> [Self::Sum; PANEL];
-    /// Whether A holds what B was packed for; checked in builds with debug assertions.
-    fn accepts(&self, _a: &[Self::Left]) -> bool {
-        true
-    }
 }
 
 /// Operands of one product of `rows.len()` rows and `b.n()` columns.

@@ -2,11 +2,11 @@
 //!
 //! A slice of a panel of B, as deep as the kernel wants it, stays in the first-level cache while all rows pass by it.
 
-use super::{Args, Packed, Store};
+use super::{Args, Lined, Store};
 use crate::pack::{COLUMNS, Line, PANEL, Panel, panels};
 
 /// A few rows by one panel: what a tile function computes, `C (+)= start + (A * B) * 2^shift`.
-pub(crate) struct Tile<'a, B: Packed> {
+pub(crate) struct Tile<'a, B: Lined> {
     pub(crate) a: &'a [B::Left],
     /// As many as the tile function is made for.
     pub(crate) rows: &'a [u32],
@@ -38,7 +38,7 @@ const GROUPS_BLOCK: usize = 1 << 16;
 ///
 /// # Safety
 /// The CPU has the features of `tiles`, and `args` has passed its check.
-pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>, most_steps: usize) {
+pub(crate) unsafe fn run<B: Lined>(mut args: Args<'_, B>, tiles: &Tiles<B>, most_steps: usize) {
     let (rows, b) = (args.rows, args.b);
     let rows_block = (GROUPS_BLOCK / args.steps.len()).max(b.least_rows());
     let mut room = Vec::new();
@@ -58,7 +58,7 @@ pub(crate) unsafe fn run<B: Packed>(mut args: Args<'_, B>, tiles: &Tiles<B>, mos
 ///
 /// # Safety
 /// As [`run`]; `tiles` are made for this width of panel, `rows` are the rows of C from number `block` on.
-unsafe fn run_panel<B: Packed>(
+unsafe fn run_panel<B: Lined>(
     args: &mut Args<'_, B>,
     (tiles, most_steps): (&[TileFn<B>], usize),
     (block, rows): (usize, &[u32]),
@@ -103,7 +103,7 @@ const ROWS_MAX: usize = 12;
 ///
 /// # Safety
 /// As [`TileFn`], but `c.len() >= (rows - 1) * c_stride + columns`.
-unsafe fn run_cut<B: Packed>(
+unsafe fn run_cut<B: Lined>(
     run: TileFn<B>,
     tile: Tile<'_, B>,
     columns: usize,

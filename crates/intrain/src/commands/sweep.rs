@@ -9,7 +9,7 @@ use std::sync::Arc;
 use intrain::data::Dataset;
 use intrain::nn::Context;
 use intrain::sweep::{self, Entry, Finished, Row, Sweep};
-use intrain::train::config::Config;
+use intrain::train::config::{Config, Settings};
 use intrain::train::metrics;
 use intrain::train::run::{Run, RunDir, Summary};
 use intrain::train::{TrainError, atomic_write, lock_folder};
@@ -250,23 +250,13 @@ fn check_finished<'a>(
 
 /// The first key of a finished run that the sweep says otherwise, but for names, and for how far it went: they change no bit on the way.
 fn other_keys(finished: &Config, planned: &Config) -> anyhow::Result<Option<String>> {
-    const FREE: [&str; 11] = [
-        "epochs",
-        "max_steps",
-        "checkpoint_every",
-        "evaluate_every",
-        "patience",
-        "norm_batches",
-        "init_sha256",
-        "recipe.name",
-        "recipe.source",
-        "model.name",
-        "model.source",
-    ];
+    const NAMES: [&str; 5] = ["init_sha256", "recipe.name", "recipe.source", "model.name", "model.source"];
     // With the weights of a file, formats may have been chosen from the data.
     let is_open = |key: &str| planned.init.is_some() && key.starts_with("recipe.");
     let [finished, planned] = [finished.to_toml()?.parse()?, planned.to_toml()?.parse()?];
-    Ok(difference::first(&finished, &planned, |key| !FREE.contains(&key) && !is_open(key)))
+    Ok(difference::first(&finished, &planned, |key| {
+        !Settings::FREE.contains(&key) && !NAMES.contains(&key) && !is_open(key)
+    }))
 }
 
 /// The sweep of a file.

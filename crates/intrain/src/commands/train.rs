@@ -10,8 +10,7 @@ use intrain::train::config::Config;
 use intrain::train::run::{Ended, Run, RunDir, Summary};
 use serde_json::json;
 
-use super::plan::biases_left_out;
-use super::plan::check_memory;
+use super::plan::{biases_left_out, check_memory};
 use crate::args::TrainArgs;
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, percent, say, speed};

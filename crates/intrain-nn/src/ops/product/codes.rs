@@ -44,7 +44,6 @@ struct Bytes {
 /// Codes of 2 bits, four in a byte.
 struct Quads {
     direction: Direction<Signs>,
-    weights: Vec<i8>,
     signs: Vec<u8>,
     entered: Vec<Quad>,
 }
@@ -78,7 +77,7 @@ impl Quads {
         let conv = Conv { c_in: conv.c_in / 4, ..conv };
         let addresses = (conv.forward_layout(), conv.forward::<Quad>(1));
         let direction = Direction::new(addresses, PackedSigns::default);
-        Some(Self { direction, weights: vec![], signs: vec![], entered: vec![] })
+        Some(Self { direction, signs: vec![], entered: vec![] })
     }
 }
 
@@ -122,17 +121,15 @@ impl CodeProduct {
         let n = plan.product.output.c;
         self.scales.clear();
         self.scales.extend(weights[..n].iter().map(|w| w.abs() * self.codes.step));
-        let signs = weights.iter().map(|w| if w.is_sign_negative() { -1_i8 } else { 1 });
         match &mut self.kernels {
             Kernels::Bytes(bytes) => {
                 bytes.product.weights.clear();
+                let signs = weights.iter().map(|w| if w.is_sign_negative() { -1_i8 } else { 1 });
                 bytes.product.weights.extend(signs);
                 bytes.product.load(isa, plan);
             }
             Kernels::Quads(quads) => {
-                quads.weights.clear();
-                quads.weights.extend(signs);
-                quads_of_signs(&quads.weights, n, &mut quads.signs);
+                quads_of_signs(weights, n, |w| !w.is_sign_negative(), &mut quads.signs);
                 quads.direction.pack(&quads.signs, pack_signs_into);
             }
         }
