@@ -54,6 +54,13 @@ pub enum Op {
     MarkovChain(MarkovChain),
     ToyChain(ToyChain),
     ConvexBounds(ConvexBounds),
+    Minifloat(Minifloat),
+    Stochastic(Stochastic),
+    Qtorch(Qtorch),
+    MxBlock(MxBlock),
+    NvBlock(NvBlock),
+    BlockDot(BlockDot),
+    Hadamard(Hadamard),
 }
 
 /// Where the random words of a case come from, when they are those of a stream (section 3).
@@ -104,12 +111,14 @@ const fn is_one(n: &usize) -> bool {
 
 mod activation;
 mod array;
+mod block;
 mod float;
 mod init;
 mod norm;
 
 pub use activation::{Activate, Relu6};
 pub use array::{ArrayProduct, ArrayWords};
+pub use block::{BlockDot, Hadamard, Minifloat, MxBlock, NvBlock, Qtorch, Stochastic};
 pub use float::{
     BatchNorm, BinaryProduct, Codebook, ConvexBounds, Filter, FloatActivation, FloatFeedback, FloatQuantize,
     MarkovChain, PolynomialRate, ToyChain,

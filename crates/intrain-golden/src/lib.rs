@@ -14,7 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Name and text of every file of the suite.
-pub const TEXTS: [(&str, &str); 16] = [
+pub const TEXTS: [(&str, &str); 18] = [
     ("philox", include_str!("../../../golden/philox.toml")),
     ("lfsr", include_str!("../../../golden/lfsr.toml")),
     ("array", include_str!("../../../golden/array.toml")),
@@ -31,6 +31,8 @@ pub const TEXTS: [(&str, &str); 16] = [
     ("li2017", include_str!("../../../golden/li2017.toml")),
     ("normalization", include_str!("../../../golden/normalization.toml")),
     ("hwgq2017", include_str!("../../../golden/hwgq2017.toml")),
+    ("minifloat", include_str!("../../../golden/minifloat.toml")),
+    ("block", include_str!("../../../golden/block.toml")),
 ];
 
 /// One file of the suite.

@@ -1,4 +1,5 @@
-//! What every bit means: formats, rounding, overflow, scale, random bits, quantizers and width proofs.
+//! What every bit means: formats, rounding, overflow, scale, random bits, quantizers, width proofs, small floats
+//! and blocks that share a scale.
 //!
 //! This crate is the executable form of `docs/arithmetic.md`. It is scalar, exact and slow on purpose: every
 //! fast path elsewhere must equal it. It knows nothing of tensors, layers or recipes.
@@ -10,12 +11,15 @@
 extern crate std;
 
 pub mod accumulator;
+pub mod block;
 pub mod columns;
 mod float_role;
 pub mod format;
 pub mod levels;
+pub mod minifloat;
 pub mod norm;
 pub mod overflow;
+pub mod qtorch;
 pub mod quantizer;
 pub mod random;
 pub mod real;

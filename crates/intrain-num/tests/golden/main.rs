@@ -7,6 +7,8 @@
     reason = "words and shifts are cut out of wider integers on purpose"
 )]
 
+mod blocks;
+
 use std::fmt::Debug;
 
 use intrain_golden as golden;
@@ -29,7 +31,7 @@ fn every_scalar_case() {
         failures.extend(report.0.iter().map(|f| format!("golden/{file}.toml, '{}': {f}", case.name)));
     }
     assert!(failures.is_empty(), "{} of {n_checked} cases fail:\n{}", failures.len(), failures.join("\n"));
-    assert!(n_checked > 250, "only {n_checked} cases were checked");
+    assert!(n_checked > 380, "only {n_checked} cases were checked");
 }
 
 /// Differences found in one case.
@@ -88,6 +90,13 @@ fn check(op: &Op, report: &mut Report) -> bool {
         Op::Momentum(c) => momentum(c, report),
         Op::InitWage(c) => init_wage(c, report),
         Op::InitNormal(c) => init_normal(c, report),
+        Op::Minifloat(c) => blocks::minifloat(c, report),
+        Op::Stochastic(c) => blocks::stochastic(c, report),
+        Op::Qtorch(c) => blocks::qtorch(c, report),
+        Op::MxBlock(c) => blocks::mx_block(c, report),
+        Op::NvBlock(c) => blocks::nv_block(c, report),
+        Op::BlockDot(c) => blocks::dot(c, report),
+        Op::Hadamard(c) => blocks::hadamard(c, report),
         Op::ArrayProduct(_)
         | Op::Linear(_)
         | Op::Conv(_)
