@@ -1,7 +1,7 @@
 //! Arrays in the formats of today: small floats, MX, NVFP4, block floating point, QPyTorch's; sections 12 and 13 of
 //! `docs/arithmetic.md`.
 //!
-//! [`Quantized`] is an array's codes with their scales, [`pack`] how codes lie in bytes. Invariant: nothing here knows files, networks or recipes; equal input gives equal bytes.
+//! [`Quantized`] is an array's codes with their scales, [`pack`] how codes lie in bytes, [`explain`] finds what turns one
 //!
 //! ```
 //! use intrain_formats::{Quantized, Way};
@@ -13,6 +13,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod explain;
 pub mod pack;
 mod profile;
 mod qtorch;
