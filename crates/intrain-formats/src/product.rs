@@ -61,7 +61,7 @@ pub enum Accumulate {
 impl Accumulate {
     /// Hopper's `wgmma` of 8-bit floats.
     pub const HOPPER_FP8: Self = Self::Truncated { fraction: 13, block: 32, group: None };
-    /// Blackwell's 8-, 6- and 4-bit floats, and MX in blocks of 32.
+    /// Blackwell's 8- and 4-bit floats, plain and as MX.
     pub const BLACKWELL_MX: Self = Self::Truncated { fraction: 25, block: 32, group: None };
     /// Blackwell's 4-bit floats under scales at its full rate, MXFP4 and NVFP4.
     pub const BLACKWELL_FP4: Self = Self::Truncated { fraction: 35, block: 64, group: Some(16) };
