@@ -3,14 +3,16 @@
 use intrain_num::minifloat::FloatFormat;
 use intrain_num::random::{Purpose, Stream};
 
-use super::{Blocks, STEPS, specials, stepped};
+use super::block::{Blocks, STEPS, stepped};
+use super::elements::specials;
 
 /// Largest magnitudes of the tensors. With 2688 most rules have no factor, with 1 and 5.5 they do.
 const LARGEST: [f32; 3] = [2688.0, 1.0, 5.5];
 /// Scales in whose upper tie maxima lie: zero, subnormal, the least normal one, around 1, the top.
 const SCALES: [u8; 9] = [0x00, 0x01, 0x06, 0x07, 0x08, 0x37, 0x38, 0x45, 0x7d];
-/// Blocks of [`drawn`] that are near a tie of a rule: every two rules differ in one of them.
-pub(super) const NEAR: [u64; 8] = [0, 1, 119, 4487, 7083, 8335, 23716, 143_736];
+/// Blocks of [`drawn`] that are near a tie of a rule, so that every two rules differ in one of them: the first to tell
+/// apart two rules that no drawing before did, up to where all 66 pairs were.
+const NEAR: [u64; 8] = [0, 1, 119, 4487, 7083, 8335, 23716, 143_736];
 
 pub(super) fn blocks(blocks: &mut Blocks) {
     for largest in LARGEST {
@@ -50,7 +52,7 @@ pub(super) fn blocks(blocks: &mut Blocks) {
 
 /// Drawing `n`: the tensor's largest magnitude and 16 coarse values, from 17 words of a stream.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "8 bits are exact")]
-pub(super) fn drawn(n: u64) -> (f32, [f32; 16]) {
+fn drawn(n: u64) -> (f32, [f32; 16]) {
     let stream = Stream::new(1, Purpose::Tool, 1, 0);
     let byte = |i: u64| (stream.word(17 * n + i) >> 24) as u8;
     let values = std::array::from_fn(|i| f32::from(byte(i as u64).cast_signed()) / 16.0);

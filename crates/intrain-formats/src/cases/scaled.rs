@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use intrain_num::block::{Element, ScaleRule};
 
-use super::{Blocks, STEPS, narrow, stepped};
+use super::block::{Blocks, STEPS, narrow, stepped};
 
 /// The bits of the least binary32 in `[1, 2)` from which on a rule gives the exponent that it has at the end of the
 /// binade; those of 1 where it gives the same one throughout, and so changes there.

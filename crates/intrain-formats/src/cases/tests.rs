@@ -206,30 +206,3 @@ fn tables_and_memory_images_hold_every_number() {
     }
     assert!("xml".parse::<TextFormat>().is_err());
 }
-
-/// Run by hand with `--ignored --nocapture`: the drawings that `nvfp4::NEAR` lists.
-#[test]
-#[ignore = "a search"]
-#[allow(clippy::print_stdout, reason = "a search")]
-fn near_ties() {
-    let mut open: BTreeSet<(usize, usize)> =
-        (0..NvRule::ALL.len()).flat_map(|i| (0..i).map(move |j| (i, j))).collect();
-    for n in 0..2_000_000 {
-        let (largest, values) = nvfp4::drawn(n);
-        let answer = |(_, rule)| {
-            let tensor = NvTensor::new(rule, largest);
-            let block = tensor.block(&values, largest_of(&values));
-            (block.scale, values.map(|x| tensor.code(x, block, FloatRound::NearestEven, 0)))
-        };
-        let answers = NvRule::ALL.map(answer);
-        let before = open.len();
-        open.retain(|(i, j)| answers[*i] == answers[*j]);
-        if open.len() < before {
-            println!("{n}, {} pairs are left", open.len());
-        }
-        if open.is_empty() {
-            return;
-        }
-    }
-    panic!("{open:?}");
-}

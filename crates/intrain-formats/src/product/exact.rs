@@ -4,7 +4,7 @@ use intrain_num::block::ExactSum;
 use intrain_num::minifloat::Number;
 
 use super::operand::{Class, Operand, Term, segments};
-use super::{fill, log2_up};
+use super::parts::{fill, log2_up};
 
 /// Codes as integers, and how a sum of their products is held.
 pub(super) trait Int: Copy + Send + Sync {

@@ -1,8 +1,8 @@
 //! Sums as accumulators compute them: binary32 in order, and the truncated fused sum of tensor cores.
 
 use super::exact::{Int, Lines, SegmentScale, worst};
-use super::fill;
 use super::operand::{Class, Operand, segments};
+use super::parts::{each_part, fill};
 use intrain_num::minifloat::Number;
 
 /// Outputs that are summed beside each other.
@@ -20,7 +20,7 @@ pub(super) fn sequential(a: &Operand<'_>, b: &Operand<'_>) -> Vec<f32> {
             across[i * n + j] = values_b[b.place(j, i)];
         }
     }
-    super::each_part(&mut out, n, TOGETHER, |i, j, out| {
+    each_part(&mut out, n, TOGETHER, |i, j, out| {
         for at in 0..k {
             let x = values_a[a.place(i, at)];
             // The language never joins a product and a sum into one operation.

@@ -4,7 +4,7 @@ use intrain_kernels::blocks;
 use intrain_num::block::{Coding, Extent, scale_value};
 use intrain_num::minifloat::{FloatFormat, Number};
 
-use super::ProductError;
+use super::error::ProductError;
 use crate::quantized::axis_of;
 use crate::{Quantized, ShapeError};
 

@@ -352,7 +352,7 @@ fn what_truncated_sums_lose() {
     };
     // 1 beside 2^8 stays with 13 bits; 2^-6 is below them.
     assert_eq!(sum(&[256.0, 1.0, 0.015_625], "e4m3", "truncated<13,32>"), 257.0);
-    assert_eq!(sum(&[256.0, 1.0, 0.015_625], "e4m3", "truncated<25,32>"), 257.015_625);
+    assert_eq!(sum(&[256.0, 1.0, 0.015_625], "e4m3", "truncated<25,32>"), 256.0 + 1.0 + 0.015_625);
     // Toward zero from both sides.
     assert_eq!(sum(&[-256.0, 0.015_625], "e4m3", "truncated<13,32>"), -256.0);
     // Two blocks: what the first lost is gone.
@@ -494,20 +494,4 @@ fn differences_are_counted() {
     assert_eq!((found.outputs, found.different, found.nan), (6, 3, 1));
     assert_eq!((found.share(), found.ulps, found.relative), (0.5, 1 << 22, f64::INFINITY));
     assert_eq!(compare(&[], &[]).share(), 0.0);
-}
-
-/// Run by hand with `--ignored --nocapture` in the release profile: seconds for 256 x 256 x 4096.
-#[test]
-#[ignore = "a measurement"]
-#[allow(clippy::print_stdout, reason = "a measurement")]
-fn seconds() {
-    for name in [NAMES.as_slice(), &["bfloat16"]].concat() {
-        let scales = &scale_sets(name)[0];
-        let (a, b) = (matrix(name, 256, 4096, 7, -1, scales), matrix(name, 256, 4096, 8, -1, scales));
-        for how in ["exact", "f32", "truncated<13,32>", "truncated<35,64,16>"] {
-            let start = std::time::Instant::now();
-            let ok = product(&a.q, &b.q, how.parse().unwrap()).is_ok();
-            println!("{name} {how}: {:.2?}{}", start.elapsed(), if ok { "" } else { " refused" });
-        }
-    }
 }
