@@ -86,9 +86,6 @@ fn len_of(coding: &Coding) -> usize {
 /// The cases of a format: for all rules of its scale, whichever it names, under its edges or its overflow.
 ///
 /// A stochastic rounding takes word `i` of the stream (1, tool, 0, 0) for value `i`, as [`crate::Way`] does.
-///
-/// # Panics
-/// None for codings that were parsed.
 #[must_use]
 pub fn cases(coding: &Coding, rounds: &[FloatRound]) -> Vec<Case> {
     let mut blocks = Blocks { len: len_of(coding), all: Vec::new() };

@@ -53,7 +53,7 @@ pub enum ProductError {
         /// And their sums lie below this one.
         high: i32,
     },
-    /// Numbers beyond the limits of [`Accumulate::Truncated`].
+    /// Numbers beyond the limits of [`super::Accumulate::Truncated`].
     #[error(transparent)]
     Accumulate(#[from] NoAccumulate),
     /// Groups of elements that are too wide.
