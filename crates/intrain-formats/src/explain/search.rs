@@ -243,8 +243,13 @@ impl Search<'_> {
             }
             let largest = Largest::new(extent, kernel_axis, self.values);
             let widths = unpacked.iter().map(Some).chain(unpacked.is_empty().then_some(None));
-            let mut elements: Vec<Element> = widths.flat_map(layout::elements).collect();
-            elements.dedup();
+            let mut elements: Vec<Element> = Vec::new();
+            for element in widths.flat_map(layout::elements) {
+                // Both orders of halves leave the same elements.
+                if !elements.contains(&element) {
+                    elements.push(element);
+                }
+            }
             for element in elements {
                 self.rules((axis, extent), element, &largest, unpacked);
             }
