@@ -244,7 +244,9 @@ Groups and their works:
   products   i8-, u8-, i16- and f32- with M x N x K of 1024x1024x1024, 2048x2048x2048,
              8192x128x1152, 2048x256x2304 or 512x512x4608, as in i8-1024x1024x1024;
              depthwise-forward, depthwise-error, depthwise-gradient
-  rounding   requantize-nearest, requantize-stochastic, quantize-stochastic
+  rounding   requantize-nearest, requantize-stochastic, quantize-stochastic, fp8-nearest,
+             fp8-stochastic, mxfp8-nearest, mxfp8-stochastic, mxfp4-nearest, nvfp4-nearest,
+             nvfp4-stochastic
   steps      vgg7-wage, lenet5-wage, mlp-wage, mlp-gupta, gupta-cnn-gupta,
              vgg7-float32, lenet5-float32, mlp-float32, gupta-cnn-float32,
              resnet20-float32, resnet20-hwgq, resnet20-li-bc, resnet20-intrain-int8,

@@ -223,7 +223,7 @@ impl Arrays {
             (None, Some(_)) => self.way()?,
             (None, None) => {
                 return Err(
-                    self.refused("does not say its format; name it with --as, and --axis where it is not -1")
+                    self.refused("does not say its format; `intrain requantize FILE --of FORMAT --out NEW.npz` writes one that does")
                 );
             }
         };

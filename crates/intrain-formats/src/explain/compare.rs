@@ -30,7 +30,7 @@ pub struct Difference {
     pub codes: [usize; 2],
     /// How many scales of the second array lie how many steps above those of the first.
     pub steps: BTreeMap<i32, usize>,
-    /// Whether there are other numbers of scales or codes.
+    /// Whether there are other numbers or kinds of scales, codes and values.
     pub is_of_other_size: bool,
 }
 
@@ -55,6 +55,9 @@ pub(super) fn difference(a: &Seen, b: &Seen) -> Option<Difference> {
         (found.value, found.codes) = (first, [n, a.len().min(b.len())]);
         found.is_of_other_size |= a.len() != b.len();
     }
+    // Codes beside values, or scales alone beside codes, are not comparable.
+    let holds = |seen: &Seen| [seen.codes.is_some(), seen.values.is_some()];
+    found.is_of_other_size |= holds(a) != holds(b);
     let differs =
         found.scale.is_some() || found.code.is_some() || found.value.is_some() || found.is_of_other_size;
     differs.then_some(found)

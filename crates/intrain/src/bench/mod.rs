@@ -5,6 +5,7 @@
 //! warm; what is compared with a yardstick is counted in the yardstick's own unit.
 
 mod depthwise;
+mod formats;
 mod inference;
 mod products;
 mod rates;
@@ -97,8 +98,14 @@ pub struct UnknownWork {
 /// Every work, in the order of the report.
 #[must_use]
 pub fn works() -> Vec<Work> {
-    let groups =
-        [products::works(), depthwise::works(), rounding::works(), steps::works(), inference::works()];
+    let groups = [
+        products::works(),
+        depthwise::works(),
+        rounding::works(),
+        formats::works(),
+        steps::works(),
+        inference::works(),
+    ];
     groups.into_iter().flatten().collect()
 }
 

@@ -102,7 +102,7 @@ fn describe(text: &mut String, difference: &Difference) {
         format!("{} of {} ({})", grouped(n as u64), grouped(of as u64), percent(ratio))
     };
     if difference.is_of_other_size {
-        text.push_str("A and B hold different numbers of scales or codes.\n");
+        text.push_str("A and B hold different numbers or kinds of scales, codes and values.\n");
     }
     if let Some(first) = difference.scale {
         let _ = writeln!(

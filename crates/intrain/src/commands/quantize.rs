@@ -98,8 +98,13 @@ fn check_outputs(args: &QuantizeArgs) -> Result<(), Usage> {
             return Err(Usage(format!("{flag} {}: {problem}", path.display())));
         }
         if is_another_kind(path) {
+            let kind = match path.extension().and_then(|ending| ending.to_str()) {
+                Some("npz") => "NPZ archive",
+                Some("safetensors") => "safetensors file",
+                _ => "NPY array",
+            };
             let problem =
-                "this file is there already and is no array of its kind; move it away, or name another file";
+                format!("this file is there already and is no {kind}; move it away, or name another file");
             return Err(Usage(format!("{flag} {}: {problem}", path.display())));
         }
     }

@@ -6,6 +6,7 @@
 mod array;
 mod elementwise;
 mod float;
+mod formats;
 mod norm;
 mod product;
 mod scalar;
@@ -123,11 +124,13 @@ fn run(op: &Op, engine: Engine) -> Option<Differences> {
                 || float::run(op, &mut differences)
                 || norm::run(op, &mut differences)
                 || array::run(op, &mut differences)
+                || formats::run(op, &mut differences)
         }
         (_, Engine::Kernels(isa)) => {
             elementwise::run(op, isa, &mut differences)
                 || float::run_kernels(op, isa, &mut differences)
                 || norm::run_kernels(op, isa, &mut differences)
+                || formats::run_kernels(op, isa, &mut differences)
         }
     };
     has_it.then_some(differences)
@@ -188,7 +191,14 @@ mod tests {
         let report = golden().unwrap();
         assert_eq!(report.mismatches, []);
         // Every engine takes part where it must.
-        for (topic, at_least) in [("round", 70), ("product", 40), ("requantize", 40), ("pool", 20)] {
+        for (topic, at_least) in [
+            ("round", 70),
+            ("product", 40),
+            ("requantize", 40),
+            ("pool", 20),
+            ("minifloat", 40),
+            ("block", 95),
+        ] {
             let (_, n_cases, tallies) = report.topics.iter().find(|(name, ..)| *name == topic).unwrap();
             assert!(tallies[0].run >= at_least, "{topic}: {} of {n_cases}", tallies[0].run);
             assert_eq!(tallies.len(), 1 + Isa::available().len());

@@ -4,6 +4,7 @@ mod accel;
 mod divergence;
 mod export;
 mod files;
+mod formats;
 mod keys;
 mod logits;
 mod models;
@@ -95,6 +96,11 @@ fn help_teaches() {
         ("train", &["train", "--help"]),
         ("eval", &["eval", "--help"]),
         ("plan", &["plan", "--help"]),
+        ("formats", &["formats", "--help"]),
+        ("requantize", &["requantize", "--help"]),
+        ("explain", &["explain", "--help"]),
+        ("gemm", &["gemm", "--help"]),
+        ("vectors_export", &["vectors", "export", "--help"]),
         ("runs", &["runs", "--help"]),
         ("predict", &["predict", "--help"]),
         ("recipe", &["recipe", "--help"]),

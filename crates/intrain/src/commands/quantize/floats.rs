@@ -44,9 +44,11 @@ pub(super) fn with_other_formats(error: MeasureError, text: &str) -> anyhow::Err
     let MeasureError::Spelling { flag: "--as", .. } = error else { return error.into() };
     let blocks = ["mxfp8", "mxfp8-e5m2", "mxfp6", "mxfp6-e3m2", "mxfp4", "mxint8", "nvfp4"];
     let known = NAMES.iter().map(|(name, ..)| *name).chain(blocks);
-    let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(known, text)).unwrap_or_default();
-    Usage(format!("{error}; floats and blocks are those of `intrain formats`, the nearest is '{nearest}'"))
-        .into()
+    // A name that is a slip away; another format of integers is not meant.
+    let distance = |known: &&str| strsim::damerau_levenshtein(known, text);
+    let nearest = known.min_by_key(distance).filter(|known| distance(known) <= 2);
+    let hint = nearest.map_or_else(String::new, |nearest| format!(", did you mean '{nearest}'?"));
+    Usage(format!("{error}; floats and blocks are those of `intrain formats`{hint}")).into()
 }
 
 /// What is wrong about a format, with the nearest rule where it is one.
@@ -85,9 +87,13 @@ pub(crate) fn with_flags(text: &str, coding: Coding, args: &BlockArgs) -> Result
     }
     if let Some(rule) = &args.scale_rule {
         if matches!(coding, Coding::Plain { .. }) {
+            let other = if coding.bits() <= 8 {
+                format!(", or {coding}@{rule} for one scale of the whole tensor")
+            } else {
+                String::new()
+            };
             return Err(Usage(format!(
-                "--scale-rule {rule}: {coding} has no scale; write a block such as mxfp8, or {coding}@{rule} for one scale \
-                 of the whole tensor"
+                "--scale-rule {rule}: {coding} has no scale; write a block such as mxfp8{other}"
             )));
         }
         let extent = coding.extent();
