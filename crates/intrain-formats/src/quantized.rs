@@ -119,6 +119,10 @@ pub(crate) fn axis_of(shape: &[usize], axis: i64) -> Result<Axis, ShapeError> {
     let place = if axis < 0 { axis.checked_add(n) } else { Some(axis) };
     let place = place.filter(|place| (0..n).contains(place)).ok_or_else(refused)?;
     let place = usize::try_from(place).map_err(|_| refused())?;
+    if shape.contains(&0) {
+        // The other sizes of an array of nothing have no bound.
+        return Ok(Axis { outer: 0, len: shape[place], inner: 1 });
+    }
     Ok(Axis {
         outer: shape[..place].iter().product(),
         len: shape[place],
@@ -247,8 +251,8 @@ pub(crate) fn scale_shape(shape: &[usize], way: &Way) -> Vec<usize> {
         Extent::Run(run) => sizes[place] = sizes[place].div_ceil(run as usize),
         Extent::Tile(tile) => {
             // Lines that are neighbours: those of the dimension in front, all in front as one, or all behind.
-            let (front, behind) =
-                (shape[..place].iter().product::<usize>(), shape[place + 1..].iter().product::<usize>());
+            let product = |sizes: &[usize]| sizes.iter().fold(1usize, |n, size| n.saturating_mul(*size));
+            let (front, behind) = (product(&shape[..place]), product(&shape[place + 1..]));
             let len = sizes[place].div_ceil(tile as usize);
             return if behind == 1 {
                 vec![front.div_ceil(tile as usize), len]

@@ -247,7 +247,7 @@ impl Arrays {
             };
             let bytes: Vec<u8> = codes.iter().map(|code| code.to_le_bytes()[0]).collect();
             if let Some(row) = shape.last_mut() {
-                *row = *row * 8 / bits as usize;
+                *row = row.saturating_mul(8) / bits as usize;
             }
             Codes::Bytes(pack::unpack(&bytes, bits, shape.last().copied().unwrap_or(1), order)?)
         } else {

@@ -35,6 +35,11 @@ const ELEMENTS: [&str; 11] = [
     "binary8p4se",
 ];
 
+/// Elements of a shape; one of a file may have sizes beside a 0 that have no bound.
+pub(super) fn elements_of(shape: &[usize]) -> usize {
+    if shape.contains(&0) { 0 } else { shape.iter().fold(1, |n: usize, size| n.saturating_mul(*size)) }
+}
+
 /// Codes one by one, with the width and the order in which they were packed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Unpacked {
@@ -56,7 +61,7 @@ pub(super) fn unpacked(seen: &Seen, n: usize, len: usize) -> Vec<Unpacked> {
         return ways;
     };
     for bits in [4, 6] {
-        if n > 0 && bytes.len() == n * bits as usize / 8 && len > 0 {
+        if n > 0 && bytes.len() == n.saturating_mul(bits as usize) / 8 && len > 0 {
             for order in [Order::LowFirst, Order::HighFirst].into_iter().take(if bits == 4 { 2 } else { 1 }) {
                 if let Ok(codes) = pack::unpack(&bytes, bits, len, order) {
                     let codes = codes.into_iter().map(u32::from).collect();

@@ -85,7 +85,7 @@ pub(super) fn again(
 
 /// What the bytes of an array may be, without a rule: elements, extents and axes that its sizes leave.
 pub(super) fn readings(seen: &Seen, shape: &[usize]) -> Vec<Found> {
-    let (n, row) = (shape.iter().product(), shape.last().copied().unwrap_or(1));
+    let (n, row) = (layout::elements_of(shape), shape.last().copied().unwrap_or(1));
     let mut found = Vec::new();
     if seen.scales.is_none() {
         return found;
@@ -119,7 +119,7 @@ fn meaning(coding: &Coding) -> Coding {
 
 /// The values of an array that was read in a way.
 pub(super) fn values_of(seen: &Seen, found: &Found, shape: &[usize]) -> Option<Vec<f32>> {
-    let (n, row) = (shape.iter().product(), shape.last().copied().unwrap_or(1));
+    let (n, row) = (layout::elements_of(shape), shape.last().copied().unwrap_or(1));
     let unpacked =
         layout::unpacked(seen, n, row).into_iter().find(|unpacked| unpacked.order == found.order)?;
     let codes = match found.way.coding.bits() {

@@ -115,7 +115,7 @@ pub(super) fn pairs(a: &Seen, b: &Seen, shape: &[usize]) -> Vec<Pair> {
     if scales_a.len() != scales_b.len() || scales_a == scales_b {
         return vec![];
     }
-    let (n, row) = (shape.iter().product(), shape.last().copied().unwrap_or(1));
+    let (n, row) = (layout::elements_of(shape), shape.last().copied().unwrap_or(1));
     let (codes_a, codes_b) = (layout::unpacked(a, n, row), layout::unpacked(b, n, row));
     let codes = codes_a.first().zip(codes_b.first());
     let mut found: Vec<(usize, Pair)> = Vec::new();

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ExplainArgs, output: &Output) -> anyhow::Result<ExitCod
         let shapes = [(1, 1), (2, 1), (4, 3)].map(|(times, by)| {
             let mut shape = shape.to_vec();
             if let Some(row) = shape.last_mut() {
-                *row = *row * times / by;
+                *row = row.saturating_mul(times) / by;
             }
             shape
         });

@@ -7,10 +7,14 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use intrain::data::{Dataset, bounded, cifar, digits, idx, mat, npy, npz, svhn, tables};
+use intrain::formats::explain;
+use intrain::formats::pack::Order;
+use intrain::formats::{Quantized, Way};
 use intrain::import::{self, Options, Scaling};
 use intrain::imported;
 use intrain::nn::{Parameters, Plan};
 use intrain::recipe::preset;
+use intrain::tensors::{self, Arrays};
 use intrain::train::checkpoint::{self, Checkpoint, NamedTensor, TensorData};
 use intrain::train::{Config, metrics, saved};
 use sha2::{Digest, Sha256};
@@ -51,6 +55,8 @@ pub(crate) fn targets() -> Vec<Target> {
             |bytes| bounded::gunzip(bytes, 5000, path()).ok().map(|unpacked| unpacked.len()),
         ),
         raw("npy", npy_files, read_npy),
+        raw("arrays-npz", || quantized_files("q.npz"), |bytes| read_arrays(bytes, "q.npz")),
+        raw("arrays-st", || quantized_files("q.safetensors"), |bytes| read_arrays(bytes, "q.safetensors")),
         raw(
             "npz",
             || {
@@ -247,6 +253,41 @@ fn read_npz(bytes: &[u8]) -> Option<usize> {
         assert_eq!(split.images.len(), split.len() * shape.n_values());
     }
     Some(train.images.len() + test.images.len())
+}
+
+/// Quantized arrays of some formats.
+fn quantized_files(name: &str) -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let x: Vec<f32> = (0..64_i8).map(|i| f32::from(i) / 8.0 - 3.0).collect();
+    let files = ["mxfp4@even", "nvfp4/16x16", "mxfp6", "mxfp8", "bf16"].map(|format| {
+        let way = Way::new(format.parse().expect("a format"));
+        let quantized = Quantized::new(&x, &[2, 32], &way).expect("a shape");
+        let path = folder.path().join(name);
+        tensors::write_quantized(&path, &quantized, Some(Order::LowFirst)).expect("a file");
+        std::fs::read(path).expect("a file")
+    });
+    files.into()
+}
+
+fn read_arrays(bytes: &[u8], name: &str) -> Option<usize> {
+    let arrays = Arrays::parse(bytes, name.as_ref()).ok()?;
+    let _ = arrays.floats();
+    let mut read = 0;
+    if let Ok(seen) = arrays.seen(|_| false) {
+        let shape = arrays.codes_shape().unwrap_or(&[]);
+        if seen.codes.as_ref().is_none_or(|codes| codes.len() < 1 << 12) {
+            read += usize::from(explain::without_source(&seen, &seen, shape).difference.is_none());
+        }
+    }
+    for way in [None, "mxfp4".parse().ok().map(Way::new), "nvfp4/16x16".parse().ok().map(Way::new)] {
+        if let Ok(quantized) = arrays.quantized(way) {
+            assert_eq!(quantized.values().len(), quantized.codes.len());
+            let again = quantized.again().expect("it has a shape");
+            assert_eq!(again.scales.len(), quantized.scales.len());
+            read += 1;
+        }
+    }
+    (read > 0).then_some(read)
 }
 
 fn table_files() -> Vec<Vec<u8>> {

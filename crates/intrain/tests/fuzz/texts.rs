@@ -5,9 +5,13 @@ use std::str::FromStr;
 use intrain::accel::Machine;
 use intrain::array::Values;
 use intrain::data::ImageShape;
+use intrain::formats::Qtorch;
+use intrain::formats::product::Accumulate;
 use intrain::measure;
 use intrain::model::{self, Model, ModelFile};
 use intrain::nn::Plan;
+use intrain::num::block::{Coding, Extent};
+use intrain::num::minifloat::{FloatFormat, FloatOverflow, FloatRound};
 use intrain::num::{Format, Overflow, Quantizer, RandomSource, Round, Spread};
 use intrain::recipe::{self, Recipe};
 use intrain::sweep::array::{ArraySweep, read_areas};
@@ -268,6 +272,14 @@ fn read_machine(bytes: &[u8]) -> Option<usize> {
 fn formats() -> Vec<Vec<u8>> {
     lines(&[
         "Q2.14",
+        "mxfp4@even:torchao@main/16x16",
+        "nvfp4@4over6-mse-256-dec/16x16",
+        "float<4,3,bias=11>fnuz",
+        "Binary8p4se",
+        "mx<e4m3,64>@rceil",
+        "sr-c<8>",
+        "qtorch<5,2>",
+        "truncated<25,64,16>",
         "fixed<2,14>",
         "ap_fixed<16,2>",
         "int<8>",
@@ -303,6 +315,13 @@ fn read_formats(bytes: &[u8]) -> Option<usize> {
         is_spelling::<Overflow>(&text),
         is_spelling::<Spread>(&text),
         is_spelling::<RandomSource>(&text),
+        is_spelling::<Coding>(&text),
+        is_spelling::<Extent>(&text),
+        is_spelling::<FloatFormat>(&text),
+        is_spelling::<FloatRound>(&text),
+        is_spelling::<FloatOverflow>(&text),
+        is_spelling::<Qtorch>(&text),
+        is_spelling::<Accumulate>(&text),
     ];
     is_any.contains(&true).then_some(text.len())
 }
