@@ -9,6 +9,7 @@ mod hadamard;
 mod nvfp4;
 mod quotient;
 mod scale;
+mod spec;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +18,4 @@ pub use exact::ExactSum;
 pub use hadamard::{HADAMARD, hadamard};
 pub use nvfp4::{ErrorOf, NVFP4_BLOCK, NvBlock, NvRule, NvTensor};
 pub use scale::{Edges, MX_BLOCK, Mx, NAN_SCALE, ScaleRule, scale_value};
+pub use spec::{Coding, CodingError, Extent};

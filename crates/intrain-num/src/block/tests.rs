@@ -220,3 +220,39 @@ fn nvfp4_scales_of_a_tensor_of_zeros() {
     }
     assert_eq!(FloatFormat::E2M1.max().to_f64(), 6.0);
 }
+
+#[test]
+fn codings_round_trip_and_others_are_refused() {
+    for (text, shown, bits) in [
+        ("mxfp4", "mxfp4@floor", 4),
+        ("MXFP8-E4M3@rceil:te/32x32", "mxfp8@rceil:te/32x32", 8),
+        ("mxint8@even:torchao@main", "mxint8@even:torchao@main", 8),
+        ("e4m3@floor", "mxfp8@floor/tensor", 8),
+        ("nvfp4", "nvfp4@te", 4),
+        ("nvfp4@4over6-mse-256/16x16", "nvfp4@4over6-mse-256/16x16", 4),
+        ("bfp<5>", "mx<int5,row>@floor", 5),
+        ("mx<binary6p3sf, 64>@ceil", "mx<binary6p3sf,64>@ceil", 6),
+        ("bf16", "bfloat16", 16),
+        ("float<4,3,bias=9>fn", "float<4,3,bias=9>fn", 8),
+    ] {
+        let coding: Coding = text.parse().unwrap();
+        assert_eq!((coding.to_string().as_str(), coding.bits()), (shown, bits), "{text}");
+        assert_eq!(shown.parse(), Ok(coding), "{shown}");
+    }
+    for (text, error) in [
+        ("mxfp5", CodingError::Name),
+        ("bfp<9>", CodingError::Name),
+        ("mx<bf16,32>", CodingError::Name),
+        ("mx<e4m3,0>", CodingError::Name),
+        ("mxfp4@round", CodingError::Rule),
+        ("bf16@floor", CodingError::Rule),
+        ("nvfp4@floor", CodingError::Rule),
+        ("mxfp4@even:nvidia", CodingError::Edges),
+        ("mxfp4/16x32", CodingError::Extent),
+        ("mxfp4/+8", CodingError::Extent),
+        ("nvfp4/32", CodingError::Extent),
+        ("bf16/32", CodingError::Extent),
+    ] {
+        assert_eq!(text.parse::<Coding>(), Err(error), "{text}");
+    }
+}
