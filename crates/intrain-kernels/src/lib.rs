@@ -7,6 +7,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod activation;
+pub mod blocks;
 pub mod column_sums;
 pub mod depthwise;
 pub mod dot_f32;

@@ -7,6 +7,7 @@
 mod check;
 mod keys;
 pub mod lloyd;
+mod operand;
 mod presets;
 mod role;
 mod text;

@@ -1,0 +1,153 @@
+//! Operands of products between floats in small formats: the rows `weight`, `activation` and `error.product`.
+//!
+//! Section 13.6 of `docs/arithmetic.md`. Each product quantizes what it reads along its own sum, from binary32; the values go on
+//! as binary32 numbers. Which thread quantizes an element changes nothing: its word is that of its number in the tensor, and
+//! blocks are never cut.
+
+use intrain_kernels::Isa;
+use intrain_kernels::blocks::{self, Args, Axis};
+use intrain_num::Coded;
+use intrain_num::block::{Coding, Extent, HADAMARD};
+use intrain_num::random::{Purpose, Stream};
+use rayon::prelude::*;
+
+use crate::key::Mode;
+use crate::plan::{BlockPlan, ProductPlan};
+use crate::tensor::{Buffers, Tensor};
+
+/// Elements that one thread takes at a time, about.
+const CHUNK: usize = 1 << 14;
+/// Rows of a gradient's sum that one Hadamard transform takes.
+const TRANSFORMED: usize = 16;
+
+/// A format with its random words, as they hold in training or in evaluation.
+#[derive(Clone, Copy)]
+pub(crate) struct Quantize {
+    isa: Isa,
+    coded: Coded,
+    stream: Option<Stream>,
+}
+
+impl Quantize {
+    /// For a tensor of the block `layer`.
+    pub(crate) fn new(isa: Isa, coded: Coded, purpose: Purpose, layer: u32, mode: Mode) -> Self {
+        match mode {
+            Mode::Training(key) if coded.round.is_stochastic() => {
+                Self { isa, coded, stream: Some(key.stream(purpose, layer)) }
+            }
+            Mode::Training(_) => Self { isa, coded, stream: None },
+            Mode::Evaluation => Self { isa, coded: coded.in_evaluation(), stream: None },
+        }
+    }
+
+    /// `out` becomes what `values` are in the format, with blocks along `axis`.
+    pub(crate) fn run(&self, axis: Axis, values: &[f32], out: &mut [f32]) {
+        let Self { isa, coded: Coded { coding, round, .. }, stream } = *self;
+        let part = |axis, values, first_element, out: &mut [f32]| {
+            blocks::values(isa, Args { coding, round, axis, values, stream, first_element }, out);
+        };
+        let Some((unit, of_part)) = parts(coding, axis) else { return part(axis, values, 0, out) };
+        let chunk = unit * CHUNK.div_ceil(unit).max(1);
+        let chunks = out.par_chunks_mut(chunk).zip(values.par_chunks(chunk)).enumerate();
+        chunks.for_each(|(i, (out, values))| {
+            part(of_part(values.len()), values, (i * chunk) as u64, out);
+        });
+    }
+
+    /// The same into a buffer that nobody uses now.
+    pub(crate) fn taken(&self, axis: Axis, values: &[f32], free: &mut Buffers) -> Vec<f32> {
+        let mut out: Vec<f32> = free.take(values.len());
+        self.run(axis, values, &mut out);
+        out
+    }
+}
+
+/// The least elements that can be quantized apart from others, and the axis of so many elements; none where one scale is that of
+/// the whole tensor.
+fn parts(coding: Coding, axis: Axis) -> Option<(usize, Box<dyn Fn(usize) -> Axis + Sync>)> {
+    let Axis { outer, len, inner } = axis;
+    let of_outer = len * inner;
+    match coding.extent() {
+        _ if matches!(coding, Coding::Nvfp4 { .. }) => None,
+        Some(Extent::Tensor) => None,
+        None => Some((1, Box::new(|n| Axis { outer: n, len: 1, inner: 1 }))),
+        // Rows and planes of their own. Tiles are some neighbouring lines, and lines of planes do not meet.
+        _ if outer > 1 => {
+            let lines = match coding.extent() {
+                Some(Extent::Tile(n)) if inner == 1 => n as usize,
+                _ => 1,
+            };
+            Some((lines * of_outer, Box::new(move |n| Axis { outer: n / of_outer, len, inner })))
+        }
+        Some(Extent::Run(n) | Extent::Tile(n)) => {
+            Some((n as usize * inner, Box::new(move |n| Axis { outer: 1, len: n / inner, inner })))
+        }
+        Some(Extent::Line) => None,
+    }
+}
+
+/// Weights `[taps, in / groups, out]` as the forward product reads them: along the inputs of a tap.
+pub(crate) fn weights(quantize: Quantize, p: &ProductPlan, stored: &[f32], out: &mut Vec<f32>) {
+    out.resize(stored.len(), 0.0);
+    let axis = Axis { outer: p.window.n_taps(), len: p.input.c / p.groups, inner: p.output.c };
+    quantize.run(axis, stored, out);
+}
+
+/// The same as the error's product reads them: along the outputs of a group.
+pub(crate) fn weights_back(quantize: Quantize, p: &ProductPlan, stored: &[f32], out: &mut Vec<f32>) {
+    out.resize(stored.len(), 0.0);
+    quantize.run(channels(stored.len(), p.output.c / p.groups), stored, out);
+}
+
+/// So many elements, none with a neighbour.
+pub(crate) const fn apart(n: usize) -> Axis {
+    Axis { outer: n, len: 1, inner: 1 }
+}
+
+/// Lines of `len` channels beside each other.
+const fn channels(n: usize, len: usize) -> Axis {
+    Axis { outer: n / len, len, inner: 1 }
+}
+
+/// What enters, or an error, as a product reads it whose sum is over the channels of a group.
+pub(crate) fn along_channels(
+    quantize: Quantize,
+    (c, groups): (usize, usize),
+    values: &[f32],
+    free: &mut Buffers,
+) -> Vec<f32> {
+    quantize.taken(channels(values.len(), c / groups), values, free)
+}
+
+/// An operand of the gradient's product, `[rows, c]`: its sum is over the rows, which are transformed in groups before where the
+/// block says so; none where it is read as it is.
+pub(crate) fn along_rows(
+    isa: Isa,
+    (plan, c): (&BlockPlan, usize),
+    quantize: Option<Quantize>,
+    values: &[f32],
+    free: &mut Buffers,
+) -> Option<Vec<f32>> {
+    let axis = Axis { outer: 1, len: values.len() / c, inner: c };
+    let transformed = plan.operands.hadamard.then(|| {
+        let mut out: Vec<f32> = free.take(values.len());
+        transform(isa, axis, values, &mut out);
+        out
+    });
+    let Some(quantize) = quantize else { return transformed };
+    let out = quantize.taken(axis, transformed.as_deref().unwrap_or(values), free);
+    if let Some(buffer) = transformed {
+        free.put(Tensor::F32(buffer));
+    }
+    Some(out)
+}
+
+/// The Hadamard transform of rows in groups, over all threads.
+fn transform(isa: Isa, axis: Axis, values: &[f32], out: &mut [f32]) {
+    let group = TRANSFORMED * axis.inner;
+    let chunk = group * CHUNK.div_ceil(group);
+    out.par_chunks_mut(chunk).zip(values.par_chunks(chunk)).for_each(|(out, values)| {
+        let axis = Axis { len: values.len() / axis.inner, ..axis };
+        blocks::transform(isa, axis, values, HADAMARD, out);
+    });
+}
