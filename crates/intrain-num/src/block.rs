@@ -7,7 +7,6 @@ mod element;
 mod exact;
 mod hadamard;
 mod nvfp4;
-mod quotient;
 mod scale;
 mod spec;
 #[cfg(test)]

@@ -86,15 +86,20 @@ impl fmt::Display for CodingError {
 
 impl core::error::Error for CodingError {}
 
+#[allow(clippy::cast_possible_truncation, reason = "32")]
+const MX: Extent = Extent::Run(MX_BLOCK as u32);
+#[allow(clippy::cast_possible_truncation, reason = "16")]
+const NVFP4: Extent = Extent::Run(NVFP4_BLOCK as u32);
+
 /// The names with a scale of their own: element, and elements that share it.
 const SCALED: [(&str, &str, Extent); 7] = [
-    ("mxfp8", "e4m3", Extent::Run(MX_BLOCK as u32)),
-    ("mxfp8-e5m2", "e5m2", Extent::Run(MX_BLOCK as u32)),
-    ("mxfp6", "e2m3", Extent::Run(MX_BLOCK as u32)),
-    ("mxfp6-e3m2", "e3m2", Extent::Run(MX_BLOCK as u32)),
-    ("mxfp4", "e2m1", Extent::Run(MX_BLOCK as u32)),
-    ("mxint8", "int8", Extent::Run(MX_BLOCK as u32)),
-    ("mxint4", "int4", Extent::Run(MX_BLOCK as u32)),
+    ("mxfp8", "e4m3", MX),
+    ("mxfp8-e5m2", "e5m2", MX),
+    ("mxfp6", "e2m3", MX),
+    ("mxfp6-e3m2", "e3m2", MX),
+    ("mxfp4", "e2m1", MX),
+    ("mxint8", "int8", MX),
+    ("mxint4", "int4", MX),
 ];
 /// Other spellings of those.
 const ALIASES: [(&str, &str); 3] =
@@ -182,7 +187,7 @@ impl fmt::Display for Coding {
             }
             Self::Nvfp4 { rule, extent } => {
                 write!(f, "nvfp4@{rule}")?;
-                if *extent == Extent::Run(NVFP4_BLOCK as u32) { Ok(()) } else { write!(f, "/{extent}") }
+                if *extent == NVFP4 { Ok(()) } else { write!(f, "/{extent}") }
             }
         }?;
         match self {
@@ -239,7 +244,7 @@ fn base(name: &str) -> Option<Coding> {
     let name = ALIASES.iter().find(|(alias, _)| is(alias)).map_or(name, |(_, name)| name);
     let is = |known: &str| known.eq_ignore_ascii_case(name);
     if is("nvfp4") {
-        return Some(Coding::Nvfp4 { rule: NvRule::Te, extent: Extent::Run(NVFP4_BLOCK as u32) });
+        return Some(Coding::Nvfp4 { rule: NvRule::Te, extent: NVFP4 });
     }
     let scaled =
         |element, extent| Coding::Scaled { element, rule: ScaleRule::Floor, edges: Edges::Ocp, extent };

@@ -1,4 +1,4 @@
-//! Rules of scales against their definitions in fractions, exact sums against integers, quotients against division.
+//! Rules of scales against their definitions in fractions, exact sums against integers.
 #![allow(
     clippy::float_arithmetic,
     clippy::cast_possible_truncation,
@@ -181,20 +181,6 @@ fn a_sum_is_rounded_once() {
     assert_eq!(sum.to_number().to_f32(), 1.0f32.next_up());
     sum.add(-2, -290);
     assert_eq!(sum.to_number().to_f32(), 1.0);
-}
-
-#[test]
-fn quotients_are_those_of_the_machine() {
-    let mut state = 3u64;
-    for _ in 0..100_000 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let (x, y) = (f32::from_bits((state >> 32) as u32), f32::from_bits((state >> 7) as u32));
-        let got = Number::from_f32(x).over(Number::from_f32(y)).to_f32();
-        assert!(
-            got.to_bits() == (x / y).to_bits() || got.is_nan() && (x / y).is_nan(),
-            "{x:e} / {y:e}: {got:e}"
-        );
-    }
 }
 
 #[test]

@@ -1,0 +1,25 @@
+//! Arrays in the formats of today: small floats, MX, NVFP4, block floating point, QPyTorch's; sections 12 and 13 of
+//! `docs/arithmetic.md`.
+//!
+//! [`Quantized`] is an array's codes with their scales, [`pack`] how codes lie in bytes. Invariant: nothing here knows files, networks or recipes; equal input gives equal bytes.
+//!
+//! ```
+//! use intrain_formats::{Quantized, Way};
+//!
+//! let x = [0.5, -1.5, 6.5, 0.1];
+//! let q = Quantized::new(&x, &[1, 4], &Way::new("mxfp4@rceil".parse()?))?;
+//! assert_eq!((q.scales[0], q.values()), (128, vec![0.0, -2.0, 6.0, 0.0]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod pack;
+mod profile;
+mod qtorch;
+mod quantized;
+mod way;
+
+pub use profile::{PROFILES, Profile};
+pub use qtorch::Qtorch;
+pub use quantized::{Codes, Quantized, ShapeError};
+pub use way::Way;
