@@ -87,9 +87,19 @@ fn parts(coding: Coding, axis: Axis) -> Option<(usize, Box<dyn Fn(usize) -> Axis
 }
 
 /// Weights `[taps, in / groups, out]` as the forward product reads them: along the inputs of a tap.
-pub(crate) fn weights(quantize: Quantize, p: &ProductPlan, stored: &[f32], out: &mut Vec<f32>) {
+pub(crate) fn weights(mut quantize: Quantize, p: &ProductPlan, stored: &[f32], out: &mut Vec<f32>) {
     out.resize(stored.len(), 0.0);
-    let axis = Axis { outer: p.window.n_taps(), len: p.input.c / p.groups, inner: p.output.c };
+    let (outer, inputs, outputs) = (p.window.n_taps(), p.input.c / p.groups, p.output.c);
+    let mut axis = Axis { outer, len: inputs, inner: outputs };
+    // A tile lies within a tap. Where a tap is a single line, the kernel would take lines of other taps to it: such a line is laid
+    // across, and a single weight is a run of its own.
+    if let (Some(Extent::Tile(_)), 1) = (quantize.coded.coding.extent(), outputs) {
+        axis = Axis { outer, len: 1, inner: inputs };
+        if inputs == 1 {
+            let coding = quantize.coded.coding;
+            quantize.coded.coding = coding.with_extent(Extent::Run(16)).unwrap_or(coding);
+        }
+    }
     quantize.run(axis, stored, out);
 }
 

@@ -266,7 +266,12 @@ impl Step<'_> {
         let x = read(rows.activation, Purpose::OperandOfGradient, block.input.c, entered);
         let e = read(rows.error, Purpose::ErrorOfGradient, block.output.c, error);
         let mut sums = vec![0.0_f32; floats(&self.parameters[b].weight).len()];
-        self.each_product(b, |i, k, o| sums[k] = x[i].mul_add(e[o], sums[k]));
+        // Images that one call of the kernel sums, here all of them, are met row by row of output pixels.
+        let mut products: Vec<(usize, usize, usize)> = Vec::new();
+        self.each_product(b, |i, k, o| products.push((o, i, k)));
+        let Shape { h, w, c } = block.output;
+        products.sort_by_key(|(o, ..)| (o / (w * c) % h, o / (h * w * c), o % (w * c)));
+        products.into_iter().for_each(|(o, i, k)| sums[k] = x[i].mul_add(e[o], sums[k]));
         let one = [Line { plane: 0, elements: (0..sums.len()).collect() }];
         let sums = self.read(rows.gradient, (Purpose::Gradient, b), &one, &sums);
         let mut bias = vec![0.0; block.output.c];

@@ -75,15 +75,18 @@ pub(crate) fn quantized(
     out
 }
 
-/// The Hadamard transform of whole groups of 16 along each line, rounded to bfloat16.
+/// The Hadamard transform of whole groups of 16 along each line; all is rounded to bfloat16, what is left over too.
 pub(crate) fn transformed(lines: &[Line], values: &[f32]) -> Vec<f32> {
-    let mut out = values.to_vec();
+    let format = FloatFormat::BFLOAT16;
+    let rounded = |x| {
+        let code = format.encode(x, FloatRound::NearestEven, FloatOverflow::SatNone, 0);
+        format.decode(code).to_f32()
+    };
+    let mut out: Vec<f32> = values.iter().map(|x| rounded(Number::from_f32(*x))).collect();
     for group in lines.iter().flat_map(|line| line.elements.chunks_exact(16)) {
         let x: [f32; 16] = std::array::from_fn(|i| values[group[i]]);
         for (i, y) in group.iter().zip(hadamard(&x, HADAMARD)) {
-            let format = FloatFormat::BFLOAT16;
-            let code = format.encode(y, FloatRound::NearestEven, FloatOverflow::SatNone, 0);
-            out[*i] = format.decode(code).to_f32();
+            out[*i] = rounded(y);
         }
     }
     out
