@@ -167,7 +167,9 @@ impl FromStr for Quantizer {
                 };
                 return Ok(Self { surrogate, ..Self::plain(format, Round::NearestEven) });
             }
-            (Format::Exact | Format::Float32 | Format::Levels(_) | Format::Coded(_), ..) => return Err(ParseError::Quantizer),
+            (Format::Exact | Format::Float32 | Format::Levels(_) | Format::Coded(_), ..) => {
+                return Err(ParseError::Quantizer);
+            }
             _ => {}
         }
         let round = words.next().ok_or(ParseError::Quantizer)?.parse()?;

@@ -5,9 +5,7 @@ use intrain_num::scale::fan_log2;
 use intrain_num::{Quantizer, Round, Scale, Sum};
 use intrain_recipe::{Bias, Loss, Recipe, Slot};
 
-use crate::block::{
-    Arithmetic, BlockPlan, Operand, OperandRows, ProductKind, ProductPlan, Sums, WeightPlan,
-};
+use crate::block::{Arithmetic, BlockPlan, Operand, OperandRows, ProductKind, ProductPlan, Sums, WeightPlan};
 use crate::error::{PlanError, refuse};
 
 /// Floats are no integers of any operand.

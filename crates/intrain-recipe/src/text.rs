@@ -325,11 +325,7 @@ fn said_twice(role: Role) -> RecipeError {
 }
 
 fn parse_row(name: &str, text: &str) -> Result<Quantizer, RecipeError> {
-    text.parse().map_err(|error| RecipeError::Row {
-        role: name.to_owned(),
-        text: text.to_owned(),
-        error,
-    })
+    text.parse().map_err(|error| RecipeError::Row { role: name.to_owned(), text: text.to_owned(), error })
 }
 
 #[cfg(test)]

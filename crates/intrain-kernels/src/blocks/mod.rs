@@ -13,6 +13,7 @@ use crate::isa::Isa;
 mod lanes;
 mod reference;
 mod scales;
+mod short;
 #[cfg(test)]
 mod tests;
 mod transform;
@@ -162,7 +163,10 @@ pub fn codes<T: Code>(isa: Isa, args: Args<'_>, codes: &mut [T], scales: &mut [u
 /// When this CPU lacks `isa`, lengths differ, or a stochastic rounding has no stream.
 pub fn values(isa: Isa, args: Args<'_>, out: &mut [f32]) {
     check(&args, out.len());
-    elementwise::run(isa, walk::Walk { args, out: walk::Values { values: out } });
+    match short::Short::new(&args.coding, args.round) {
+        Some(short) => elementwise::run(isa, short::Walk { short, args, out }),
+        None => elementwise::run(isa, walk::Walk { args, out: walk::Values { values: out } }),
+    };
 }
 
 fn check(args: &Args<'_>, out: usize) {

@@ -108,6 +108,29 @@ fn neighbours_of_every_tie() {
     }
 }
 
+/// Formats with the exponents of binary32: whatever the bits below the last one are, in all binades.
+#[test]
+fn floats_that_are_the_top_of_binary32() {
+    let lows = [0, 1, 0x3fff, 0x4000, 0x7fff, 0x8000, 0x8001, 0xffff, 0x1_8000, 0x1_8001];
+    let values: Vec<f32> = (0..1u32 << 16)
+        .step_by(61)
+        .flat_map(|top| lows.map(|low| f32::from_bits((top << 16).wrapping_add(low))))
+        .collect();
+    let axis = Axis { outer: values.len(), len: 1, inner: 1 };
+    for text in ["bfloat16", "tf32", "float<8,1>ieee", "float<8,20>ieee"] {
+        for round in ROUNDS {
+            compare(text.parse().unwrap(), round, axis, &values, 2);
+        }
+    }
+    for overflow in ["sat-propagate", "sat-none"] {
+        let format = intrain_num::minifloat::FloatFormat::BFLOAT16;
+        for round in ROUNDS {
+            let coding = Coding::Plain { format, overflow: overflow.parse().unwrap() };
+            compare(coding, round, axis, &values, 0);
+        }
+    }
+}
+
 /// Numbers of all magnitudes, many of similar size, some zeros.
 fn numbers(n: usize, seed: u64) -> Vec<f32> {
     let words = Stream::new(seed, Purpose::Tool, 0, 0);

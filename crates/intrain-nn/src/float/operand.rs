@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::key::Mode;
 use crate::plan::{BlockPlan, ProductPlan};
+use crate::stats::{Measure, share};
 use crate::tensor::{Buffers, Tensor};
 
 /// Elements that one thread takes at a time, about.
@@ -43,6 +44,7 @@ impl Quantize {
     /// `out` becomes what `values` are in the format, with blocks along `axis`.
     pub(crate) fn run(&self, axis: Axis, values: &[f32], out: &mut [f32]) {
         let Self { isa, coded: Coded { coding, round, .. }, stream } = *self;
+        let (coding, axis) = in_one_line(coding, axis);
         let part = |axis, values, first_element, out: &mut [f32]| {
             blocks::values(isa, Args { coding, round, axis, values, stream, first_element }, out);
         };
@@ -54,12 +56,45 @@ impl Quantize {
         });
     }
 
+    /// What the format makes of `values`: the share of zeros, and in place of limits that of blocks in which something was
+    /// clipped; of elements where there are no blocks.
+    pub(crate) fn measure(&self, axis: Axis, values: &[f32]) -> Measure {
+        let Self { isa, coded: Coded { coding, round, .. }, stream } = *self;
+        let args = Args { coding, round, axis, values, stream, first_element: 0 };
+        let mut codes = vec![0_u32; values.len()];
+        let mut scales = vec![0; blocks::scale_count(&coding, axis)];
+        let factor = blocks::codes(isa, args, &mut codes, &mut scales);
+        let mut decoded = vec![0.0; values.len()];
+        blocks::decode(&coding, axis, &codes, &scales, factor, &mut decoded);
+        let found = blocks::statistics(&args, &scales, factor, &decoded);
+        let n = values.len() as u64;
+        let (clipped, of) =
+            if self.coded.has_blocks() { (found.clipped_blocks, found.blocks) } else { (found.clipped, n) };
+        Measure { zero: share(found.zeros, n), limit: Some(share(clipped, of)), bits: None }
+    }
+
     /// The same into a buffer that nobody uses now.
     pub(crate) fn taken(&self, axis: Axis, values: &[f32], free: &mut Buffers) -> Vec<f32> {
         let mut out: Vec<f32> = free.take(values.len());
         self.run(axis, values, &mut out);
         out
     }
+}
+
+/// The same blocks of a tensor as runs of one long line, where lines are a block or whole blocks: kernels like long lines.
+fn in_one_line(mut coding: Coding, axis: Axis) -> (Coding, Axis) {
+    let len = u32::try_from(axis.len).unwrap_or(u32::MAX);
+    let (Coding::Scaled { extent, .. } | Coding::Nvfp4 { extent, .. }) = &mut coding else {
+        return (coding, axis);
+    };
+    let run = match *extent {
+        Extent::Run(n) if axis.inner == 1 && len.is_multiple_of(n) => n,
+        Extent::Run(n) if axis.inner == 1 && len < n => len,
+        Extent::Line if axis.inner == 1 => len,
+        _ => return (coding, axis),
+    };
+    *extent = Extent::Run(run);
+    (coding, Axis { outer: 1, len: axis.elements(), inner: 1 })
 }
 
 /// The least elements that can be quantized apart from others, and the axis of so many elements; none where one scale is that of
@@ -119,14 +154,19 @@ const fn channels(n: usize, len: usize) -> Axis {
     Axis { outer: n / len, len, inner: 1 }
 }
 
+/// The axis of so many channels of pixels, in groups.
+pub(crate) const fn along_channels_of(n: usize, (c, groups): (usize, usize)) -> Axis {
+    channels(n, c / groups)
+}
+
 /// What enters, or an error, as a product reads it whose sum is over the channels of a group.
 pub(crate) fn along_channels(
     quantize: Quantize,
-    (c, groups): (usize, usize),
+    channels: (usize, usize),
     values: &[f32],
     free: &mut Buffers,
 ) -> Vec<f32> {
-    quantize.taken(channels(values.len(), c / groups), values, free)
+    quantize.taken(along_channels_of(values.len(), channels), values, free)
 }
 
 /// An operand of the gradient's product, `[rows, c]`: its sum is over the rows, which are transformed in groups before where the

@@ -165,8 +165,10 @@ impl Step<'_> {
                 for o in 0..c_out {
                     let group = o / (c_out / groups);
                     for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
-                        let v = (y * window.stride[0] + ky * window.dilation[0]) as i64 - window.pad[0] as i64;
-                        let u = (x * window.stride[1] + kx * window.dilation[1]) as i64 - window.pad[1] as i64;
+                        let v =
+                            (y * window.stride[0] + ky * window.dilation[0]) as i64 - window.pad[0] as i64;
+                        let u =
+                            (x * window.stride[1] + kx * window.dilation[1]) as i64 - window.pad[1] as i64;
                         if v < 0 || u < 0 || v >= input.h as i64 || u >= input.w as i64 {
                             continue;
                         }

@@ -143,7 +143,8 @@ impl Floats {
         let scratches = &mut space.scratches;
         let _ = self.product.gradient(isa, plan, read, &mut gradients.weight, scratches);
         if let (Some(coded), Gradient::F32(sums)) = (plan.gradient.format.coded(), &mut gradients.weight) {
-            let rounded = of(coded, Purpose::Gradient).taken(operand::apart(sums.len()), sums, &mut space.free);
+            let rounded =
+                of(coded, Purpose::Gradient).taken(operand::apart(sums.len()), sums, &mut space.free);
             space.free.put(Tensor::F32(std::mem::replace(sums, rounded)));
         }
         [entered, errors].into_iter().flatten().for_each(|buffer| space.free.put(Tensor::F32(buffer)));
