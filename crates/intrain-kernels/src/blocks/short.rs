@@ -76,7 +76,7 @@ impl Operation for Walk<'_> {
     type Output = f32;
 
     fn reference(self) -> f32 {
-        walk::Walk { args: self.args, out: Values { values: self.out } }.reference()
+        walk::Walk { args: self.args, largest: None, out: Values { values: self.out } }.reference()
     }
 
     #[inline(always)]

@@ -131,6 +131,38 @@ fn floats_that_are_the_top_of_binary32() {
     }
 }
 
+/// Parts under the largest magnitude of all are the tensor.
+#[test]
+fn parts_of_a_tensor_are_the_tensor() {
+    let mut values = numbers(64 * 48, 7);
+    for text in ["nvfp4", "nvfp4/16x16", "nvfp4@4over6-mse-256", "e4m3@rceil", "e5m2@even:te"] {
+        for special in [0.0, f32::NAN, f32::INFINITY] {
+            values[5] = special;
+            let coding: Coding = text.parse().unwrap();
+            let args = |rows: usize, values, first_element| Args {
+                coding,
+                round: FloatRound::StochasticA { bits: 8 },
+                axis: Axis { outer: 1, len: rows, inner: 48 },
+                values,
+                stream: Some(stream()),
+                first_element,
+            };
+            for isa in Isa::available() {
+                let (mut whole, mut parts) = (vec![0.0; values.len()], vec![0.0; values.len()]);
+                super::values(isa, args(64, &values, 0), &mut whole);
+                let of_part = values.chunks(32 * 48).map(|part| largest(isa, &coding, part));
+                let largest = of_part.max().unwrap();
+                for (i, (out, part)) in parts.chunks_mut(32 * 48).zip(values.chunks(32 * 48)).enumerate() {
+                    let first = (i * 32 * 48) as u64;
+                    values_of_part(isa, args(32, part, first), largest, out);
+                }
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&parts), bits(&whole), "{text} {special} {isa:?}");
+            }
+        }
+    }
+}
+
 /// Numbers of all magnitudes, many of similar size, some zeros.
 fn numbers(n: usize, seed: u64) -> Vec<f32> {
     let words = Stream::new(seed, Purpose::Tool, 0, 0);

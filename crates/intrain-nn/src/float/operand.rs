@@ -45,14 +45,22 @@ impl Quantize {
     pub(crate) fn run(&self, axis: Axis, values: &[f32], out: &mut [f32]) {
         let Self { isa, coded: Coded { coding, round, .. }, stream } = *self;
         let (coding, axis) = in_one_line(coding, axis);
-        let part = |axis, values, first_element, out: &mut [f32]| {
-            blocks::values(isa, Args { coding, round, axis, values, stream, first_element }, out);
-        };
-        let Some((unit, of_part)) = parts(coding, axis) else { return part(axis, values, 0, out) };
-        let chunk = unit * CHUNK.div_ceil(unit).max(1);
+        let (unit, cut) = Cut::of(coding, axis);
+        let chunk = unit * CHUNK.div_ceil(unit.max(1)).max(1);
+        let is_whole = matches!(coding, Coding::Nvfp4 { .. }) || coding.extent() == Some(Extent::Tensor);
+        let largest = is_whole.then(|| {
+            let parts = values.par_chunks(CHUNK);
+            parts.map(|part| blocks::largest(isa, &coding, part)).max().unwrap_or(0)
+        });
         let chunks = out.par_chunks_mut(chunk).zip(values.par_chunks(chunk)).enumerate();
         chunks.for_each(|(i, (out, values))| {
-            part(of_part(values.len()), values, (i * chunk) as u64, out);
+            let axis = cut.axis(axis, values.len());
+            let first_element = (i * chunk) as u64;
+            let args = Args { coding, round, axis, values, stream, first_element };
+            match largest {
+                Some(largest) => blocks::values_of_part(isa, args, largest, out),
+                None => blocks::values(isa, args, out),
+            }
         });
     }
 
@@ -97,27 +105,39 @@ fn in_one_line(mut coding: Coding, axis: Axis) -> (Coding, Axis) {
     (coding, Axis { outer: 1, len: axis.elements(), inner: 1 })
 }
 
-/// The least elements that can be quantized apart from others, and the axis of so many elements; none where one scale is that of
-/// the whole tensor.
-fn parts(coding: Coding, axis: Axis) -> Option<(usize, Box<dyn Fn(usize) -> Axis + Sync>)> {
-    let Axis { outer, len, inner } = axis;
-    let of_outer = len * inner;
-    match coding.extent() {
-        _ if matches!(coding, Coding::Nvfp4 { .. }) => None,
-        Some(Extent::Tensor) => None,
-        None => Some((1, Box::new(|n| Axis { outer: n, len: 1, inner: 1 }))),
-        // Rows and planes of their own. Tiles are some neighbouring lines, and lines of planes do not meet.
-        _ if outer > 1 => {
-            let lines = match coding.extent() {
-                Some(Extent::Tile(n)) if inner == 1 => n as usize,
-                _ => 1,
-            };
-            Some((lines * of_outer, Box::new(move |n| Axis { outer: n / of_outer, len, inner })))
+/// How a tensor is cut into parts that are quantized apart.
+#[derive(Clone, Copy)]
+enum Cut {
+    /// Between any two elements.
+    Elements,
+    /// Between lines, or planes of them.
+    Lines,
+    /// Across a single plane, between blocks.
+    Across,
+}
+
+impl Cut {
+    /// With the least elements of a part.
+    const fn of(coding: Coding, axis: Axis) -> (usize, Self) {
+        let Axis { outer, len, inner } = axis;
+        match coding.extent() {
+            None | Some(Extent::Tensor) => (1, Self::Elements),
+            // Tiles are some neighbouring lines, and lines of planes do not meet.
+            Some(Extent::Tile(n)) if outer > 1 && inner == 1 => (n as usize * len, Self::Lines),
+            _ if outer > 1 => (len * inner, Self::Lines),
+            Some(Extent::Run(n) | Extent::Tile(n)) => (n as usize * inner, Self::Across),
+            Some(Extent::Line) => (len * inner, Self::Across),
         }
-        Some(Extent::Run(n) | Extent::Tile(n)) => {
-            Some((n as usize * inner, Box::new(move |n| Axis { outer: 1, len: n / inner, inner })))
+    }
+
+    /// The axis of `n` elements of the tensor with the axis `whole`.
+    const fn axis(self, whole: Axis, n: usize) -> Axis {
+        let Axis { len, inner, .. } = whole;
+        match self {
+            Self::Elements => apart(n),
+            Self::Lines => Axis { outer: n / (len * inner), ..whole },
+            Self::Across => Axis { outer: 1, len: n / inner, inner },
         }
-        Some(Extent::Line) => None,
     }
 }
 
