@@ -30,7 +30,7 @@ const USAGE: &str = "tasks:
   cargo xtask same-bits         the promise of one result: threads, kernels, kills and resumptions on MNIST
   cargo xtask instructions [--bless]
                                 instructions and passes over memory of works of the bench, against the committed counts
-  cargo xtask hardware          proofs of the accelerator's rounding units, and of mutants that must fail
+  cargo xtask hardware          proofs of the accelerator's rounding units, of mutants that must fail, and their cells
   cargo xtask fuzz [TARGET]... [--seconds N] [--seed S]
                                 every reader of files and texts on damaged inputs, 180 s each; without targets, all
   cargo xtask peers [--python PATH] [--rounds N] [ROW]...

@@ -35,6 +35,11 @@ pub const UNITS: [(&str, &str); 19] = [
     ("counters.sv", include_str!("../rtl/counters.sv")),
     ("accel.sv", include_str!("../rtl/accel.sv")),
 ];
+/// Units that round to small floats. No machine has them; they are there to be instantiated.
+pub const FLOAT_UNITS: [(&str, &str); 2] = [
+    ("float_round.sv", include_str!("../rtl/float_round.sv")),
+    ("float_sr_round.sv", include_str!("../rtl/float_sr_round.sv")),
+];
 /// The package, which tools read first.
 pub const PACKAGE: &str = "intrain_accel_pkg.sv";
 /// The thin top.

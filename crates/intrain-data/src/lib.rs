@@ -4,6 +4,7 @@
 //! of (seed, epoch, batch). This crate knows no network, and reads no environment variables of the project.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod augment;
 pub mod batches;
 pub mod bounded;

@@ -75,7 +75,17 @@ macro_rules! elements {
     )+};
 }
 
-elements!(f32 = "<f4", f64 = "<f8", i8 = "|i1", u8 = "|u1", i16 = "<i2", i32 = "<i4", i64 = "<i8");
+elements!(
+    f32 = "<f4",
+    f64 = "<f8",
+    i8 = "|i1",
+    u8 = "|u1",
+    u16 = "<u2",
+    u32 = "<u4",
+    i16 = "<i2",
+    i32 = "<i4",
+    i64 = "<i8"
+);
 
 /// Longest header that is read; numpy writes 118 bytes.
 const MAX_HEADER: usize = 4096;

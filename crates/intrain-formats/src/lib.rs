@@ -1,7 +1,9 @@
 //! Arrays in the formats of today: small floats, MX, NVFP4, block floating point, QPyTorch's; sections 12 and 13 of
 //! `docs/arithmetic.md`.
 //!
-//! [`Quantized`] is an array's codes with their scales, [`pack`] how codes lie in bytes. Invariant: nothing here knows files, networks or recipes; equal input gives equal bytes.
+//! [`Quantized`] is an array's codes with their scales, [`pack`] how codes lie in bytes, [`explain`] finds what turns one
+//! array into another, [`product`] has the products of two, and [`cases`] the blocks by which rules of scales and
+//! roundings are told apart. Invariant: nothing here knows files, networks or recipes; equal input gives equal bytes.
 //!
 //! ```
 //! use intrain_formats::{Quantized, Way};
@@ -13,7 +15,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod cases;
+pub mod explain;
 pub mod pack;
+pub mod product;
 mod profile;
 mod qtorch;
 mod quantized;

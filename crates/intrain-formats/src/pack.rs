@@ -87,7 +87,7 @@ pub const fn is_packed(bits: u32) -> bool {
 /// A row ends within a byte.
 pub fn pack(codes: &[u8], bits: u32, len: usize, order: Order) -> Result<Vec<u8>, PackError> {
     let Some((together, _)) = group(bits) else { return Ok(codes.to_vec()) };
-    if len % together != 0 {
+    if !len.is_multiple_of(together) {
         return Err(PackError::Row { len, bits, multiple: together });
     }
     Ok(match order {
@@ -111,7 +111,7 @@ pub fn pack(codes: &[u8], bits: u32, len: usize, order: Order) -> Result<Vec<u8>
 pub fn unpack(bytes: &[u8], bits: u32, len: usize, order: Order) -> Result<Vec<u8>, PackError> {
     let Some((together, in_bytes)) = group(bits) else { return Ok(bytes.to_vec()) };
     let row = len / together * in_bytes;
-    if len % together != 0 || row == 0 && !bytes.is_empty() || row != 0 && bytes.len() % row != 0 {
+    if !len.is_multiple_of(together) || !bytes.len().is_multiple_of(row) {
         return Err(PackError::Bytes { bytes: bytes.len(), bits, len });
     }
     Ok(match order {

@@ -75,7 +75,7 @@ pub struct Quantized {
 #[non_exhaustive]
 pub enum ShapeError {
     /// The axis.
-    #[error("axis {axis} is no axis of {shape:?}; write {} to {}", -(shape.len() as i64), shape.len() as i64 - 1)]
+    #[error("axis {axis} is no axis of {shape:?}; write 0 to {}, or -1 for the last", shape.len().saturating_sub(1))]
     Axis {
         /// What was asked for.
         axis: i64,

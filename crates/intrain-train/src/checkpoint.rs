@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::Dtype;
+pub use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -247,33 +247,111 @@ struct Head<'a> {
     tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
-/// Appends a `.safetensors` file to `out`: length of the head as u64, the head, the elements without gaps.
-/// Source: <https://github.com/huggingface/safetensors>, README, "Format".
+/// A tensor of any type, as its bytes lie in a `.safetensors` file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawTensor {
+    /// Unique within a file.
+    pub name: String,
+    /// The type, as in the file: `F8_E4M3`, `U8`.
+    pub dtype: Dtype,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// The elements, row-major and little-endian.
+    pub bytes: Vec<u8>,
+}
+
+/// The bytes of a plain `.safetensors` file of tensors of any type; `path` is what errors name.
+///
+/// # Errors
+/// [`ArtefactError::Tensor`], as [`write()`].
+pub fn raw_safetensors_bytes(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    tensors: &[RawTensor],
+) -> Result<Vec<u8>, ArtefactError> {
+    let mut bytes = Vec::new();
+    let entries = tensors.iter().map(|tensor| Entry {
+        name: &tensor.name,
+        dtype: tensor.dtype,
+        shape: &tensor.shape,
+        n_bytes: tensor.bytes.len(),
+        append: Box::new(|out: &mut Vec<u8>| out.extend_from_slice(&tensor.bytes)),
+    });
+    encode_entries(path, metadata, entries.collect(), &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The metadata and tensors of a `.safetensors` file, of any type, in the order of [`read_safetensors`]; `path` is what
+/// errors name.
+///
+/// # Errors
+/// [`ArtefactError::Tensor`] if it is no such file.
+pub fn parse_raw_safetensors(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(BTreeMap<String, String>, Vec<RawTensor>), ArtefactError> {
+    let (metadata, tensors) = decode_entries(path, bytes)?;
+    let owned = |(name, info, bytes): (String, TensorInfo, &[u8])| RawTensor {
+        name,
+        dtype: info.dtype,
+        shape: info.shape,
+        bytes: bytes.to_vec(),
+    };
+    Ok((metadata, tensors.into_iter().map(owned).collect()))
+}
+
+/// A tensor on its way into a file.
+struct Entry<'a> {
+    name: &'a str,
+    dtype: Dtype,
+    shape: &'a [usize],
+    n_bytes: usize,
+    append: Box<dyn Fn(&mut Vec<u8>) + 'a>,
+}
+
 fn encode(
     path: &Path,
     metadata: &BTreeMap<String, String>,
     tensors: &[NamedTensor],
     out: &mut Vec<u8>,
 ) -> Result<(), ArtefactError> {
+    let entries = tensors.iter().map(|NamedTensor { name, shape, data }| Entry {
+        name,
+        dtype: data.dtype(),
+        shape,
+        n_bytes: data.len() * data.element_bytes(),
+        append: Box::new(|out: &mut Vec<u8>| data.append_to(out)),
+    });
+    encode_entries(path, metadata, entries.collect(), out)
+}
+
+/// Appends a `.safetensors` file to `out`: length of the head as u64, the head, the elements without gaps.
+/// Source: <https://github.com/huggingface/safetensors>, README, "Format".
+fn encode_entries(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    mut in_file: Vec<Entry<'_>>,
+    out: &mut Vec<u8>,
+) -> Result<(), ArtefactError> {
     let error = |problem| ArtefactError::Tensor { path: path.to_owned(), problem };
     // Widest first keeps every element aligned, which other people's readers count on.
-    let mut in_file: Vec<&NamedTensor> = tensors.iter().collect();
-    in_file.sort_by_key(|tensor| Reverse(tensor.data.element_bytes()));
+    in_file.sort_by_key(|entry| Reverse(entry.dtype.bitsize()));
 
     let mut head = Head { metadata, tensors: BTreeMap::new() };
     let mut end = 0;
-    for NamedTensor { name, shape, data } in &in_file {
-        let fits = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size)) == Some(data.len());
-        if !fits {
+    for Entry { name, dtype, shape, n_bytes, .. } in &in_file {
+        let elements = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+        let bits = elements.and_then(|n| n.checked_mul(dtype.bitsize()));
+        if bits != n_bytes.checked_mul(8) {
             return Err(error(format!(
                 "tensor '{name}' of shape {shape:?} can't have {} elements",
-                data.len()
+                n_bytes * 8 / dtype.bitsize()
             )));
         }
         let start = end;
-        end += data.len() * data.element_bytes();
-        let info = TensorInfo { dtype: data.dtype(), shape: shape.clone(), data_offsets: (start, end) };
-        if name == "__metadata__" || head.tensors.insert(name, info).is_some() {
+        end += n_bytes;
+        let info = TensorInfo { dtype: *dtype, shape: shape.to_vec(), data_offsets: (start, end) };
+        if *name == "__metadata__" || head.tensors.insert(name, info).is_some() {
             return Err(error(format!("tensor name '{name}' is used twice or reserved; rename the layer")));
         }
     }
@@ -283,13 +361,35 @@ fn encode(
     out.reserve(8 + json.len() + end);
     out.extend_from_slice(&(json.len() as u64).to_le_bytes());
     out.extend_from_slice(&json);
-    in_file.iter().for_each(|tensor| tensor.data.append_to(out));
+    in_file.iter().for_each(|entry| (entry.append)(out));
     Ok(())
 }
 
-/// The inverse of [`encode`]. The library checks the head; the end of the data is compared here, because there the
-/// library adds three lengths that a made-up file can let overflow.
+/// The inverse of [`encode`].
 fn decode(path: &Path, bytes: &[u8]) -> Result<(BTreeMap<String, String>, Vec<NamedTensor>), ArtefactError> {
+    let (metadata, entries) = decode_entries(path, bytes)?;
+    let mut tensors = Vec::with_capacity(entries.len());
+    for (name, TensorInfo { dtype, shape, .. }, bytes) in entries {
+        let data = TensorData::from_bytes(dtype, bytes).ok_or_else(|| ArtefactError::Tensor {
+            path: path.to_owned(),
+            problem: format!(
+                "tensor '{name}' is of type {dtype}; only I8, I16, I32, I64, U8 and F32 can be read"
+            ),
+        })?;
+        tensors.push(NamedTensor { name, shape, data });
+    }
+    Ok((metadata, tensors))
+}
+
+/// A tensor as it lies in a file's bytes.
+type View<'a> = (String, TensorInfo, &'a [u8]);
+
+/// The inverse of [`encode_entries`]. The library checks the head; the end of the data is compared here, because there the
+/// library adds three lengths that a made-up file can let overflow.
+fn decode_entries<'a>(
+    path: &Path,
+    bytes: &'a [u8],
+) -> Result<(BTreeMap<String, String>, Vec<View<'a>>), ArtefactError> {
     let error = |problem: &str| ArtefactError::Tensor {
         path: path.to_owned(),
         problem: format!("not a sound .safetensors file: {problem}; export or download it again"),
@@ -308,17 +408,10 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<(BTreeMap<String, String>, Vec<Na
     infos.sort_by(|(a_name, a), (b_name, b)| (a.data_offsets, a_name).cmp(&(b.data_offsets, b_name)));
     let mut tensors = Vec::with_capacity(infos.len());
     for (name, info) in infos {
-        let elements = data.get(info.data_offsets.0..info.data_offsets.1);
-        let data = elements.and_then(|bytes| TensorData::from_bytes(info.dtype, bytes)).ok_or_else(|| {
-            ArtefactError::Tensor {
-                path: path.to_owned(),
-                problem: format!(
-                    "tensor '{name}' is of type {}; only I8, I16, I32, I64, U8 and F32 can be read",
-                    info.dtype
-                ),
-            }
-        })?;
-        tensors.push(NamedTensor { name, shape: info.shape.clone(), data });
+        let elements = data
+            .get(info.data_offsets.0..info.data_offsets.1)
+            .ok_or_else(|| error(&format!("tensor '{name}' lies outside of the data")))?;
+        tensors.push((name, info.clone(), elements));
     }
     let metadata = head.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok((metadata, tensors))

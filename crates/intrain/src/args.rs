@@ -2,6 +2,7 @@
 
 mod accel;
 mod deploy;
+mod formats;
 mod shell;
 mod trained;
 
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use deploy::{
     ExportArgs, ImportArgs, ScalingArgs, VerifyArgs, VerifyCommand, VerifyExportArgs, VerifyOnnxArgs,
 };
+pub(crate) use formats::{BlockArgs, ExplainArgs, FormatsArgs, QuantizeArgs, RequantizeArgs};
 pub(crate) use shell::{CompletionsArgs, ManArgs};
 pub(crate) use trained::{EvalArgs, InspectArgs, NetworkArgs, PredictArgs, RunsArgs};
 
@@ -123,17 +125,53 @@ Takes the flags of `intrain train` and needs no data on disk for data sets with 
     Recipe(RecipeArgs),
     /// List and show networks: layers, shapes, parameters, the recipe of a run that names none
     Model(ModelArgs),
-    /// Quantize an array and measure the error: bias, mean square, saturation
+    /// Quantize an array and measure the error: bias, mean square, saturation, clipped blocks
     #[command(after_help = "Examples:
   intrain quantize x.npy --as Q4.12 --round stochastic --seed 3
   intrain quantize gradient.npy --as 'unit<8>@shift' --round stochastic --out q.npy
   intrain quantize x.npy --as 'int<8>' --overflow wrap --payload integers.npy
+  intrain quantize x.npy --as mxfp4 --scale-rule rceil --out q.npz
+  intrain quantize w.npy --as nvfp4 --tile 16x16 --out q.safetensors
+  intrain quantize x.npy --as e4m3 --overflow sat-none --payload codes.npy
+  intrain quantize x.npy --as 'qtorch<5,2>' --out q.npy
 
-With FORMAT@shift the array is first divided by 2^n, n = round(log2 max|x|), and that power of two
-is thrown away, as WAGE does: OUT.npy and the error then are about x / 2^n; n is printed.
+Floats and blocks: a format of `intrain formats`, with the rule of its scales behind @ or as
+--scale-rule, and what shares one behind / or as --tile. Roundings there are nearest-even, nearest-away,
+toward-zero, up, down, to-odd, sr-a<N>, sr-b<N>, sr-c<N>. A last block that an axis does not fill is
+as if zeros followed.
 
-OUT.npy and INTS.npy replace arrays that are there, but not IN.npy, and no files of another kind.")]
+With FORMAT@shift of integers the array is first divided by 2^n, n = round(log2 max|x|), and that power
+of two is thrown away, as WAGE does: OUT and the error then are about x / 2^n; n is printed.
+
+Files that are written replace files of their kind that are there, but not IN.npy, and none of another
+kind.")]
     Quantize(QuantizeArgs),
+    /// Show the formats of floats and blocks: limits, all codes, rules of scales, profiles
+    #[command(after_help = "Examples:
+  intrain formats
+  intrain formats e4m3
+  intrain formats Binary8p4se --json
+  intrain formats 'float<4,3,bias=9>fn'
+  intrain formats bf16 --codes")]
+    Formats(FormatsArgs),
+    /// Quantize a quantized array again, and say whether it stays what it is
+    #[command(after_help = "Examples:
+  intrain requantize q.npz --check
+  intrain requantize q.safetensors --as mxfp8@rceil --out r.safetensors
+
+--check exits with 1 where a code or a scale changes: the rule is not idempotent there.")]
+    Requantize(RequantizeArgs),
+    /// Say why two quantized arrays differ: format, rule of scales, rounding, axis, packing
+    #[command(after_help = "Examples:
+  intrain explain a.npz b.npz --from x.npy
+  intrain explain a.safetensors b.safetensors
+  intrain explain scales_a.npy scales_b.npy --from x.npy
+
+Only bytes are looked at, never what a file says of itself. With --from every way that gives A and every
+way that gives B are named, and the smallest change between them. Without, the pairs of scale rules that
+could have given both. Arrays in a file are found by the names codes, scales and tensor_scale; NPY files
+of bytes are codes, or scales with --scales. Exits with 1 where nothing explains them.")]
+    Explain(ExplainArgs),
     /// List, download and describe data sets
     Data(DataArgs),
     /// Show a trained network: layers, formats, histograms of the stored integers, how the run went
@@ -359,32 +397,6 @@ The keys of each kind of layer, and residual networks, are in docs/models.md.")]
         #[arg(long)]
         toml: bool,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct QuantizeArgs {
-    /// Array of floats or integers in NumPy's format
-    #[arg(value_name = "IN.npy")]
-    pub(crate) input: PathBuf,
-    /// Format: fixed<IL,FL> (or QIL.FL), unit<k>, int<k>, each with or without @shift
-    #[arg(long = "as", value_name = "FORMAT")]
-    pub(crate) format: String,
-    /// Rounding: nearest-even, nearest-down, nearest-away, floor, toward-zero, stochastic<BITS>,
-    /// stochastic-magnitude<BITS>
-    #[arg(long, value_name = "R", default_value = "nearest-even")]
-    pub(crate) round: String,
-    /// What happens outside of the range: saturate, wrap or clip<N>, with N the largest payload
-    #[arg(long, value_name = "O", default_value = "saturate")]
-    pub(crate) overflow: String,
-    /// Seed of the random bits of a stochastic rounding
-    #[arg(long, value_name = "S", default_value_t = 1, allow_negative_numbers = true)]
-    pub(crate) seed: u64,
-    /// Write payload * step, in the shape and type of the input (float64 for integers)
-    #[arg(long, value_name = "OUT.npy")]
-    pub(crate) out: Option<PathBuf>,
-    /// Write the payloads, in the shape of the input, as int32 (int64 for formats of more than 32 bits)
-    #[arg(long, value_name = "INTS.npy")]
-    pub(crate) payload: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -15,6 +15,7 @@ use intrain::train::{ArtefactError, TrainError};
 
 use intrain::bench::UnknownWork;
 use intrain::measure::MeasureError;
+use intrain::tensors::TensorsError;
 
 use crate::output::{Output, say};
 
@@ -63,6 +64,7 @@ fn is_typed(e: &(dyn Error + 'static)) -> bool {
     e.is::<Usage>()
         || e.is::<UnknownWork>()
         || e.is::<MeasureError>()
+        || e.is::<TensorsError>()
         || e.is::<DataError>()
         || e.is::<DeployError>()
         || e.is::<ImportError>()

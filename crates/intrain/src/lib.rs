@@ -49,11 +49,13 @@ pub mod imported;
 pub mod measure;
 pub mod memory;
 pub mod sweep;
+pub mod tensors;
 pub mod verify;
 
 pub use intrain_accel as accel;
 pub use intrain_data as data;
 pub use intrain_deploy as deploy;
+pub use intrain_formats as formats;
 pub use intrain_golden as golden;
 pub use intrain_import as import;
 pub use intrain_infer as infer;

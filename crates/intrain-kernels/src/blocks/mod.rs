@@ -19,7 +19,7 @@ mod tests;
 mod transform;
 mod walk;
 
-pub use reference::{Statistics, decode, statistics};
+pub use reference::{Statistics, decode, each_block, statistics};
 pub use transform::transform;
 
 /// A tensor `[outer, len, inner]` in C order; blocks run along `len`.

@@ -5,8 +5,8 @@ use intrain_num::minifloat::{FloatFormat, FloatRound, Number};
 
 use super::{Args, Axis, Code, Grid};
 
-/// Calls `f` with each block's number and the places of its elements, row by row.
-pub(super) fn each_block(coding: &Coding, axis: Axis, mut f: impl FnMut(usize, &[usize])) {
+/// Calls `f` with the number of each block and the places of its elements, row by row.
+pub fn each_block(coding: &Coding, axis: Axis, mut f: impl FnMut(usize, &[usize])) {
     let grid = Grid::new(coding, axis);
     let mut places = Vec::new();
     let mut block = 0;

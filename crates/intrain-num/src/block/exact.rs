@@ -33,7 +33,9 @@ impl ExactSum {
         if m == 0 {
             return;
         }
-        assert!((LOWEST..=384 - 128).contains(&exponent), "a term of 2^{exponent} lies outside the sum");
+        let bits = 128 - if m < 0 { m.leading_ones() } else { m.leading_zeros() };
+        let fits = exponent >= LOWEST && bits.cast_signed() <= 384i32.saturating_sub(exponent);
+        assert!(fits, "a term of {bits} bits times 2^{exponent} lies outside the sum");
         let place = (exponent - LOWEST).cast_unsigned() as usize;
         let (first, up) = (place / 64, place % 64);
         let m = m.cast_unsigned();

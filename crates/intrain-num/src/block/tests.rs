@@ -242,3 +242,22 @@ fn codings_round_trip_and_others_are_refused() {
         assert_eq!(text.parse::<Coding>(), Err(error), "{text}");
     }
 }
+
+#[test]
+fn terms_up_to_the_top_of_a_sum_are_held() {
+    // The largest E5M2 codes under the largest scales: 7 * 7 * 2^280.
+    let number = |exponent| Number::Finite { negative: true, mantissa: 7, exponent };
+    let mut sum = ExactSum::default();
+    sum.add_product(number(140), number(140), 0);
+    assert_eq!(sum.to_number(), Number::Finite { negative: false, mantissa: 49 << 58, exponent: 222 });
+    let mut sum = ExactSum::default();
+    sum.add(-(1 << 63), 384 - 64);
+    sum.add(1, 383);
+    assert_eq!(sum, ExactSum::default());
+}
+
+#[test]
+#[should_panic(expected = "lies outside the sum")]
+fn terms_above_the_top_of_a_sum_are_refused() {
+    ExactSum::default().add(3, 383);
+}

@@ -1,5 +1,7 @@
 //! `intrain quantize`: an array through a quantizer, and what that cost.
 
+mod floats;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,12 +16,18 @@ use crate::args::QuantizeArgs;
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, is_one_file, percent};
 
+pub(crate) use floats::{Changed, is_package, with_flags};
+
 /// Significant bits of a float32 and of a float64.
 const F32_BITS: u32 = 24;
 const F64_BITS: u32 = 53;
 
 pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCode> {
     check_outputs(args)?;
+    if let Some(target) = floats::target(&args.format) {
+        return floats::run(args, target?, output);
+    }
+    refuse_flags_of_blocks(args)?;
     let quantizer = measure::quantizer(&args.format, &args.round, &args.overflow)?;
     let array = Array::read(&args.input)?;
     let measured = measure::run(&array.values, &quantizer, args.seed, &args.input)?;
@@ -81,7 +89,8 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
 
 /// Refuses outputs that would replace the input, each other, or a file that is no array.
 fn check_outputs(args: &QuantizeArgs) -> Result<(), Usage> {
-    for (flag, path) in [("--out", &args.out), ("--payload", &args.payload)] {
+    let files = [("--out", &args.out), ("--payload", &args.payload), ("--scales", &args.scales)];
+    for (flag, path) in files {
         let Some(path) = path else { continue };
         if is_one_file(path, &args.input) {
             let problem = "this is the input, which would be replaced; name another file";
@@ -89,29 +98,63 @@ fn check_outputs(args: &QuantizeArgs) -> Result<(), Usage> {
         }
         if is_another_kind(path) {
             let problem =
-                "this file is there already and is no NPY array; move it away, or name another file";
+                "this file is there already and is no array of its kind; move it away, or name another file";
             return Err(Usage(format!("{flag} {}: {problem}", path.display())));
         }
     }
-    match (&args.out, &args.payload) {
-        (Some(out), Some(payload)) if is_one_file(out, payload) => Err(Usage(format!(
-            "--out {} and --payload {} are one file; name two",
-            out.display(),
-            payload.display()
-        ))),
-        _ => Ok(()),
+    for (i, (flag, path)) in files.iter().enumerate() {
+        for (other_flag, other) in &files[i + 1..] {
+            if let (Some(path), Some(other)) = (path, other)
+                && is_one_file(path, other)
+            {
+                let (path, other) = (path.display(), other.display());
+                return Err(Usage(format!("{flag} {path} and {other_flag} {other} are one file; name two")));
+            }
+        }
     }
+    Ok(())
+}
+
+/// Refuses flags that mean nothing for a fixed-point format.
+fn refuse_flags_of_blocks(args: &QuantizeArgs) -> Result<(), Usage> {
+    let blocks = &args.blocks;
+    for (flag, is_there) in [
+        ("--scale-rule", blocks.scale_rule.is_some()),
+        ("--axis", blocks.axis.is_some()),
+        ("--tile", blocks.tile.is_some()),
+        ("--profile", blocks.profile.is_some()),
+        ("--scales", args.scales.is_some()),
+        ("--nan", args.nan.is_some()),
+        ("--pack", args.pack.is_some()),
+    ] {
+        if is_there {
+            let problem = "belongs to floats and blocks; leave it out, or name a format of `intrain formats`";
+            return Err(Usage(format!("{flag} {problem}, not {}", args.format)));
+        }
+    }
+    if let Some(out) = args.out.as_ref().filter(|out| is_package(out)) {
+        let problem =
+            "codes with scales are written of floats and blocks; write values to a name that ends in .npy";
+        return Err(Usage(format!("--out {}: {problem}", out.display())));
+    }
+    Ok(())
 }
 
 /// Whether a file with something in it does not begin as arrays do.
 fn is_another_kind(path: &Path) -> bool {
-    const MAGIC: &[u8] = b"\x93NUMPY";
     if !path.is_file() {
         return false;
     }
+    let ending = path.extension().and_then(|ending| ending.to_str());
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut bytes));
-    read.is_err() || !(bytes.is_empty() || bytes == MAGIC)
+    let read = File::open(path).and_then(|file| file.take(9).read_to_end(&mut bytes));
+    let is_kind = match ending {
+        Some("npz") => bytes.starts_with(b"PK"),
+        // The length of the head, then its JSON.
+        Some("safetensors") => bytes.get(8) == Some(&b'{'),
+        _ => bytes.starts_with(b"\x93NUMPY"),
+    };
+    read.is_err() || !(bytes.is_empty() || is_kind)
 }
 
 /// Writes `payload * step`; gives how many of them the type cannot hold exactly.

@@ -1,0 +1,513 @@
+//! Arrays of codes, scales and values in files: NPY, NPZ and safetensors, in and out.
+//!
+//! A quantized array in an NPZ file has the members `codes`, `scales`, `tensor_scale` and `meta` (JSON as bytes); in a
+//! safetensors file the same names, the types of today (F8_E4M3, F8_E8M0, packed U8), and the JSON's keys as metadata. Files of
+//! other people are read by the names in use.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use intrain_data::bounded::{MAX_BYTES, read_file};
+use intrain_data::npy::{self, Kind, Npy, Order};
+use intrain_data::{DataError, archive};
+use intrain_formats::explain::Seen;
+use intrain_formats::pack::{self, PackError};
+use intrain_formats::{Codes, Quantized, ShapeError, Way};
+use intrain_num::block::Coding;
+use intrain_num::minifloat::{FloatFormat, Number};
+use intrain_train::checkpoint::{self, Dtype, RawTensor};
+use intrain_train::{ArtefactError, atomic_write};
+
+/// A file of arrays that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TensorsError {
+    /// What is wrong in a file, and the remedy.
+    #[error("{}: {problem}", .path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// The array, its value, the limit and the remedy.
+        problem: String,
+    },
+    /// A file that is no array.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file that is no sound safetensors file, or that cannot be written.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+    /// A shape that does not fit.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// Codes that do not fill bytes.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+}
+
+/// An array of a file, C order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedArray {
+    /// Its name; empty in an NPY file.
+    pub name: String,
+    /// Its type, in the file's words.
+    pub dtype: String,
+    /// Sizes, slowest dimension first.
+    pub shape: Vec<usize>,
+    /// Its elements.
+    pub elements: Elements,
+}
+
+/// The elements of an array.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Elements {
+    /// Numbers; those of float64 are exact here, too.
+    Floats(Vec<f64>),
+    /// Integers, and codes of small floats, as bits of at most 32.
+    Codes(Vec<u32>),
+}
+
+/// A file's arrays and what it says of itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Arrays {
+    /// The file, for messages.
+    pub path: PathBuf,
+    /// In the order of the file.
+    pub arrays: Vec<NamedArray>,
+    /// Metadata; empty without any.
+    pub meta: BTreeMap<String, String>,
+}
+
+/// Names that codes, scales, factors and values have in files.
+const CODES: [&str; 6] = ["codes", "qdata", "data", "payload", "weight_packed", "elements"];
+const SCALES: [&str; 5] = ["scales", "scale", "weight_scale", "block_scale", "shared_exponents"];
+const FACTORS: [&str; 4] = ["tensor_scale", "factor", "weight_scale_2", "global_scale"];
+
+impl Arrays {
+    /// Reads a file by its ending.
+    ///
+    /// # Errors
+    /// It is missing, damaged, or of another kind.
+    pub fn read(path: &Path) -> Result<Self, TensorsError> {
+        let bytes = read_file(path, MAX_BYTES)?;
+        Self::parse(&bytes, path)
+    }
+
+    /// Reads a file's bytes: NPY, NPZ or safetensors, as they begin.
+    ///
+    /// # Errors
+    /// They are damaged, or of another kind.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, TensorsError> {
+        let mut read = Self { path: path.to_owned(), ..Self::default() };
+        if bytes.starts_with(b"\x93NUMPY") {
+            read.arrays.push(from_npy(String::new(), &npy::parse(bytes, path)?, path)?);
+        } else if bytes.starts_with(b"PK") {
+            for (name, bytes) in archive::read(bytes, path)? {
+                let npy = npy::parse(&bytes, path)?;
+                if name == "meta" {
+                    read.meta = serde_json::from_slice(npy.bytes).unwrap_or_default();
+                } else {
+                    read.arrays.push(from_npy(name, &npy, path)?);
+                }
+            }
+        } else if path.extension().is_some_and(|ending| ending == "safetensors") {
+            let (meta, tensors) = checkpoint::parse_raw_safetensors(bytes, path)?;
+            read.meta = meta;
+            read.arrays =
+                tensors.into_iter().map(|tensor| from_raw(tensor, path)).collect::<Result<_, _>>()?;
+        } else {
+            return Err(read.refused("is no NPY, NPZ or safetensors file; name a file of one of these kinds"));
+        }
+        Ok(read)
+    }
+
+    /// The array that has one of the names, or the only one there is.
+    fn named(&self, names: &[&str]) -> Option<&NamedArray> {
+        let is = |array: &&NamedArray, name: &str| {
+            array.name == name
+                || array.name.ends_with(&format!(".{name}"))
+                || array.name.ends_with(&format!("_{name}"))
+        };
+        names.iter().find_map(|name| self.arrays.iter().find(|array| is(array, name)))
+    }
+
+    /// The only array of numbers, in binary32.
+    ///
+    /// # Errors
+    /// There are several or none, they are integers, or float64 numbers that binary32 does not hold.
+    pub fn floats(&self) -> Result<(Vec<f32>, Vec<usize>), TensorsError> {
+        let mut arrays = self.arrays.iter();
+        let (Some(array), None) = (arrays.next(), arrays.next()) else {
+            let names: Vec<&str> = self.arrays.iter().map(|array| &*array.name).collect();
+            return Err(self.refused(format!(
+                "holds {} arrays ({}), and one of numbers is needed; save it as an NPY file",
+                names.len(),
+                names.join(", ")
+            )));
+        };
+        Ok((self.as_floats(array)?, array.shape.clone()))
+    }
+
+    fn as_floats(&self, array: &NamedArray) -> Result<Vec<f32>, TensorsError> {
+        let Elements::Floats(values) = &array.elements else {
+            return Err(self.refused(format!("holds {}; convert it to float32 or float16", array.dtype)));
+        };
+        let exact = |(i, x): (usize, &f64)| {
+            #[allow(clippy::cast_possible_truncation, reason = "what is lost is refused")]
+            let narrow = *x as f32;
+            if f64::from(narrow) == *x || x.is_nan() {
+                return Ok(narrow);
+            }
+            Err(self.refused(format!(
+                "element {i} is {x:e}, which binary32 does not hold; formats of at most 32 bits are rounded from that: \
+                 convert the array to float32"
+            )))
+        };
+        values.iter().enumerate().map(exact).collect()
+    }
+
+    /// Codes, scales and a factor by their names; an NPY file of bytes is what its number of elements says.
+    ///
+    /// # Errors
+    /// No array has a name that is known.
+    pub fn seen(&self, scales_alone: impl Fn(&NamedArray) -> bool) -> Result<Seen, TensorsError> {
+        let codes_of = |array: &NamedArray| match &array.elements {
+            Elements::Codes(codes) => Some(codes.clone()),
+            Elements::Floats(_) => None,
+        };
+        let bytes_of = |array: &NamedArray| -> Option<Vec<u8>> {
+            codes_of(array)?.into_iter().map(|code| u8::try_from(code).ok()).collect()
+        };
+        if let [only] = &self.arrays[..] {
+            return Ok(match &only.elements {
+                Elements::Floats(_) => Seen { values: Some(self.as_floats(only)?), ..Seen::default() },
+                Elements::Codes(_) if scales_alone(only) || SCALES.contains(&&*only.name) => {
+                    Seen { scales: bytes_of(only), ..Seen::default() }
+                }
+                Elements::Codes(codes) => Seen { codes: Some(codes.clone()), ..Seen::default() },
+            });
+        }
+        let codes = self.named(&CODES);
+        let scales = self.named(&SCALES).filter(|array| codes.is_none_or(|codes| codes.name != array.name));
+        if codes.is_none() && scales.is_none() {
+            let names: Vec<&str> = self.arrays.iter().map(|array| &*array.name).collect();
+            return Err(self.refused(format!(
+                "holds {}; name its arrays {} and {}, and the factor of a tensor {}",
+                names.join(", "),
+                CODES[0],
+                SCALES[0],
+                FACTORS[0]
+            )));
+        }
+        let factor = match self.named(&FACTORS).map(|array| &array.elements) {
+            #[allow(clippy::cast_possible_truncation, reason = "a float32 in the file")]
+            Some(Elements::Floats(values)) => values.first().map(|x| *x as f32),
+            _ => None,
+        };
+        Ok(Seen { codes: codes.and_then(codes_of), scales: scales.and_then(bytes_of), values: None, factor })
+    }
+
+    /// The sizes of the array of codes, if there is one.
+    #[must_use]
+    pub fn codes_shape(&self) -> Option<&[usize]> {
+        let only = if let [only] = &self.arrays[..] { Some(only) } else { None };
+        self.named(&CODES).or(only).map(|array| &*array.shape)
+    }
+
+    /// A quantized array, of the way that the file says or that was asked for.
+    ///
+    /// # Errors
+    /// The file says no way, or its arrays do not belong together.
+    pub fn quantized(&self, way: Option<Way>) -> Result<Quantized, TensorsError> {
+        let way = match (way, self.meta.get("format")) {
+            (Some(way), _) => way,
+            (None, Some(_)) => self.way()?,
+            (None, None) => {
+                return Err(
+                    self.refused("does not say its format; name it with --as, and --axis where it is not -1")
+                );
+            }
+        };
+        let seen = self.seen(|_| false)?;
+        if let (Coding::Plain { .. }, Some(array)) = (&way.coding, self.named(&CODES))
+            && let Elements::Floats(_) = array.elements
+        {
+            // The file's own type is the format: its codes are those of its values.
+            return Ok(Quantized::new(&self.as_floats(array)?, &array.shape, &way)?);
+        }
+        let (Some(codes), Some(array)) = (seen.codes, self.named(&CODES)) else {
+            return Err(self.refused(format!("has no array '{}' of codes; name it so", CODES[0])));
+        };
+        let bits = way.coding.bits();
+        let mut shape = array.shape.clone();
+        let is_packed = pack::is_packed(bits) && self.meta.get("order").is_none_or(|order| order != "none");
+        let codes = if is_packed {
+            let order = match self.meta.get("order") {
+                Some(order) => order.parse().map_err(|e| self.refused(format!("order '{order}' is {e}")))?,
+                None => pack::Order::LowFirst,
+            };
+            let bytes: Vec<u8> = codes.iter().map(|code| code.to_le_bytes()[0]).collect();
+            if let Some(row) = shape.last_mut() {
+                *row = *row * 8 / bits as usize;
+            }
+            Codes::Bytes(pack::unpack(&bytes, bits, shape.last().copied().unwrap_or(1), order)?)
+        } else {
+            codes_of_bits(codes, bits)
+        };
+        let scales = seen.scales.unwrap_or_default();
+        Ok(Quantized::from_parts(way, &shape, codes, scales, seen.factor.unwrap_or(1.0))?)
+    }
+
+    /// The way that the file says.
+    fn way(&self) -> Result<Way, TensorsError> {
+        let text = |key: &str| self.meta.get(key).map_or("", String::as_str);
+        let wrong =
+            |key: &str| self.refused(format!("its {key} '{}' is none; write the file again", text(key)));
+        let number = |key: &str, usual: i64| text(key).parse().unwrap_or(usual);
+        Ok(Way {
+            coding: text("format").parse::<Coding>().map_err(|_| wrong("format"))?,
+            round: text("round").parse().map_err(|_| wrong("round"))?,
+            axis: number("axis", -1),
+            seed: u64::try_from(number("seed", 1)).unwrap_or(1),
+        })
+    }
+
+    fn refused(&self, problem: impl Into<String>) -> TensorsError {
+        TensorsError::Input { path: self.path.clone(), problem: problem.into() }
+    }
+}
+
+fn codes_of_bits(codes: Vec<u32>, bits: u32) -> Codes {
+    #[allow(clippy::cast_possible_truncation, reason = "codes of a format have its bits; others are cut")]
+    match bits {
+        ..=8 => Codes::Bytes(codes.into_iter().map(|code| code as u8).collect()),
+        9..=16 => Codes::Words(codes.into_iter().map(|code| code as u16).collect()),
+        _ => Codes::Long(codes),
+    }
+}
+
+/// An NPY file's array, in C order.
+fn from_npy(name: String, npy: &Npy<'_>, path: &Path) -> Result<NamedArray, TensorsError> {
+    let dtype = npy.type_name();
+    let elements = match npy.floats() {
+        Some(floats) => Elements::Floats(in_c_order(floats.collect(), npy)),
+        None => {
+            let wide = npy.kind == Kind::Bool || npy.item_bytes > 4;
+            let integers = npy.integers().filter(|_| !wide).ok_or_else(|| TensorsError::Input {
+                path: path.to_owned(),
+                problem: format!(
+                    "array '{name}' is of {dtype}; codes are integers of 8, 16 or 32 bits, values floats"
+                ),
+            })?;
+            let mask = u32::MAX >> (32 - 8 * npy.item_bytes.min(4));
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the bits of 32 or fewer"
+            )]
+            let codes = integers.map(|x| x as u32 & mask).collect();
+            Elements::Codes(in_c_order(codes, npy))
+        }
+    };
+    Ok(NamedArray { name, dtype, shape: npy.shape.clone(), elements })
+}
+
+/// The elements of a file with the first dimension contiguous, in the order of those with the last.
+fn in_c_order<T: Copy>(elements: Vec<T>, npy: &Npy<'_>) -> Vec<T> {
+    if npy.contiguous == Order::C || npy.shape.len() < 2 {
+        return elements;
+    }
+    let place = |i: usize| {
+        let (mut rest, mut at) = (i, 0);
+        let mut strides = Vec::with_capacity(npy.shape.len());
+        npy.shape.iter().fold(1, |stride, size| {
+            strides.push(stride);
+            stride * size
+        });
+        for (size, stride) in npy.shape.iter().zip(&strides).rev() {
+            at += rest % size * stride;
+            rest /= size;
+        }
+        elements[at]
+    };
+    (0..elements.len()).map(place).collect()
+}
+
+/// A tensor of a safetensors file.
+fn from_raw(tensor: RawTensor, path: &Path) -> Result<NamedArray, TensorsError> {
+    let RawTensor { name, dtype, shape, bytes } = tensor;
+    let words = |width: usize| {
+        bytes
+            .chunks_exact(width)
+            .map(|item| item.iter().rev().fold(0u64, |word, byte| word << 8 | u64::from(*byte)))
+    };
+    #[allow(clippy::cast_possible_truncation, reason = "words of at most 32 bits")]
+    let codes = |width: usize| Elements::Codes(words(width).map(|word| word as u32).collect());
+    #[allow(clippy::cast_possible_truncation, reason = "words of at most 32 bits")]
+    let small = |format: FloatFormat| {
+        Elements::Floats(words(2).map(|word| format.decode(word as u32).to_f64()).collect())
+    };
+    let binary16 = "binary16".parse().unwrap_or(FloatFormat::BFLOAT16);
+    let elements = match dtype {
+        Dtype::F32 => Elements::Floats(words(4).map(|word| f32_of(word).into()).collect()),
+        Dtype::F64 => Elements::Floats(words(8).map(f64::from_bits).collect()),
+        Dtype::BF16 => small(FloatFormat::BFLOAT16),
+        Dtype::F16 => small(binary16),
+        Dtype::U16 | Dtype::I16 => codes(2),
+        Dtype::U32 | Dtype::I32 => codes(4),
+        _ if dtype.bitsize() <= 8 => codes(1),
+        _ => {
+            let problem =
+                format!("tensor '{name}' is of type {dtype}; codes have up to 32 bits, values are floats");
+            return Err(TensorsError::Input { path: path.to_owned(), problem });
+        }
+    };
+    Ok(NamedArray { name, dtype: dtype.to_string(), shape, elements })
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a word of 32 bits")]
+fn f32_of(word: u64) -> f32 {
+    f32::from_bits(word as u32)
+}
+
+/// Writes values as an NPY file, in place of what was there.
+///
+/// # Errors
+/// The system refuses.
+pub fn write_values(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), TensorsError> {
+    Ok(atomic_write(path, &npy::to_bytes(shape, Order::C, values.iter().copied())?)?)
+}
+
+/// Writes bytes as an NPY file, in place of what was there.
+///
+/// # Errors
+/// The system refuses.
+pub fn write_bytes(path: &Path, shape: &[usize], bytes: &[u8]) -> Result<(), TensorsError> {
+    Ok(atomic_write(path, &npy::to_bytes(shape, Order::C, bytes.iter().copied())?)?)
+}
+
+/// Writes codes as an NPY file of unsigned integers as wide as they need.
+///
+/// # Errors
+/// The system refuses.
+pub fn write_codes(path: &Path, shape: &[usize], codes: &Codes) -> Result<(), TensorsError> {
+    Ok(atomic_write(path, &codes_as_npy(shape, codes)?)?)
+}
+
+fn codes_as_npy(shape: &[usize], codes: &Codes) -> Result<Vec<u8>, DataError> {
+    match codes {
+        Codes::Bytes(codes) => npy::to_bytes(shape, Order::C, codes.iter().copied()),
+        Codes::Words(codes) => npy::to_bytes(shape, Order::C, codes.iter().copied()),
+        Codes::Long(codes) => npy::to_bytes(shape, Order::C, codes.iter().copied()),
+    }
+}
+
+/// Writes a quantized array as an NPZ or a safetensors file, by the ending; codes of 4 and 6 bits are packed in `order`.
+///
+/// # Errors
+/// A row of codes ends within a byte, or the system refuses.
+pub fn write_quantized(
+    path: &Path,
+    quantized: &Quantized,
+    order: Option<pack::Order>,
+) -> Result<(), TensorsError> {
+    let Quantized { way, shape, codes, scales, factor } = quantized;
+    let bits = way.coding.bits();
+    let mut code_shape = shape.clone();
+    let codes = match (codes, order) {
+        (Codes::Bytes(codes), Some(order)) if pack::is_packed(bits) => {
+            let row = shape.last().copied().unwrap_or(1);
+            let packed = pack::pack(codes, bits, row, order)?;
+            if let Some(row) = code_shape.last_mut() {
+                *row = *row * bits as usize / 8;
+            }
+            Codes::Bytes(packed)
+        }
+        (codes, _) => codes.clone(),
+    };
+    let order = match order {
+        Some(order) if pack::is_packed(bits) => order.to_string(),
+        _ => "none".to_owned(),
+    };
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let meta: BTreeMap<String, String> = [
+        ("format", way.coding.to_string()),
+        ("round", way.round.to_string()),
+        ("axis", way.axis.to_string()),
+        ("seed", way.seed.to_string()),
+        ("order", order),
+        ("shape", sizes.join("x")),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into();
+    let scale_shape = quantized.scale_shape();
+    let bytes = if path.extension().is_some_and(|ending| ending == "safetensors") {
+        let mut tensors = vec![RawTensor {
+            name: CODES[0].to_owned(),
+            dtype: code_type(&way.coding),
+            shape: code_shape,
+            bytes: code_bytes(&codes),
+        }];
+        if !scales.is_empty() {
+            let dtype =
+                if matches!(way.coding, Coding::Nvfp4 { .. }) { Dtype::F8_E4M3 } else { Dtype::F8_E8M0 };
+            let name = SCALES[0].to_owned();
+            tensors.push(RawTensor { name, dtype, shape: scale_shape, bytes: scales.clone() });
+        }
+        if matches!(way.coding, Coding::Nvfp4 { .. }) {
+            let (name, bytes) = (FACTORS[0].to_owned(), factor.to_le_bytes().to_vec());
+            tensors.push(RawTensor { name, dtype: Dtype::F32, shape: vec![], bytes });
+        }
+        checkpoint::raw_safetensors_bytes(path, &meta, &tensors)?
+    } else {
+        let mut members = vec![(CODES[0].to_owned(), codes_as_npy(&code_shape, &codes)?)];
+        if !scales.is_empty() {
+            members
+                .push((SCALES[0].to_owned(), npy::to_bytes(&scale_shape, Order::C, scales.iter().copied())?));
+        }
+        if matches!(way.coding, Coding::Nvfp4 { .. }) {
+            members.push((FACTORS[0].to_owned(), npy::to_bytes(&[], Order::C, [*factor].into_iter())?));
+        }
+        let json = serde_json::to_vec(&meta).unwrap_or_default();
+        members.push(("meta".to_owned(), npy::to_bytes(&[json.len()], Order::C, json.into_iter())?));
+        archive::to_bytes(&members)?
+    };
+    Ok(atomic_write(path, &bytes)?)
+}
+
+fn code_bytes(codes: &Codes) -> Vec<u8> {
+    match codes {
+        Codes::Bytes(codes) => codes.clone(),
+        Codes::Words(codes) => codes.iter().flat_map(|code| code.to_le_bytes()).collect(),
+        Codes::Long(codes) => codes.iter().flat_map(|code| code.to_le_bytes()).collect(),
+    }
+}
+
+/// The type that a safetensors file has for codes; those without one are unsigned integers.
+fn code_type(coding: &Coding) -> Dtype {
+    let format = match coding {
+        Coding::Plain { format, .. } => *format,
+        Coding::Scaled { element, .. } if !element.is_integer() => element.magnitudes(),
+        _ => FloatFormat::E2M1,
+    };
+    let fnuz = |name: &str| name.parse() == Ok(format);
+    match format {
+        FloatFormat::E4M3 => Dtype::F8_E4M3,
+        FloatFormat::E5M2 => Dtype::F8_E5M2,
+        FloatFormat::BFLOAT16 => Dtype::BF16,
+        FloatFormat::BINARY32 => Dtype::F32,
+        _ if fnuz("e4m3fnuz") => Dtype::F8_E4M3FNUZ,
+        _ if fnuz("e5m2fnuz") => Dtype::F8_E5M2FNUZ,
+        _ if fnuz("binary16") => Dtype::F16,
+        _ => match coding.bits() {
+            ..=8 => Dtype::U8,
+            9..=16 => Dtype::U16,
+            _ => Dtype::U32,
+        },
+    }
+}
+
+/// What a number of an array is, where it cannot be quantized.
+#[must_use]
+pub fn first_nan(values: &[f32]) -> Option<usize> {
+    values.iter().position(|x| matches!(Number::from_f32(*x), Number::Nan { .. }))
+}

@@ -1,0 +1,140 @@
+//! Rounding units that are wrong on purpose. Each must be refused by its proof: a proof that passes them proves nothing.
+
+/// A unit that is wrong: a few words of one file replaced.
+pub(super) struct Mutant {
+    pub(super) name: &'static str,
+    /// The proof that refuses it, by name.
+    pub(super) proof: &'static str,
+    pub(super) file: &'static str,
+    pub(super) from: &'static str,
+    pub(super) to: &'static str,
+}
+
+pub(super) const MUTANTS: [Mutant; 18] = [
+    Mutant {
+        name: "never-saturates",
+        proof: "sr_round",
+        file: "round_narrow.sv",
+        from: "fits ? shifted[Word-1:0] :",
+        to: "1'b1 ? shifted[Word-1:0] :",
+    },
+    Mutant {
+        name: "range-of-one-bit-more",
+        proof: "sr_round",
+        file: "round_narrow.sv",
+        from: "(shifted[Acc:Word-1] == {(Acc+2-Word){shifted[Acc]}})",
+        to: "(shifted[Acc:Word] == {(Acc+1-Word){shifted[Acc]}})",
+    },
+    Mutant {
+        name: "one-random-bit-missing",
+        proof: "sr_round",
+        file: "round_addend.sv",
+        from: "draw[LfsrBits-1 -: B]} << (D - B)",
+        to: "draw[LfsrBits-1 -: B] & ~{{(B-1){1'b0}}, 1'b1}} << (D - B)",
+    },
+    Mutant {
+        name: "one-step-short",
+        proof: "sr_round",
+        file: "lfsr.sv",
+        from: "step < Bits; step",
+        to: "step < Bits - 1; step",
+    },
+    Mutant {
+        name: "accumulator-unsigned",
+        proof: "sr_round",
+        file: "sr_round.sv",
+        from: "{acc_q[Acc-1], acc_q}",
+        to: "{1'b0, acc_q}",
+    },
+    Mutant {
+        name: "always-valid",
+        proof: "sr_round",
+        file: "sr_round.sv",
+        from: "assign valid_o  = valid_q[2];",
+        to: "assign valid_o  = 1'b1;",
+    },
+    Mutant {
+        name: "draws-when-idle",
+        proof: "sr_round",
+        file: "lfsr.sv",
+        from: "else if (draw_i) state_q",
+        to: "else state_q",
+    },
+    Mutant {
+        name: "sign-of-the-wrapped-sum",
+        proof: "sr_round_dsp",
+        file: "sr_round_dsp.sv",
+        from: "{negative_sum_q & p[47], p}",
+        to: "{p[47], p}",
+    },
+    Mutant {
+        name: "sr-a-one-random-bit-missing",
+        proof: "float_round-e2m1",
+        file: "float_round.sv",
+        from: "{{(Sum-RandomBits){1'b0}}, random_i};",
+        to: "{{(Sum-RandomBits){1'b0}}, random_i & ~{{(RandomBits-1){1'b0}}, 1'b1}};",
+    },
+    Mutant {
+        name: "sr-b-without-its-half",
+        proof: "float_round-e2m1",
+        file: "float_round.sv",
+        from: "assign last   = kept[0];\n    assign addend = {{(Sum-RandomBits-1){1'b0}}, random_i, 1'b1};",
+        to: "assign last   = kept[0];\n    assign addend = {{(Sum-RandomBits-1){1'b0}}, random_i, 1'b0};",
+    },
+    Mutant {
+        name: "sr-c-ties-away",
+        proof: "float_round-e2m1",
+        file: "float_round.sv",
+        from: "assign last   = kept[0] & (lost | kept[1]);\n    assign addend = {{(Sum-RandomBits-1)",
+        to: "assign last   = kept[0];\n    assign addend = {{(Sum-RandomBits-1)",
+    },
+    Mutant {
+        name: "what-is-shifted-out-is-forgotten",
+        proof: "float_round-e2m1",
+        file: "float_round.sv",
+        from: "assign lost  = tail | (|moved[Wide-1:0]);",
+        to: "assign lost  = tail;",
+    },
+    Mutant {
+        name: "saturates-a-code-late",
+        proof: "float_round-e2m1",
+        file: "float_round.sv",
+        from: "'(MaxCode))\n",
+        to: "'(MaxCode + 1))\n",
+    },
+    Mutant {
+        name: "least-normal-binade-a-subnormal-one",
+        proof: "float_round-e2m1",
+        file: "float_round.sv",
+        from: "is_normal = exponent >= Least;",
+        to: "is_normal = exponent > Least;",
+    },
+    Mutant {
+        name: "vanishes-a-place-early",
+        proof: "float_round-e2m1",
+        file: "float_round.sv",
+        from: "down >= (InExponent + 1)'(Wide);",
+        to: "down >= (InExponent + 1)'(Wide - 1);",
+    },
+    Mutant {
+        name: "minus-zero-loses-its-sign",
+        proof: "float_round-e5m2",
+        file: "float_round.sv",
+        from: "code_o = {sign, nan ?",
+        to: "code_o = {sign & (|held), nan ?",
+    },
+    Mutant {
+        name: "nan-keeps-a-sign-that-it-has-not",
+        proof: "float_round-e2m1",
+        file: "float_round.sv",
+        from: "code_o = {sign & ~nan, held};",
+        to: "code_o = {sign, held};",
+    },
+    Mutant {
+        name: "infinity-becomes-nan",
+        proof: "float_round-e4m3",
+        file: "float_round.sv",
+        from: "assign nan     = special & (|in_fraction);",
+        to: "assign nan     = special;",
+    },
+];
