@@ -14,6 +14,7 @@ mod text;
 
 pub use check::Warning;
 pub use keys::{UnknownKey, check_keys};
+pub use operand::spread_operand;
 pub use presets::{PRESETS, Preset, preset};
 pub use role::{Bias, Exception, Feedback, LearningRate, Loss, Pattern, Recipe, Role, Slot};
 pub use text::{Difference, diff};

@@ -11,6 +11,14 @@ pub(crate) const NAME: &str = "operand";
 /// The rows that it stands for; it is written at the place of the first.
 pub(crate) const ROLES: [Role; 3] = [Role::Weight, Role::Activation, Role::ErrorAtProduct];
 
+/// Puts the row `operand` of a table of rows, if it is there, into the place of the three that it stands for: an assignment to it is one
+/// to them.
+pub fn spread_operand(roles: &mut toml::Table) {
+    if let Some(row) = roles.remove(NAME) {
+        ROLES.into_iter().for_each(|role| _ = roles.insert(role.name().to_owned(), row.clone()));
+    }
+}
+
 /// Whether the three rows are one.
 pub(crate) fn is_shared(recipe: &Recipe) -> bool {
     let [first, rest @ ..] = ROLES.map(|role| recipe.slot(role));

@@ -153,6 +153,16 @@ impl Recipe {
     /// The recipe as TOML that [`Recipe::from_toml`] reads back to the same recipe.
     #[must_use]
     pub fn to_toml(&self) -> String {
+        self.written(true)
+    }
+
+    /// The same with each role by its own name, as those want it who change single rows.
+    #[must_use]
+    pub fn to_toml_by_role(&self) -> String {
+        self.written(false)
+    }
+
+    fn written(&self, is_short: bool) -> String {
         use fmt::Write;
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let mut text = String::new();
@@ -174,7 +184,7 @@ impl Recipe {
             row("norm", &self.norm.to_string());
         }
         text.push_str("\n[roles]\n");
-        let rows = || operand::written(self, true);
+        let rows = || operand::written(self, is_short);
         for (name, role) in rows().filter(|(_, role)| !self.is_silent(*role)) {
             let base = quoted(&self.slot(role).base.to_string());
             let _ = writeln!(text, "{:<20} = {base}", format!("\"{name}\""));
