@@ -93,6 +93,8 @@ pub struct Explanation {
     pub switch: Vec<Change>,
     /// Without a source: the pairs of rules that could have given both, the likeliest first.
     pub pairs: Vec<Pair>,
+    /// Without a source: in how many blocks of NVFP4 one array made the maximum 4 and the other 6, if that is all.
+    pub chose_otherwise: usize,
     /// The least block that no way gives, of the first array and of the second.
     pub unexplained: [Option<Nearest>; 2],
 }
@@ -125,6 +127,7 @@ impl Explanation {
             || is_again
             || !self.a.is_empty() && !self.b.is_empty()
             || !self.pairs.is_empty()
+            || self.chose_otherwise > 0
     }
 }
 
@@ -163,10 +166,10 @@ pub fn with_source(a: &Seen, b: &Seen, source: Source<'_>) -> Explanation {
     let (mut of_a, mut of_b) = (ways(a, 0), ways(b, 1));
     // One of them may be the other, quantized again.
     if of_b.is_empty() && !of_a.is_empty() {
-        of_b = search::again(b, a, &of_a, source.shape);
+        of_b = search::again(b, a, &of_a, source.shape, false);
     }
     if of_a.is_empty() && !of_b.is_empty() {
-        of_a = search::again(a, b, &of_b, source.shape);
+        of_a = search::again(a, b, &of_b, source.shape, false);
     }
     let switch = switch(&of_a, &of_b);
     if !of_a.is_empty() {
@@ -175,7 +178,15 @@ pub fn with_source(a: &Seen, b: &Seen, source: Source<'_>) -> Explanation {
     if !of_b.is_empty() {
         nearest[1] = None;
     }
-    Explanation { difference, a: of_a, b: of_b, switch, pairs: vec![], unexplained: nearest }
+    Explanation {
+        difference,
+        a: of_a,
+        b: of_b,
+        switch,
+        pairs: vec![],
+        chose_otherwise: 0,
+        unexplained: nearest,
+    }
 }
 
 /// Explains two arrays of the sizes `shape` from their bytes alone.
@@ -188,11 +199,12 @@ pub fn without_source(a: &Seen, b: &Seen, shape: &[usize]) -> Explanation {
         b: vec![],
         switch: vec![],
         pairs: vec![],
+        chose_otherwise: 0,
         unexplained: [None, None],
     };
     // What the first may be, so that its values are known.
     let readings = search::readings(a, shape);
-    let again = search::again(b, a, &readings, shape);
+    let again = search::again(b, a, &readings, shape, true);
     if !again.is_empty() && explanation.difference.is_some() {
         explanation.switch = vec![Change {
             what: "before",
@@ -202,7 +214,10 @@ pub fn without_source(a: &Seen, b: &Seen, shape: &[usize]) -> Explanation {
         explanation.b = again;
         return explanation;
     }
-    explanation.pairs = thresholds::pairs(a, b, shape);
+    explanation.chose_otherwise = thresholds::four_over_six(a, b, shape);
+    if explanation.chose_otherwise == 0 {
+        explanation.pairs = thresholds::pairs(a, b, shape);
+    }
     explanation
 }
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod encode;
+mod error;
 mod format;
 mod names;
 mod number;
@@ -22,7 +23,8 @@ mod round;
 #[cfg(test)]
 mod tests;
 
+pub use error::FloatError;
 pub use format::{FloatFormat, Top};
-pub use names::{FloatError, NAMES};
+pub use names::NAMES;
 pub use number::Number;
 pub use round::{FloatOverflow, FloatRound};

@@ -15,7 +15,9 @@ use clap::{Parser, Subcommand};
 pub(crate) use deploy::{
     ExportArgs, ImportArgs, ScalingArgs, VerifyArgs, VerifyCommand, VerifyExportArgs, VerifyOnnxArgs,
 };
-pub(crate) use formats::{BlockArgs, ExplainArgs, FormatsArgs, QuantizeArgs, RequantizeArgs};
+pub(crate) use formats::{
+    BlockArgs, ExplainArgs, FormatsArgs, GemmArgs, QuantizeArgs, RequantizeArgs, VectorsArgs, VectorsCommand,
+};
 pub(crate) use shell::{CompletionsArgs, ManArgs};
 pub(crate) use trained::{EvalArgs, InspectArgs, NetworkArgs, PredictArgs, RunsArgs};
 
@@ -172,6 +174,19 @@ way that gives B are named, and the smallest change between them. Without, the p
 could have given both. Arrays in a file are found by the names codes, scales and tensor_scale; NPY files
 of bytes are codes, or scales with --scales. Exits with 1 where nothing explains them.")]
     Explain(ExplainArgs),
+    /// Multiply two quantized matrices, exactly or as a machine would
+    #[command(after_help = "Examples:
+  intrain gemm a.npz b.npz --out y.npy
+  intrain gemm a.npz b.npz --accumulate f32
+  intrain gemm a.npz b.npz --accumulate 'truncated<13,32>'
+
+A is [m, k] and B [n, k], both quantized along k (B may be [k, n] along its first axis): the result is A B^T.
+exact rounds the whole sum once, in any order; f32 rounds each product and each sum in the order of k;
+truncated<F,BLOCK> is a model of tensor cores that cut products to F bits below the largest of BLOCK. The
+report compares with the exact product. `docs/arithmetic.md`, sections 13.4 and 13.7.")]
+    Gemm(GemmArgs),
+    /// Write test vectors of formats for other people's implementations
+    Vectors(VectorsArgs),
     /// List, download and describe data sets
     Data(DataArgs),
     /// Show a trained network: layers, formats, histograms of the stored integers, how the run went

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Command::Quantize(args) => commands::quantize::run(&args, &output),
         Command::Formats(args) => commands::formats::run(&args, &output),
         Command::Requantize(args) => commands::requantize::run(&args, &output),
+        Command::Gemm(args) => commands::gemm::run(&args, &output),
+        Command::Vectors(args) => commands::vectors::run(&args, &output),
         Command::Explain(args) => commands::explain::run(&args, &output),
         Command::Data(args) => commands::data::run(&args, &output),
         Command::Inspect(args) => commands::inspect::run(&args, &output),

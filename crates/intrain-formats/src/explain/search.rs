@@ -1,13 +1,17 @@
 //! Ways that give the bytes of an array, from the numbers that it came from.
 
 use intrain_kernels::blocks::{self, Axis};
-use intrain_num::block::{Coding, Edges, Element, Extent, Mx, ScaleRule};
+use intrain_num::block::{Coding, Edges, Element, Extent, Mx, NvTensor, ScaleRule};
 use intrain_num::minifloat::{FloatFormat, FloatOverflow, FloatRound, Number};
 use rayon::prelude::*;
 
 use super::layout::{self, OVERFLOWS, Unpacked};
 use super::{Before, Found, Nearest, Seen, Source};
+use crate::quantized::axis_of;
 use crate::{Codes, Quantized, Way};
+
+/// Blocks that are looked at before all are.
+const SAMPLED: usize = 256;
 
 /// The roundings that are tried; stochastic ones are recognized by their neighbours.
 const ROUNDS: [FloatRound; 6] = [
@@ -36,8 +40,7 @@ pub(super) fn ways(seen: &Seen, source: Source<'_>) -> (Vec<Found>, Option<Neare
             }
             _ => source.values,
         };
-        let mut search =
-            Search { seen, values, shape: source.shape, before, found: vec![], best: Best::default() };
+        let mut search = Search::new(seen, Source { values, ..source }, before);
         search.run();
         if !search.found.is_empty() {
             return (search.found, None);
@@ -48,28 +51,30 @@ pub(super) fn ways(seen: &Seen, source: Source<'_>) -> (Vec<Found>, Option<Neare
     (vec![], near)
 }
 
-/// Ways that give `seen` from the values that the array `other` has under one of the ways `of_other`.
-pub(super) fn again(seen: &Seen, other: &Seen, of_other: &[Found], shape: &[usize]) -> Vec<Found> {
+/// Ways that give `seen` from the values that the array `other` has under one of the ways `of_other`; with `alike`, only
+/// those with the same elements and blocks.
+pub(super) fn again(
+    seen: &Seen,
+    other: &Seen,
+    of_other: &[Found],
+    shape: &[usize],
+    alike: bool,
+) -> Vec<Found> {
     let mut read: Vec<Found> = Vec::new();
     for found in of_other {
         // Values depend on elements and extents, not on how scales were found.
-        let is_new = |known: &Found| {
-            meaning(&known.way.coding) != meaning(&found.way.coding) || known.order != found.order
+        let is_other = |known: &Found| {
+            meaning(&known.way.coding) != meaning(&found.way.coding)
+                || known.way.axis != found.way.axis
+                || known.order != found.order
         };
-        if !read.iter().all(is_new) {
+        if !read.iter().all(is_other) {
             continue;
         }
         read.push(*found);
         let Some(values) = values_of(other, found, shape) else { continue };
-        let source = Source { values: &values, shape };
-        let mut search = Search {
-            seen,
-            values: source.values,
-            shape,
-            before: Before::Again,
-            found: vec![],
-            best: Best::default(),
-        };
+        let mut search = Search::new(seen, Source { values: &values, shape }, Before::Again);
+        search.only = alike.then_some(found.way);
         search.run();
         if !search.found.is_empty() {
             return search.found;
@@ -196,23 +201,38 @@ struct Search<'a> {
     values: &'a [f32],
     shape: &'a [usize],
     before: Before,
+    /// Elements, blocks and axis that alone are tried.
+    only: Option<Way>,
+    /// The largest magnitude of the tensor.
+    largest: f32,
     found: Vec<Found>,
     best: Best,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(seen: &'a Seen, source: Source<'a>, before: Before) -> Self {
+        let Source { values, shape } = source;
+        let largest = values.iter().fold(0.0, |largest, x| if x.abs() > largest { x.abs() } else { largest });
+        Self { seen, values, shape, before, only: None, largest, found: vec![], best: Best::default() }
+    }
+
     fn run(&mut self) {
         let row = self.shape.last().copied().unwrap_or(1);
         let unpacked = layout::unpacked(self.seen, self.values.len(), row);
-        if self.seen.scales.is_none() {
+        if self.seen.scales.is_none() && self.only.is_none() {
             self.plain(&unpacked);
         }
         self.scaled(&unpacked);
+        if self.only.is_some_and(|way| !matches!(way.coding, Coding::Nvfp4 { .. })) {
+            return;
+        }
         if unpacked.iter().any(|unpacked| unpacked.bits <= 4)
             || unpacked.is_empty() && self.seen.values.is_none()
         {
             for way in layout::nvfp4(self.seen, self.shape) {
-                self.rounds(way, &unpacked);
+                if self.scales_can_be(&way) {
+                    self.rounds(way, &unpacked);
+                }
             }
         }
     }
@@ -238,13 +258,22 @@ impl Search<'_> {
         let has_scales = self.seen.scales.is_some();
         for (axis, kernel_axis, extent) in layout::extents(self.seen, self.shape) {
             let usual = matches!(extent, Extent::Run(32) | Extent::Tile(32) | Extent::Tensor);
-            if !has_scales && !usual {
+            let is_other =
+                self.only.is_some_and(|only| only.axis != axis || only.coding.extent() != Some(extent));
+            if !has_scales && !usual || is_other {
                 continue;
             }
             let largest = Largest::new(extent, kernel_axis, self.values);
             let widths = unpacked.iter().map(Some).chain(unpacked.is_empty().then_some(None));
-            let mut elements: Vec<Element> = widths.flat_map(layout::elements).collect();
-            elements.dedup();
+            let mut elements: Vec<Element> = Vec::new();
+            for element in widths.flat_map(layout::elements) {
+                // Both orders of halves leave the same elements.
+                let coding = layout::scaled(element, ScaleRule::Floor, Edges::Ocp, extent);
+                let is_asked_for = self.only.is_none_or(|only| meaning(&only.coding) == coding);
+                if is_asked_for && !elements.contains(&element) {
+                    elements.push(element);
+                }
+            }
             for element in elements {
                 self.rules((axis, extent), element, &largest, unpacked);
             }
@@ -290,6 +319,27 @@ impl Search<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a way of NVFP4 gives the scales that were seen, in some blocks from one end to the other.
+    fn scales_can_be(&mut self, way: &Way) -> bool {
+        let (Coding::Nvfp4 { rule, .. }, Some(seen)) = (way.coding, &self.seen.scales) else { return true };
+        let Ok(axis) = axis_of(self.shape, way.axis) else { return false };
+        let tensor = NvTensor::new(rule, self.largest);
+        let every = (seen.len() / SAMPLED).max(1);
+        let (mut misses, mut block_values) = (0, Vec::new());
+        blocks::each_block(&way.coding, axis, |block, places| {
+            if block % every == 0 {
+                block_values.clear();
+                block_values.extend(places.iter().map(|i| self.values[*i]));
+                let largest = block_values.iter().fold(0.0, |a: f32, x| a.max(x.abs()));
+                misses += usize::from(seen.get(block) != Some(&tensor.block(&block_values, largest).scale));
+            }
+        });
+        if misses > 0 {
+            self.best.note(misses * every + self.values.len(), self.as_found(*way, None));
+        }
+        misses == 0
     }
 
     /// Every rounding of a way.

@@ -1,6 +1,8 @@
 //! A number to the code of a format.
 
-use super::{FloatFormat, FloatOverflow, FloatRound, Number, Top};
+use super::format::{FloatFormat, Top};
+use super::number::Number;
+use super::round::{FloatOverflow, FloatRound};
 
 impl FloatFormat {
     /// The code of `x`.
@@ -110,5 +112,13 @@ impl FloatFormat {
             }
             _ => sign | max,
         }
+    }
+}
+
+impl Number {
+    /// The binary32 that this number is rounded to once, ties to even.
+    #[must_use]
+    pub fn to_f32(self) -> f32 {
+        f32::from_bits(FloatFormat::BINARY32.encode(self, FloatRound::NearestEven, FloatOverflow::SatNone, 0))
     }
 }

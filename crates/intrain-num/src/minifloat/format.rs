@@ -1,6 +1,6 @@
 //! A format: its fields, its bias, what its top codes are, and the value of each code.
 
-use super::Number;
+use super::number::Number;
 
 /// What the codes at the top of a format mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +61,7 @@ impl FloatFormat {
     }
 
     /// A format, if it has a finite value beside zero, at most 32 bits and all its values are normal or subnormal
-    /// binary64 numbers: exponent field of 1 to 11 bits.
+    /// binary64 numbers: exponent field of 1 to 11 bits. `ieee` needs a mantissa to tell NaN from infinity.
     #[must_use]
     pub const fn new(
         exponent_bits: u32,
@@ -78,6 +78,10 @@ impl FloatFormat {
             || format.bits() < 2
             || !signed && !matches!(top, Top::P3109Finite | Top::P3109Extended)
         {
+            return None;
+        }
+        // Without a mantissa there is one code for infinity and NaN.
+        if matches!(top, Top::Ieee) && mantissa_bits == 0 {
             return None;
         }
         let lost = match top {

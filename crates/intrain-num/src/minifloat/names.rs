@@ -3,36 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::{FloatFormat, Top};
-
-/// A text that names no format, rounding or overflow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FloatError {
-    /// No format.
-    Format,
-    /// No rounding.
-    Round,
-    /// No overflow.
-    Overflow,
-}
-
-impl fmt::Display for FloatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Format => {
-                "no float format; write a name of `intrain formats`, Binary8p4se and the like, or float<E,M> with \
-                 ieee, fn, finite or fnuz behind it, and a bias as in float<4,3,bias=11>fnuz"
-            }
-            Self::Round => {
-                "no rounding of floats; write nearest-even, nearest-away, toward-zero, up, down, to-odd, sr-a<N>, \
-                 sr-b<N> or sr-c<N> with N of 1 to 32 random bits"
-            }
-            Self::Overflow => "no overflow of floats; write sat-finite, sat-propagate or sat-none",
-        })
-    }
-}
-
-impl core::error::Error for FloatError {}
+use super::error::FloatError;
+use super::format::{FloatFormat, Top};
 
 /// The formats that have names, and other spellings of them.
 pub const NAMES: [(&str, FloatFormat, &[&str]); 14] = [

@@ -82,13 +82,6 @@ impl Number {
         }
     }
 
-    /// The binary32 that this number is rounded to once, ties to even.
-    #[must_use]
-    pub fn to_f32(self) -> f32 {
-        use super::{FloatFormat, FloatOverflow, FloatRound};
-        f32::from_bits(FloatFormat::BINARY32.encode(self, FloatRound::NearestEven, FloatOverflow::SatNone, 0))
-    }
-
     /// `self * 2^n`; zeros, infinities and NaN stay what they are.
     #[must_use]
     pub const fn scaled(self, n: i32) -> Self {

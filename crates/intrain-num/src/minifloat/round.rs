@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::FloatError;
+use super::error::FloatError;
 
 /// A rounding. All but `up` and `down` act on the magnitude alone, so they are symmetric.
 ///

@@ -74,6 +74,7 @@ fn names_round_trip_and_others_are_refused() {
         "binary8p0se",
         "binary8p4s",
         "float<1,0>ieee",
+        "float<5,0>",
         "float<4,3,bias=9999>",
         "binaré8p4se",
     ] {

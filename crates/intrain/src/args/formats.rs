@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::Subcommand;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct QuantizeArgs {
     /// Array of floats or integers in NumPy's format; for floats and blocks NPZ and safetensors with one array, too
@@ -106,4 +108,57 @@ pub(crate) struct ExplainArgs {
     /// NPY files hold scales, not codes
     #[arg(long)]
     pub(crate) scales: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GemmArgs {
+    /// Quantized matrix [m, k], NPZ or safetensors
+    #[arg(value_name = "A")]
+    pub(crate) a: PathBuf,
+    /// Quantized matrix [n, k], or [k, n] with blocks along its first axis
+    #[arg(value_name = "B")]
+    pub(crate) b: PathBuf,
+    /// How sums are made: exact, f32, truncated<F,BLOCK> or truncated<F,BLOCK,GROUP>
+    #[arg(long, value_name = "HOW", default_value = "exact")]
+    pub(crate) accumulate: String,
+    /// Write the result as float32, shape [m, n]
+    #[arg(long, value_name = "Y.npy")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VectorsArgs {
+    #[command(subcommand)]
+    pub(crate) action: VectorsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VectorsCommand {
+    /// Write blocks that tell rules of scales and roundings apart, with every rule's answer
+    #[command(after_help = "Examples:
+  intrain vectors export --as mxfp8 --format csv --out mxfp8.csv
+  intrain vectors export --as nvfp4 --format json
+  intrain vectors export --as e4m3 --round nearest-even --round 'sr-c<8>' --format c --out e4m3.h
+
+A block has its maximum at a threshold of a rule or one step of binary32 beside it, ties, -0, NaN,
+infinities, subnormal numbers, or nothing but zeros. Equal formats give equal bytes.")]
+    Export(VectorsExportArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VectorsExportArgs {
+    /// Format; every rule of its scales answers
+    #[arg(long = "as", value_name = "FORMAT")]
+    pub(crate) coding: String,
+    /// Rounding of the elements, or several [default: nearest-even]
+    #[arg(long, value_name = "R")]
+    pub(crate) round: Vec<String>,
+    /// How they are written: csv, toml, json, c or memh
+    #[arg(long, value_name = "F", default_value = "csv")]
+    pub(crate) format: String,
+    /// File [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) blocks: BlockArgs,
 }

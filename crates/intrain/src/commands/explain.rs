@@ -60,6 +60,15 @@ fn text(explanation: &Explanation, has_source: bool) -> String {
         let _ = writeln!(text, "\nThe switch: {}: {} in A, {} in B.", change.what, change.a, change.b);
     }
     remarks(&mut text, explanation);
+    if explanation.chose_otherwise > 0 {
+        let _ = writeln!(
+            text,
+            "\nFrom the bytes alone: NVFP4 by 4over6, and in {} blocks one array made the maximum 6 where the other made it 4: \
+             their errors nearly tie there, and are computed otherwise (through 1/S, or through the tensor's maximum; as \
+             magnitudes, or as squares). --from X.npy names the two.",
+            grouped(explanation.chose_otherwise as u64)
+        );
+    }
     if let Some(best) = explanation.pairs.first() {
         let _ = writeln!(
             text,
@@ -201,6 +210,7 @@ fn object(explanation: &Explanation) -> Value {
         "explained": explanation.is_explained(), "difference": difference,
         "a": explanation.a.iter().map(found).collect::<Vec<_>>(), "b": explanation.b.iter().map(found).collect::<Vec<_>>(),
         "switch": explanation.switch.iter().map(|c| json!({"what": c.what, "a": c.a, "b": c.b})).collect::<Vec<_>>(),
+        "chose_otherwise": explanation.chose_otherwise,
         "pairs": explanation.pairs.iter().map(|p| json!({"element": p.element.to_string(), "a": p.a.to_string(), "b": p.b.to_string()})).collect::<Vec<_>>(),
     })
 }

@@ -28,7 +28,8 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
         return floats::run(args, target?, output);
     }
     refuse_flags_of_blocks(args)?;
-    let quantizer = measure::quantizer(&args.format, &args.round, &args.overflow)?;
+    let quantizer = measure::quantizer(&args.format, &args.round, &args.overflow)
+        .map_err(|error| floats::with_other_formats(error, &args.format))?;
     let array = Array::read(&args.input)?;
     let measured = measure::run(&array.values, &quantizer, args.seed, &args.input)?;
     let n_inexact = write_values(args, &array, &quantizer, &measured)?;

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use intrain::formats::pack::{self, Order};
 use intrain::formats::{PROFILES, Profile, Qtorch, Quantized, Way};
 use intrain::kernels::blocks::Statistics;
+use intrain::measure::MeasureError;
 use intrain::num::block::{Coding, Extent};
-use intrain::num::minifloat::{FloatOverflow, FloatRound};
+use intrain::num::minifloat::{FloatOverflow, FloatRound, NAMES};
 use intrain::tensors::{self, Arrays};
 use serde_json::{Value, json};
 
@@ -38,6 +39,16 @@ pub(super) fn target(text: &str) -> Option<Result<Target, Usage>> {
     }
 }
 
+/// The error of a text that is no fixed-point format either, with the nearest name of a float or a block.
+pub(super) fn with_other_formats(error: MeasureError, text: &str) -> anyhow::Error {
+    let MeasureError::Spelling { flag: "--as", .. } = error else { return error.into() };
+    let blocks = ["mxfp8", "mxfp8-e5m2", "mxfp6", "mxfp6-e3m2", "mxfp4", "mxint8", "nvfp4"];
+    let known = NAMES.iter().map(|(name, ..)| *name).chain(blocks);
+    let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(known, text)).unwrap_or_default();
+    Usage(format!("{error}; floats and blocks are those of `intrain formats`, the nearest is '{nearest}'"))
+        .into()
+}
+
 /// What is wrong about a format, with the nearest rule where it is one.
 fn wrong_coding(flag: &str, text: &str, error: intrain::num::block::CodingError) -> Usage {
     use intrain::num::block::{CodingError, NvRule, ScaleRule};
@@ -48,9 +59,12 @@ fn wrong_coding(flag: &str, text: &str, error: intrain::num::block::CodingError)
         let known: &[&str] = if text.starts_with("nvfp4") { &nv } else { &scaled };
         known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, rule)).copied()
     });
+    // A flag of its own says the rule alone.
+    let shown = if flag == "--scale-rule" { rule.unwrap_or(text) } else { text };
+    let verb = if flag == "--scale-rule" { "is" } else { "has" };
     match nearest {
-        Some(nearest) => Usage(format!("{flag} '{text}' has {error}; did you mean '{nearest}'?")),
-        None => Usage(format!("{flag} '{text}' has {error}")),
+        Some(nearest) => Usage(format!("{flag} '{shown}' {verb} {error}; did you mean '{nearest}'?")),
+        None => Usage(format!("{flag} '{shown}' {verb} {error}")),
     }
 }
 
