@@ -6,6 +6,7 @@
 
 mod backward;
 mod forward;
+mod measure;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ use crate::operands::{Dot, Operands, Target};
 use crate::parameters::Gradient;
 use crate::plan::Operand;
 
+pub(crate) mod operand;
 pub(crate) mod read;
 
 pub(crate) enum Float {}

@@ -105,7 +105,8 @@ fn store(weight: &mut Stored, i: usize, (x, places): (f64, i32), grid: Quantizer
     if let Stored::F32(values) = weight {
         #[allow(clippy::cast_possible_truncation, reason = "rounding a f64 to f32 is meant")]
         {
-            values[i] = x as f32;
+            let x = x as f32;
+            values[i] = master.format.coded().map_or(x, |coded| coded.in_evaluation().value(x, 0));
         }
         return;
     }

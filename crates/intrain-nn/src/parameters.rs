@@ -17,7 +17,7 @@ impl Stored {
     #[must_use]
     pub fn zeros(quantizer: Quantizer, len: usize) -> Self {
         match (quantizer.format, quantizer.format.bits()) {
-            (Format::Float32, _) => Self::F32(vec![0.0; len]),
+            (Format::Float32 | Format::Coded(_), _) => Self::F32(vec![0.0; len]),
             (_, 0..=8) => Self::I8(vec![0; len]),
             (_, 9..=16) => Self::I16(vec![0; len]),
             _ => Self::I32(vec![0; len]),

@@ -11,7 +11,7 @@ use crate::plan::Operand;
 pub struct TensorStats {
     /// The layer.
     pub layer: String,
-    /// The role, in short: `activation` or `error`.
+    /// The role, in short: `activation`, `error`, or as products between floats read them `read` and `error.read`.
     pub role: &'static str,
     /// What was found.
     pub measure: Measure,
@@ -23,7 +23,8 @@ pub struct Measure {
     /// Share of zeros, 0 to 1.
     pub zero: f64,
     /// Share of all values that are not zero and lie at a limit or beyond it: the least or the largest code of the format, or
-    /// the limit that the overflow of its row states inside them; none for floats.
+    /// the limit that the overflow of its row states inside them; none for floats. Of small floats the share of blocks in which
+    /// something was clipped.
     pub limit: Option<f64>,
     /// Entropy of the values in bits; none for floats.
     pub bits: Option<f64>,
@@ -83,7 +84,7 @@ impl Measure {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn share(count: u64, n: u64) -> f64 {
+pub(crate) fn share(count: u64, n: u64) -> f64 {
     count as f64 / n.max(1) as f64
 }
 

@@ -124,6 +124,22 @@ fn depthwise_networks_are_the_same_with_any_threads_and_kernels() {
     }
 }
 
+/// Small floats: blocks, scales of tensors, random words and the transform, with norms, residual sums and depthwise convolutions.
+#[test]
+fn small_floats_are_the_same_with_any_threads_and_kernels() {
+    let others = "mxfp8 | activation = mxfp8@rceil/16x16 sr-a<8> | gradient = bfloat16 sr-a<8>";
+    for spec in ["bf16", "mxfp4", "nvfp4", others] {
+        assert_same(&Plan::build(&residual(), &recipe(spec), 70).unwrap(), spec);
+    }
+    assert_same(
+        &Plan::build(&intrain_model::preset("ds-cnn").unwrap(), &recipe("nvfp4"), 9).unwrap(),
+        "nvfp4",
+    );
+    for ((model, batch_size), spec) in networks().into_iter().zip(["fp8", "nvfp4"]) {
+        assert_same(&Plan::build(&model, &recipe(spec), batch_size).unwrap(), spec);
+    }
+}
+
 /// Norms, residual sums and softmax in integers, in both widths.
 #[test]
 fn graphs_of_integers_are_the_same_with_any_threads_and_kernels() {

@@ -15,7 +15,7 @@ impl Quantizer {
     #[must_use]
     pub fn code_of_float(&self, x: f32, word: u32) -> i64 {
         match self.format {
-            Format::Float32 | Format::Exact => 0,
+            Format::Float32 | Format::Exact | Format::Coded(_) => 0,
             Format::Binary => binary(x, self.round, word),
             Format::Grid(grid) => grid_code(grid, x, self.round, word),
             Format::Levels(levels) => levels.code(x).into(),

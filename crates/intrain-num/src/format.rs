@@ -5,6 +5,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::coded::{Coded, CodedError};
 use crate::levels::{LEVELS_MAX, Levels};
 
 /// Most bits that any code has.
@@ -43,6 +44,8 @@ pub enum Format {
     Grid(Grid),
     /// `levels<q1,q2,...>`: zero and rising positive levels. HWGQ 2017.
     Levels(Levels),
+    /// A small float, a block format or NVFP4, whose values go on as binary32 numbers; with its rounding.
+    Coded(Coded),
 }
 
 /// Equally spaced values around 0 whose step is any binary32 number.
@@ -80,7 +83,7 @@ impl Grid {
 }
 
 impl Format {
-    /// Bits of a code; 32 for float.
+    /// Bits of a code; 32 for float. Those of a small float say what its numbers take, and no code of it is stored here.
     #[must_use]
     pub const fn bits(self) -> u32 {
         match self {
@@ -90,6 +93,7 @@ impl Format {
             Self::Binary => 2,
             Self::Grid(grid) => 33 - grid.limit.leading_zeros(),
             Self::Levels(levels) => 8 - levels.n().leading_zeros(),
+            Self::Coded(coded) => coded.coding.bits(),
         }
     }
 
@@ -102,7 +106,8 @@ impl Format {
             | Self::Int { .. }
             | Self::Binary
             | Self::Grid(_)
-            | Self::Levels(_) => 0,
+            | Self::Levels(_)
+            | Self::Coded(_) => 0,
             Self::Fixed { frac_bits, .. } => frac_bits.cast_signed(),
             Self::Unit { bits } => bits.cast_signed() - 1,
         }
@@ -142,10 +147,20 @@ impl Format {
         matches!(self, Self::Fixed { .. } | Self::Unit { .. } | Self::Int { .. })
     }
 
-    /// Whether the role holds integers of a stated width (not float, not "as it arrives").
+    /// Whether the role holds integers of a stated width (not float, not "as it arrives", and no small floats, which go on
+    /// as binary32 numbers).
     #[must_use]
     pub const fn is_quantized(self) -> bool {
-        !matches!(self, Self::Float32 | Self::Exact)
+        !matches!(self, Self::Float32 | Self::Exact | Self::Coded(_))
+    }
+
+    /// The small float, its rounding and what comes before it, where the format is one.
+    #[must_use]
+    pub const fn coded(self) -> Option<Coded> {
+        match self {
+            Self::Coded(coded) => Some(coded),
+            _ => None,
+        }
     }
 }
 
@@ -160,6 +175,7 @@ impl fmt::Display for Format {
             Self::Binary => f.write_str("binary"),
             Self::Grid(grid) => write!(f, "grid<{},{}>", grid.step(), grid.limit),
             Self::Levels(levels) => levels.fmt(f),
+            Self::Coded(coded) => coded.fmt(f),
         }
     }
 }
@@ -198,6 +214,8 @@ pub enum ParseError {
         /// Which one, counted from 1.
         place: usize,
     },
+    /// A small float that no row can have.
+    Coded(CodedError),
     /// No such rounding.
     Round,
     /// A stochastic rounding with too few or too many random bits.
@@ -222,8 +240,10 @@ impl fmt::Display for ParseError {
         match self {
             Self::Format => f.write_str(
                 "not a format: write fixed<IL,FL> (IL counts the sign; also QIL.FL, <IL,FL> or ap_fixed<W,IL>), \
-                 unit<k>, int<k>, binary, grid<DELTA,N>, levels<q1,q2,...>, exact or float32",
+                 unit<k>, int<k>, binary, grid<DELTA,N>, levels<q1,q2,...>, exact or float32, or between floats a small \
+                 one such as bfloat16, mxfp4@even or nvfp4@te (`intrain formats` lists them)",
             ),
+            Self::Coded(error) => error.fmt(f),
             Self::Step => f.write_str("not a grid: the step DELTA of grid<DELTA,N> must be a number above 0"),
             Self::GridLimit { limit } => write!(
                 f,
@@ -281,6 +301,11 @@ impl FromStr for Format {
             "exact" => return Ok(Self::Exact),
             "binary" => return Ok(Self::Binary),
             _ => {}
+        }
+        match text.parse() {
+            Ok(coded) => return Ok(Self::Coded(coded)),
+            Err(ParseError::Format) => {}
+            Err(error) => return Err(error),
         }
         if let Some((int_bits, frac_bits)) = q_notation(text) {
             return fixed(int_bits, frac_bits);

@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod accumulator;
 pub mod block;
+mod coded;
 pub mod columns;
 mod float_role;
 pub mod format;
@@ -28,6 +29,7 @@ pub mod scale;
 pub mod softmax;
 
 pub use accumulator::Sum;
+pub use coded::{Coded, CodedError};
 pub use columns::{Columns, RandomSource};
 pub use format::{Format, Grid, ParseError};
 pub use levels::Levels;

@@ -115,8 +115,8 @@ impl fmt::Display for Quantizer {
             // A float is rounded by nothing, but may be held.
             Format::Float32 if self.overflow == Overflow::Saturate => return Ok(()),
             Format::Float32 => return write!(f, " {}", self.overflow),
-            // Its thresholds and its ends are its levels.
-            Format::Levels(_) => {}
+            // Its thresholds and its ends are its levels; a small float says its rounding itself.
+            Format::Levels(_) | Format::Coded(_) => {}
             _ => write!(f, "{} {} {}", self.scale, self.round, self.overflow)?,
         }
         match self.surrogate {
@@ -144,6 +144,11 @@ impl FromStr for Quantizer {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text.parse() {
+            Ok(coded) => return Ok(Self::plain(Format::Coded(coded), Round::NearestEven)),
+            Err(ParseError::Format) => {}
+            Err(error) => return Err(error),
+        }
         let mut words = text.split_whitespace();
         let (format, scale) = parse_scaled_format(words.next().ok_or(ParseError::Quantizer)?)?;
         match (format, scale, words.clone().next()) {
@@ -162,7 +167,9 @@ impl FromStr for Quantizer {
                 };
                 return Ok(Self { surrogate, ..Self::plain(format, Round::NearestEven) });
             }
-            (Format::Exact | Format::Float32 | Format::Levels(_), ..) => return Err(ParseError::Quantizer),
+            (Format::Exact | Format::Float32 | Format::Levels(_) | Format::Coded(_), ..) => {
+                return Err(ParseError::Quantizer);
+            }
             _ => {}
         }
         let round = words.next().ok_or(ParseError::Quantizer)?.parse()?;

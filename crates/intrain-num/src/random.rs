@@ -32,6 +32,16 @@ pub enum Purpose {
     Update = 8,
     /// Rounding of the stored weight when it is written.
     Master = 9,
+    /// Rounding of what enters a product, for its forward pass, between floats.
+    OperandForward = 10,
+    /// Rounding of what enters a product, for the gradient of its weights, between floats.
+    OperandOfGradient = 11,
+    /// Rounding of the error at a product's output, for the error in front of it, between floats.
+    ErrorBackward = 12,
+    /// Rounding of the error at a product's output, for the gradient of its weights, between floats.
+    ErrorOfGradient = 13,
+    /// Rounding of the stored weight when the error's product reads it, where that reads other blocks, between floats.
+    WeightBackward = 14,
     /// Order of an epoch; `step` is the epoch.
     Shuffle = 32,
     /// Position of a crop; `step` is the epoch, the element is the image.

@@ -2,7 +2,7 @@
 
 use intrain_model::{Shape, Window};
 use intrain_num::norm::Rows;
-use intrain_num::{Columns, Quantizer, Sum};
+use intrain_num::{Coded, Columns, Quantizer, Sum};
 
 /// Windows of `size * size` pixels, `stride` pixels apart; the first begins `pad` pixels before the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,19 @@ pub struct BlockPlan {
     /// Between floats: the codes that enter, where all of them meet binary weights. The forward product is then one of
     /// integers.
     pub codes: Option<Codes>,
+    /// Between floats: what the products make of their operands beside the weights.
+    pub operands: OperandRows,
+}
+
+/// How products between floats quantize what they read, each along its own sum (contract, 13.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OperandRows {
+    /// Recipe row `activation`: what enters, for the forward product and the gradient's.
+    pub activation: Option<Coded>,
+    /// Recipe row `error.product`: the error at the output, for both products of the backward pass.
+    pub error: Option<Coded>,
+    /// Whether both operands of the gradient's product are transformed before.
+    pub hadamard: bool,
 }
 
 impl BlockPlan {
@@ -200,6 +213,14 @@ impl ProductPlan {
             ProductKind::BatchNorm | ProductKind::LayerNorm => 1,
             ProductKind::Conv | ProductKind::Linear => self.window.n_taps() * self.input.c / self.groups,
         }
+    }
+
+    /// Whether each output pixel sees the one input pixel of its own place: both operands of the gradient's product then have the
+    /// same rows.
+    #[must_use]
+    pub fn sees_one_pixel(&self) -> bool {
+        let Window { kernel, stride, pad, .. } = self.window;
+        self.kind == ProductKind::Linear || (kernel == [1, 1] && stride == [1, 1] && pad == [0, 0])
     }
 
     /// Dimensions of the weight tensor: `[kernel height, kernel width, in / groups, out]`, `[in, out]` or `[channels]`.

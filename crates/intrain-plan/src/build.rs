@@ -3,7 +3,7 @@
 
 use intrain_model::{Layer, LayerKind, Model, Shape};
 use intrain_num::{Quantizer, Scale, Sum};
-use intrain_recipe::Recipe;
+use intrain_recipe::{Recipe, Slot};
 
 use crate::block::{BlockPlan, Operand, Pool};
 use crate::error::{PlanError, refuse};
@@ -28,12 +28,13 @@ impl Plan {
             return Err(PlanError::BatchSize { batch_size, max: BATCH_SIZE_MAX });
         }
         let layout = Layout::of(model, recipe);
-        let recipe = &recipe.with_ends(|role| ends(model, role, layout));
+        let recipe = &recipe.with_ends(|role| ends(model, recipe, role, layout));
         check_patterns(recipe, model, layout)?;
         let products = || model.layers.iter().filter(|layer| layer.kind.is_product());
         let [first, last] = [products().next(), products().next_back()].map(|l| l.map_or("", |l| &l.name));
         let input = InputPlan::new(model, recipe, first)?;
-        let mut builder = Builder::new(model, recipe, layout)?;
+        let (recipe, entering) = &apart(recipe);
+        let mut builder = Builder::new(model, (recipe, entering), layout)?;
         builder.walk(&input)?;
         let Builder { mut blocks, mut nodes, .. } = builder;
         end_in_logits(&nodes)?;
@@ -74,6 +75,15 @@ impl Plan {
     }
 }
 
+/// The row `activation` that products read by, apart from the recipe: what leaves a ReLU is a float then.
+fn apart(recipe: &Recipe) -> (Recipe, Slot) {
+    let mut recipe = recipe.clone();
+    let float = || Slot::from(Quantizer::FLOAT);
+    let entering =
+        if recipe.activation_enters() { std::mem::replace(&mut recipe.activation, float()) } else { float() };
+    (recipe, entering)
+}
+
 /// The loss needs logits: the sums of a product, some of which are negative.
 fn end_in_logits(nodes: &[Node]) -> Result<(), PlanError> {
     match nodes.last() {
@@ -98,6 +108,8 @@ fn end_in_logits(nodes: &[Node]) -> Result<(), PlanError> {
 pub(crate) struct Builder<'a> {
     pub(crate) model: &'a Model,
     pub(crate) recipe: &'a Recipe,
+    /// The row `activation`, where it is that of what enters products between floats.
+    pub(crate) entering: &'a Slot,
     pub(crate) layout: Layout,
     fusion: Fusion,
     shapes: Vec<Shape>,
@@ -111,9 +123,14 @@ pub(crate) struct Builder<'a> {
 pub(crate) type Made = (Op, Operand, Storage);
 
 impl<'a> Builder<'a> {
-    fn new(model: &'a Model, recipe: &'a Recipe, layout: Layout) -> Result<Self, PlanError> {
+    fn new(
+        model: &'a Model,
+        (recipe, entering): (&'a Recipe, &'a Slot),
+        layout: Layout,
+    ) -> Result<Self, PlanError> {
         let (fusion, shapes) = (Fusion::of(model, recipe, layout)?, model.shapes()?);
-        Ok(Self { model, recipe, layout, fusion, shapes, blocks: vec![], nodes: vec![], node_of: vec![] })
+        let (blocks, nodes, node_of) = (vec![], vec![], vec![]);
+        Ok(Self { model, recipe, entering, layout, fusion, shapes, blocks, nodes, node_of })
     }
 
     fn walk(&mut self, input: &InputPlan) -> Result<(), PlanError> {

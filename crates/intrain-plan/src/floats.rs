@@ -2,9 +2,9 @@
 
 use intrain_model::LayerKind;
 use intrain_num::{Format, Quantizer, Sum};
-use intrain_recipe::Recipe;
+use intrain_recipe::{Recipe, Slot};
 
-use crate::block::{BlockPlan, Codes, Operand, ProductKind, WeightPlan};
+use crate::block::{BlockPlan, Codes, Operand, OperandRows, ProductKind, ProductPlan, WeightPlan};
 use crate::error::{PlanError, refuse};
 use crate::formats::NOTHING;
 use crate::node::{Node, Op, Product, Storage};
@@ -21,7 +21,8 @@ pub(crate) const WEIGHT: WeightPlan = WeightPlan {
 /// How a product's weights are stored and read; one of the two may be in fewer bits.
 pub(crate) fn weight(recipe: &Recipe, name: &str) -> Result<WeightPlan, PlanError> {
     let (master, read) = (recipe.master.of_layer(name), recipe.weight.of_layer(name));
-    if master.format.is_quantized() && read.format.is_quantized() {
+    let is_read_anew = read.format.is_quantized() || read.format.coded().is_some();
+    if master.format.is_quantized() && is_read_anew {
         let reason = format!(
             "its weight is stored as {master} and would be quantized again, as {read}, when it is read; write 'exact' in \
              one of the rows 'master' and 'weight'"
@@ -29,6 +30,18 @@ pub(crate) fn weight(recipe: &Recipe, name: &str) -> Result<WeightPlan, PlanErro
         return Err(refuse(name, reason));
     }
     Ok(WeightPlan { master, read, ..WEIGHT })
+}
+
+/// How the product `name` quantizes what it reads beside its weights; `entering` is the recipe's row `activation`, where that
+/// is of products.
+pub(crate) fn operands(recipe: &Recipe, entering: &Slot, name: &str, product: &ProductPlan) -> OperandRows {
+    let error = recipe.error_at_product.of_layer(name).format.coded();
+    OperandRows {
+        activation: entering.of_layer(name).format.coded(),
+        error,
+        // Elsewhere a row of one operand meets several of the other, and the transform would not cancel.
+        hadamard: error.is_some_and(|error| error.hadamard) && product.sees_one_pixel(),
+    }
 }
 
 /// Marks the products that are products of integers, by the codes that enter them.

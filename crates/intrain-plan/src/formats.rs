@@ -5,7 +5,7 @@ use intrain_num::scale::fan_log2;
 use intrain_num::{Quantizer, Round, Scale, Sum};
 use intrain_recipe::{Bias, Loss, Recipe, Slot};
 
-use crate::block::{Arithmetic, BlockPlan, Operand, ProductKind, ProductPlan, Sums, WeightPlan};
+use crate::block::{Arithmetic, BlockPlan, Operand, OperandRows, ProductKind, ProductPlan, Sums, WeightPlan};
 use crate::error::{PlanError, refuse};
 
 /// Floats are no integers of any operand.
@@ -65,7 +65,8 @@ pub(crate) fn block(
         weight,
         sum_frac_bits: 0,
         error_operand: NOTHING,
-        gradient: of(&recipe.gradient),
+        // Gradients of gains and offsets between floats stay floats.
+        gradient: if is_norm && recipe.is_float() { Quantizer::FLOAT } else { of(&recipe.gradient) },
         momentum: of(&recipe.momentum),
         update: of(&recipe.update),
         sums: Sums { forward: Sum { bound: 0 }, error: None, gradient: Sum { bound: 0 } },
@@ -73,6 +74,7 @@ pub(crate) fn block(
         columns: None,
         norm: None,
         codes: None,
+        operands: OperandRows::default(),
     }
 }
 

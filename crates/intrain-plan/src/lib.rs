@@ -24,7 +24,8 @@ mod source;
 mod table;
 
 pub use block::{
-    Arithmetic, BlockPlan, Codes, NormPlan, Operand, Pool, ProductKind, ProductPlan, Sums, WeightPlan,
+    Arithmetic, BlockPlan, Codes, NormPlan, Operand, OperandRows, Pool, ProductKind, ProductPlan, Sums,
+    WeightPlan,
 };
 pub use error::PlanError;
 pub use memory::Memory;

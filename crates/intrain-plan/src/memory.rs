@@ -129,7 +129,7 @@ impl Plan {
         for (i, node) in computed() {
             let in_place = matches!(&node.op, Op::Activation(activation) if activation.in_place);
             held += if in_place { 0 } else { result_bytes(node) };
-            most = most.max(held);
+            most = most.max(held + self.entering_bytes(node));
             let over = computed().filter(|(source, _)| last_reader[*source] == i && !in_place);
             held -= over.map(|(_, node)| result_bytes(node)).sum::<usize>();
         }
@@ -147,6 +147,7 @@ impl Plan {
                 continue;
             }
             let mut note = |held: &[usize], more: usize| most = most.max(held.iter().sum::<usize>() + more);
+            note(&held, self.operand_bytes(node));
             if let Op::Product(product) = &node.op
                 && product.epilogue.pool.is_some()
             {
@@ -176,6 +177,26 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Bytes of one image as a product between floats reads it, where it is quantized for that.
+    fn entering_bytes(&self, node: &Node) -> usize {
+        let Op::Product(product) = &node.op else { return 0 };
+        let is_coded = self.blocks[product.block].operands.activation.is_some();
+        if is_coded { 4 * node.input.len() } else { 0 }
+    }
+
+    /// Bytes of one image's operands as the gradient's product between floats reads them: what entered, the error, and one of
+    /// both on its way through the transform.
+    fn operand_bytes(&self, node: &Node) -> usize {
+        let Op::Product(product) = &node.op else { return 0 };
+        let (rows, p) = (&self.blocks[product.block].operands, &self.blocks[product.block].product);
+        let [input, output] = [p.input.len(), p.output.len()].map(|n| 4 * n);
+        let is_read = |coded: bool, bytes: usize| if coded || rows.hadamard { bytes } else { 0 };
+        let transformed = if rows.hadamard { input.max(output) } else { 0 };
+        is_read(rows.activation.is_some(), input) + is_read(rows.error.is_some(), output) + transformed
+    }
+}
+
 fn n_parameters(block: &BlockPlan) -> usize {
     block.product.n_weights() + if block.product.bias { block.product.output.c } else { 0 }
 }
@@ -192,7 +213,10 @@ fn read_bytes(block: &BlockPlan) -> usize {
         return 4 * n_parameters(block) + statistics(block);
     }
     let biases = if product.bias { product.output.c * sum_bytes(block.arithmetic) } else { 0 };
-    product.n_read_weights() * weight_bytes(block.arithmetic) + biases
+    // Where blocks of small floats lie along a product's sum, either direction reads weights of its own.
+    let is_twice = block.weight.read.format.coded().is_some_and(|coded| coded.has_direction());
+    let n = product.n_read_weights() << u32::from(is_twice);
+    n * weight_bytes(block.arithmetic) + biases
 }
 
 fn gradient_bytes(block: &BlockPlan) -> usize {

@@ -35,7 +35,9 @@ impl Builder<'_> {
         let (pool, relu) = (fused.pool, fused.relu.is_some());
         if recipe.is_float() {
             let weight = floats::weight(recipe, name)?;
-            self.blocks.push(block(recipe, name, index, product, weight, NOTHING));
+            let operands = floats::operands(recipe, self.entering, name, &product);
+            let block = block(recipe, name, index, product, weight, NOTHING);
+            self.blocks.push(BlockPlan { operands, ..block });
             let (at_product, activation) = (Quantizer::FLOAT, Quantizer::FLOAT);
             let epilogue = Epilogue { at_product, pool, relu, activation };
             return Ok((Op::Product(Product { block: index, epilogue, error }), NOTHING, Storage::Floats));

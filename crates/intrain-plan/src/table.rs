@@ -1,6 +1,6 @@
 //! The plan as a table of operations, for a reader: formats, integer or float, bound and width of each sum, memory.
 
-use intrain_num::{Format, Quantizer, Sum};
+use intrain_num::{Coded, Format, Quantizer, Sum};
 use intrain_recipe::Loss;
 
 use crate::block::{Arithmetic, BlockPlan, ProductKind};
@@ -112,7 +112,10 @@ impl Plan {
         let row = |name, format: String| row(&node.name, name, format, float);
         let as_it_arrives = || if float { "float32" } else { "as it arrives" }.to_owned();
         let mut rows = Vec::new();
-        if block.weight.read.format.is_quantized() {
+        if let Some(coded) = block.operands.activation {
+            rows.push(row("quantize input", coded.to_string()));
+        }
+        if block.weight.read.format.is_quantized() || block.weight.read.format.coded().is_some() {
             let bytes = block.product.n_weights() * weight_bytes(block.arithmetic);
             rows.push(Operation { bytes, ..row("read weight", block.weight.read.to_string()) });
         }
@@ -173,6 +176,12 @@ impl Plan {
             }
             _ => return rows,
         };
+        if block.operands.hadamard {
+            rows.push(row("transform operands", "bfloat16".to_owned()));
+        }
+        if let Some(coded) = block.operands.error {
+            rows.push(row("quantize error", Coded { hadamard: false, ..coded }.to_string()));
+        }
         let n = block.product.n_weights();
         let is_norm = !float && block.norm.is_some();
         if is_norm {
@@ -191,6 +200,9 @@ impl Plan {
             rows.push(Operation { bytes: n * bytes, sum, ..row(name, format) });
         }
         rows.extend(self.error_rows(node, block));
+        if block.gradient.format.coded().is_some() && n > 0 {
+            rows.push(row("quantize gradient", block.gradient.to_string()));
+        }
         if n > 0 {
             for (name, q) in [
                 ("quantize gradient", block.gradient),
@@ -286,7 +298,8 @@ fn sum_format(arithmetic: Arithmetic) -> String {
 /// Bytes of one stored weight.
 pub(crate) const fn stored_bytes(master: Quantizer) -> usize {
     match (master.format, master.format.bits()) {
-        (Format::Float32, _) => 4,
+        // Small floats are kept as the binary32 numbers that they are.
+        (Format::Float32 | Format::Coded(_), _) => 4,
         (_, 0..=8) => 1,
         (_, 9..=16) => 2,
         _ => 4,

@@ -6,6 +6,8 @@ use intrain_num::{Format, Overflow, Quantizer, RandomSource, Round, Scale, Surro
 use crate::RecipeError;
 use crate::role::{Feedback, LearningRate, Recipe, Role, Slot};
 
+mod coded;
+
 /// Something that is allowed and will probably disappoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
@@ -21,6 +23,7 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError::Check`] for the first combination that cannot work.
     pub fn check(&self) -> Result<Vec<Warning>, RecipeError> {
+        coded::check(self)?;
         self.float_roles_agree()?;
         for role in Role::ALL {
             for quantizer in quantizers(self.slot(role)) {
@@ -73,6 +76,8 @@ impl Recipe {
                 let fits = match (float, role) {
                     (false, _) => format == Format::Exact || format.is_fixed_point(),
                     (true, Role::Weight) => !format.is_fixed_point() && !matches!(format, Format::Levels(_)),
+                    // The rows that may have small floats have been looked at before.
+                    (true, _) if format.coded().is_some() => true,
                     (true, Role::Master) => {
                         matches!(format, Format::Float32 | Format::Binary | Format::Grid(_))
                     }
@@ -85,8 +90,8 @@ impl Recipe {
                     continue;
                 }
                 let remedy = if float {
-                    "weight and master may be binary or grid<DELTA,N>, activation binary or levels<...>; all else is \
-                     float32"
+                    "weight and master may be binary or grid<DELTA,N>, activation binary or levels<...>, and weight, \
+                     activation, error.product, gradient and master small floats; all else is float32"
                 } else {
                     "a recipe with integer errors is fixed point in every role; write 'exact' where nothing is done"
                 };
@@ -186,6 +191,7 @@ impl Recipe {
             );
             warnings.push(Warning { row: Role::Master.name(), message });
         }
+        warnings.extend(coded::warnings(self));
         if let RandomSource::Columns(columns) = self.random {
             let warning = |fault: Fault| Warning { row: "random", message: fault.to_string() };
             warnings.extend(columns.fault().map(warning));

@@ -7,12 +7,14 @@
 mod check;
 mod keys;
 pub mod lloyd;
+mod operand;
 mod presets;
 mod role;
 mod text;
 
 pub use check::Warning;
 pub use keys::{UnknownKey, check_keys};
+pub use operand::spread_operand;
 pub use presets::{PRESETS, Preset, preset};
 pub use role::{Bias, Exception, Feedback, LearningRate, Loss, Pattern, Recipe, Role, Slot};
 pub use text::{Difference, diff};

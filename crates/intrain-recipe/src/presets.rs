@@ -1,5 +1,6 @@
 //! The presets: each method a table of rows, with the paper and the code that it follows.
 
+mod coded;
 mod hwgq;
 mod li;
 mod normed;
@@ -88,6 +89,36 @@ pub const PRESETS: &[Preset] = &[
         usage: "wage-rangebn",
         summary: "wage with a norm in integers that divides by the range (Banner 2018)",
     },
+    Preset {
+        name: "bf16",
+        usage: "bf16",
+        summary: "products of bfloat16, sums and stored weights in binary32 (Micikevicius 2018)",
+    },
+    Preset {
+        name: "fp8",
+        usage: "fp8",
+        summary: "products of E4M3, errors in E5M2, a power of two for each tensor (Micikevicius 2022)",
+    },
+    Preset {
+        name: "mxfp8",
+        usage: "mxfp8",
+        summary: "products of E4M3 in blocks of 32 that share a power of two (Mishra 2025)",
+    },
+    Preset {
+        name: "mxfp4",
+        usage: "mxfp4",
+        summary: "products of E2M1 in blocks of 32 that share a power of two, rounded to the nearest",
+    },
+    Preset {
+        name: "mxint8",
+        usage: "mxint8",
+        summary: "products of 8-bit integers in blocks of 32 that share a power of two: one row from mxfp4",
+    },
+    Preset {
+        name: "nvfp4",
+        usage: "nvfp4",
+        summary: "products of E2M1 in blocks of 16, square for weights; errors stochastic, transformed (NVIDIA 2025)",
+    },
     Preset { name: "float32", usage: "float32", summary: "everything in binary32: the baseline" },
 ];
 
@@ -113,6 +144,7 @@ pub fn preset(spec: &str) -> Result<Recipe, RecipeError> {
         }
         "float32" if parameters.is_empty() => Ok(Recipe::of(Quantizer::FLOAT)),
         "float32" => Err(refuse(spec, "float32 has no parameters")),
+        _ if let Some(recipe) = coded::coded(spec, name, &parameters) => recipe,
         _ => Err(RecipeError::UnknownPreset {
             name: name.to_owned(),
             nearest: nearest(name, PRESETS.iter().map(|p| p.name)).to_owned(),

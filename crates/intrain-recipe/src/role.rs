@@ -97,7 +97,8 @@ recipe! {
         norm_gain: NormGain = "norm.gain",
         /// The stored offset of a norm, when it is read.
         norm_offset: NormOffset = "norm.offset",
-        /// The output of a block: behind pooling and ReLU, before the next product (WAGE's `Q_A`).
+        /// The output of a block: behind pooling and ReLU, before the next product (WAGE's `Q_A`); a small float: what enters a
+        /// product, as its forward pass and its gradient read it.
         activation: Activation = "activation",
         /// The derivative of the loss, before any product.
         error_at_loss: ErrorAtLoss = "error.loss",
@@ -105,7 +106,8 @@ recipe! {
         error_at_activation: ErrorAtActivation = "error.activation",
         /// The error behind a norm's backward pass, in front of the product before it.
         error_at_norm: ErrorAtNorm = "error.norm",
-        /// The error behind a product's backward pass, before anything else touches it.
+        /// The error behind a product's backward pass, before anything else touches it; a small float: the error at a product's
+        /// output, as both products of the backward pass read it.
         error_at_product: ErrorAtProduct = "error.product",
         /// The weight gradient, summed over the batch.
         gradient: Gradient = "gradient",
@@ -174,6 +176,13 @@ impl Recipe {
         self.error_at_loss.base.format == Format::Float32
     }
 
+    /// Whether products quantize what enters them, as the row `activation` names a small float: its exceptions then name
+    /// products, and ReLUs leave floats.
+    #[must_use]
+    pub fn activation_enters(&self) -> bool {
+        self.activation.has_coded()
+    }
+
     /// The recipe for a network whose exceptions for [`Pattern::FIRST`] and [`Pattern::LAST`] layers have these names.
     #[must_use]
     pub fn with_ends(&self, ends: impl Fn(Role) -> [String; 2]) -> Self {
@@ -218,6 +227,13 @@ impl Slot {
     #[must_use]
     pub fn silent(is_float: bool) -> Self {
         if is_float { Quantizer::FLOAT.into() } else { Quantizer::EXACT.into() }
+    }
+
+    /// Whether the row names a small float, somewhere.
+    #[must_use]
+    pub fn has_coded(&self) -> bool {
+        let exceptions = self.except.iter().map(|exception| exception.quantizer);
+        exceptions.chain([self.base]).any(|quantizer| quantizer.format.coded().is_some())
     }
 
     /// The quantizer of the norm `layer`, for which [`Pattern::NORMS`] stands too.

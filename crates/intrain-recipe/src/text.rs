@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::RecipeError;
 use crate::keys::{check_keys, nearest};
+use crate::operand;
 use crate::role::{Exception, Feedback, Pattern, Recipe, Role, Slot};
 
 #[derive(Deserialize)]
@@ -94,19 +95,25 @@ impl Recipe {
         let file: File = toml::from_str(text).map_err(|error| RecipeError::Text(error.to_string()))?;
         let mut slots: [Option<Slot>; Role::ALL.len()] = std::array::from_fn(|_| None);
         for (name, value) in &file.roles {
-            let role = find_role(name)?;
+            let roles = find_roles(name)?;
             let line = value.as_str().ok_or_else(|| {
                 RecipeError::Text(format!("row '{name}' must be a string such as \"unit<8> nearest-even\""))
             })?;
-            slots[position(role)] = Some(parse_row(role, line)?.into());
+            let quantizer = parse_row(name, line)?;
+            for role in roles {
+                if slots[position(*role)].replace(quantizer.into()).is_some() {
+                    return Err(said_twice(*role));
+                }
+            }
         }
         for exception in &file.except {
-            let role = find_role(&exception.role)?;
-            let quantizer = parse_row(role, &exception.quantizer)?;
-            let layers = exception.layers.clone().map_or_else(Pattern::any, Pattern);
-            let slot =
-                slots[position(role)].as_mut().ok_or(RecipeError::MissingRole { role: role.name() })?;
-            slot.except.push(Exception { layers, from_epoch: exception.from_epoch, quantizer });
+            let quantizer = parse_row(&exception.role, &exception.quantizer)?;
+            for role in find_roles(&exception.role)? {
+                let layers = exception.layers.clone().map_or_else(Pattern::any, Pattern);
+                let slot =
+                    slots[position(*role)].as_mut().ok_or(RecipeError::MissingRole { role: role.name() })?;
+                slot.except.push(Exception { layers, from_epoch: exception.from_epoch, quantizer });
+            }
         }
         let loss_row = slots[position(Role::ErrorAtLoss)].as_ref();
         let silent = Slot::silent(loss_row.is_some_and(|slot| slot.base == Quantizer::FLOAT));
@@ -146,6 +153,16 @@ impl Recipe {
     /// The recipe as TOML that [`Recipe::from_toml`] reads back to the same recipe.
     #[must_use]
     pub fn to_toml(&self) -> String {
+        self.written(true)
+    }
+
+    /// The same with each role by its own name, as those want it who change single rows.
+    #[must_use]
+    pub fn to_toml_by_role(&self) -> String {
+        self.written(false)
+    }
+
+    fn written(&self, is_short: bool) -> String {
         use fmt::Write;
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let mut text = String::new();
@@ -167,20 +184,17 @@ impl Recipe {
             row("norm", &self.norm.to_string());
         }
         text.push_str("\n[roles]\n");
-        for role in Role::ALL.into_iter().filter(|role| !self.is_silent(*role)) {
-            let _ = writeln!(
-                text,
-                "{:<20} = {}",
-                format!("\"{role}\""),
-                quoted(&self.slot(role).base.to_string())
-            );
+        let rows = || operand::written(self, is_short);
+        for (name, role) in rows().filter(|(_, role)| !self.is_silent(*role)) {
+            let base = quoted(&self.slot(role).base.to_string());
+            let _ = writeln!(text, "{:<20} = {base}", format!("\"{name}\""));
         }
-        for role in Role::ALL {
+        for (name, role) in rows() {
             for exception in &self.slot(role).except {
                 let _ = write!(
                     text,
                     "\n[[except]]\nrole = {}\nlayers = {}\nfrom_epoch = {}\nquantizer = {}\n",
-                    quoted(role.name()),
+                    quoted(name),
                     quoted(&exception.layers.0),
                     exception.from_epoch,
                     quoted(&exception.quantizer.to_string())
@@ -205,6 +219,11 @@ impl Recipe {
     /// The rows in the order of a step: name and text.
     #[must_use]
     pub fn rows(&self) -> Vec<(String, String)> {
+        self.rows_of(true)
+    }
+
+    /// The same, with the short form `operand` where it holds and may be taken.
+    fn rows_of(&self, is_short: bool) -> Vec<(String, String)> {
         let mut rows =
             vec![("loss".to_owned(), self.loss.to_string()), ("bias".to_owned(), self.bias.to_string())];
         if self.random != RandomSource::Philox {
@@ -213,9 +232,9 @@ impl Recipe {
         if !self.is_silent(Role::NormMean) {
             rows.push(("norm".to_owned(), self.norm.to_string()));
         }
-        for role in Role::ALL.into_iter().filter(|role| !self.is_silent(*role)) {
+        for (name, role) in operand::written(self, is_short).filter(|(_, role)| !self.is_silent(*role)) {
             let slot = self.slot(role);
-            rows.push((role.name().to_owned(), slot.base.to_string()));
+            rows.push((name.to_owned(), slot.base.to_string()));
             for e in &slot.except {
                 let from =
                     if e.from_epoch == 0 { String::new() } else { format!(" from epoch {}", e.from_epoch) };
@@ -256,7 +275,8 @@ pub struct Difference {
 /// The rows in which `a` and `b` differ, in the order of a step.
 #[must_use]
 pub fn diff(a: &Recipe, b: &Recipe) -> Vec<Difference> {
-    let (rows_a, rows_b) = (section(a), section(b));
+    let is_short = operand::is_shared(a) && operand::is_shared(b);
+    let (rows_a, rows_b) = (section(a, is_short), section(b, is_short));
     let mut differences = Vec::new();
     for (row, text_a) in &rows_a {
         let text_b = rows_b.iter().find(|(name, _)| name == row).map_or("", |(_, text)| text);
@@ -273,10 +293,10 @@ pub fn diff(a: &Recipe, b: &Recipe) -> Vec<Difference> {
 }
 
 /// The rows with each exception's name made unique by its role.
-fn section(recipe: &Recipe) -> Vec<(String, String)> {
+fn section(recipe: &Recipe, is_short: bool) -> Vec<(String, String)> {
     let mut role = String::new();
     recipe
-        .rows()
+        .rows_of(is_short)
         .into_iter()
         .map(|(name, text)| match name.strip_prefix("  ") {
             Some(exception) => (format!("{role} of {exception}"), text),
@@ -292,20 +312,30 @@ fn position(role: Role) -> usize {
     Role::ALL.iter().position(|r| *r == role).unwrap_or_default()
 }
 
-fn find_role(name: &str) -> Result<Role, RecipeError> {
-    Role::ALL.into_iter().find(|role| role.name() == name).ok_or_else(|| RecipeError::UnknownRole {
+/// The role of that name, or those that the short form stands for.
+fn find_roles(name: &str) -> Result<&'static [Role], RecipeError> {
+    if name == operand::NAME {
+        return Ok(&operand::ROLES);
+    }
+    let names = || Role::ALL.iter().map(|role| role.name());
+    let i = names().position(|known| known == name).ok_or_else(|| RecipeError::UnknownRole {
         role: name.to_owned(),
-        nearest: nearest(name, Role::ALL.iter().map(|role| role.name())).to_owned(),
+        nearest: nearest(name, names().chain([operand::NAME])).to_owned(),
         all: Role::ALL.map(Role::name).join(", "),
-    })
+    })?;
+    Ok(&Role::ALL[i..=i])
 }
 
-fn parse_row(role: Role, text: &str) -> Result<Quantizer, RecipeError> {
-    text.parse().map_err(|error| RecipeError::Row {
-        role: role.name().to_owned(),
-        text: text.to_owned(),
-        error,
-    })
+/// A row that stands beside the short form of it.
+fn said_twice(role: Role) -> RecipeError {
+    let reason = format!(
+        "it stands for the rows weight, activation and error.product, and '{role}' is there too; leave one of them out"
+    );
+    RecipeError::Check { role: operand::NAME, reason }
+}
+
+fn parse_row(name: &str, text: &str) -> Result<Quantizer, RecipeError> {
+    text.parse().map_err(|error| RecipeError::Row { role: name.to_owned(), text: text.to_owned(), error })
 }
 
 #[cfg(test)]

@@ -224,9 +224,13 @@ impl Config {
             keys.entry("calibrate").or_insert(CALIBRATE.into());
         }
         keys.insert("model".to_owned(), parse_table(&file.to_toml())?.into());
-        keys.insert("recipe".to_owned(), parse_table(&recipe.to_toml())?.into());
+        keys.insert("recipe".to_owned(), parse_table(&recipe.to_toml_by_role())?.into());
         for assignment in sets {
             set(&mut keys, assignment)?;
+            let roles = keys.get_mut("recipe").and_then(|recipe| recipe.get_mut("roles"));
+            if let Some(toml::Value::Table(roles)) = roles {
+                intrain_recipe::spread_operand(roles);
+            }
         }
         let config = Self::from_keys(keys)?;
         config.check(shape, n_classes)?;
@@ -462,6 +466,23 @@ mod tests {
             let config = resolve(keys, &["seed=7"]).unwrap();
             assert_eq!(Config::from_toml(&config.to_toml().unwrap()).unwrap(), config);
         }
+    }
+
+    /// The short form is an assignment to its three rows, in the order of all assignments.
+    #[test]
+    fn the_row_operand_can_be_set_and_taken_apart() {
+        let rows = |recipe: &str, sets: &[&str]| {
+            let config = resolve(&format!("recipe = '{recipe}'"), sets).unwrap();
+            assert_eq!(Config::from_toml(&config.to_toml().unwrap()).unwrap(), config);
+            let intrain_recipe::Recipe { weight, activation, error_at_product, .. } = config.recipe;
+            [weight, activation, error_at_product].map(|slot| slot.base.to_string())
+        };
+        let operand = "recipe.roles.operand='mxfp4@even'";
+        assert_eq!(rows("float32", &[operand]), ["mxfp4@even"; 3]);
+        let weight = "recipe.roles.weight='mxint8@rceil'";
+        assert_eq!(rows("float32", &[operand, weight]), ["mxint8@rceil", "mxfp4@even", "mxfp4@even"]);
+        assert_eq!(rows("mxfp4", &[weight]), ["mxint8@rceil", "mxfp4@even", "mxfp4@even"]);
+        assert_eq!(rows("nvfp4", &[weight, operand]), ["mxfp4@even"; 3]);
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub(crate) fn convert(
             codes => (f64::from(old.value_as_float(codes.code(i))) * scale) as f32,
         };
         if let Stored::F32(values) = &mut *to {
-            values[i] = value();
+            let stored = new.format.coded().map(|coded| coded.in_evaluation());
+            values[i] = stored.map_or_else(value, |coded| coded.value(value(), 0));
             continue;
         }
         if !is_exact {

@@ -80,7 +80,7 @@ impl Listener for Names {
 fn runs_emit_the_names_of_the_page() {
     let (dataset, context) = (Arc::new(digits::load().unwrap()), this_machine(2).unwrap());
     let mut names = Names::default();
-    for recipe in ["wage", "gupta", "li-bc", "li-sr", "float32"] {
+    for recipe in ["wage", "gupta", "li-bc", "li-sr", "float32", "mxfp4"] {
         session(recipe, "", 1, &dataset, &context).fit(&mut names).unwrap();
     }
     session("intrain-int8", NORM, 1, &dataset, &context).fit(&mut names).unwrap();

@@ -10,7 +10,7 @@ use crate::step::Trainer;
 use crate::update::UpdateStats;
 
 /// `ROLE/WHAT` of everything that is measured of a layer; `docs/metrics.md` says what each means.
-pub(crate) const NAMES: [&str; 17] = [
+pub(crate) const NAMES: [&str; 21] = [
     "master/zero",
     "master/limit",
     "master/bits",
@@ -28,6 +28,10 @@ pub(crate) const NAMES: [&str; 17] = [
     "error/zero",
     "error/limit",
     "error/bits",
+    "read/zero",
+    "read/limit",
+    "error.read/zero",
+    "error.read/limit",
 ];
 
 /// What is kept for the end of an epoch: stored weights before its last two steps.

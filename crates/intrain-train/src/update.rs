@@ -4,10 +4,10 @@
 
 use intrain_kernels::{Isa, max_abs};
 use intrain_nn::plan::Operand;
-use intrain_nn::{BlockGradient, BlockPlan, Gradient, Parameters, Plan, StepKey, Stored};
+use intrain_nn::{Arithmetic, BlockGradient, BlockPlan, Gradient, Parameters, Plan, StepKey, Stored};
 use intrain_num::random::{Purpose, Stream};
 use intrain_num::scale::round_log2;
-use intrain_num::{Format, Overflow, Quantizer, Scale};
+use intrain_num::{Overflow, Quantizer, Scale};
 use intrain_recipe::{Feedback, Role};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::TrainError;
 use crate::rate::Rate;
 
 mod check;
+mod coded;
 mod each;
 mod floats;
 mod moments;
@@ -218,7 +219,7 @@ impl Optimizer {
 
 /// Whether a block's gradients, biases and moments are floats; its weights may be stored in fewer bits.
 pub(crate) fn is_float(block: &BlockPlan) -> bool {
-    block.gradient.format == Format::Float32
+    block.arithmetic == Arithmetic::Float32
 }
 
 /// How a block's biases are stored.

@@ -3,7 +3,7 @@
 //! [`codes`] gives what is stored, [`values`] what a product of binary32 reads. Invariant: equal to `intrain-num`'s
 //! `block` and `minifloat`, block by block and element by element.
 
-use intrain_num::block::{Coding, Extent};
+use intrain_num::block::{Coding, Extent, Mx};
 use intrain_num::minifloat::FloatRound;
 use intrain_num::random::Stream;
 
@@ -13,6 +13,7 @@ use crate::isa::Isa;
 mod lanes;
 mod reference;
 mod scales;
+mod short;
 #[cfg(test)]
 mod tests;
 mod transform;
@@ -153,7 +154,7 @@ pub fn codes<T: Code>(isa: Isa, args: Args<'_>, codes: &mut [T], scales: &mut [u
     check(&args, codes.len());
     assert!(args.coding.bits() <= T::BITS, "codes of {} bits do not fit {}", args.coding.bits(), T::BITS);
     assert_eq!(scales.len(), scale_count(&args.coding, args.axis), "blocks: another number of scales");
-    elementwise::run(isa, walk::Walk { args, out: walk::Codes { codes, scales } })
+    elementwise::run(isa, walk::Walk { args, largest: None, out: walk::Codes { codes, scales } })
 }
 
 /// Quantizes a tensor to values of its format: what [`decode`] makes of [`codes`].
@@ -162,7 +163,32 @@ pub fn codes<T: Code>(isa: Isa, args: Args<'_>, codes: &mut [T], scales: &mut [u
 /// When this CPU lacks `isa`, lengths differ, or a stochastic rounding has no stream.
 pub fn values(isa: Isa, args: Args<'_>, out: &mut [f32]) {
     check(&args, out.len());
-    elementwise::run(isa, walk::Walk { args, out: walk::Values { values: out } });
+    match short::Short::new(&args.coding, args.round) {
+        Some(short) => elementwise::run(isa, short::Walk { short, args, out }),
+        None => elementwise::run(isa, walk::Walk { args, largest: None, out: walk::Values { values: out } }),
+    };
+}
+
+/// What decides a scale of the whole tensor, as binary32 bits: the largest magnitude of `values`, NaN and infinity above all
+/// others where the format's scale looks at them. The largest of all parts is that of the tensor.
+///
+/// # Panics
+/// When this CPU lacks `isa`.
+#[must_use]
+pub fn largest(isa: Isa, coding: &Coding, values: &[f32]) -> u32 {
+    let sees_nan = matches!(coding, Coding::Scaled { element, rule, edges, .. }
+        if Mx { element: *element, rule: *rule, edges: *edges, round: FloatRound::NearestEven }.magnitude(f32::NAN) != 0);
+    elementwise::run(isa, walk::Largest { values, sees_nan })
+}
+
+/// As [`values`], of a part of a tensor whose [`largest`] magnitude decides a scale of all of it. A part begins and ends where blocks do.
+///
+/// # Panics
+/// As [`values`].
+pub fn values_of_part(isa: Isa, args: Args<'_>, largest: u32, out: &mut [f32]) {
+    check(&args, out.len());
+    let out = walk::Values { values: out };
+    elementwise::run(isa, walk::Walk { args, largest: Some(largest), out });
 }
 
 fn check(args: &Args<'_>, out: usize) {

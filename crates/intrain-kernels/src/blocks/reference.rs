@@ -42,9 +42,11 @@ pub(super) fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |largest, x| if x.abs() > largest { x.abs() } else { largest })
 }
 
-/// Codes, scales and the tensor's factor: `code` and `scale` take the number of an element and of a block.
+/// Codes, scales and the tensor's factor: `code` and `scale` take the number of an element and of a block. `known` is the largest
+/// magnitude of a tensor of which this is a part.
 pub(super) fn quantize(
     args: &Args<'_>,
+    known: Option<u32>,
     mut code: impl FnMut(usize, u32),
     mut scale: impl FnMut(usize, u8),
 ) -> f32 {
@@ -59,14 +61,15 @@ pub(super) fn quantize(
         Coding::Scaled { element, rule, edges, .. } => {
             let mx = Mx { element, rule, edges, round };
             each_block(&coding, axis, |block, places| {
-                let s = mx.scale(places.iter().map(|i| mx.magnitude(values[*i])).max().unwrap_or(0));
+                let largest = || places.iter().map(|i| mx.magnitude(values[*i])).max().unwrap_or(0);
+                let s = mx.scale(known.unwrap_or_else(largest));
                 scale(block, s);
                 places.iter().for_each(|&i| code(i, mx.code(values[i], s, word(args, i)).into()));
             });
             1.0
         }
         Coding::Nvfp4 { rule, .. } => {
-            let tensor = NvTensor::new(rule, largest(values));
+            let tensor = NvTensor::new(rule, known.map_or_else(|| largest(values), f32::from_bits));
             let mut block_values = [0.0; NVFP4_BLOCK * NVFP4_BLOCK];
             each_block(&coding, axis, |block, places| {
                 let block_values = &mut block_values[..places.len()];

@@ -108,6 +108,61 @@ fn neighbours_of_every_tie() {
     }
 }
 
+/// Formats with the exponents of binary32: whatever the bits below the last one are, in all binades.
+#[test]
+fn floats_that_are_the_top_of_binary32() {
+    let lows = [0, 1, 0x3fff, 0x4000, 0x7fff, 0x8000, 0x8001, 0xffff, 0x1_8000, 0x1_8001];
+    let values: Vec<f32> = (0..1u32 << 16)
+        .step_by(61)
+        .flat_map(|top| lows.map(|low| f32::from_bits((top << 16).wrapping_add(low))))
+        .collect();
+    let axis = Axis { outer: values.len(), len: 1, inner: 1 };
+    for text in ["bfloat16", "tf32", "float<8,1>ieee", "float<8,20>ieee"] {
+        for round in ROUNDS {
+            compare(text.parse().unwrap(), round, axis, &values, 2);
+        }
+    }
+    for overflow in ["sat-propagate", "sat-none"] {
+        let format = intrain_num::minifloat::FloatFormat::BFLOAT16;
+        for round in ROUNDS {
+            let coding = Coding::Plain { format, overflow: overflow.parse().unwrap() };
+            compare(coding, round, axis, &values, 0);
+        }
+    }
+}
+
+/// Parts under the largest magnitude of all are the tensor.
+#[test]
+fn parts_of_a_tensor_are_the_tensor() {
+    let mut values = numbers(64 * 48, 7);
+    for text in ["nvfp4", "nvfp4/16x16", "nvfp4@4over6-mse-256", "e4m3@rceil", "e5m2@even:te"] {
+        for special in [0.0, f32::NAN, f32::INFINITY] {
+            values[5] = special;
+            let coding: Coding = text.parse().unwrap();
+            let args = |rows: usize, values, first_element| Args {
+                coding,
+                round: FloatRound::StochasticA { bits: 8 },
+                axis: Axis { outer: 1, len: rows, inner: 48 },
+                values,
+                stream: Some(stream()),
+                first_element,
+            };
+            for isa in Isa::available() {
+                let (mut whole, mut parts) = (vec![0.0; values.len()], vec![0.0; values.len()]);
+                super::values(isa, args(64, &values, 0), &mut whole);
+                let of_part = values.chunks(32 * 48).map(|part| largest(isa, &coding, part));
+                let largest = of_part.max().unwrap();
+                for (i, (out, part)) in parts.chunks_mut(32 * 48).zip(values.chunks(32 * 48)).enumerate() {
+                    let first = (i * 32 * 48) as u64;
+                    values_of_part(isa, args(32, part, first), largest, out);
+                }
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&parts), bits(&whole), "{text} {special} {isa:?}");
+            }
+        }
+    }
+}
+
 /// Numbers of all magnitudes, many of similar size, some zeros.
 fn numbers(n: usize, seed: u64) -> Vec<f32> {
     let words = Stream::new(seed, Purpose::Tool, 0, 0);

@@ -18,7 +18,33 @@ pub(super) const SEGMENT: usize = 512;
 /// A walk with what it writes.
 pub(super) struct Walk<'a, O> {
     pub(super) args: Args<'a>,
+    /// Of a tensor of which this is a part, where its largest magnitude decides a scale of all of it.
+    pub(super) largest: Option<u32>,
     pub(super) out: O,
+}
+
+/// The largest magnitude of some values, as binary32 bits.
+pub(super) struct Largest<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) sees_nan: bool,
+}
+
+impl Operation for Largest<'_> {
+    type Output = u32;
+
+    fn reference(self) -> u32 {
+        let limit = if self.sees_nan { u32::MAX } else { 0x7f80_0000 };
+        let magnitudes = self.values.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+        magnitudes.filter(|magnitude| *magnitude <= limit).max().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn vectorized(self, _: Isa) -> u32 {
+        if self.sees_nan {
+            return self.values.iter().map(|x| x.to_bits() & 0x7fff_ffff).fold(0, u32::max);
+        }
+        largest(self.values)
+    }
 }
 
 /// Codes of elements and of scales.
@@ -34,8 +60,8 @@ pub(super) struct Values<'a> {
 
 /// What a walk writes.
 pub(super) trait Out {
-    /// All of it, by the definition.
-    fn reference(&mut self, args: &Args<'_>) -> f32;
+    /// All of it, by the definition, under the largest magnitude of the whole tensor where that is known.
+    fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32;
     /// The scales of blocks beside each other, from block `first`.
     fn scales(&mut self, first: usize, codes: &[u8]);
     /// One element by the definition: its code under a scale.
@@ -65,14 +91,15 @@ impl<O: Out> Operation for Walk<'_, O> {
     type Output = f32;
 
     fn reference(mut self) -> f32 {
-        self.out.reference(&self.args)
+        self.out.reference(&self.args, self.largest)
     }
 
     #[inline(always)]
     fn vectorized(mut self, isa: Isa) -> f32 {
         let Some(lanes) = Lanes::new(&self.args.coding, self.args.round) else { return self.reference() };
         let (args, out) = (self.args, &mut self.out);
-        let largest = || f32::from_bits(largest(args.values));
+        let known = self.largest;
+        let largest = || f32::from_bits(known.unwrap_or_else(|| largest(args.values)));
         let scaling = Scaling::new(&args.coding, args.round, largest);
         let value = value_of(&args.coding, 127, 1.0);
         let element_value = |code| match scaling {
@@ -84,6 +111,7 @@ impl<O: Out> Operation for Walk<'_, O> {
         let words = if args.round.is_stochastic() { Round::Stochastic { bits: 32 } } else { Round::Floor };
         let mut band = Band {
             args: &args,
+            largest: known,
             grid: Grid::new(&args.coding, args.axis),
             lanes,
             scaling: &scaling,
@@ -120,6 +148,7 @@ fn largest(values: &[f32]) -> u32 {
 /// A row of blocks.
 struct Band<'a> {
     args: &'a Args<'a>,
+    largest: Option<u32>,
     grid: Grid,
     lanes: LaneValues,
     scaling: &'a Scaling,
@@ -170,6 +199,8 @@ impl Band<'_> {
         let largest = &mut self.blocks.largest[..n];
         match self.scaling {
             Scaling::None => return true,
+            // One block is all of the tensor.
+            Scaling::Bias(_) if let Some(known) = self.largest => largest.fill(known),
             Scaling::Bias(mx) if mx.magnitude(f32::NAN) != 0 => {
                 largest_of_blocks(largest, rows.clone().map(row), grid.block_columns, sees_nan);
             }
@@ -293,9 +324,14 @@ impl<O: Out> Loop for OneRow<'_, '_, O> {
 }
 
 impl<T: Code> Out for Codes<'_, T> {
-    fn reference(&mut self, args: &Args<'_>) -> f32 {
+    fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32 {
         let Self { codes, scales } = self;
-        reference::quantize(args, |i, code| codes[i] = T::of(code), |block, scale| scales[block] = scale)
+        reference::quantize(
+            args,
+            largest,
+            |i, code| codes[i] = T::of(code),
+            |block, scale| scales[block] = scale,
+        )
     }
 
     fn scales(&mut self, first: usize, codes: &[u8]) {
@@ -325,12 +361,16 @@ impl<T: Code> Out for Codes<'_, T> {
 }
 
 impl Out for Values<'_> {
-    fn reference(&mut self, args: &Args<'_>) -> f32 {
+    fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32 {
         // The scales of a tensor are known before its values, so codes are kept where values will be.
         let mut scales = vec![0; super::scale_count(&args.coding, args.axis)];
         let mut codes = vec![0u32; args.values.len()];
-        let factor =
-            reference::quantize(args, |i, code| codes[i] = code, |block, scale| scales[block] = scale);
+        let factor = reference::quantize(
+            args,
+            largest,
+            |i, code| codes[i] = code,
+            |block, scale| scales[block] = scale,
+        );
         reference::decode(&args.coding, args.axis, &codes, &scales, factor, self.values);
         factor
     }

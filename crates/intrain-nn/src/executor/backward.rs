@@ -147,6 +147,7 @@ impl Executor {
             None => error,
         };
         self.measure_error(i, &error);
+        self.measure_operands(i, &error, key);
         let node = &self.plan.nodes[i];
         let (block, before) = match self.plan.nodes[source].op {
             // A product's block lies behind that of the product in front.

@@ -22,6 +22,8 @@ pub(crate) struct General<O: Operands> {
     conv: Conv,
     /// Of a grouped convolution: its weights with zeros between the groups, and the gradient with what lies between them.
     spread: Vec<O::Weight>,
+    /// The same of those that the error's product reads, where they differ.
+    spread_back: Vec<O::Weight>,
     dense: Option<Gradient>,
     /// How far the weights are from 0.
     weight_reach: u64,
@@ -207,6 +209,7 @@ impl<O: Operands> General<O> {
         Self {
             conv,
             spread: vec![],
+            spread_back: vec![],
             dense: None,
             weight_reach: 0,
             forward: Direction::between(
@@ -223,10 +226,13 @@ impl<O: Operands> General<O> {
         }
     }
 
-    /// The weights have been read anew: what was packed holds no longer.
-    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan, weights: &[O::Weight]) {
+    /// The weights have been read anew, those of the error's product too where they differ: what was packed holds no longer.
+    pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan, [weights, back]: [&[O::Weight]; 2]) {
         if plan.product.groups > 1 {
             groups::spread(&plan.product, weights, &mut self.spread);
+            if !back.is_empty() {
+                groups::spread(&plan.product, back, &mut self.spread_back);
+            }
         }
         self.weight_reach = O::weight_reach(isa, plan.weight.operand, weights);
         (self.forward.reach, self.error.reach) = (None, None);
@@ -252,7 +258,11 @@ impl<O: Operands> General<O> {
         weights: &[O::Weight],
         error: &[O::Code],
     ) {
-        let weights = if plan.product.groups > 1 { &self.spread } else { weights };
+        let weights = match plan.product.groups {
+            1 => weights,
+            _ if self.spread_back.is_empty() => &self.spread,
+            _ => &self.spread_back,
+        };
         self.error.prepare(isa, (weights, self.weight_reach), plan.error_operand, error);
     }
 

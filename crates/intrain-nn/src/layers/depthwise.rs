@@ -98,11 +98,10 @@ impl<O: Operands> Depthwise<O> {
         }
     }
 
-    /// The weights, and the biases where there are any, have been read anew.
-    pub(crate) fn load(&mut self, weights: &[O::Weight], bias: &[O::Sum]) {
-        let taps = weights.chunks_exact(self.conv.c_in);
-        self.forward.load(taps.clone());
-        self.error.load(taps.rev());
+    /// The weights of either direction, and the biases where there are any, have been read anew.
+    pub(crate) fn load(&mut self, [weights, back]: [&[O::Weight]; 2], bias: &[O::Sum]) {
+        self.forward.load(weights.chunks_exact(self.conv.c_in));
+        self.error.load(back.chunks_exact(self.conv.c_in).rev());
         self.bias.clear();
         for _ in 0..self.forward.pixels {
             self.bias.extend_from_slice(bias);

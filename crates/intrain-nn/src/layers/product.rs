@@ -14,6 +14,8 @@ use crate::plan::BlockPlan;
 pub(crate) struct Product<O: Operands> {
     /// As read, before any layout.
     pub(crate) weights: Vec<O::Weight>,
+    /// As the error's product reads them, where that differs; else empty.
+    pub(crate) back: Vec<O::Weight>,
     /// Added to each output's sum, in units of the sum's last bit; empty without biases.
     pub(crate) bias: Vec<O::Sum>,
     kernels: Kernels<O>,
@@ -31,14 +33,17 @@ impl<O: Operands> Product<O> {
         } else {
             Kernels::General(Box::new(General::new(plan, batch_size)))
         };
-        Self { weights: vec![], bias: vec![], kernels }
+        Self { weights: vec![], back: vec![], bias: vec![], kernels }
     }
 
     /// The weights have been read anew: what was laid out holds no longer.
     pub(crate) fn load(&mut self, isa: Isa, plan: &BlockPlan) {
         match &mut self.kernels {
-            Kernels::General(general) => general.load(isa, plan, &self.weights),
-            Kernels::Depthwise(depthwise) => depthwise.load(&self.weights, &self.bias),
+            Kernels::General(general) => general.load(isa, plan, [&self.weights, &self.back]),
+            Kernels::Depthwise(depthwise) => {
+                let back = if self.back.is_empty() { &self.weights } else { &self.back };
+                depthwise.load([&self.weights, back], &self.bias);
+            }
         }
     }
 
@@ -52,7 +57,8 @@ impl<O: Operands> Product<O> {
     /// Packs the weights for [`Product::error`] with items of `error`.
     pub(crate) fn prepare_error(&mut self, isa: Isa, plan: &BlockPlan, error: &[O::Code]) {
         if let Kernels::General(general) = &mut self.kernels {
-            general.prepare_error(isa, plan, &self.weights, error);
+            let back = if self.back.is_empty() { &self.weights } else { &self.back };
+            general.prepare_error(isa, plan, back, error);
         }
     }
 

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::{Hyper, Method, UpdateStats};
 
 /// Elements that one thread updates at a time.
-const CHUNK: usize = 1 << 12;
+pub(super) const CHUNK: usize = 1 << 12;
 
 /// Shares of the moments that Adam keeps, and what is added to the root: Kingma and Ba 2015, arXiv 1412.6980.
 const BETAS: [f64; 2] = [0.9, 0.999];
@@ -83,7 +83,11 @@ weights!(i8, i16, i32);
 impl Floats {
     /// The words that a stored weight of a block is rounded with.
     pub(super) fn stream(master: Quantizer, seed: u64, layer: u32, step: u64) -> Option<Stream> {
-        let is_random = master.format != Format::Float32 && master.round.is_stochastic();
+        let is_random = match master.format {
+            Format::Float32 => false,
+            Format::Coded(coded) => coded.round.is_stochastic(),
+            _ => master.round.is_stochastic(),
+        };
         is_random.then(|| Stream::new(seed, Purpose::Master, layer, step))
     }
 
@@ -184,6 +188,9 @@ impl Floats {
                 n_saturated += u32::from(next.abs() > limit);
             }
             return UpdateStats { n_saturated: n_saturated.into(), ..UpdateStats::default() };
+        }
+        if let Some(coded) = master.format.coded() {
+            return self.store_coded(coded, chunk, weights, update);
         }
         let mut words = [0; CHUNK];
         if let Some(Stream { key, counter_high }) = self.stream {
@@ -457,6 +464,24 @@ mod tests {
         }
         assert_eq!(bc.run(&[-80.0], &mut w, [None, None]).n_saturated, 1, "a float is held at its limit too");
         assert_eq!(w, [1.0]);
+    }
+
+    /// A float of few bits is rounded once, by itself: half of a last digit is lost to the nearest, and kept on average by
+    /// stochastic rounding.
+    #[test]
+    fn one_step_of_a_small_float() {
+        let nearest = floats(Method::Sgd, "bfloat16");
+        let mut w = [1.0_f32, 1.0, -2.0];
+        let stats = nearest.run(&[-0.03, -0.1, 0.0], &mut w, [None, None]);
+        assert_eq!((w, stats.n_dead, stats.n_saturated), ([1.0, 1.007_812_5, -2.0], 1, 0));
+        let random = floats(Method::Sgd, "bfloat16 sr-a<16>");
+        let mut w = [1.0_f32; 10_000];
+        random.run(&[-0.019_531_25; 10_000], &mut w, [None, None]);
+        let up = w.iter().filter(|w| **w == 1.007_812_5).count();
+        assert!(up.abs_diff(2500) < 150 && w.iter().all(|w| [1.0, 1.007_812_5].contains(w)), "{up}");
+        let mut w = [400.0_f32];
+        let e4m3 = floats(Method::Sgd, "e4m3");
+        assert_eq!((e4m3.run(&[-1e4], &mut w, [None, None]).n_saturated, w), (1, [448.0]));
     }
 
     /// The first step of Adam is the rate, whatever the gradient's size; the second of equal gradients too.

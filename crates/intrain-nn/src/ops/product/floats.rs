@@ -4,17 +4,19 @@
 
 use intrain_kernels::{Isa, activation};
 use intrain_num::Quantizer;
+use intrain_num::random::Purpose;
 
 use super::codes::CodeProduct;
 use super::{Before, Gradients, Items, Place, Workspace, has_trace, images_at_a_time};
+use crate::float::operand::{self, Quantize};
 use crate::float::{Float, read};
-use crate::key::Mode;
+use crate::key::{Mode, StepKey};
 use crate::layers::conv::{Lend, Scratch};
 use crate::layers::image;
 use crate::layers::product::Product;
 use crate::parameters::{Gradient, Parameters, Stored};
 use crate::plan::BlockPlan;
-use crate::tensor::{Activation, Element, Error};
+use crate::tensor::{Activation, Element, Error, Tensor};
 use crate::threads;
 
 /// A layer's weights for products of floats.
@@ -37,7 +39,19 @@ impl Floats {
 
     pub(super) fn load(&mut self, isa: Isa, plan: &BlockPlan, parameters: &Parameters, mode: Mode) {
         let product = &mut self.product;
-        read::weights(plan, &parameters.weight, mode, &mut product.weights, &mut self.magnitudes);
+        match (&parameters.weight, plan.weight.read.format.coded()) {
+            (Stored::F32(stored), Some(coded)) => {
+                let quantize = |purpose| Quantize::new(isa, coded, purpose, plan.index, mode);
+                operand::weights(quantize(Purpose::Weight), &plan.product, stored, &mut product.weights);
+                if coded.has_direction() {
+                    let quantize = quantize(Purpose::WeightBackward);
+                    operand::weights_back(quantize, &plan.product, stored, &mut product.back);
+                }
+            }
+            (stored, _) => {
+                read::weights(plan, stored, mode, &mut product.weights, &mut self.magnitudes);
+            }
+        }
         product.bias.clear();
         if let Some(Stored::F32(bias)) = &parameters.bias {
             product.bias.extend_from_slice(bias);
@@ -48,15 +62,26 @@ impl Floats {
         }
     }
 
+    /// From what enters, as the row `activation` has it, to what the plan stores.
     pub(super) fn forward(
         &mut self,
         place: Place<'_>,
         input: &Activation,
         out: &mut Activation,
+        mode: Mode,
         space: &mut Workspace,
     ) {
+        let (plan, input) = (place.plan, f32::of(&input.tensor));
+        let Some(coded) = plan.operands.activation else { return self.multiply(place, input, out, space) };
+        let quantize = Quantize::new(space.isa, coded, Purpose::OperandForward, plan.index, mode);
+        let channels = (plan.product.input.c, plan.product.groups);
+        let entered = operand::along_channels(quantize, channels, input, &mut space.free);
+        self.multiply(place, &entered, out, space);
+        space.free.put(Tensor::F32(entered));
+    }
+
+    fn multiply(&mut self, place: Place<'_>, input: &[f32], out: &mut Activation, space: &mut Workspace) {
         let (plan, epilogue) = (place.plan, &place.product.epilogue);
-        let input = f32::of(&input.tensor);
         let Items { input: item_in, output: item_out, .. } = Items::of(self.images, place);
         let len = input.len() / plan.product.input.len() * place.node.output.len();
         out.trace.resize(if has_trace(place) { len } else { 0 }, 0);
@@ -102,14 +127,28 @@ impl Floats {
     pub(super) fn gradient(
         &mut self,
         plan: &BlockPlan,
-        input: &Activation,
-        error: &Error,
+        (input, error): (&Activation, &Error),
+        key: StepKey,
         gradients: &mut Gradients,
         space: &mut Workspace,
     ) {
         let operands = (f32::of(&input.tensor), f32::of(&error.tensor));
+        let (p, isa) = (&plan.product, space.isa);
+        let of = |coded, purpose| Quantize::new(isa, coded, purpose, plan.index, Mode::Training(key));
+        let entered = plan.operands.activation.map(|coded| of(coded, Purpose::OperandOfGradient));
+        let entered = operand::along_rows(isa, (plan, p.input.c), entered, operands.0, &mut space.free);
+        let errors = plan.operands.error.map(|coded| of(coded, Purpose::ErrorOfGradient));
+        let errors = operand::along_rows(isa, (plan, p.output.c), errors, operands.1, &mut space.free);
+        let read = (entered.as_deref().unwrap_or(operands.0), errors.as_deref().unwrap_or(operands.1));
         let scratches = &mut space.scratches;
-        let _ = self.product.gradient(space.isa, plan, operands, &mut gradients.weight, scratches);
+        let _ = self.product.gradient(isa, plan, read, &mut gradients.weight, scratches);
+        if let (Some(coded), Gradient::F32(sums)) = (plan.gradient.format.coded(), &mut gradients.weight) {
+            let rounded =
+                of(coded, Purpose::Gradient).taken(operand::apart(sums.len()), sums, &mut space.free);
+            space.free.put(Tensor::F32(std::mem::replace(sums, rounded)));
+        }
+        [entered, errors].into_iter().flatten().for_each(|buffer| space.free.put(Tensor::F32(buffer)));
+        // No product reads them: biases learn from the errors as they are.
         if let Some(Gradient::F32(sums)) = &mut gradients.bias {
             sums.clear();
             sums.resize(plan.product.output.c, 0.0);
@@ -125,9 +164,17 @@ impl Floats {
         place: Place<'_>,
         before: Option<Before<'_>>,
         error: &Error,
+        key: StepKey,
         space: &mut Workspace,
     ) -> Error {
         let (plan, error) = (place.plan, f32::of(&error.tensor));
+        let quantized = plan.operands.error.map(|coded| {
+            let mode = Mode::Training(key);
+            let quantize = Quantize::new(space.isa, coded, Purpose::ErrorBackward, plan.index, mode);
+            let channels = (plan.product.output.c, plan.product.groups);
+            operand::along_channels(quantize, channels, error, &mut space.free)
+        });
+        let error = quantized.as_deref().unwrap_or(error);
         let Items { input: item_in, product: item_product, .. } = Items::of(self.images, place);
         let len = error.len() / plan.product.output.len() * plan.product.input.len();
         let mut out: Vec<f32> = space.free.take(len);
@@ -144,6 +191,9 @@ impl Floats {
                 activation::back(isa, &Quantizer::FLOAT, &results[i * item_in..][..out.len()], out);
             }
         });
+        if let Some(buffer) = quantized {
+            space.free.put(Tensor::F32(buffer));
+        }
         Error { tensor: f32::tensor(out), exponent: 0, max_abs: 0 }
     }
 }

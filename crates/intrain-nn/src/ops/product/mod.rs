@@ -120,7 +120,7 @@ impl Weights {
         match self {
             Self::Int8(integers) => integers.forward(place, input, out, mode, space),
             Self::Int16(integers) => integers.forward(place, input, out, mode, space),
-            Self::Float(floats) => floats.forward(place, input, out, space),
+            Self::Float(floats) => floats.forward(place, input, out, mode, space),
             Self::Machine(machine) => machine.forward(place, input, out, mode, space),
         }
     }
@@ -138,7 +138,7 @@ impl Weights {
         match self {
             Self::Int8(integers) => integers.gradient(plan, input, error, gradients, space),
             Self::Int16(integers) => integers.gradient(plan, input, error, gradients, space),
-            Self::Float(floats) => floats.gradient(plan, input, error, gradients, space),
+            Self::Float(floats) => floats.gradient(plan, (input, error), key, gradients, space),
             Self::Machine(machine) => machine.gradient(plan, input, error, gradients, key),
         }
     }
@@ -155,7 +155,7 @@ impl Weights {
         match self {
             Self::Int8(integers) => integers.error_direct(place, before, error, key, space),
             Self::Int16(integers) => integers.error_direct(place, before, error, key, space),
-            Self::Float(floats) => floats.error(place, Some(before), error, space),
+            Self::Float(floats) => floats.error(place, Some(before), error, key, space),
             Self::Machine(machine) => machine.error_direct(before, error, key, space),
         }
     }
@@ -171,7 +171,7 @@ impl Weights {
         match self {
             Self::Int8(integers) => integers.error_wide(place, error, key, space),
             Self::Int16(integers) => integers.error_wide(place, error, key, space),
-            Self::Float(floats) => floats.error(place, None, error, space),
+            Self::Float(floats) => floats.error(place, None, error, key, space),
             Self::Machine(machine) => machine.error_wide(place, error, key, space),
         }
     }
