@@ -47,8 +47,10 @@ pub(super) fn with_other_formats(error: MeasureError, text: &str) -> anyhow::Err
     // A name that is a slip away; another format of integers is not meant.
     let distance = |known: &&str| strsim::damerau_levenshtein(known, text);
     let nearest = known.min_by_key(distance).filter(|known| distance(known) <= 2);
-    let hint = nearest.map_or_else(String::new, |nearest| format!(", did you mean '{nearest}'?"));
-    Usage(format!("{error}; floats and blocks are those of `intrain formats`{hint}")).into()
+    match nearest {
+        Some(nearest) => Usage(format!("{error}; did you mean '{nearest}'?")).into(),
+        None => error.into(),
+    }
 }
 
 /// What is wrong about a format, with the nearest rule where it is one.
