@@ -300,13 +300,16 @@ pub fn parse_raw_safetensors(
     Ok((metadata, tensors.into_iter().map(owned).collect()))
 }
 
+/// Appends the elements of a tensor.
+type Append<'a> = Box<dyn Fn(&mut Vec<u8>) + 'a>;
+
 /// A tensor on its way into a file.
 struct Entry<'a> {
     name: &'a str,
     dtype: Dtype,
     shape: &'a [usize],
     n_bytes: usize,
-    append: Box<dyn Fn(&mut Vec<u8>) + 'a>,
+    append: Append<'a>,
 }
 
 fn encode(

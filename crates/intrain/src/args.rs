@@ -1,6 +1,7 @@
 //! What can be typed: the commands, their flags and their help. Parsing does nothing but parse.
 
 mod accel;
+mod bench;
 mod deploy;
 mod formats;
 mod shell;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 pub(crate) use accel::{
     AccelArgs, AccelCommand, AnswerArgs, ArraySweepArgs, MachineArgs, ReportArgs, RtlArgs, SimArgs,
 };
+pub(crate) use bench::BenchArgs;
 use clap::{Parser, Subcommand};
 pub(crate) use deploy::{
     ExportArgs, ImportArgs, ScalingArgs, VerifyArgs, VerifyCommand, VerifyExportArgs, VerifyOnnxArgs,
@@ -439,22 +441,6 @@ pub(crate) enum DataAction {
         #[arg(value_name = "D")]
         name: String,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct BenchArgs {
-    /// Works or groups of works [default: all]
-    #[arg(value_name = "GROUP|NAME")]
-    pub(crate) names: Vec<String>,
-    /// Threads [default: one per CPU]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
-    /// Instruction set of the kernels [default: the best that this CPU has]
-    #[arg(long, value_name = "K", value_parser = ["reference", "avx2", "avx512vnni"])]
-    pub(crate) kernel: Option<String>,
-    /// Rounds
-    #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(crate) repeat: u16,
 }
 
 #[derive(Debug, clap::Args)]
