@@ -84,6 +84,11 @@ impl Lanes {
         Some(Self { m, bias, max: format.max_code(), sign: format.sign(), complement, special })
     }
 
+    /// Mantissa bits of the format.
+    pub(super) const fn mantissa_bits(&self) -> u32 {
+        self.m
+    }
+
     /// Rounds the magnitude of `bits` in the format with the bias `bias`.
     #[inline(always)]
     fn split(&self, bits: u32, bias: i32, word: u32, rounder: &impl Rounder) -> Rounded {

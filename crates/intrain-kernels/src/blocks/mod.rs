@@ -11,6 +11,7 @@ use crate::elementwise;
 use crate::isa::Isa;
 
 mod lanes;
+mod lean;
 mod reference;
 mod scales;
 mod short;
@@ -18,6 +19,8 @@ mod short;
 mod tests;
 mod transform;
 mod walk;
+#[cfg(target_arch = "x86_64")]
+mod x86_avx2;
 
 pub use reference::{Statistics, decode, each_block, statistics};
 pub use transform::transform;

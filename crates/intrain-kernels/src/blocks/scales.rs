@@ -4,6 +4,7 @@ use intrain_num::block::{Coding, Edges, Mx, NAN_SCALE, NVFP4_BLOCK, NvRule, NvTe
 use intrain_num::minifloat::{FloatFormat, FloatRound};
 
 use super::lanes::Lanes;
+use super::lean::{Lean, RuleLanes, powers};
 use super::walk::SEGMENT;
 
 /// How lanes scale the elements of a column.
@@ -46,8 +47,10 @@ pub(super) struct Blocks {
     pub(super) bias: [i32; SEGMENT],
     /// What elements are multiplied by in front of the lanes (NVFP4).
     pub(super) encode: [f32; SEGMENT],
-    /// What the largest code is worth; of NVFP4 what a code is multiplied by.
+    /// What the largest code is worth; of NVFP4, and in lean lanes, what a code is multiplied by.
     pub(super) worth: [f32; SEGMENT],
+    /// Scale codes in lanes, before they are bytes.
+    lanes: [u32; SEGMENT],
 }
 
 impl Blocks {
@@ -58,6 +61,7 @@ impl Blocks {
             bias: [0; SEGMENT],
             encode: [1.0; SEGMENT],
             worth: [1.0; SEGMENT],
+            lanes: [0; SEGMENT],
         }
     }
 
@@ -83,6 +87,48 @@ impl Blocks {
         }
         // The least code divides otherwise there, and lies below `least` for all formats but the narrowest.
         serves && !(mx.edges == Edges::Torchao018 && self.codes[..n].contains(&0))
+    }
+
+    /// The same for lean lanes: what elements are multiplied by, and their codes.
+    #[inline(always)]
+    pub(super) fn powers_for_lean(&mut self, n: usize, rule: &RuleLanes) -> bool {
+        let mut serves = true;
+        for (code, largest) in self.lanes[..n].iter_mut().zip(&self.largest[..n]) {
+            let (scale, is_served) = rule.code(*largest);
+            serves &= is_served;
+            // Bound: what is not served is computed again.
+            *code = scale.min(253);
+        }
+        for ((encode, worth), code) in
+            self.encode[..n].iter_mut().zip(&mut self.worth[..n]).zip(&self.lanes[..n])
+        {
+            (*encode, *worth) = powers(*code);
+        }
+        for (byte, code) in self.codes[..n].iter_mut().zip(&self.lanes[..n]) {
+            *byte = code.to_le_bytes()[0];
+        }
+        serves
+    }
+
+    /// The scales of NVFP4 where they are a product of the block's maximum, in lanes.
+    #[inline(always)]
+    #[allow(clippy::float_arithmetic, reason = "the rule is a sequence of binary32 operations, section 13.3")]
+    pub(super) fn nvfp4_by_product(&mut self, n: usize, multiplier: f32, decode: f32, e4m3: &Lean) {
+        // Whole vectors: what lies behind the last block is not read.
+        let n = n.next_multiple_of(8).min(SEGMENT);
+        let blocks = self.lanes[..n].iter_mut().zip(&mut self.worth[..n]).zip(&self.largest[..n]);
+        for ((code, worth), largest) in blocks {
+            let scaled = f32::from_bits(*largest) * multiplier;
+            *code = e4m3.code(scaled);
+            *worth = e4m3.value(scaled);
+        }
+        for (encode, worth) in self.encode[..n].iter_mut().zip(&self.worth[..n]) {
+            let factor = 1.0 / (worth * decode);
+            *encode = if factor > f32::MAX { f32::MAX } else { factor };
+        }
+        for (byte, code) in self.codes[..n].iter_mut().zip(&self.lanes[..n]) {
+            *byte = code.to_le_bytes()[0];
+        }
     }
 
     /// The same for NVFP4; 4over6 looks at the elements of a block, which `elements` copies row by row and counts.

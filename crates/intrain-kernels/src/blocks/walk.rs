@@ -2,11 +2,14 @@
 //! elements row by row in lanes.
 
 use intrain_num::Round;
-use intrain_num::minifloat::FloatFormat;
+use intrain_num::minifloat::{FloatFormat, FloatRound};
 
 use super::lanes::{LaneValues, Lanes, Loop, Rounder, with_rounder};
+use super::lean::{Lean, RuleLanes, may_scale};
 use super::reference::{self, value_of};
 use super::scales::{Blocks, Scaling};
+#[cfg(target_arch = "x86_64")]
+use super::x86_avx2;
 use super::{Args, Code, Grid};
 use crate::elementwise::Operation;
 use crate::isa::Isa;
@@ -39,11 +42,8 @@ impl Operation for Largest<'_> {
     }
 
     #[inline(always)]
-    fn vectorized(self, _: Isa) -> u32 {
-        if self.sees_nan {
-            return self.values.iter().map(|x| x.to_bits() & 0x7fff_ffff).fold(0, u32::max);
-        }
-        largest(self.values)
+    fn vectorized(self, isa: Isa) -> u32 {
+        largest(isa, self.values, self.sees_nan)
     }
 }
 
@@ -60,12 +60,21 @@ pub(super) struct Values<'a> {
 
 /// What a walk writes.
 pub(super) trait Out {
+    /// Whether lean lanes serve roundings other than to nearest-even.
+    const HAS_LEAN_ROUNDS: bool;
+    /// Whether it is asked what a code is worth.
+    const IS_WORTH: bool;
+
     /// All of it, by the definition, under the largest magnitude of the whole tensor where that is known.
     fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32;
     /// The scales of blocks beside each other, from block `first`.
     fn scales(&mut self, first: usize, codes: &[u8]);
     /// One element by the definition: its code under a scale.
     fn element(&mut self, args: &Args<'_>, place: usize, code: u32, scale: u8);
+    /// A piece of a row in lean lanes, rounded to nearest-even.
+    fn nearest(&mut self, row: &Row<'_>, lean: &Lean);
+    /// A piece of a row in lean lanes under another rounding.
+    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, rounder: impl Rounder);
     /// A piece of a row in lanes.
     fn row(&mut self, row: &Row<'_>, lanes: &LaneValues, rounder: impl Rounder);
 }
@@ -99,7 +108,7 @@ impl<O: Out> Operation for Walk<'_, O> {
         let Some(lanes) = Lanes::new(&self.args.coding, self.args.round) else { return self.reference() };
         let (args, out) = (self.args, &mut self.out);
         let known = self.largest;
-        let largest = || f32::from_bits(known.unwrap_or_else(|| largest(args.values)));
+        let largest = || f32::from_bits(known.unwrap_or_else(|| largest(isa, args.values, false)));
         let scaling = Scaling::new(&args.coding, args.round, largest);
         let value = value_of(&args.coding, 127, 1.0);
         let element_value = |code| match scaling {
@@ -109,7 +118,14 @@ impl<O: Out> Operation for Walk<'_, O> {
         };
         let lanes = LaneValues::new(lanes, element_value);
         let words = if args.round.is_stochastic() { Round::Stochastic { bits: 32 } } else { Round::Floor };
+        let has_lanes = args.round == FloatRound::NearestEven || O::HAS_LEAN_ROUNDS && may_scale(args.round);
+        let lean = Lean::new(&args.coding).filter(|_| has_lanes);
+        let least = lanes.lanes.bias + lanes.lanes.mantissa_bits().cast_signed();
         let mut band = Band {
+            isa,
+            lean,
+            rule: if let Scaling::Bias(mx) = &scaling { Some(RuleLanes::new(mx, least)) } else { None },
+            e4m3: Lean::of(FloatFormat::E4M3),
             args: &args,
             largest: known,
             grid: Grid::new(&args.coding, args.axis),
@@ -135,18 +151,28 @@ impl<O: Out> Operation for Walk<'_, O> {
     }
 }
 
-/// Largest magnitude as binary32 bits; NaN is not seen.
+/// Largest magnitude as binary32 bits; NaN counts where `sees_nan`.
 #[inline(always)]
-fn largest(values: &[f32]) -> u32 {
-    let finite = |x: &f32| {
-        let magnitude = x.to_bits() & 0x7fff_ffff;
-        if magnitude > 0x7f80_0000 { 0 } else { magnitude }
-    };
-    values.iter().map(finite).fold(0, u32::max)
+fn largest(isa: Isa, values: &[f32], sees_nan: bool) -> u32 {
+    let mut largest = 0;
+    let mut runs = [0; SEGMENT];
+    for values in values.chunks(SEGMENT * 32) {
+        let n = values.len().div_ceil(32);
+        largest_of_blocks(isa, &mut runs[..n], std::iter::once(values), (32, sees_nan));
+        for run in &runs[..n] {
+            largest = largest.max(*run);
+        }
+    }
+    largest
 }
 
 /// A row of blocks.
 struct Band<'a> {
+    isa: Isa,
+    /// Lean lanes, if the format and the rounding have them.
+    lean: Option<Lean>,
+    rule: Option<RuleLanes>,
+    e4m3: Option<Lean>,
     args: &'a Args<'a>,
     largest: Option<u32>,
     grid: Grid,
@@ -160,14 +186,17 @@ struct Band<'a> {
 impl Band<'_> {
     /// Quantizes some rows; `first_block` is the number of their first block.
     #[inline(always)]
-    fn run(&mut self, rows: std::ops::Range<usize>, first_block: usize, out: &mut impl Out) {
+    fn run<O: Out>(&mut self, rows: std::ops::Range<usize>, first_block: usize, out: &mut O) {
         let width = self.grid.block_columns;
         // Whole blocks of as many columns as fit a piece; a wide block alone.
         let step = if width >= SEGMENT { width } else { SEGMENT / width * width };
         for start in (0..self.grid.columns).step_by(step) {
             let end = self.grid.columns.min(start + step);
             let n = (end - start).div_ceil(width);
-            let serves = self.scales(rows.clone(), start..end, n);
+            self.largest(rows.clone(), start..end, n);
+            // Not by a closure, which would be compiled without the instructions of this loop.
+            let lean = if self.lean_scales(n) { self.lean } else { None };
+            let serves = lean.is_some() || self.scales(rows.clone(), start..end, n);
             if self.args.coding.extent().is_some() {
                 out.scales(first_block + start / width, &self.blocks.codes[..n]);
             }
@@ -177,15 +206,56 @@ impl Band<'_> {
             }
             for first in (start..end).step_by(SEGMENT) {
                 let columns = first..end.min(first + SEGMENT);
-                self.fill(first - start, columns.len());
+                self.fill::<O>(first - start, columns.len(), lean.is_some());
                 for row in rows.clone() {
                     let place = row * self.grid.columns + columns.start;
                     let values = &self.args.values[place..][..columns.len()];
                     let words = self.words.get(self.args.first_element + place as u64, values.len());
                     let row = Row { place, values, words, columns: &self.columns, scaling: self.scaling };
-                    with_rounder(self.args.round, OneRow { row, lanes: &self.lanes, out });
+                    match &lean {
+                        Some(lean) if self.args.round == FloatRound::NearestEven => out.nearest(&row, lean),
+                        lean => {
+                            let lean = lean.as_ref();
+                            with_rounder(self.args.round, OneRow { row, lanes: &self.lanes, lean, out });
+                        }
+                    }
                 }
             }
+        }
+    }
+
+    /// The largest magnitudes of the blocks of a piece.
+    #[inline(always)]
+    fn largest(&mut self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>, n: usize) {
+        let (args, grid) = (self.args, self.grid);
+        let row = |row: usize| &args.values[row * grid.columns..][columns.clone()];
+        let largest = &mut self.blocks.largest[..n];
+        match self.scaling {
+            Scaling::None => {}
+            // One block is all of the tensor.
+            Scaling::Bias(_) if let Some(known) = self.largest => largest.fill(known),
+            scaling => {
+                let sees_nan = matches!(scaling, Scaling::Bias(mx) if mx.magnitude(f32::NAN) != 0);
+                largest_of_blocks(self.isa, largest, rows.map(row), (grid.block_columns, sees_nan));
+            }
+        }
+    }
+
+    /// The scales of the blocks of a piece for lean lanes; whether those serve all of them.
+    #[inline(always)]
+    fn lean_scales(&mut self, n: usize) -> bool {
+        match (self.scaling, &self.rule, &self.e4m3) {
+            _ if self.lean.is_none() => false,
+            (Scaling::None, ..) => true,
+            (Scaling::Bias(_), Some(rule), _) => self.blocks.powers_for_lean(n, rule),
+            (Scaling::Factor(tensor, _), _, Some(e4m3)) => match tensor.multiplier() {
+                Some(multiplier) => {
+                    self.blocks.nvfp4_by_product(n, multiplier, tensor.decode_factor(), e4m3);
+                    true
+                }
+                None => false,
+            },
+            _ => false,
         }
     }
 
@@ -194,18 +264,6 @@ impl Band<'_> {
     fn scales(&mut self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>, n: usize) -> bool {
         let (args, grid) = (self.args, self.grid);
         let row = |row: usize| &args.values[row * grid.columns..][columns.clone()];
-        let sees_nan = |magnitude: u32| magnitude;
-        let skips_nan = |magnitude: u32| if magnitude > 0x7f80_0000 { 0 } else { magnitude };
-        let largest = &mut self.blocks.largest[..n];
-        match self.scaling {
-            Scaling::None => return true,
-            // One block is all of the tensor.
-            Scaling::Bias(_) if let Some(known) = self.largest => largest.fill(known),
-            Scaling::Bias(mx) if mx.magnitude(f32::NAN) != 0 => {
-                largest_of_blocks(largest, rows.clone().map(row), grid.block_columns, sees_nan);
-            }
-            _ => largest_of_blocks(largest, rows.clone().map(row), grid.block_columns, skips_nan),
-        }
         match self.scaling {
             Scaling::None => true,
             Scaling::Bias(mx) => self.blocks.powers_of_two(n, mx, &self.lanes.lanes),
@@ -228,17 +286,21 @@ impl Band<'_> {
 
     /// What lanes need of `n` columns, the first of which is the `first` of the piece.
     #[inline(always)]
-    fn fill(&mut self, first: usize, n: usize) {
+    fn fill<O: Out>(&mut self, first: usize, n: usize, is_lean: bool) {
         let (width, blocks, columns) = (self.grid.block_columns, &self.blocks, &mut self.columns);
         match self.scaling {
             Scaling::None => {}
-            Scaling::Bias(_) => {
+            Scaling::Bias(_) if !is_lean => {
                 spread(&mut columns.bias[..n], &blocks.bias, first, width);
-                spread(&mut columns.worth[..n], &blocks.worth, first, width);
+                if O::IS_WORTH {
+                    spread(&mut columns.worth[..n], &blocks.worth, first, width);
+                }
             }
-            Scaling::Factor(..) => {
+            Scaling::Bias(_) | Scaling::Factor(..) => {
                 spread(&mut columns.encode[..n], &blocks.encode, first, width);
-                spread(&mut columns.worth[..n], &blocks.worth, first, width);
+                if O::IS_WORTH {
+                    spread(&mut columns.worth[..n], &blocks.worth, first, width);
+                }
             }
         }
     }
@@ -257,55 +319,71 @@ impl Band<'_> {
     }
 }
 
-/// The largest magnitude of each block of `width` columns in some rows, as binary32 bits.
+/// The largest magnitude of each block of `width` columns in some rows, as binary32 bits; NaN counts where `sees_nan`.
 #[inline(always)]
 fn largest_of_blocks<'v>(
+    isa: Isa,
     largest: &mut [u32],
     rows: impl Iterator<Item = &'v [f32]>,
-    width: usize,
-    seen: impl Fn(u32) -> u32,
+    (width, sees_nan): (usize, bool),
 ) {
     largest.fill(0);
-    let seen = |x: &f32| seen(x.to_bits() & 0x7fff_ffff);
+    let limit = if sees_nan { u32::MAX } else { 0x7f80_0000 };
+    let seen = |x: &f32| {
+        let magnitude = x.to_bits() & 0x7fff_ffff;
+        if magnitude > limit { 0 } else { magnitude }
+    };
     for row in rows {
-        match width {
-            1 => largest.iter_mut().zip(row).for_each(|(a, x)| *a = (*a).max(seen(x))),
-            16 => of_run::<16>(largest, row, seen),
-            32 => of_run::<32>(largest, row, seen),
-            _ => {
-                for (a, block) in largest.iter_mut().zip(row.chunks(width)) {
-                    *a = block.iter().map(seen).fold(*a, u32::max);
-                }
-            }
+        if width == 1 {
+            largest.iter_mut().zip(row).for_each(|(a, x)| *a = (*a).max(seen(x)));
+            continue;
+        }
+        let done = largest_of_runs(isa, largest, row, (width, sees_nan));
+        for (a, block) in largest[done..].iter_mut().zip(row[done * width..].chunks(width)) {
+            *a = block.iter().map(seen).fold(*a, u32::max);
         }
     }
 }
 
-/// The same for blocks of a width that is known when this is compiled.
+/// The blocks in front that vectors serve, and how many they are.
 #[inline(always)]
-fn of_run<const WIDTH: usize>(largest: &mut [u32], row: &[f32], seen: impl Fn(&f32) -> u32) {
-    let (blocks, rest) = row.as_chunks::<WIDTH>();
-    for (a, block) in largest.iter_mut().zip(blocks) {
-        let mut lanes = [0; 8];
-        for x in block.as_chunks::<8>().0 {
-            lanes.iter_mut().zip(x).for_each(|(a, x)| *a = (*a).max(seen(x)));
+fn largest_of_runs(isa: Isa, largest: &mut [u32], row: &[f32], (width, sees_nan): (usize, bool)) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx2 && (width == 16 || width == 32) {
+        // SAFETY: this runs with instruction sets that were found on this CPU, and `isa` has AVX2 or more.
+        unsafe {
+            if width == 16 {
+                x86_avx2::largest_of_runs::<16>(largest, row, sees_nan);
+            } else {
+                x86_avx2::largest_of_runs::<32>(largest, row, sees_nan);
+            }
         }
-        *a = lanes.into_iter().fold(*a, u32::max);
+        return row.len() / width;
     }
-    if let Some(a) = largest.get_mut(blocks.len()) {
-        *a = rest.iter().map(seen).fold(*a, u32::max);
-    }
+    let _ = (isa, largest, row, width, sees_nan);
+    0
 }
 
 /// The numbers of blocks as numbers of columns, from column `first` on.
 #[inline(always)]
 fn spread<T: Copy>(columns: &mut [T], blocks: &[T], first: usize, width: usize) {
-    if width == 1 {
-        columns.copy_from_slice(&blocks[first..][..columns.len()]);
-    } else {
-        // A piece begins with a block, or lies within one.
-        let blocks = &blocks[first / width..];
-        columns.chunks_mut(width).zip(blocks).for_each(|(columns, block)| columns.fill(*block));
+    // A piece begins with a block, or lies within one.
+    let blocks = &blocks[first / width..];
+    match width {
+        1 => columns.copy_from_slice(&blocks[..columns.len()]),
+        16 => spread_runs::<T, 16>(columns, blocks),
+        32 => spread_runs::<T, 32>(columns, blocks),
+        _ => columns.chunks_mut(width).zip(blocks).for_each(|(columns, block)| columns.fill(*block)),
+    }
+}
+
+/// The same for blocks of a width that is known when this is compiled.
+#[inline(always)]
+fn spread_runs<T: Copy, const WIDTH: usize>(columns: &mut [T], blocks: &[T]) {
+    let (runs, rest) = columns.as_chunks_mut::<WIDTH>();
+    runs.iter_mut().zip(blocks).for_each(|(run, block)| *run = [*block; WIDTH]);
+    if let Some(block) = blocks.get(runs.len()) {
+        rest.fill(*block);
     }
 }
 
@@ -313,17 +391,24 @@ fn spread<T: Copy>(columns: &mut [T], blocks: &[T], first: usize, width: usize) 
 struct OneRow<'a, 'r, O> {
     row: Row<'r>,
     lanes: &'a LaneValues,
+    lean: Option<&'a Lean>,
     out: &'a mut O,
 }
 
 impl<O: Out> Loop for OneRow<'_, '_, O> {
     #[inline(always)]
     fn run(self, rounder: impl Rounder) {
-        self.out.row(&self.row, self.lanes, rounder);
+        match self.lean {
+            Some(lean) if O::HAS_LEAN_ROUNDS => self.out.lean_row(&self.row, lean, rounder),
+            _ => self.out.row(&self.row, self.lanes, rounder),
+        }
     }
 }
 
 impl<T: Code> Out for Codes<'_, T> {
+    const HAS_LEAN_ROUNDS: bool = true;
+    const IS_WORTH: bool = false;
+
     fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32 {
         let Self { codes, scales } = self;
         reference::quantize(
@@ -340,6 +425,38 @@ impl<T: Code> Out for Codes<'_, T> {
 
     fn element(&mut self, _args: &Args<'_>, place: usize, code: u32, _scale: u8) {
         self.codes[place] = T::of(code);
+    }
+
+    #[inline(always)]
+    #[allow(clippy::float_arithmetic, reason = "a product with a power of two, or section 13.3's")]
+    fn nearest(&mut self, row: &Row<'_>, lean: &Lean) {
+        // Loops, not closures, which would be compiled without the instructions of this one.
+        let codes = self.codes[row.place..][..row.values.len()].iter_mut().zip(row.values);
+        if let Scaling::None = row.scaling {
+            for (code, x) in codes {
+                *code = T::of(lean.code(*x));
+            }
+        } else {
+            for ((code, x), encode) in codes.zip(&row.columns.encode) {
+                *code = T::of(lean.code(x * encode));
+            }
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::float_arithmetic, reason = "a product with a power of two, or section 13.3's")]
+    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, rounder: impl Rounder) {
+        let codes = self.codes[row.place..][..row.values.len()].iter_mut();
+        let elements = codes.zip(row.values).zip(row.words);
+        if let Scaling::None = row.scaling {
+            for ((code, x), word) in elements {
+                *code = T::of(lean.rounded(*x, *word, &rounder));
+            }
+        } else {
+            for (((code, x), word), encode) in elements.zip(&row.columns.encode) {
+                *code = T::of(lean.rounded(x * encode, *word, &rounder));
+            }
+        }
     }
 
     #[inline(always)]
@@ -361,6 +478,9 @@ impl<T: Code> Out for Codes<'_, T> {
 }
 
 impl Out for Values<'_> {
+    const HAS_LEAN_ROUNDS: bool = false;
+    const IS_WORTH: bool = true;
+
     fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32 {
         // The scales of a tensor are known before its values, so codes are kept where values will be.
         let mut scales = vec![0; super::scale_count(&args.coding, args.axis)];
@@ -379,6 +499,37 @@ impl Out for Values<'_> {
 
     fn element(&mut self, args: &Args<'_>, place: usize, code: u32, scale: u8) {
         self.values[place] = value_of(&args.coding, scale, 1.0)(code);
+    }
+
+    #[inline(always)]
+    #[allow(clippy::float_arithmetic, reason = "products with powers of two, or section 13.3's")]
+    fn nearest(&mut self, row: &Row<'_>, lean: &Lean) {
+        let values = self.values[row.place..][..row.values.len()].iter_mut().zip(row.values);
+        let columns = row.columns.encode.iter().zip(&row.columns.worth);
+        match row.scaling {
+            Scaling::None => {
+                for (value, x) in values {
+                    *value = lean.value(*x);
+                }
+            }
+            // Exact: a code's value and a power of two whose product is a normal number.
+            Scaling::Bias(_) => {
+                for ((value, x), (encode, worth)) in values.zip(columns) {
+                    *value = lean.value(x * encode) * worth;
+                }
+            }
+            Scaling::Factor(tensor, _) => {
+                let factor = tensor.decode_factor();
+                for ((value, x), (encode, worth)) in values.zip(columns) {
+                    *value = lean.value(x * encode) * worth * factor;
+                }
+            }
+        }
+    }
+
+    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, _rounder: impl Rounder) {
+        // Not called: other roundings have the lanes of every format.
+        self.nearest(row, lean);
     }
 
     #[inline(always)]

@@ -159,6 +159,13 @@ impl NvTensor {
         }
     }
 
+    /// What a block's maximum is multiplied by, where the scale is the E4M3 number next to that product, held at 448.
+    #[must_use]
+    pub const fn multiplier(&self) -> Option<f32> {
+        // Beyond FLT_MAX is beyond 448 either way.
+        if matches!(self.rule, NvRule::Te) { Some(self.factor * (1.0 / MAX)) } else { None }
+    }
+
     /// What a block's elements are multiplied by under the scale code `scale`.
     #[must_use]
     pub fn encode_factor(&self, scale: u8) -> f32 {

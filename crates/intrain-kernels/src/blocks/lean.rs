@@ -1,0 +1,190 @@
+//! The lanes of the formats in use: floats of at most 8 bits with -0 that are held at their largest value, so that
+//! nothing but NaN needs a case of its own.
+//!
+//! Nearest-even comes from one addition: next to `2^(23-M)` times the power of two of a number's binade, a binary32 number has the
+//! format's step, so the sum is rounded as the format asks, and its last bits are the steps. Invariant: equal to [`super::lanes`].
+#![allow(
+    clippy::float_arithmetic,
+    reason = "an addition whose rounding is the format's, and products with powers of two"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "lanes change between signed and unsigned; codes have at most 8 bits"
+)]
+
+use intrain_num::block::{Coding, Element, Mx};
+use intrain_num::minifloat::{FloatFormat, FloatOverflow, FloatRound};
+
+use super::lanes::Rounder;
+
+const MAGNITUDE: u32 = 0x7fff_ffff;
+const INFINITY: u32 = 0x7f80_0000;
+
+/// What a lane has to know of its format.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lean {
+    /// Mantissa bits of binary32 below those of the format.
+    below: u32,
+    /// The binary32 bits of the least normal number.
+    least: u32,
+    /// The largest value.
+    max: f32,
+    /// Bits of a binary32 number above the sign bit of a code.
+    above_sign: u32,
+    /// Sign bit of a code.
+    sign: u32,
+    /// Code and value of NaN without its sign, and whether it has one.
+    nan: u32,
+    nan_value: u32,
+    nan_has_sign: bool,
+}
+
+/// A magnitude of the format: steps and the power of two of one, as a code and as a binary32 number.
+#[derive(Clone, Copy)]
+struct Nearest {
+    code: u32,
+    value: f32,
+}
+
+impl Lean {
+    /// Of a format, if lanes this lean serve it.
+    pub(super) fn of(format: FloatFormat) -> Option<Self> {
+        let m = format.mantissa_bits();
+        let fits = format.bits() <= 8 && m >= 1 && format.is_signed() && format.has_minus_zero();
+        if !fits || !(-64..=64).contains(&format.bias()) {
+            return None;
+        }
+        let nan = format.nan(false);
+        Some(Self {
+            below: 23 - m,
+            least: ((1 - format.bias() + 127) as u32) << 23,
+            max: format.max().to_f32(),
+            above_sign: 32 - format.bits(),
+            sign: format.sign(),
+            nan: nan.unwrap_or(format.max_code()),
+            nan_value: nan.map_or(format.max(), |nan| format.decode(nan)).to_f32().to_bits(),
+            nan_has_sign: format.nan(true) != nan,
+        })
+    }
+
+    /// Of a coding whose elements are held at the largest value.
+    pub(super) fn new(coding: &Coding) -> Option<Self> {
+        match coding {
+            Coding::Plain { format, overflow: FloatOverflow::SatFinite } => Self::of(*format),
+            Coding::Scaled { element, .. } if !Element::is_integer(*element) => {
+                Self::of(element.magnitudes())
+            }
+            Coding::Nvfp4 { .. } => Self::of(FloatFormat::E2M1),
+            _ => None,
+        }
+    }
+
+    /// The magnitude held at the largest; of NaN too.
+    #[inline(always)]
+    fn held(&self, bits: u32) -> f32 {
+        let magnitude = f32::from_bits(bits & MAGNITUDE);
+        if magnitude < self.max { magnitude } else { self.max }
+    }
+
+    /// The nearest magnitude of the format. Bound: `held` has an exponent that leaves room for `below` more.
+    #[inline(always)]
+    fn nearest(&self, held: f32) -> Nearest {
+        let binade = (held.to_bits() & INFINITY).max(self.least);
+        let base = f32::from_bits(binade + (self.below << 23));
+        let sum = held + base;
+        // Exact: the sum lies in base .. 2 base, and the difference has few bits.
+        let code = (sum.to_bits() - base.to_bits()) + ((binade - self.least) >> self.below);
+        Nearest { code, value: sum - base }
+    }
+
+    /// A code with its sign, or NaN's.
+    #[inline(always)]
+    fn signed(&self, bits: u32, code: u32) -> u32 {
+        let sign = bits >> self.above_sign & self.sign;
+        let nan = if self.nan_has_sign { self.nan | sign } else { self.nan };
+        if bits & MAGNITUDE > INFINITY { nan } else { code | sign }
+    }
+
+    /// The code of `x`, rounded to nearest-even.
+    #[inline(always)]
+    pub(super) fn code(&self, x: f32) -> u32 {
+        let bits = x.to_bits();
+        self.signed(bits, self.nearest(self.held(bits)).code)
+    }
+
+    /// The value of that code.
+    #[inline(always)]
+    pub(super) fn value(&self, x: f32) -> f32 {
+        let bits = x.to_bits();
+        let sign = bits & !MAGNITUDE;
+        let nan = if self.nan_has_sign { self.nan_value | sign } else { self.nan_value };
+        let value = self.nearest(self.held(bits)).value.to_bits() | sign;
+        f32::from_bits(if bits & MAGNITUDE > INFINITY { nan } else { value })
+    }
+
+    /// The code of `x` under another rounding.
+    #[inline(always)]
+    pub(super) fn rounded(&self, x: f32, word: u32, rounder: &impl Rounder) -> u32 {
+        let bits = x.to_bits();
+        let held = self.held(bits).to_bits();
+        let binade = (held & INFINITY).max(self.least);
+        let exponent = (held >> 23).max(1);
+        let mantissa = held & 0x7f_ffff | u32::from(held >= 1 << 23) << 23;
+        let below = self.below + (binade >> 23) - exponent;
+        let steps = rounder.round(mantissa, below, word, bits >> 31);
+        self.signed(bits, steps + ((binade - self.least) >> self.below))
+    }
+}
+
+/// Whether a rounding may see a number that was multiplied by a power of two in binary32: it must not matter that a result below
+/// the normal numbers is rounded, which is far below the least of the format.
+pub(super) const fn may_scale(round: FloatRound) -> bool {
+    !matches!(round, FloatRound::Up | FloatRound::Down | FloatRound::ToOdd)
+}
+
+/// A rule of E8M0 scales in lanes: within a binade every rule rises once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RuleLanes {
+    /// Code of the scale of `2^n` less the exponent field of that.
+    offset: i32,
+    /// The least mantissa field from which the scale is one higher; `2^23` where there is none.
+    threshold: u32,
+    /// The least and the largest code that lanes serve.
+    codes: (i32, i32),
+}
+
+impl RuleLanes {
+    /// Of a rule; `least` is the least code that lanes serve.
+    pub(super) fn new(mx: &Mx, least: i32) -> Self {
+        let one = 127 << 23;
+        let exponent = |mantissa: u32| mx.rule.exponent(mx.element, one | mantissa);
+        let at_one = exponent(0);
+        let (mut low, mut high) = (0, 1 << 23);
+        // The scale is `at_one` at low, and higher at high.
+        while high - low > 1 {
+            let middle = u32::midpoint(low, high);
+            if exponent(middle) == at_one { low = middle } else { high = middle }
+        }
+        // The field of 1 is 127, and so is the code of its scale's exponent 0.
+        Self { offset: at_one, threshold: high, codes: (least, 253) }
+    }
+
+    /// The code of the scale of a block whose largest magnitude has the binary32 bits `a`, and whether lanes serve it. A
+    /// block of zeros has the code 0.
+    #[inline(always)]
+    pub(super) fn code(&self, a: u32) -> (u32, bool) {
+        let code = (a >> 23) as i32 + self.offset + i32::from(a & 0x7f_ffff >= self.threshold);
+        let is_normal = a >= 1 << 23 && a < INFINITY;
+        let serves = is_normal && code >= self.codes.0 && code <= self.codes.1;
+        (if a == 0 { 0 } else { code as u32 }, a == 0 || serves)
+    }
+}
+
+/// `2^-k` and `2^k` of a scale code of 1 to 253; 1 and 1 for the code 0 of a block of zeros.
+#[inline(always)]
+pub(super) fn powers(code: u32) -> (f32, f32) {
+    let code = if code == 0 { 127 } else { code };
+    (f32::from_bits((254 - code) << 23), f32::from_bits(code << 23))
+}
