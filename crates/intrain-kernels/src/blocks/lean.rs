@@ -176,7 +176,7 @@ impl RuleLanes {
     #[inline(always)]
     pub(super) fn code(&self, a: u32) -> (u32, bool) {
         let code = (a >> 23) as i32 + self.offset + i32::from(a & 0x7f_ffff >= self.threshold);
-        let is_normal = a >= 1 << 23 && a < INFINITY;
+        let is_normal = (1 << 23..INFINITY).contains(&a);
         let serves = is_normal && code >= self.codes.0 && code <= self.codes.1;
         (if a == 0 { 0 } else { code as u32 }, a == 0 || serves)
     }
