@@ -247,7 +247,8 @@ mod tests {
         assert_eq!(chosen(&[]).unwrap().len(), works().len());
         assert_eq!(chosen(&["vgg7-wage", "mlp-wage"]).unwrap(), ["vgg7-wage", "mlp-wage"]);
         let rounding = chosen(&["rounding", "requantize-nearest"]).unwrap();
-        assert_eq!(rounding, ["requantize-nearest", "requantize-stochastic", "quantize-stochastic"]);
+        let first = ["requantize-nearest", "requantize-stochastic", "quantize-stochastic"];
+        assert_eq!((&rounding[..3], rounding.len()), (&first.map(str::to_owned)[..], 10));
         let message = chosen(&["steps", "vgg7-wag"]).unwrap_err().to_string();
         assert!(message.contains("'vgg7-wag'; did you mean 'vgg7-wage'?"), "{message}");
     }
