@@ -11,6 +11,7 @@ use crate::elementwise;
 use crate::isa::Isa;
 
 mod lanes;
+mod largest;
 mod lean;
 mod reference;
 mod scales;
@@ -181,7 +182,7 @@ pub fn values(isa: Isa, args: Args<'_>, out: &mut [f32]) {
 pub fn largest(isa: Isa, coding: &Coding, values: &[f32]) -> u32 {
     let sees_nan = matches!(coding, Coding::Scaled { element, rule, edges, .. }
         if Mx { element: *element, rule: *rule, edges: *edges, round: FloatRound::NearestEven }.magnitude(f32::NAN) != 0);
-    elementwise::run(isa, walk::Largest { values, sees_nan })
+    elementwise::run(isa, largest::Largest { values, sees_nan })
 }
 
 /// As [`values`], of a part of a tensor whose [`largest`] magnitude decides a scale of all of it. A part begins and ends where blocks do.

@@ -5,11 +5,10 @@ use intrain_num::Round;
 use intrain_num::minifloat::{FloatFormat, FloatRound};
 
 use super::lanes::{LaneValues, Lanes, Loop, Rounder, with_rounder};
+use super::largest::{largest, largest_of_blocks};
 use super::lean::{Lean, RuleLanes, may_scale};
 use super::reference::{self, value_of};
 use super::scales::{Blocks, Scaling};
-#[cfg(target_arch = "x86_64")]
-use super::x86_avx2;
 use super::{Args, Code, Grid};
 use crate::elementwise::Operation;
 use crate::isa::Isa;
@@ -24,27 +23,6 @@ pub(super) struct Walk<'a, O> {
     /// Of a tensor of which this is a part, where its largest magnitude decides a scale of all of it.
     pub(super) largest: Option<u32>,
     pub(super) out: O,
-}
-
-/// The largest magnitude of some values, as binary32 bits.
-pub(super) struct Largest<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) sees_nan: bool,
-}
-
-impl Operation for Largest<'_> {
-    type Output = u32;
-
-    fn reference(self) -> u32 {
-        let limit = if self.sees_nan { u32::MAX } else { 0x7f80_0000 };
-        let magnitudes = self.values.iter().map(|x| x.to_bits() & 0x7fff_ffff);
-        magnitudes.filter(|magnitude| *magnitude <= limit).max().unwrap_or(0)
-    }
-
-    #[inline(always)]
-    fn vectorized(self, isa: Isa) -> u32 {
-        largest(isa, self.values, self.sees_nan)
-    }
 }
 
 /// Codes of elements and of scales.
@@ -149,21 +127,6 @@ impl<O: Out> Operation for Walk<'_, O> {
         }
         scaling.decode_factor()
     }
-}
-
-/// Largest magnitude as binary32 bits; NaN counts where `sees_nan`.
-#[inline(always)]
-fn largest(isa: Isa, values: &[f32], sees_nan: bool) -> u32 {
-    let mut largest = 0;
-    let mut runs = [0; SEGMENT];
-    for values in values.chunks(SEGMENT * 32) {
-        let n = values.len().div_ceil(32);
-        largest_of_blocks(isa, &mut runs[..n], std::iter::once(values), (32, sees_nan));
-        for run in &runs[..n] {
-            largest = largest.max(*run);
-        }
-    }
-    largest
 }
 
 /// A row of blocks.
@@ -317,51 +280,6 @@ impl Band<'_> {
             }
         }
     }
-}
-
-/// The largest magnitude of each block of `width` columns in some rows, as binary32 bits; NaN counts where `sees_nan`.
-#[inline(always)]
-fn largest_of_blocks<'v>(
-    isa: Isa,
-    largest: &mut [u32],
-    rows: impl Iterator<Item = &'v [f32]>,
-    (width, sees_nan): (usize, bool),
-) {
-    largest.fill(0);
-    let limit = if sees_nan { u32::MAX } else { 0x7f80_0000 };
-    let seen = |x: &f32| {
-        let magnitude = x.to_bits() & 0x7fff_ffff;
-        if magnitude > limit { 0 } else { magnitude }
-    };
-    for row in rows {
-        if width == 1 {
-            largest.iter_mut().zip(row).for_each(|(a, x)| *a = (*a).max(seen(x)));
-            continue;
-        }
-        let done = largest_of_runs(isa, largest, row, (width, sees_nan));
-        for (a, block) in largest[done..].iter_mut().zip(row[done * width..].chunks(width)) {
-            *a = block.iter().map(seen).fold(*a, u32::max);
-        }
-    }
-}
-
-/// The blocks in front that vectors serve, and how many they are.
-#[inline(always)]
-fn largest_of_runs(isa: Isa, largest: &mut [u32], row: &[f32], (width, sees_nan): (usize, bool)) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if isa >= Isa::Avx2 && (width == 16 || width == 32) {
-        // SAFETY: this runs with instruction sets that were found on this CPU, and `isa` has AVX2 or more.
-        unsafe {
-            if width == 16 {
-                x86_avx2::largest_of_runs::<16>(largest, row, sees_nan);
-            } else {
-                x86_avx2::largest_of_runs::<32>(largest, row, sees_nan);
-            }
-        }
-        return row.len() / width;
-    }
-    let _ = (isa, largest, row, width, sees_nan);
-    0
 }
 
 /// The numbers of blocks as numbers of columns, from column `first` on.

@@ -1,0 +1,88 @@
+//! The largest magnitudes of a tensor and of its blocks, as binary32 bits.
+
+use super::walk::SEGMENT;
+#[cfg(target_arch = "x86_64")]
+use super::x86_avx2;
+use crate::elementwise::Operation;
+use crate::isa::Isa;
+
+/// The largest magnitude of some values, as binary32 bits.
+pub(super) struct Largest<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) sees_nan: bool,
+}
+
+impl Operation for Largest<'_> {
+    type Output = u32;
+
+    fn reference(self) -> u32 {
+        let limit = if self.sees_nan { u32::MAX } else { 0x7f80_0000 };
+        let magnitudes = self.values.iter().map(|x| x.to_bits() & 0x7fff_ffff);
+        magnitudes.filter(|magnitude| *magnitude <= limit).max().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn vectorized(self, isa: Isa) -> u32 {
+        largest(isa, self.values, self.sees_nan)
+    }
+}
+
+/// Largest magnitude as binary32 bits; NaN counts where `sees_nan`.
+#[inline(always)]
+pub(super) fn largest(isa: Isa, values: &[f32], sees_nan: bool) -> u32 {
+    let mut largest = 0;
+    let mut runs = [0; SEGMENT];
+    for values in values.chunks(SEGMENT * 32) {
+        let n = values.len().div_ceil(32);
+        largest_of_blocks(isa, &mut runs[..n], std::iter::once(values), (32, sees_nan));
+        for run in &runs[..n] {
+            largest = largest.max(*run);
+        }
+    }
+    largest
+}
+
+/// The largest magnitude of each block of `width` columns in some rows, as binary32 bits; NaN counts where `sees_nan`.
+#[inline(always)]
+pub(super) fn largest_of_blocks<'v>(
+    isa: Isa,
+    largest: &mut [u32],
+    rows: impl Iterator<Item = &'v [f32]>,
+    (width, sees_nan): (usize, bool),
+) {
+    largest.fill(0);
+    let limit = if sees_nan { u32::MAX } else { 0x7f80_0000 };
+    let seen = |x: &f32| {
+        let magnitude = x.to_bits() & 0x7fff_ffff;
+        if magnitude > limit { 0 } else { magnitude }
+    };
+    for row in rows {
+        if width == 1 {
+            largest.iter_mut().zip(row).for_each(|(a, x)| *a = (*a).max(seen(x)));
+            continue;
+        }
+        let done = largest_of_runs(isa, largest, row, (width, sees_nan));
+        for (a, block) in largest[done..].iter_mut().zip(row[done * width..].chunks(width)) {
+            *a = block.iter().map(seen).fold(*a, u32::max);
+        }
+    }
+}
+
+/// The blocks in front that vectors serve, and how many they are.
+#[inline(always)]
+fn largest_of_runs(isa: Isa, largest: &mut [u32], row: &[f32], (width, sees_nan): (usize, bool)) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx2 && (width == 16 || width == 32) {
+        // SAFETY: this runs with instruction sets that were found on this CPU, and `isa` has AVX2 or more.
+        unsafe {
+            if width == 16 {
+                x86_avx2::largest_of_runs::<16>(largest, row, sees_nan);
+            } else {
+                x86_avx2::largest_of_runs::<32>(largest, row, sees_nan);
+            }
+        }
+        return row.len() / width;
+    }
+    let _ = (isa, largest, row, width, sees_nan);
+    0
+}
