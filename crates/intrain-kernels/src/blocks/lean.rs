@@ -53,7 +53,9 @@ impl Lean {
     pub(super) fn of(format: FloatFormat) -> Option<Self> {
         let m = format.mantissa_bits();
         let fits = format.bits() <= 8 && m >= 1 && format.is_signed() && format.has_minus_zero();
-        if !fits || !(-64..=64).contains(&format.bias()) {
+        // Bound: 22 binades above the largest are binary32 numbers, and the least normal one is.
+        let is_inside = format.max_exponent() <= 100 && (-64..=64).contains(&format.bias());
+        if !fits || !is_inside {
             return None;
         }
         let nan = format.nan(false);

@@ -104,10 +104,16 @@ impl Blocks {
         {
             (*encode, *worth) = powers(*code);
         }
+        self.narrow(n);
+        serves
+    }
+
+    /// The codes of `n` blocks as bytes.
+    #[inline(always)]
+    fn narrow(&mut self, n: usize) {
         for (byte, code) in self.codes[..n].iter_mut().zip(&self.lanes[..n]) {
             *byte = code.to_le_bytes()[0];
         }
-        serves
     }
 
     /// The scales of NVFP4 where they are a product of the block's maximum, in lanes.
@@ -126,9 +132,7 @@ impl Blocks {
             let factor = 1.0 / (worth * decode);
             *encode = if factor > f32::MAX { f32::MAX } else { factor };
         }
-        for (byte, code) in self.codes[..n].iter_mut().zip(&self.lanes[..n]) {
-            *byte = code.to_le_bytes()[0];
-        }
+        self.narrow(n);
     }
 
     /// The same for NVFP4; 4over6 looks at the elements of a block, which `elements` copies row by row and counts.

@@ -82,6 +82,7 @@ fn all_bf16_numbers_in_every_small_format_and_rounding() {
         "binary8p1uf",
         "tf32",
         "float<4,3,bias=-80>fn",
+        "float<6,1,bias=-60>finite",
     ] {
         for round in ROUNDS {
             compare(text.parse().unwrap(), round, axis, &values, 0);
