@@ -195,6 +195,8 @@ impl LaneValues {
 
 /// A rounding of `mantissa / 2^below` to an integer, `9 <= below`, `mantissa < 2^24`.
 pub(super) trait Rounder {
+    const IS_NEAREST_EVEN: bool = false;
+
     fn round(&self, mantissa: u32, below: u32, word: u32, negative: u32) -> u32;
 }
 
@@ -202,6 +204,18 @@ impl<F: Fn(u32, u32, u32, u32) -> u32> Rounder for F {
     #[inline(always)]
     fn round(&self, mantissa: u32, below: u32, word: u32, negative: u32) -> u32 {
         self(mantissa, below, word, negative)
+    }
+}
+
+/// A rounding of its own type, for which lean lanes have another way.
+struct NearestEven;
+
+impl Rounder for NearestEven {
+    const IS_NEAREST_EVEN: bool = true;
+
+    #[inline(always)]
+    fn round(&self, mantissa: u32, below: u32, _word: u32, _negative: u32) -> u32 {
+        nearest_even(mantissa, below.min(31))
     }
 }
 
@@ -217,7 +231,7 @@ pub(super) trait Loop {
 #[inline(always)]
 pub(super) fn with_rounder(round: FloatRound, body: impl Loop) {
     match round {
-        FloatRound::NearestEven => body.run(|x: u32, below: u32, _, _| nearest_even(x, below.min(31))),
+        FloatRound::NearestEven => body.run(NearestEven),
         FloatRound::NearestAway => body.run(|x: u32, below: u32, _, _| {
             let below = below.min(31);
             (x + (1 << (below - 1))) >> below

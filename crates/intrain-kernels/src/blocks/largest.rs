@@ -1,6 +1,6 @@
 //! The largest magnitudes of a tensor and of its blocks, as binary32 bits.
 
-use super::walk::SEGMENT;
+use super::out::SEGMENT;
 #[cfg(target_arch = "x86_64")]
 use super::x86_avx2;
 use crate::elementwise::Operation;
@@ -68,17 +68,43 @@ pub(super) fn largest_of_blocks<'v>(
     }
 }
 
+/// The largest magnitude of each column of some short rows that lie behind one another.
+#[inline(always)]
+pub(super) fn largest_of_columns(largest: &mut [u32], rows: &[f32], sees_nan: bool) {
+    let columns = largest.len();
+    let limit = if sees_nan { u32::MAX } else { 0x7f80_0000 };
+    let (eights, rest) = largest.as_chunks_mut::<8>();
+    let first_of_rest = eights.len() * 8;
+    for (i, eight) in eights.iter_mut().enumerate() {
+        *eight = [0; 8];
+        for row in rows.chunks_exact(columns) {
+            // Stays in a vector.
+            for (a, x) in eight.iter_mut().zip(&row[i * 8..][..8]) {
+                let magnitude = x.to_bits() & 0x7fff_ffff;
+                *a = if magnitude > limit { *a } else { magnitude.max(*a) };
+            }
+        }
+    }
+    for (i, a) in rest.iter_mut().enumerate() {
+        *a = 0;
+        for row in rows.chunks_exact(columns) {
+            let magnitude = row[first_of_rest + i].to_bits() & 0x7fff_ffff;
+            *a = if magnitude > limit { *a } else { magnitude.max(*a) };
+        }
+    }
+}
+
 /// The blocks in front that vectors serve, and how many they are.
 #[inline(always)]
 fn largest_of_runs(isa: Isa, largest: &mut [u32], row: &[f32], (width, sees_nan): (usize, bool)) -> usize {
     #[cfg(target_arch = "x86_64")]
-    if isa >= Isa::Avx2 && (width == 16 || width == 32) {
+    if isa >= Isa::Avx2 && matches!(width, 8 | 16 | 32) {
         // SAFETY: this runs with instruction sets that were found on this CPU, and `isa` has AVX2 or more.
         unsafe {
-            if width == 16 {
-                x86_avx2::largest_of_runs::<16>(largest, row, sees_nan);
-            } else {
-                x86_avx2::largest_of_runs::<32>(largest, row, sees_nan);
+            match width {
+                8 => x86_avx2::largest_of_runs::<8>(largest, row, sees_nan),
+                16 => x86_avx2::largest_of_runs::<16>(largest, row, sees_nan),
+                _ => x86_avx2::largest_of_runs::<32>(largest, row, sees_nan),
             }
         }
         return row.len() / width;

@@ -35,10 +35,11 @@ pub(super) struct Lean {
     above_sign: u32,
     /// Sign bit of a code.
     sign: u32,
-    /// Code and value of NaN without its sign, and whether it has one.
+    /// Code and value of NaN without its sign, and the sign bits where it has one.
     nan: u32,
+    nan_sign: u32,
     nan_value: u32,
-    nan_has_sign: bool,
+    nan_value_sign: u32,
 }
 
 /// A magnitude of the format: steps and the power of two of one, as a code and as a binary32 number.
@@ -59,6 +60,7 @@ impl Lean {
             return None;
         }
         let nan = format.nan(false);
+        let has_sign = format.nan(true) != nan;
         Some(Self {
             below: 23 - m,
             least: ((1 - format.bias() + 127) as u32) << 23,
@@ -67,7 +69,8 @@ impl Lean {
             sign: format.sign(),
             nan: nan.unwrap_or(format.max_code()),
             nan_value: nan.map_or(format.max(), |nan| format.decode(nan)).to_f32().to_bits(),
-            nan_has_sign: format.nan(true) != nan,
+            nan_sign: if has_sign { format.sign() } else { 0 },
+            nan_value_sign: if has_sign { !MAGNITUDE } else { 0 },
         })
     }
 
@@ -105,8 +108,7 @@ impl Lean {
     #[inline(always)]
     fn signed(&self, bits: u32, code: u32) -> u32 {
         let sign = bits >> self.above_sign & self.sign;
-        let nan = if self.nan_has_sign { self.nan | sign } else { self.nan };
-        if bits & MAGNITUDE > INFINITY { nan } else { code | sign }
+        if bits & MAGNITUDE > INFINITY { self.nan | sign & self.nan_sign } else { code | sign }
     }
 
     /// The code of `x`, rounded to nearest-even.
@@ -119,24 +121,42 @@ impl Lean {
     /// The value of that code.
     #[inline(always)]
     pub(super) fn value(&self, x: f32) -> f32 {
-        let bits = x.to_bits();
-        let sign = bits & !MAGNITUDE;
-        let nan = if self.nan_has_sign { self.nan_value | sign } else { self.nan_value };
-        let value = self.nearest(self.held(bits)).value.to_bits() | sign;
-        f32::from_bits(if bits & MAGNITUDE > INFINITY { nan } else { value })
+        self.with_sign(x.to_bits(), self.nearest(self.held(x.to_bits())).value)
     }
 
-    /// The code of `x` under another rounding.
+    /// A magnitude with its sign, or NaN's value.
     #[inline(always)]
-    pub(super) fn rounded(&self, x: f32, word: u32, rounder: &impl Rounder) -> u32 {
-        let bits = x.to_bits();
+    fn with_sign(&self, bits: u32, magnitude: f32) -> f32 {
+        let sign = bits & !MAGNITUDE;
+        let nan = self.nan_value | sign & self.nan_value_sign;
+        f32::from_bits(if bits & MAGNITUDE > INFINITY { nan } else { magnitude.to_bits() | sign })
+    }
+
+    /// The steps of the magnitude of `x` under another rounding, and the binary32 bits of the power of two of its binade.
+    #[inline(always)]
+    fn steps(&self, bits: u32, word: u32, rounder: &impl Rounder) -> (u32, u32) {
         let held = self.held(bits).to_bits();
         let binade = (held & INFINITY).max(self.least);
         let exponent = (held >> 23).max(1);
         let mantissa = held & 0x7f_ffff | u32::from(held >= 1 << 23) << 23;
         let below = self.below + (binade >> 23) - exponent;
-        let steps = rounder.round(mantissa, below, word, bits >> 31);
-        self.signed(bits, steps + ((binade - self.least) >> self.below))
+        (rounder.round(mantissa, below, word, bits >> 31), binade)
+    }
+
+    /// The code of `x` under another rounding.
+    #[inline(always)]
+    pub(super) fn rounded(&self, x: f32, word: u32, rounder: &impl Rounder) -> u32 {
+        let (steps, binade) = self.steps(x.to_bits(), word, rounder);
+        self.signed(x.to_bits(), steps + ((binade - self.least) >> self.below))
+    }
+
+    /// The value of that code.
+    #[inline(always)]
+    pub(super) fn rounded_value(&self, x: f32, word: u32, rounder: &impl Rounder) -> f32 {
+        let (steps, binade) = self.steps(x.to_bits(), word, rounder);
+        // Exact: at most 8 bits of a power of two that is a normal number.
+        let step = f32::from_bits(binade - ((23 - self.below) << 23));
+        self.with_sign(x.to_bits(), steps.cast_signed() as f32 * step)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::isa::Isa;
 mod lanes;
 mod largest;
 mod lean;
+mod out;
 mod reference;
 mod scales;
 mod short;
@@ -158,7 +159,7 @@ pub fn codes<T: Code>(isa: Isa, args: Args<'_>, codes: &mut [T], scales: &mut [u
     check(&args, codes.len());
     assert!(args.coding.bits() <= T::BITS, "codes of {} bits do not fit {}", args.coding.bits(), T::BITS);
     assert_eq!(scales.len(), scale_count(&args.coding, args.axis), "blocks: another number of scales");
-    elementwise::run(isa, walk::Walk { args, largest: None, out: walk::Codes { codes, scales } })
+    elementwise::run(isa, walk::Walk { args, largest: None, out: out::Codes { codes, scales } })
 }
 
 /// Quantizes a tensor to values of its format: what [`decode`] makes of [`codes`].
@@ -169,7 +170,7 @@ pub fn values(isa: Isa, args: Args<'_>, out: &mut [f32]) {
     check(&args, out.len());
     match short::Short::new(&args.coding, args.round) {
         Some(short) => elementwise::run(isa, short::Walk { short, args, out }),
-        None => elementwise::run(isa, walk::Walk { args, largest: None, out: walk::Values { values: out } }),
+        None => elementwise::run(isa, walk::Walk { args, largest: None, out: out::Values { values: out } }),
     };
 }
 
@@ -191,7 +192,7 @@ pub fn largest(isa: Isa, coding: &Coding, values: &[f32]) -> u32 {
 /// As [`values`].
 pub fn values_of_part(isa: Isa, args: Args<'_>, largest: u32, out: &mut [f32]) {
     check(&args, out.len());
-    let out = walk::Values { values: out };
+    let out = out::Values { values: out };
     elementwise::run(isa, walk::Walk { args, largest: Some(largest), out });
 }
 

@@ -5,7 +5,7 @@ use intrain_num::minifloat::{FloatFormat, FloatRound};
 
 use super::lanes::Lanes;
 use super::lean::{Lean, RuleLanes, powers};
-use super::walk::SEGMENT;
+use super::out::SEGMENT;
 
 /// How lanes scale the elements of a column.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,8 @@ use intrain_num::minifloat::{FloatFormat, FloatRound, Number, Top};
 
 use super::Args;
 use super::lanes::{Loop, Rounder, with_rounder};
-use super::walk::{self, SEGMENT, Values};
+use super::out::{SEGMENT, Values};
+use super::walk;
 use crate::elementwise::Operation;
 use crate::isa::Isa;
 use crate::requantize::rounding::WordsOfChunk;

@@ -204,6 +204,7 @@ fn blocks_of_every_rule_extent_and_shape() {
         Extent::Run(32),
         Extent::Run(16),
         Extent::Run(5),
+        Extent::Run(8),
         Extent::Tile(16),
         Extent::Tile(3),
         Extent::Line,
@@ -274,6 +275,27 @@ fn nvfp4_of_every_rule_and_shape() {
                 values.iter_mut().for_each(|x| *x = if x.abs() > 1e20 { 1.5 } else { *x });
                 compare(Coding::Nvfp4 { rule, extent }, ROUNDS[case % 8], axis, &values, 2);
             }
+        }
+    }
+}
+
+/// Rows that are shorter than a piece are taken together: whole groups of them, the rest of a group, and of a vector.
+#[test]
+fn blocks_across_short_rows() {
+    let codings =
+        ["mxfp8@rceil", "mxfp4@even", "mxint8@floor", "nvfp4@te", "nvfp4@4over6-mse-256", "e4m3@ceil/row"];
+    for (case, inner) in [2, 3, 8, 9, 16, 24, 63, 64, 65, 128, 255, 256, 257].into_iter().enumerate() {
+        for text in codings {
+            let axis = Axis { outer: 2, len: 75, inner };
+            let mut values = numbers(axis.elements(), inner as u64);
+            values.iter_mut().for_each(|x| *x = if x.abs() > 1e20 { 1.5 } else { *x });
+            let coding = text.parse().unwrap();
+            for round in [ROUNDS[0], ROUNDS[case % ROUNDS.len()]] {
+                compare(coding, round, axis, &values, 1);
+            }
+            values[5 * inner + 1] = f32::NAN;
+            values[40 * inner] = f32::NEG_INFINITY;
+            compare(coding, FloatRound::StochasticA { bits: 8 }, axis, &values, 1);
         }
     }
 }

@@ -2,20 +2,23 @@
 //! elements row by row in lanes.
 
 use intrain_num::Round;
-use intrain_num::minifloat::{FloatFormat, FloatRound};
+use intrain_num::minifloat::FloatFormat;
 
 use super::lanes::{LaneValues, Lanes, Loop, Rounder, with_rounder};
-use super::largest::{largest, largest_of_blocks};
+use super::largest::{largest, largest_of_blocks, largest_of_columns};
 use super::lean::{Lean, RuleLanes, may_scale};
+use super::out::{Columns, Out, Row, SEGMENT};
 use super::reference::{self, value_of};
 use super::scales::{Blocks, Scaling};
-use super::{Args, Code, Grid};
+use super::{Args, Grid};
 use crate::elementwise::Operation;
 use crate::isa::Isa;
 use crate::requantize::rounding::WordsOfChunk;
 
-/// Columns of a piece, and its blocks at most.
-pub(super) const SEGMENT: usize = 512;
+/// Columns of which a row is so short that its blocks are looked at together.
+const NARROW: usize = 64;
+/// Elements that rows are taken together for: loops this long are long, and what a column needs is copied for few rows.
+const TOGETHER: usize = 128;
 
 /// A walk with what it writes.
 pub(super) struct Walk<'a, O> {
@@ -23,55 +26,6 @@ pub(super) struct Walk<'a, O> {
     /// Of a tensor of which this is a part, where its largest magnitude decides a scale of all of it.
     pub(super) largest: Option<u32>,
     pub(super) out: O,
-}
-
-/// Codes of elements and of scales.
-pub(super) struct Codes<'a, T> {
-    pub(super) codes: &'a mut [T],
-    pub(super) scales: &'a mut [u8],
-}
-
-/// Values of a format.
-pub(super) struct Values<'a> {
-    pub(super) values: &'a mut [f32],
-}
-
-/// What a walk writes.
-pub(super) trait Out {
-    /// Whether lean lanes serve roundings other than to nearest-even.
-    const HAS_LEAN_ROUNDS: bool;
-    /// Whether it is asked what a code is worth.
-    const IS_WORTH: bool;
-
-    /// All of it, by the definition, under the largest magnitude of the whole tensor where that is known.
-    fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32;
-    /// The scales of blocks beside each other, from block `first`.
-    fn scales(&mut self, first: usize, codes: &[u8]);
-    /// One element by the definition: its code under a scale.
-    fn element(&mut self, args: &Args<'_>, place: usize, code: u32, scale: u8);
-    /// A piece of a row in lean lanes, rounded to nearest-even.
-    fn nearest(&mut self, row: &Row<'_>, lean: &Lean);
-    /// A piece of a row in lean lanes under another rounding.
-    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, rounder: impl Rounder);
-    /// A piece of a row in lanes.
-    fn row(&mut self, row: &Row<'_>, lanes: &LaneValues, rounder: impl Rounder);
-}
-
-/// A piece of a row.
-pub(super) struct Row<'a> {
-    /// Place of its first element in the tensor.
-    place: usize,
-    values: &'a [f32],
-    words: &'a [u32],
-    columns: &'a Columns,
-    scaling: &'a Scaling,
-}
-
-/// What the lanes of each column need.
-struct Columns {
-    bias: [i32; SEGMENT],
-    encode: [f32; SEGMENT],
-    worth: [f32; SEGMENT],
 }
 
 impl<O: Out> Operation for Walk<'_, O> {
@@ -96,12 +50,10 @@ impl<O: Out> Operation for Walk<'_, O> {
         };
         let lanes = LaneValues::new(lanes, element_value);
         let words = if args.round.is_stochastic() { Round::Stochastic { bits: 32 } } else { Round::Floor };
-        let has_lanes = args.round == FloatRound::NearestEven || O::HAS_LEAN_ROUNDS && may_scale(args.round);
-        let lean = Lean::new(&args.coding).filter(|_| has_lanes);
         let least = lanes.lanes.bias + lanes.lanes.mantissa_bits().cast_signed();
-        let mut band = Band {
+        let band = Band {
             isa,
-            lean,
+            lean: if may_scale(args.round) { Lean::new(&args.coding) } else { None },
             rule: if let Scaling::Bias(mx) = &scaling { Some(RuleLanes::new(mx, least)) } else { None },
             e4m3: Lean::of(FloatFormat::E4M3),
             args: &args,
@@ -117,15 +69,31 @@ impl<O: Out> Operation for Walk<'_, O> {
                 worth: [1.0; SEGMENT],
             },
         };
+        with_rounder(args.round, All { band, out });
+        scaling.decode_factor()
+    }
+}
+
+/// A walk with the rounding that its loops are compiled for: in one function with all roundings, a loop over rows would carry the
+/// places of the loops of each.
+struct All<'a, 'o, O> {
+    band: Band<'a>,
+    out: &'o mut O,
+}
+
+impl<O: Out> Loop for All<'_, '_, O> {
+    #[inline(always)]
+    fn run(self, rounder: impl Rounder) {
+        let Self { mut band, out } = self;
         let grid = band.grid;
         for matrix in 0..grid.count {
             for down in 0..grid.blocks_down() {
                 let rows = down * grid.block_rows..grid.rows.min((down + 1) * grid.block_rows);
                 let rows = matrix * grid.rows + rows.start..matrix * grid.rows + rows.end;
-                band.run(rows, (matrix * grid.blocks_down() + down) * grid.blocks_across(), out);
+                let first_block = (matrix * grid.blocks_down() + down) * grid.blocks_across();
+                band.run((rows, first_block), &rounder, out);
             }
         }
-        scaling.decode_factor()
     }
 }
 
@@ -149,7 +117,12 @@ struct Band<'a> {
 impl Band<'_> {
     /// Quantizes some rows; `first_block` is the number of their first block.
     #[inline(always)]
-    fn run<O: Out>(&mut self, rows: std::ops::Range<usize>, first_block: usize, out: &mut O) {
+    fn run<O: Out>(
+        &mut self,
+        (rows, first_block): (std::ops::Range<usize>, usize),
+        rounder: &impl Rounder,
+        out: &mut O,
+    ) {
         let width = self.grid.block_columns;
         // Whole blocks of as many columns as fit a piece; a wide block alone.
         let step = if width >= SEGMENT { width } else { SEGMENT / width * width };
@@ -169,18 +142,20 @@ impl Band<'_> {
             }
             for first in (start..end).step_by(SEGMENT) {
                 let columns = first..end.min(first + SEGMENT);
-                self.fill::<O>(first - start, columns.len(), lean.is_some());
-                for row in rows.clone() {
+                // Rows of all columns lie behind one another: as many as a piece holds are one.
+                let whole = columns.len() == self.grid.columns;
+                let together = if whole { rows.len().min(TOGETHER.div_ceil(columns.len())) } else { 1 };
+                self.fill::<O>(first - start, columns.len(), (together, lean.is_some()));
+                for row in rows.clone().step_by(together) {
                     let place = row * self.grid.columns + columns.start;
-                    let values = &self.args.values[place..][..columns.len()];
-                    let words = self.words.get(self.args.first_element + place as u64, values.len());
+                    let n = together.min(rows.end - row) * columns.len();
+                    let values = &self.args.values[place..][..n];
+                    let words = self.words.get(self.args.first_element + place as u64, n);
                     let row = Row { place, values, words, columns: &self.columns, scaling: self.scaling };
                     match &lean {
-                        Some(lean) if self.args.round == FloatRound::NearestEven => out.nearest(&row, lean),
-                        lean => {
-                            let lean = lean.as_ref();
-                            with_rounder(self.args.round, OneRow { row, lanes: &self.lanes, lean, out });
-                        }
+                        Some(lean) if is_nearest_even(rounder) => out.nearest(&row, lean),
+                        Some(lean) => out.lean_row(&row, lean, rounder),
+                        None => out.row(&row, &self.lanes, rounder),
                     }
                 }
             }
@@ -199,6 +174,10 @@ impl Band<'_> {
             Scaling::Bias(_) if let Some(known) = self.largest => largest.fill(known),
             scaling => {
                 let sees_nan = matches!(scaling, Scaling::Bias(mx) if mx.magnitude(f32::NAN) != 0);
+                if grid.block_columns == 1 && n == grid.columns && n <= NARROW {
+                    let values = &args.values[rows.start * n..rows.end * n];
+                    return largest_of_columns(largest, values, sees_nan);
+                }
                 largest_of_blocks(self.isa, largest, rows.map(row), (grid.block_columns, sees_nan));
             }
         }
@@ -247,24 +226,21 @@ impl Band<'_> {
         }
     }
 
-    /// What lanes need of `n` columns, the first of which is the `first` of the piece.
+    /// What lanes need of `n` columns, the first of which is the `first` of the piece, for so many rows together.
     #[inline(always)]
-    fn fill<O: Out>(&mut self, first: usize, n: usize, is_lean: bool) {
+    fn fill<O: Out>(&mut self, first: usize, n: usize, (rows, is_lean): (usize, bool)) {
         let (width, blocks, columns) = (self.grid.block_columns, &self.blocks, &mut self.columns);
         match self.scaling {
-            Scaling::None => {}
+            Scaling::None => return,
             Scaling::Bias(_) if !is_lean => {
-                spread(&mut columns.bias[..n], &blocks.bias, first, width);
-                if O::IS_WORTH {
-                    spread(&mut columns.worth[..n], &blocks.worth, first, width);
-                }
+                spread(&mut columns.bias[..n * rows], &blocks.bias, (first, width, n))
             }
             Scaling::Bias(_) | Scaling::Factor(..) => {
-                spread(&mut columns.encode[..n], &blocks.encode, first, width);
-                if O::IS_WORTH {
-                    spread(&mut columns.worth[..n], &blocks.worth, first, width);
-                }
+                spread(&mut columns.encode[..n * rows], &blocks.encode, (first, width, n));
             }
+        }
+        if O::IS_WORTH {
+            spread(&mut columns.worth[..n * rows], &blocks.worth, (first, width, n));
         }
     }
 
@@ -282,16 +258,29 @@ impl Band<'_> {
     }
 }
 
-/// The numbers of blocks as numbers of columns, from column `first` on.
+/// The numbers of blocks of `width` columns as numbers of `n` columns, from column `first` on, and the same again for each row behind.
 #[inline(always)]
-fn spread<T: Copy>(columns: &mut [T], blocks: &[T], first: usize, width: usize) {
+fn spread<T: Copy>(rows: &mut [T], blocks: &[T], (first, width, n): (usize, usize, usize)) {
     // A piece begins with a block, or lies within one.
     let blocks = &blocks[first / width..];
+    let columns = &mut rows[..n];
     match width {
-        1 => columns.copy_from_slice(&blocks[..columns.len()]),
+        1 => columns.copy_from_slice(&blocks[..n]),
+        8 => spread_runs::<T, 8>(columns, blocks),
         16 => spread_runs::<T, 16>(columns, blocks),
         32 => spread_runs::<T, 32>(columns, blocks),
-        _ => columns.chunks_mut(width).zip(blocks).for_each(|(columns, block)| columns.fill(*block)),
+        _ => {
+            for (columns, block) in columns.chunks_mut(width).zip(blocks) {
+                columns.fill(*block);
+            }
+        }
+    }
+    // Twice as many rows each time.
+    let mut done = n;
+    while done < rows.len() {
+        let more = done.min(rows.len() - done);
+        rows.copy_within(..more, done);
+        done += more;
     }
 }
 
@@ -305,179 +294,6 @@ fn spread_runs<T: Copy, const WIDTH: usize>(columns: &mut [T], blocks: &[T]) {
     }
 }
 
-/// A row with the rounding that its loop is compiled for.
-struct OneRow<'a, 'r, O> {
-    row: Row<'r>,
-    lanes: &'a LaneValues,
-    lean: Option<&'a Lean>,
-    out: &'a mut O,
-}
-
-impl<O: Out> Loop for OneRow<'_, '_, O> {
-    #[inline(always)]
-    fn run(self, rounder: impl Rounder) {
-        match self.lean {
-            Some(lean) if O::HAS_LEAN_ROUNDS => self.out.lean_row(&self.row, lean, rounder),
-            _ => self.out.row(&self.row, self.lanes, rounder),
-        }
-    }
-}
-
-impl<T: Code> Out for Codes<'_, T> {
-    const HAS_LEAN_ROUNDS: bool = true;
-    const IS_WORTH: bool = false;
-
-    fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32 {
-        let Self { codes, scales } = self;
-        reference::quantize(
-            args,
-            largest,
-            |i, code| codes[i] = T::of(code),
-            |block, scale| scales[block] = scale,
-        )
-    }
-
-    fn scales(&mut self, first: usize, codes: &[u8]) {
-        self.scales[first..][..codes.len()].copy_from_slice(codes);
-    }
-
-    fn element(&mut self, _args: &Args<'_>, place: usize, code: u32, _scale: u8) {
-        self.codes[place] = T::of(code);
-    }
-
-    #[inline(always)]
-    #[allow(clippy::float_arithmetic, reason = "a product with a power of two, or section 13.3's")]
-    fn nearest(&mut self, row: &Row<'_>, lean: &Lean) {
-        // Loops, not closures, which would be compiled without the instructions of this one.
-        let codes = self.codes[row.place..][..row.values.len()].iter_mut().zip(row.values);
-        if let Scaling::None = row.scaling {
-            for (code, x) in codes {
-                *code = T::of(lean.code(*x));
-            }
-        } else {
-            for ((code, x), encode) in codes.zip(&row.columns.encode) {
-                *code = T::of(lean.code(x * encode));
-            }
-        }
-    }
-
-    #[inline(always)]
-    #[allow(clippy::float_arithmetic, reason = "a product with a power of two, or section 13.3's")]
-    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, rounder: impl Rounder) {
-        let codes = self.codes[row.place..][..row.values.len()].iter_mut();
-        let elements = codes.zip(row.values).zip(row.words);
-        if let Scaling::None = row.scaling {
-            for ((code, x), word) in elements {
-                *code = T::of(lean.rounded(*x, *word, &rounder));
-            }
-        } else {
-            for (((code, x), word), encode) in elements.zip(&row.columns.encode) {
-                *code = T::of(lean.rounded(x * encode, *word, &rounder));
-            }
-        }
-    }
-
-    #[inline(always)]
-    #[allow(clippy::float_arithmetic, reason = "the product in front of an NVFP4 code rounds, section 13.3")]
-    fn row(&mut self, row: &Row<'_>, lanes: &LaneValues, rounder: impl Rounder) {
-        let codes = self.codes[row.place..][..row.values.len()].iter_mut();
-        let elements = codes.zip(row.values).zip(row.words);
-        let lanes = &lanes.lanes;
-        if let Scaling::Factor(..) = row.scaling {
-            for (((code, x), word), encode) in elements.zip(&row.columns.encode) {
-                *code = T::of(lanes.code((x * encode).to_bits(), lanes.bias, *word, &rounder));
-            }
-        } else {
-            for (((code, x), word), bias) in elements.zip(&row.columns.bias) {
-                *code = T::of(lanes.code(x.to_bits(), *bias, *word, &rounder));
-            }
-        }
-    }
-}
-
-impl Out for Values<'_> {
-    const HAS_LEAN_ROUNDS: bool = false;
-    const IS_WORTH: bool = true;
-
-    fn reference(&mut self, args: &Args<'_>, largest: Option<u32>) -> f32 {
-        // The scales of a tensor are known before its values, so codes are kept where values will be.
-        let mut scales = vec![0; super::scale_count(&args.coding, args.axis)];
-        let mut codes = vec![0u32; args.values.len()];
-        let factor = reference::quantize(
-            args,
-            largest,
-            |i, code| codes[i] = code,
-            |block, scale| scales[block] = scale,
-        );
-        reference::decode(&args.coding, args.axis, &codes, &scales, factor, self.values);
-        factor
-    }
-
-    fn scales(&mut self, _first: usize, _codes: &[u8]) {}
-
-    fn element(&mut self, args: &Args<'_>, place: usize, code: u32, scale: u8) {
-        self.values[place] = value_of(&args.coding, scale, 1.0)(code);
-    }
-
-    #[inline(always)]
-    #[allow(clippy::float_arithmetic, reason = "products with powers of two, or section 13.3's")]
-    fn nearest(&mut self, row: &Row<'_>, lean: &Lean) {
-        let values = self.values[row.place..][..row.values.len()].iter_mut().zip(row.values);
-        let columns = row.columns.encode.iter().zip(&row.columns.worth);
-        match row.scaling {
-            Scaling::None => {
-                for (value, x) in values {
-                    *value = lean.value(*x);
-                }
-            }
-            // Exact: a code's value and a power of two whose product is a normal number.
-            Scaling::Bias(_) => {
-                for ((value, x), (encode, worth)) in values.zip(columns) {
-                    *value = lean.value(x * encode) * worth;
-                }
-            }
-            Scaling::Factor(tensor, _) => {
-                let factor = tensor.decode_factor();
-                for ((value, x), (encode, worth)) in values.zip(columns) {
-                    *value = lean.value(x * encode) * worth * factor;
-                }
-            }
-        }
-    }
-
-    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, _rounder: impl Rounder) {
-        // Not called: other roundings have the lanes of every format.
-        self.nearest(row, lean);
-    }
-
-    #[inline(always)]
-    #[allow(clippy::float_arithmetic, reason = "the products around an NVFP4 code round, section 13.3")]
-    fn row(&mut self, row: &Row<'_>, lanes: &LaneValues, rounder: impl Rounder) {
-        let values = self.values[row.place..][..row.values.len()].iter_mut();
-        let elements = values.zip(row.values).zip(row.words);
-        let bias = lanes.lanes.bias;
-        match row.scaling {
-            Scaling::None => {
-                for ((value, x), word) in elements {
-                    *value = lanes.value(x.to_bits(), bias, None, *word, &rounder);
-                }
-            }
-            Scaling::Bias(_) => {
-                for (((value, x), word), (bias, worth)) in
-                    elements.zip(row.columns.bias.iter().zip(&row.columns.worth))
-                {
-                    *value = lanes.value(x.to_bits(), *bias, Some(*worth), *word, &rounder);
-                }
-            }
-            Scaling::Factor(tensor, _) => {
-                let factor = tensor.decode_factor();
-                for (((value, x), word), (encode, worth)) in
-                    elements.zip(row.columns.encode.iter().zip(&row.columns.worth))
-                {
-                    let code = lanes.value((x * encode).to_bits(), bias, None, *word, &rounder);
-                    *value = code * worth * factor;
-                }
-            }
-        }
-    }
+const fn is_nearest_even<R: Rounder>(_rounder: &R) -> bool {
+    R::IS_NEAREST_EVEN
 }
