@@ -1,5 +1,5 @@
-//! The lanes of the formats in use: floats of at most 8 bits with -0 that are held at their largest value, so that
-//! nothing but NaN needs a case of its own.
+//! The lanes of the formats in use: floats of at most 8 bits with -0, and integers of blocks, that are held at their largest value,
+//! so that nothing but NaN needs a case of its own.
 //!
 //! Nearest-even comes from one addition: next to `2^(23-M)` times the power of two of a number's binade, a binary32 number has the
 //! format's step, so the sum is rounded as the format asks, and its last bits are the steps. Invariant: equal to [`super::lanes`].
@@ -40,6 +40,8 @@ pub(super) struct Lean {
     nan_sign: u32,
     nan_value: u32,
     nan_value_sign: u32,
+    /// All bits of a negative code in two's complement, else 0.
+    complement: u32,
 }
 
 /// A magnitude of the format: steps and the power of two of one, as a code and as a binary32 number.
@@ -71,6 +73,7 @@ impl Lean {
             nan_value: nan.map_or(format.max(), |nan| format.decode(nan)).to_f32().to_bits(),
             nan_sign: if has_sign { format.sign() } else { 0 },
             nan_value_sign: if has_sign { !MAGNITUDE } else { 0 },
+            complement: 0,
         })
     }
 
@@ -78,12 +81,27 @@ impl Lean {
     pub(super) fn new(coding: &Coding) -> Option<Self> {
         match coding {
             Coding::Plain { format, overflow: FloatOverflow::SatFinite } => Self::of(*format),
-            Coding::Scaled { element, .. } if !Element::is_integer(*element) => {
-                Self::of(element.magnitudes())
-            }
+            Coding::Scaled { element, .. } => Self::of_element(*element),
             Coding::Nvfp4 { .. } => Self::of(FloatFormat::E2M1),
             _ => None,
         }
+    }
+
+    /// Of the elements of a block.
+    fn of_element(element: Element) -> Option<Self> {
+        let format = element.magnitudes();
+        match Self::of(format) {
+            Some(lean) if element.is_integer() => {
+                Some(Self { complement: u32::MAX >> (32 - format.bits()), ..lean })
+            }
+            lean => lean,
+        }
+    }
+
+    /// Whether codes are integers in two's complement: then `INTEGER` has to be true below, else false, so that each has a loop
+    /// of its own.
+    pub(super) const fn is_integer(&self) -> bool {
+        self.complement != 0
     }
 
     /// The magnitude held at the largest; of NaN too.
@@ -106,30 +124,38 @@ impl Lean {
 
     /// A code with its sign, or NaN's.
     #[inline(always)]
-    fn signed(&self, bits: u32, code: u32) -> u32 {
+    fn signed<const INTEGER: bool>(&self, bits: u32, code: u32) -> u32 {
         let sign = bits >> self.above_sign & self.sign;
+        if INTEGER {
+            let signs = (bits >> 31).wrapping_neg();
+            let signed = (code ^ signs).wrapping_sub(signs) & self.complement;
+            return if bits & MAGNITUDE > INFINITY { self.nan } else { signed };
+        }
         if bits & MAGNITUDE > INFINITY { self.nan | sign & self.nan_sign } else { code | sign }
     }
 
     /// The code of `x`, rounded to nearest-even.
     #[inline(always)]
-    pub(super) fn code(&self, x: f32) -> u32 {
+    pub(super) fn code<const INTEGER: bool>(&self, x: f32) -> u32 {
         let bits = x.to_bits();
-        self.signed(bits, self.nearest(self.held(bits)).code)
+        self.signed::<INTEGER>(bits, self.nearest(self.held(bits)).code)
     }
 
     /// The value of that code.
     #[inline(always)]
-    pub(super) fn value(&self, x: f32) -> f32 {
-        self.with_sign(x.to_bits(), self.nearest(self.held(x.to_bits())).value)
+    pub(super) fn value<const INTEGER: bool>(&self, x: f32) -> f32 {
+        self.with_sign::<INTEGER>(x.to_bits(), self.nearest(self.held(x.to_bits())).value)
     }
 
     /// A magnitude with its sign, or NaN's value.
     #[inline(always)]
-    fn with_sign(&self, bits: u32, magnitude: f32) -> f32 {
+    fn with_sign<const INTEGER: bool>(&self, bits: u32, magnitude: f32) -> f32 {
         let sign = bits & !MAGNITUDE;
         let nan = self.nan_value | sign & self.nan_value_sign;
-        f32::from_bits(if bits & MAGNITUDE > INFINITY { nan } else { magnitude.to_bits() | sign })
+        let value = f32::from_bits(magnitude.to_bits() | sign);
+        // Integers have one zero.
+        let value = if INTEGER { value + 0.0 } else { value };
+        if bits & MAGNITUDE > INFINITY { f32::from_bits(nan) } else { value }
     }
 
     /// The steps of the magnitude of `x` under another rounding, and the binary32 bits of the power of two of its binade.
@@ -145,18 +171,23 @@ impl Lean {
 
     /// The code of `x` under another rounding.
     #[inline(always)]
-    pub(super) fn rounded(&self, x: f32, word: u32, rounder: &impl Rounder) -> u32 {
+    pub(super) fn rounded<const INTEGER: bool>(&self, x: f32, word: u32, rounder: &impl Rounder) -> u32 {
         let (steps, binade) = self.steps(x.to_bits(), word, rounder);
-        self.signed(x.to_bits(), steps + ((binade - self.least) >> self.below))
+        self.signed::<INTEGER>(x.to_bits(), steps + ((binade - self.least) >> self.below))
     }
 
     /// The value of that code.
     #[inline(always)]
-    pub(super) fn rounded_value(&self, x: f32, word: u32, rounder: &impl Rounder) -> f32 {
+    pub(super) fn rounded_value<const INTEGER: bool>(
+        &self,
+        x: f32,
+        word: u32,
+        rounder: &impl Rounder,
+    ) -> f32 {
         let (steps, binade) = self.steps(x.to_bits(), word, rounder);
         // Exact: at most 8 bits of a power of two that is a normal number.
         let step = f32::from_bits(binade - ((23 - self.below) << 23));
-        self.with_sign(x.to_bits(), steps.cast_signed() as f32 * step)
+        self.with_sign::<INTEGER>(x.to_bits(), steps.cast_signed() as f32 * step)
     }
 }
 

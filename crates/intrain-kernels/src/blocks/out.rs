@@ -32,9 +32,9 @@ pub(super) trait Out {
     /// One element by the definition: its code under a scale.
     fn element(&mut self, args: &Args<'_>, place: usize, code: u32, scale: u8);
     /// A piece of a row in lean lanes, rounded to nearest-even.
-    fn nearest(&mut self, row: &Row<'_>, lean: &Lean);
+    fn nearest<const INTEGER: bool>(&mut self, row: &Row<'_>, lean: &Lean);
     /// A piece of a row in lean lanes under another rounding.
-    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, rounder: &impl Rounder);
+    fn lean_row<const INTEGER: bool>(&mut self, row: &Row<'_>, lean: &Lean, rounder: &impl Rounder);
     /// A piece of a row in lanes.
     fn row(&mut self, row: &Row<'_>, lanes: &LaneValues, rounder: &impl Rounder);
 }
@@ -79,32 +79,32 @@ impl<T: Code> Out for Codes<'_, T> {
 
     #[inline(always)]
     #[allow(clippy::float_arithmetic, reason = "a product with a power of two, or section 13.3's")]
-    fn nearest(&mut self, row: &Row<'_>, lean: &Lean) {
+    fn nearest<const INTEGER: bool>(&mut self, row: &Row<'_>, lean: &Lean) {
         // Loops, not closures, which would be compiled without the instructions of this one.
         let codes = self.codes[row.place..][..row.values.len()].iter_mut().zip(row.values);
         if let Scaling::None = row.scaling {
             for (code, x) in codes {
-                *code = T::of(lean.code(*x));
+                *code = T::of(lean.code::<INTEGER>(*x));
             }
         } else {
             for ((code, x), encode) in codes.zip(&row.columns.encode) {
-                *code = T::of(lean.code(x * encode));
+                *code = T::of(lean.code::<INTEGER>(x * encode));
             }
         }
     }
 
     #[inline(always)]
     #[allow(clippy::float_arithmetic, reason = "a product with a power of two, or section 13.3's")]
-    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, rounder: &impl Rounder) {
+    fn lean_row<const INTEGER: bool>(&mut self, row: &Row<'_>, lean: &Lean, rounder: &impl Rounder) {
         let codes = self.codes[row.place..][..row.values.len()].iter_mut();
         let elements = codes.zip(row.values).zip(row.words);
         if let Scaling::None = row.scaling {
             for ((code, x), word) in elements {
-                *code = T::of(lean.rounded(*x, *word, rounder));
+                *code = T::of(lean.rounded::<INTEGER>(*x, *word, rounder));
             }
         } else {
             for (((code, x), word), encode) in elements.zip(&row.columns.encode) {
-                *code = T::of(lean.rounded(x * encode, *word, rounder));
+                *code = T::of(lean.rounded::<INTEGER>(x * encode, *word, rounder));
             }
         }
     }
@@ -152,25 +152,25 @@ impl Out for Values<'_> {
 
     #[inline(always)]
     #[allow(clippy::float_arithmetic, reason = "products with powers of two, or section 13.3's")]
-    fn nearest(&mut self, row: &Row<'_>, lean: &Lean) {
+    fn nearest<const INTEGER: bool>(&mut self, row: &Row<'_>, lean: &Lean) {
         let values = self.values[row.place..][..row.values.len()].iter_mut().zip(row.values);
         let columns = row.columns.encode.iter().zip(&row.columns.worth);
         match row.scaling {
             Scaling::None => {
                 for (value, x) in values {
-                    *value = lean.value(*x);
+                    *value = lean.value::<INTEGER>(*x);
                 }
             }
             // Exact: a code's value and a power of two whose product is a normal number.
             Scaling::Bias(_) => {
                 for ((value, x), (encode, worth)) in values.zip(columns) {
-                    *value = lean.value(x * encode) * worth;
+                    *value = lean.value::<INTEGER>(x * encode) * worth;
                 }
             }
             Scaling::Factor(tensor, _) => {
                 let factor = tensor.decode_factor();
                 for ((value, x), (encode, worth)) in values.zip(columns) {
-                    *value = lean.value(x * encode) * worth * factor;
+                    *value = lean.value::<INTEGER>(x * encode) * worth * factor;
                 }
             }
         }
@@ -178,26 +178,26 @@ impl Out for Values<'_> {
 
     #[inline(always)]
     #[allow(clippy::float_arithmetic, reason = "products with powers of two, or section 13.3's")]
-    fn lean_row(&mut self, row: &Row<'_>, lean: &Lean, rounder: &impl Rounder) {
+    fn lean_row<const INTEGER: bool>(&mut self, row: &Row<'_>, lean: &Lean, rounder: &impl Rounder) {
         let values = self.values[row.place..][..row.values.len()].iter_mut();
         let elements = values.zip(row.values).zip(row.words);
         let columns = row.columns.encode.iter().zip(&row.columns.worth);
         match row.scaling {
             Scaling::None => {
                 for ((value, x), word) in elements {
-                    *value = lean.rounded_value(*x, *word, rounder);
+                    *value = lean.rounded_value::<INTEGER>(*x, *word, rounder);
                 }
             }
             // Exact, as for nearest-even.
             Scaling::Bias(_) => {
                 for (((value, x), word), (encode, worth)) in elements.zip(columns) {
-                    *value = lean.rounded_value(x * encode, *word, rounder) * worth;
+                    *value = lean.rounded_value::<INTEGER>(x * encode, *word, rounder) * worth;
                 }
             }
             Scaling::Factor(tensor, _) => {
                 let factor = tensor.decode_factor();
                 for (((value, x), word), (encode, worth)) in elements.zip(columns) {
-                    *value = lean.rounded_value(x * encode, *word, rounder) * worth * factor;
+                    *value = lean.rounded_value::<INTEGER>(x * encode, *word, rounder) * worth * factor;
                 }
             }
         }

@@ -125,8 +125,8 @@ impl Blocks {
         let blocks = self.lanes[..n].iter_mut().zip(&mut self.worth[..n]).zip(&self.largest[..n]);
         for ((code, worth), largest) in blocks {
             let scaled = f32::from_bits(*largest) * multiplier;
-            *code = e4m3.code(scaled);
-            *worth = e4m3.value(scaled);
+            *code = e4m3.code::<false>(scaled);
+            *worth = e4m3.value::<false>(scaled);
         }
         for (encode, worth) in self.encode[..n].iter_mut().zip(&self.worth[..n]) {
             let factor = 1.0 / (worth * decode);

@@ -153,8 +153,8 @@ impl Band<'_> {
                     let words = self.words.get(self.args.first_element + place as u64, n);
                     let row = Row { place, values, words, columns: &self.columns, scaling: self.scaling };
                     match &lean {
-                        Some(lean) if is_nearest_even(rounder) => out.nearest(&row, lean),
-                        Some(lean) => out.lean_row(&row, lean, rounder),
+                        Some(lean) if lean.is_integer() => lean_piece::<true, _>(out, &row, lean, rounder),
+                        Some(lean) => lean_piece::<false, _>(out, &row, lean, rounder),
                         None => out.row(&row, &self.lanes, rounder),
                     }
                 }
@@ -294,6 +294,11 @@ fn spread_runs<T: Copy, const WIDTH: usize>(columns: &mut [T], blocks: &[T]) {
     }
 }
 
-const fn is_nearest_even<R: Rounder>(_rounder: &R) -> bool {
-    R::IS_NEAREST_EVEN
+#[inline(always)]
+fn lean_piece<const INTEGER: bool, R: Rounder>(out: &mut impl Out, row: &Row<'_>, lean: &Lean, rounder: &R) {
+    if R::IS_NEAREST_EVEN {
+        out.nearest::<INTEGER>(row, lean);
+    } else {
+        out.lean_row::<INTEGER>(row, lean, rounder);
+    }
 }
