@@ -98,16 +98,19 @@ pub(super) fn largest_of_columns(largest: &mut [u32], rows: &[f32], sees_nan: bo
 #[inline(always)]
 fn largest_of_runs(isa: Isa, largest: &mut [u32], row: &[f32], (width, sees_nan): (usize, bool)) -> usize {
     #[cfg(target_arch = "x86_64")]
-    if isa >= Isa::Avx2 && matches!(width, 8 | 16 | 32) {
+    if isa >= Isa::Avx2 {
         // SAFETY: this runs with instruction sets that were found on this CPU, and `isa` has AVX2 or more.
         unsafe {
-            match width {
-                8 => x86_avx2::largest_of_runs::<8>(largest, row, sees_nan),
-                16 => x86_avx2::largest_of_runs::<16>(largest, row, sees_nan),
-                _ => x86_avx2::largest_of_runs::<32>(largest, row, sees_nan),
-            }
+            return match (width, sees_nan) {
+                (8, false) => x86_avx2::largest_of_runs::<8, false>(largest, row),
+                (8, true) => x86_avx2::largest_of_runs::<8, true>(largest, row),
+                (16, false) => x86_avx2::largest_of_runs::<16, false>(largest, row),
+                (16, true) => x86_avx2::largest_of_runs::<16, true>(largest, row),
+                (32, false) => x86_avx2::largest_of_runs::<32, false>(largest, row),
+                (32, true) => x86_avx2::largest_of_runs::<32, true>(largest, row),
+                _ => 0,
+            };
         }
-        return row.len() / width;
     }
     let _ = (isa, largest, row, width, sees_nan);
     0
