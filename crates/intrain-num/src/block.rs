@@ -17,4 +17,4 @@ pub use exact::ExactSum;
 pub use hadamard::{HADAMARD, hadamard};
 pub use nvfp4::{ErrorOf, NVFP4_BLOCK, NvBlock, NvRule, NvTensor};
 pub use scale::{Edges, MX_BLOCK, Mx, NAN_SCALE, ScaleRule, scale_value};
-pub use spec::{Coding, CodingError, Extent};
+pub use spec::{Coding, CodingError, Extent, block_names};

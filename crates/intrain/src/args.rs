@@ -156,7 +156,8 @@ kind.")]
   intrain formats e4m3
   intrain formats Binary8p4se --json
   intrain formats 'float<4,3,bias=9>fn'
-  intrain formats bf16 --codes")]
+  intrain formats bf16 --codes
+  intrain formats mxfp4@even")]
     Formats(FormatsArgs),
     /// Quantize a quantized array again, and say whether it stays what it is
     #[command(after_help = "Examples:

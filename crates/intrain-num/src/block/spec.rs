@@ -127,6 +127,21 @@ impl Coding {
         }
     }
 
+    /// The same under the rule of a name, such as `even`, if the coding has scales.
+    ///
+    /// # Errors
+    /// It has no scale, or no such rule.
+    pub fn with_rule(self, name: &str) -> Result<Self, CodingError> {
+        let rule = match self {
+            Self::Plain { .. } => Err(()),
+            Self::Scaled { element, edges, extent, .. } => {
+                name.parse().map(|rule| Self::Scaled { element, rule, edges, extent })
+            }
+            Self::Nvfp4 { extent, .. } => name.parse().map(|rule| Self::Nvfp4 { rule, extent }),
+        };
+        rule.map_err(|()| CodingError::Rule)
+    }
+
     /// The same under another extent, if the coding has scales that can have it.
     ///
     /// # Errors
@@ -259,6 +274,11 @@ fn base(name: &str) -> Option<Coding> {
         return Some(scaled(element.trim().parse().ok()?, extent.trim().parse().ok()?));
     }
     Some(Coding::Plain { format: name.parse().ok()?, overflow: FloatOverflow::SatFinite })
+}
+
+/// The names of blocks, from which [`Coding`] is parsed; `bfp<W>` and `mx<ELEMENT,SIZE>` are others.
+pub fn block_names() -> impl Iterator<Item = &'static str> {
+    SCALED.iter().map(|(name, ..)| *name).chain(["nvfp4"])
 }
 
 /// The rule and edges behind `@`. A float of at most 8 bits becomes one with a scale for the tensor.

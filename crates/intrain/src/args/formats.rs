@@ -65,7 +65,7 @@ pub(crate) struct BlockArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FormatsArgs {
-    /// Format of a float; all without
+    /// Format of a float or a block; all without
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// All codes, of formats of more than 8 bits too

@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use intrain::formats::PROFILES;
-use intrain::num::block::{NvRule, ScaleRule};
+use intrain::num::block::{Coding, CodingError, NvRule, ScaleRule, block_names};
 use intrain::num::minifloat::{FloatFormat, NAMES, Number};
 use serde_json::{Value, json};
 
 use crate::args::FormatsArgs;
 use crate::failure::Usage;
 use crate::output::{Output, facts, grouped, table};
+
+mod block;
 
 /// Codes of a format that are shown without being asked for, in bits.
 const SHOWN_BITS: u32 = 8;
@@ -31,7 +33,14 @@ const BLOCKS: [[&str; 5]; 8] = [
 pub(crate) fn run(args: &FormatsArgs, output: &Output) -> anyhow::Result<ExitCode> {
     match &args.name {
         None => all(output)?,
-        Some(name) => one(name, args.codes, output)?,
+        Some(name) => match name.parse::<Coding>() {
+            Ok(coding) if coding.extent().is_some() => block::run(name, &coding, output)?,
+            // A name that is known, with a rule or an extent that is not.
+            Err(error) if error != CodingError::Name => {
+                return Err(Usage(format!("'{name}' has {error}")).into());
+            }
+            _ => one(name, args.codes, output)?,
+        },
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -89,7 +98,7 @@ fn all(output: &Output) -> anyhow::Result<()> {
 
 fn one(name: &str, codes: bool, output: &Output) -> anyhow::Result<()> {
     let format: FloatFormat = name.parse().map_err(|error| {
-        let known = NAMES.iter().map(|(name, ..)| *name);
+        let known = NAMES.iter().map(|(name, ..)| *name).chain(block_names());
         let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default();
         Usage(format!("'{name}' is {error}; the nearest name is '{nearest}'"))
     })?;
@@ -121,21 +130,19 @@ fn one(name: &str, codes: bool, output: &Output) -> anyhow::Result<()> {
         ("finite codes", limits.finite),
     ]);
     if shown {
-        let digits = format.bits().div_ceil(4) as usize;
-        let row = |code: u32| {
-            let number = format.decode(code);
-            [
-                format!("{code:0digits$x}"),
-                format!("{code:0bits$b}", bits = format.bits() as usize),
-                shown_value(number),
-            ]
-        };
-        let rows: Vec<[String; 3]> = (0..1u32 << format.bits()).map(row).collect();
         text.push('\n');
-        text.push_str(&table(["code", "bits", "value"], &rows));
+        text.push_str(&codes_of(format.bits(), |code| format.decode(code)));
     }
     output.finish(&text, &object(name, format, shown))?;
     Ok(())
+}
+
+/// All codes of so many bits with their values.
+fn codes_of(bits: u32, decode: impl Fn(u32) -> Number) -> String {
+    let (digits, width) = (bits.div_ceil(4) as usize, bits as usize);
+    let row = |code| [format!("{code:0digits$x}"), format!("{code:0width$b}"), shown_value(decode(code))];
+    let rows: Vec<[String; 3]> = (0..1u32 << bits).map(row).collect();
+    table(["code", "bits", "value"], &rows)
 }
 
 /// Limits of a format in words.
@@ -199,10 +206,6 @@ fn shown_value(number: Number) -> String {
 }
 
 fn object(name: &str, format: FloatFormat, with_codes: bool) -> Value {
-    let value = |number: Number| match number {
-        Number::Finite { .. } => json!(number.to_f64()),
-        _ => json!(shown_value(number)),
-    };
     let mut object = json!({
         "name": name, "format": format.to_string(), "bits": format.bits(), "exponent_bits": format.exponent_bits(),
         "mantissa_bits": format.mantissa_bits(), "bias": format.bias(), "signed": format.is_signed(),
@@ -211,7 +214,16 @@ fn object(name: &str, format: FloatFormat, with_codes: bool) -> Value {
         "minus_zero": format.has_minus_zero().then(|| format.sign()),
     });
     if with_codes {
-        object["values"] = (0..1u32 << format.bits()).map(|code| value(format.decode(code))).collect();
+        object["values"] = values(format.bits(), |code| format.decode(code));
     }
     object
+}
+
+/// The values of all codes: numbers, and words for what is none.
+fn values(bits: u32, decode: impl Fn(u32) -> Number) -> Value {
+    let value = |number: Number| match number {
+        Number::Finite { .. } => json!(number.to_f64()),
+        _ => json!(shown_value(number)),
+    };
+    (0..1u32 << bits).map(|code| value(decode(code))).collect()
 }

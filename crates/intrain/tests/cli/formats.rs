@@ -38,8 +38,15 @@ fn formats_are_listed_with_all_codes() {
     assert_eq!((&e4m3["format"], e4m3["values"].as_array().unwrap().len()), (&"e4m3".into(), 256));
     assert_eq!((&e4m3["values"][0x7e], &e4m3["values"][0x7f]), (&448.0.into(), &"NaN".into()));
     assert_eq!(place.json(&["formats", "bf16"])["values"], Value::Null);
+    insta::assert_snapshot!("formats_nvfp4", place.stdout(&["formats", "nvfp4/16x16"]));
+    let mxint8 = place.json(&["formats", "mxint8@even"]);
+    assert_eq!((&mxint8["bits_per_number"], &mxint8["max"]), (&8.25.into(), &1.984_375.into()));
+    // The code without a counterpart, and -1.
+    assert_eq!((&mxint8["values"][0x80], &mxint8["values"][0xc0]), (&(-2.0).into(), &(-1.0).into()));
     for (args, part) in [
-        (&["formats", "e4m4"][..], "the nearest name is 'e4m3'"),
+        (&["formats", "mxfp5"][..], "the nearest name is 'mxfp8'"),
+        (&["formats", "mxfp4@evem"], "no rule of its scale"),
+        (&["formats", "e4m4"], "the nearest name is 'e4m3'"),
         (&["formats", "float32", "--codes"], "leave --codes out"),
         (&["formats", "binary9p12se"], "Binary8p4se"),
     ] {

@@ -7,7 +7,7 @@ use intrain::formats::pack::{self, Order};
 use intrain::formats::{PROFILES, Profile, Qtorch, Quantized, Way};
 use intrain::kernels::blocks::Statistics;
 use intrain::measure::MeasureError;
-use intrain::num::block::{Coding, Extent};
+use intrain::num::block::{Coding, Extent, block_names};
 use intrain::num::minifloat::{FloatOverflow, FloatRound, NAMES};
 use intrain::tensors::{self, Arrays};
 use serde_json::{Value, json};
@@ -42,8 +42,7 @@ pub(super) fn target(text: &str) -> Option<Result<Target, Usage>> {
 /// The error of a text that is no fixed-point format either, with the nearest name of a float or a block.
 pub(super) fn with_other_formats(error: MeasureError, text: &str) -> anyhow::Error {
     let MeasureError::Spelling { flag: "--as", .. } = error else { return error.into() };
-    let blocks = ["mxfp8", "mxfp8-e5m2", "mxfp6", "mxfp6-e3m2", "mxfp4", "mxint8", "nvfp4"];
-    let known = NAMES.iter().map(|(name, ..)| *name).chain(blocks);
+    let known = NAMES.iter().map(|(name, ..)| *name).chain(block_names());
     // A name that is a slip away; another format of integers is not meant.
     let distance = |known: &&str| strsim::damerau_levenshtein(known, text);
     let nearest = known.min_by_key(distance).filter(|known| distance(known) <= 2);
@@ -98,20 +97,10 @@ pub(crate) fn with_flags(text: &str, coding: Coding, args: &BlockArgs) -> Result
                 "--scale-rule {rule}: {coding} has no scale; write a block such as mxfp8{other}"
             )));
         }
-        let extent = coding.extent();
-        let shown = coding.to_string();
-        let name = shown.split('@').next().unwrap_or_default();
-        let edges = match coding {
-            Coding::Scaled { edges, .. } => format!(":{edges}"),
-            _ => String::new(),
-        };
-        let line = format!("{name}@{rule}{edges}");
-        let parsed: Coding =
-            line.parse().map_err(|error| wrong_coding("--scale-rule", &format!("{name}@{rule}"), error))?;
-        coding = match extent {
-            Some(extent) => parsed.with_extent(extent).unwrap_or(parsed),
-            None => parsed,
-        };
+        coding = coding.with_rule(rule).map_err(|error| {
+            let name = if matches!(coding, Coding::Nvfp4 { .. }) { "nvfp4" } else { "mx" };
+            wrong_coding("--scale-rule", &format!("{name}@{rule}"), error)
+        })?;
     }
     if let Some(tile) = &args.tile {
         let extent: Extent = tile.parse().map_err(|error| Usage(format!("--tile '{tile}' is {error}")))?;
