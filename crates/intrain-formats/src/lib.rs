@@ -1,5 +1,5 @@
-//! Arrays in the formats of today: small floats, MX, NVFP4, block floating point, QPyTorch's; sections 12 and 13 of
-//! `docs/arithmetic.md`.
+//! Arrays in fixed point ([`fixed`], sections 1 to 4 of `docs/arithmetic.md`) and in the formats of today: small floats, MX,
+//! NVFP4, block floating point, QPyTorch's (sections 12 and 13).
 //!
 //! [`Quantized`] is an array's codes with their scales, [`pack`] how codes lie in bytes, [`explain`] finds what turns one
 //! array into another, [`product`] has the products of two, and [`cases`] the blocks by which rules of scales and
@@ -17,6 +17,7 @@
 
 pub mod cases;
 pub mod explain;
+pub mod fixed;
 pub mod pack;
 pub mod product;
 mod profile;

@@ -2,14 +2,33 @@
 //!
 //! Values stay in the order of the file, so that element `i` is the same number in every file of one shape and order.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use intrain_data::DataError;
 use intrain_data::npy::{self, Kind, Npy};
 pub use intrain_data::npy::{Element, Order};
-use intrain_num::Real;
+use intrain_formats::fixed::Numbers;
 use intrain_train::{ArtefactError, atomic_write};
 
-use crate::measure::MeasureError;
+/// What cannot be read or written. Each message names the file, the value and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArrayError {
+    /// An array that cannot be quantized.
+    #[error("{}: {problem}", .path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// The element, its value, and the remedy.
+        problem: String,
+    },
+    /// The file is not an array.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A result that cannot be written.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+}
 
 /// An array in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +43,7 @@ pub struct Array {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     /// From float32 or float16; every value is exactly a float32.
-    F32(Vec<f64>),
+    F32(Vec<f32>),
     /// From float64.
     F64(Vec<f64>),
     /// From integers of up to 64 bits.
@@ -45,8 +64,8 @@ impl Array {
     ///
     /// # Errors
     /// The file is missing or no NPY file, or holds anything but floats or integers.
-    pub fn read(path: &Path) -> Result<Self, MeasureError> {
-        let bytes = std::fs::read(path).map_err(|e| MeasureError::Input {
+    pub fn read(path: &Path) -> Result<Self, ArrayError> {
+        let bytes = std::fs::read(path).map_err(|e| ArrayError::Input {
             path: path.to_owned(),
             problem: format!("cannot read: {e}; name an NPY file that exists"),
         })?;
@@ -61,7 +80,8 @@ impl Values {
     #[must_use]
     pub const fn len(&self) -> usize {
         match self {
-            Self::F32(v) | Self::F64(v) => v.len(),
+            Self::F32(v) => v.len(),
+            Self::F64(v) => v.len(),
             Self::Integers(v) => v.len(),
         }
     }
@@ -72,21 +92,13 @@ impl Values {
         self.len() == 0
     }
 
-    /// The exact value of element `i`; `None` for NaN.
+    /// The numbers, to be read.
     #[must_use]
-    pub fn real(&self, i: usize) -> Option<Real> {
+    pub const fn numbers(&self) -> Numbers<'_> {
         match self {
-            Self::F32(v) | Self::F64(v) => Real::from_f64(v[i]),
-            Self::Integers(v) => Some(Real { mantissa: v[i], exponent: 0 }),
-        }
-    }
-
-    /// Whether element `i` is an infinity.
-    #[must_use]
-    pub fn is_infinite(&self, i: usize) -> bool {
-        match self {
-            Self::F32(v) | Self::F64(v) => v[i].is_infinite(),
-            Self::Integers(_) => false,
+            Self::F32(v) => Numbers::F32(v.as_slice()),
+            Self::F64(v) => Numbers::F64(v.as_slice()),
+            Self::Integers(v) => Numbers::Integers(v.as_slice()),
         }
     }
 
@@ -101,11 +113,19 @@ impl Values {
     }
 }
 
-fn values(npy: &Npy<'_>, path: &Path) -> Result<Values, MeasureError> {
-    let unfit = |problem: String| MeasureError::Input { path: path.to_owned(), problem };
+fn values(npy: &Npy<'_>, path: &Path) -> Result<Values, ArrayError> {
+    let unfit = |problem: String| ArrayError::Input { path: path.to_owned(), problem };
     if let Some(floats) = npy.floats() {
-        let floats = floats.collect();
-        return Ok(if npy.item_bytes == 8 { Values::F64(floats) } else { Values::F32(floats) });
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "floats of 4 bytes and fewer are binary32 numbers"
+        )]
+        let narrow = |x: f64| x as f32;
+        return Ok(if npy.item_bytes == 8 {
+            Values::F64(floats.collect())
+        } else {
+            Values::F32(floats.map(narrow).collect())
+        });
     }
     let integers = npy.integers().filter(|_| npy.kind != Kind::Bool).ok_or_else(|| {
         unfit(format!("holds {}; convert it to float32, float64 or an integer type", npy.type_name()))

@@ -13,8 +13,8 @@ use intrain::num::ParseError;
 use intrain::recipe::RecipeError;
 use intrain::train::{ArtefactError, TrainError};
 
+use intrain::array::ArrayError;
 use intrain::bench::UnknownWork;
-use intrain::measure::MeasureError;
 use intrain::tensors::TensorsError;
 
 use crate::output::{Output, say};
@@ -63,7 +63,7 @@ fn is_input(error: &anyhow::Error) -> bool {
 fn is_typed(e: &(dyn Error + 'static)) -> bool {
     e.is::<Usage>()
         || e.is::<UnknownWork>()
-        || e.is::<MeasureError>()
+        || e.is::<ArrayError>()
         || e.is::<TensorsError>()
         || e.is::<DataError>()
         || e.is::<DeployError>()

@@ -34,7 +34,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A run with its folder is [`train::Run`]. [`measure`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves
+//! A run with its folder is [`train::Run`]. [`formats`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves
 //! the arithmetic on this machine, [`bench`](mod@bench) measures its speed, [`memory`](mod@memory) says how much it holds,
 //! [`sweep`](mod@sweep) compares recipes, [`deployed`](mod@deployed) brings a trained network into the form that leaves the
 //! house, [`answers`](mod@answers) runs it, [`imported`](mod@imported) brings one of another program into this one. Everything
@@ -46,7 +46,6 @@ pub mod array;
 pub mod bench;
 pub mod deployed;
 pub mod imported;
-pub mod measure;
 pub mod memory;
 pub mod sweep;
 pub mod tensors;

@@ -7,8 +7,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use intrain::array::{self, Array, Values};
-use intrain::measure::{self, MeasureError, Measured};
+use intrain::array::{self, Array, ArrayError, Values};
+use intrain::formats::fixed::{Fixed, Measured, Unfit};
+use intrain::num::random::{Purpose, Stream};
 use intrain::num::{Quantizer, Scale};
 use serde_json::json;
 
@@ -28,12 +29,13 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
         return floats::run(args, target?, output);
     }
     refuse_flags_of_blocks(args)?;
-    let quantizer = measure::quantizer(&args.format, &args.round, &args.overflow)
-        .map_err(|error| floats::with_other_formats(error, &args.format))?;
+    let fixed = Fixed::new(&args.format, &args.round, &args.overflow)
+        .map_err(|error| floats::with_other_formats(&error, &args.format))?;
+    let quantizer = fixed.quantizer();
     let array = Array::read(&args.input)?;
-    let measured = measure::run(&array.values, &quantizer, args.seed, &args.input)?;
-    let n_inexact = write_values(args, &array, &quantizer, &measured)?;
-    write_codes(args, &array, &quantizer, &measured)?;
+    let (codes, measured) = quantized(args, &fixed, &array)?;
+    let n_inexact = write_values(args, &array, quantizer, &codes)?;
+    write_codes(args, &array, &codes)?;
 
     let s = measured.statistics;
     let count = |count: u64| {
@@ -163,15 +165,52 @@ fn is_another_kind(path: &Path) -> bool {
     read.is_err() || !(bytes.is_empty() || is_kind)
 }
 
+/// Codes as `--payload` has them: of 32 bits where those of the format fit.
+enum Codes {
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+}
+
+impl Codes {
+    const fn len(&self) -> usize {
+        match self {
+            Self::I32(codes) => codes.len(),
+            Self::I64(codes) => codes.len(),
+        }
+    }
+
+    fn get(&self, i: usize) -> i64 {
+        match self {
+            Self::I32(codes) => codes[i].into(),
+            Self::I64(codes) => codes[i],
+        }
+    }
+}
+
+fn quantized(args: &QuantizeArgs, fixed: &Fixed, array: &Array) -> Result<(Codes, Measured), ArrayError> {
+    let refuse = |unfit: Unfit| ArrayError::Input { path: args.input.clone(), problem: unfit.to_string() };
+    let (numbers, stream) = (array.values.numbers(), Some(Stream::new(args.seed, Purpose::Tool, 0, 0)));
+    Ok(if fixed.quantizer().format.bits() <= 32 {
+        let mut codes = vec![0; numbers.len()];
+        let measured = fixed.measure(numbers, stream, &mut codes).map_err(refuse)?;
+        (Codes::I32(codes), measured)
+    } else {
+        let mut codes = vec![0; numbers.len()];
+        let measured = fixed.measure(numbers, stream, &mut codes).map_err(refuse)?;
+        (Codes::I64(codes), measured)
+    })
+}
+
 /// Writes `payload * step`; gives how many of them the type cannot hold exactly.
 fn write_values(
     args: &QuantizeArgs,
     array: &Array,
     quantizer: &Quantizer,
-    measured: &Measured,
-) -> Result<u64, MeasureError> {
+    codes: &Codes,
+) -> Result<u64, ArrayError> {
     let Some(path) = &args.out else { return Ok(0) };
-    let values = measured.codes.iter().map(|p| quantizer.value(*p).to_f64());
+    let codes = || (0..codes.len()).map(|i| codes.get(i));
+    let values = codes().map(|p| quantizer.value(p).to_f64());
     let bits = if matches!(array.values, Values::F32(_)) {
         #[allow(
             clippy::cast_possible_truncation,
@@ -183,23 +222,15 @@ fn write_values(
         array::write(path, &array.layout, values)?;
         F64_BITS
     };
-    let significant = |p: &i64| 64 - p.unsigned_abs().leading_zeros() - p.trailing_zeros().min(63);
-    Ok(measured.codes.iter().filter(|p| **p != 0 && significant(p) > bits).count() as u64)
+    let significant = |p: i64| 64 - p.unsigned_abs().leading_zeros() - p.trailing_zeros().min(63);
+    Ok(codes().filter(|p| *p != 0 && significant(*p) > bits).count() as u64)
 }
 
-fn write_codes(
-    args: &QuantizeArgs,
-    array: &Array,
-    quantizer: &Quantizer,
-    measured: &Measured,
-) -> Result<(), MeasureError> {
+fn write_codes(args: &QuantizeArgs, array: &Array, codes: &Codes) -> Result<(), ArrayError> {
     let Some(path) = &args.payload else { return Ok(()) };
-    let codes = measured.codes.iter().copied();
-    if quantizer.format.bits() <= 32 {
-        #[allow(clippy::cast_possible_truncation, reason = "codes of a format of at most 32 bits")]
-        array::write(path, &array.layout, codes.map(|p| p as i32))?;
-    } else {
-        array::write(path, &array.layout, codes)?;
+    match codes {
+        Codes::I32(codes) => array::write(path, &array.layout, codes.iter().copied())?,
+        Codes::I64(codes) => array::write(path, &array.layout, codes.iter().copied())?,
     }
     Ok(())
 }

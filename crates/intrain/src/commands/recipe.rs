@@ -76,7 +76,8 @@ fn solve(density: &impl Density, n: usize, is_free: bool) -> (Vec<f64>, f64) {
 fn histogram(path: &Path) -> anyhow::Result<Histogram> {
     const BINS: usize = 1 << 12;
     let array = Array::read(path)?;
-    let values = (0..array.values.len()).filter_map(|i| array.values.real(i)).map(|real| real.to_f64());
+    let numbers = array.values.numbers();
+    let values = (0..numbers.len()).filter_map(|i| numbers.real(i)).map(|real| real.to_f64());
     let values: Vec<f64> = values.filter(|x| *x > 0.0 && x.is_finite()).collect();
     let largest = values.iter().copied().fold(0.0, f64::max);
     let mut counts = vec![0; BINS];

@@ -6,12 +6,13 @@ use intrain::accel::Machine;
 use intrain::array::Values;
 use intrain::data::ImageShape;
 use intrain::formats::Qtorch;
+use intrain::formats::fixed::Fixed;
 use intrain::formats::product::Accumulate;
-use intrain::measure;
 use intrain::model::{self, Model, ModelFile};
 use intrain::nn::Plan;
 use intrain::num::block::{Coding, Extent};
 use intrain::num::minifloat::{FloatFormat, FloatOverflow, FloatRound};
+use intrain::num::random::{Purpose, Stream};
 use intrain::num::{Format, Overflow, Quantizer, RandomSource, Round, Spread};
 use intrain::recipe::{self, Recipe};
 use intrain::sweep::array::{ArraySweep, read_areas};
@@ -354,10 +355,11 @@ fn read_quantize(bytes: &[u8]) -> Option<usize> {
     let text = utf8(bytes)?;
     let mut words = text.splitn(3, ' ');
     let (format, round, overflow) = (words.next()?, words.next()?, words.next()?);
-    let quantizer = measure::quantizer(format, round, overflow).ok()?;
+    let fixed = Fixed::new(format, round, overflow).ok()?;
     for values in values() {
         // Infinities are refused by some scales.
-        let _ = measure::run(&values, &quantizer, 1, "fuzzed".as_ref());
+        let mut codes = vec![0_i64; values.numbers().len()];
+        let _ = fixed.measure(values.numbers(), Some(Stream::new(1, Purpose::Tool, 0, 0)), &mut codes);
     }
     Some(text.len())
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use intrain::formats::fixed::{FixedError, Part};
 use intrain::formats::pack::{self, Order};
 use intrain::formats::{PROFILES, Profile, Qtorch, Quantized, Way};
 use intrain::kernels::blocks::Statistics;
-use intrain::measure::MeasureError;
 use intrain::num::block::{Coding, Extent, block_names};
 use intrain::num::minifloat::{FloatOverflow, FloatRound, NAMES};
 use intrain::tensors::{self, Arrays};
@@ -40,15 +40,22 @@ pub(super) fn target(text: &str) -> Option<Result<Target, Usage>> {
 }
 
 /// The error of a text that is no fixed-point format either, with the nearest name of a float or a block.
-pub(super) fn with_other_formats(error: MeasureError, text: &str) -> anyhow::Error {
-    let MeasureError::Spelling { flag: "--as", .. } = error else { return error.into() };
+pub(super) fn with_other_formats(error: &FixedError, text: &str) -> Usage {
+    let flag = match error.part() {
+        Part::Format => "--as",
+        Part::Round => "--round",
+        Part::Overflow => "--overflow",
+    };
+    let FixedError::Spelling { part: Part::Format, .. } = error else {
+        return Usage(format!("{flag} {error}"));
+    };
     let known = NAMES.iter().map(|(name, ..)| *name).chain(block_names());
     // A name that is a slip away; another format of integers is not meant.
     let distance = |known: &&str| strsim::damerau_levenshtein(known, text);
     let nearest = known.min_by_key(distance).filter(|known| distance(known) <= 2);
     match nearest {
-        Some(nearest) => Usage(format!("{error}; did you mean '{nearest}'?")).into(),
-        None => error.into(),
+        Some(nearest) => Usage(format!("{flag} {error}; did you mean '{nearest}'?")),
+        None => Usage(format!("{flag} {error}")),
     }
 }
 
