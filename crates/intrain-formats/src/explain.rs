@@ -125,6 +125,7 @@ impl Explanation {
         let is_again = self.b.iter().any(|found| found.before == Before::Again);
         self.difference.is_none()
             || is_again
+            || !self.switch.is_empty()
             || !self.a.is_empty() && !self.b.is_empty()
             || !self.pairs.is_empty()
             || self.chose_otherwise > 0
@@ -164,12 +165,15 @@ pub fn with_source(a: &Seen, b: &Seen, source: Source<'_>) -> Explanation {
         found
     };
     let (mut of_a, mut of_b) = (ways(a, 0), ways(b, 1));
-    // One of them may be the other, quantized again.
-    if of_b.is_empty() && !of_a.is_empty() {
-        of_b = search::again(b, a, &of_a, source.shape, false);
+    // One of them may be the other, quantized again: every bit says so, where a stochastic rounding only lets it be.
+    let is_open = |found: &[Found]| found.iter().all(|found| found.is_stochastic);
+    if is_open(&of_b) && !is_open(&of_a) {
+        let again = search::again(b, a, &of_a, source.shape, false);
+        of_b = if again.is_empty() { of_b } else { again };
     }
-    if of_a.is_empty() && !of_b.is_empty() {
-        of_a = search::again(a, b, &of_b, source.shape, false);
+    if is_open(&of_a) && !is_open(&of_b) {
+        let again = search::again(a, b, &of_b, source.shape, false);
+        of_a = if again.is_empty() { of_a } else { again };
     }
     let switch = switch(&of_a, &of_b);
     if !of_a.is_empty() {
@@ -202,6 +206,11 @@ pub fn without_source(a: &Seen, b: &Seen, shape: &[usize]) -> Explanation {
         chose_otherwise: 0,
         unexplained: [None, None],
     };
+    if are_swapped(a, b) {
+        let a = format!("{}, or the other way round", Order::LowFirst);
+        explanation.switch = vec![Change { what: "packing", a, b: Order::HighFirst.to_string() }];
+        return explanation;
+    }
     // What the first may be, so that its values are known.
     let readings = search::readings(a, shape);
     let again = search::again(b, a, &readings, shape, true);
@@ -219,6 +228,13 @@ pub fn without_source(a: &Seen, b: &Seen, shape: &[usize]) -> Explanation {
         explanation.pairs = thresholds::pairs(a, b, shape);
     }
     explanation
+}
+
+/// Whether the halves of each byte of codes change places between two arrays, and nothing else does.
+fn are_swapped(a: &Seen, b: &Seen) -> bool {
+    let (Some(of_a), Some(of_b)) = (&a.codes, &b.codes) else { return false };
+    let swapped = |(a, b): (&u32, &u32)| *a < 256 && (a << 4 | a >> 4) & 0xff == *b;
+    of_a != of_b && of_a.len() == of_b.len() && a.scales == b.scales && of_a.iter().zip(of_b).all(swapped)
 }
 
 /// The changes between the two ways that differ least.

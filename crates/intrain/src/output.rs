@@ -2,6 +2,7 @@
 //!
 //! Invariant: with `--json` standard output holds one line, the JSON object.
 
+pub(crate) mod file;
 mod folder;
 
 use std::io::{IsTerminal, Write, stderr, stdout};

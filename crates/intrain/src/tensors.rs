@@ -15,7 +15,7 @@ use intrain_data::{DataError, archive};
 use intrain_formats::explain::Seen;
 use intrain_formats::pack::{self, PackError};
 use intrain_formats::{Codes, Quantized, ShapeError, Way};
-use intrain_num::block::Coding;
+use intrain_num::block::{Coding, NvRule};
 use intrain_num::minifloat::{FloatFormat, Number};
 use intrain_train::ArtefactError;
 use intrain_train::checkpoint::{self, Dtype, RawTensor};
@@ -81,10 +81,12 @@ pub struct Arrays {
     pub meta: BTreeMap<String, String>,
 }
 
-/// Names that codes, scales, factors and values have in files.
-const CODES: [&str; 6] = ["codes", "qdata", "data", "payload", "weight_packed", "elements"];
+/// Names that codes, scales and factors have in files: alone, or behind a `.` or a `_`.
+const CODES: [&str; 7] = ["codes", "qdata", "data", "payload", "weight_packed", "elements", "weight"];
 const SCALES: [&str; 5] = ["scales", "scale", "weight_scale", "block_scale", "shared_exponents"];
 const FACTORS: [&str; 4] = ["tensor_scale", "factor", "weight_scale_2", "global_scale"];
+/// The factor of compressed-tensors: what the numbers were multiplied by, so a value is divided by it.
+const DIVISOR: &str = "weight_global_scale";
 
 impl Arrays {
     /// Reads a file by its ending.
@@ -124,14 +126,33 @@ impl Arrays {
         Ok(read)
     }
 
-    /// The array that has one of the names, or the only one there is.
+    /// The array that has one of the names.
     fn named(&self, names: &[&str]) -> Option<&NamedArray> {
-        let is = |array: &&NamedArray, name: &str| {
-            array.name == name
-                || array.name.ends_with(&format!(".{name}"))
-                || array.name.ends_with(&format!("_{name}"))
-        };
-        names.iter().find_map(|name| self.arrays.iter().find(|array| is(array, name)))
+        names.iter().find_map(|name| self.arrays.iter().find(|array| has_name(array, name)))
+    }
+
+    /// Refuses a file with the codes of several tensors.
+    fn check_is_one(&self) -> Result<(), TensorsError> {
+        for name in CODES {
+            let all: Vec<&str> =
+                self.arrays.iter().filter(|array| has_name(array, name)).map(|array| &*array.name).collect();
+            if all.len() > 1 {
+                return Err(self.refused(format!(
+                    "holds the codes of several tensors ({}); save each in a file of its own",
+                    all.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The number that all values are multiplied by, if there is one.
+    fn factor(&self) -> Option<f32> {
+        let array = self.named(&FACTORS)?;
+        let Elements::Floats(values) = &array.elements else { return None };
+        #[allow(clippy::cast_possible_truncation, reason = "a float32 in the file")]
+        let factor = *values.first()? as f32;
+        Some(if has_name(array, DIVISOR) { 1.0 / factor } else { factor })
     }
 
     /// The only array of numbers, in binary32.
@@ -190,6 +211,7 @@ impl Arrays {
                 Elements::Codes(codes) => Seen { codes: Some(codes.clone()), ..Seen::default() },
             });
         }
+        self.check_is_one()?;
         let codes = self.named(&CODES);
         let scales = self.named(&SCALES).filter(|array| codes.is_none_or(|codes| codes.name != array.name));
         if codes.is_none() && scales.is_none() {
@@ -202,12 +224,13 @@ impl Arrays {
                 FACTORS[0]
             )));
         }
-        let factor = match self.named(&FACTORS).map(|array| &array.elements) {
-            #[allow(clippy::cast_possible_truncation, reason = "a float32 in the file")]
-            Some(Elements::Floats(values)) => values.first().map(|x| *x as f32),
-            _ => None,
-        };
-        Ok(Seen { codes: codes.and_then(codes_of), scales: scales.and_then(bytes_of), values: None, factor })
+        if let Some(NamedArray { name, dtype, elements: Elements::Floats(_), .. }) = scales {
+            return Err(self.refused(format!(
+                "its scales, '{name}', are {dtype}; scales are codes of 8 bits, E8M0 or E4M3: write them so"
+            )));
+        }
+        let (codes, scales) = (codes.and_then(codes_of), scales.and_then(bytes_of));
+        Ok(Seen { codes, scales, values: None, factor: self.factor() })
     }
 
     /// The sizes of the array of codes, if there is one.
@@ -223,6 +246,13 @@ impl Arrays {
     /// The file says no way, or its arrays do not belong together.
     pub fn quantized(&self, way: Option<Way>) -> Result<Quantized, TensorsError> {
         let way = match (way, self.meta.get("format")) {
+            (Some(way), Some(_)) if !is_read_alike(&way.coding, &self.way()?.coding) => {
+                return Err(self.refused(format!(
+                    "says that it is {}, not {}; leave --of out",
+                    self.way()?.coding,
+                    way.coding
+                )));
+            }
             (Some(way), _) => way,
             (None, Some(_)) => self.way()?,
             (None, None) => {
@@ -258,6 +288,18 @@ impl Arrays {
             codes_of_bits(codes, bits)
         };
         let scales = seen.scales.unwrap_or_default();
+        let needs_factor =
+            matches!(way.coding, Coding::Nvfp4 { rule, .. } if rule != NvRule::TorchaoOneLevel);
+        if needs_factor && seen.factor.is_none() {
+            let names: Vec<&str> = self.arrays.iter().map(|array| &*array.name).collect();
+            return Err(self.refused(format!(
+                "holds {}, and no factor of the tensor, which values of {} are multiplied by; name it {}, or read the file as \
+                 nvfp4@torchao-1level, which has none",
+                names.join(", "),
+                way.coding,
+                FACTORS[0]
+            )));
+        }
         Ok(Quantized::from_parts(way, &shape, codes, scales, seen.factor.unwrap_or(1.0))?)
     }
 
@@ -277,6 +319,23 @@ impl Arrays {
 
     fn refused(&self, problem: impl Into<String>) -> TensorsError {
         TensorsError::Input { path: self.path.clone(), problem: problem.into() }
+    }
+}
+
+/// Whether an array has a name, alone or as the last part of its own.
+fn has_name(array: &NamedArray, name: &str) -> bool {
+    array.name.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with(['.', '_']))
+}
+
+/// Whether the same bytes are the same values in both: rules of scales do not matter for that, but NVFP4's factor does.
+fn is_read_alike(a: &Coding, b: &Coding) -> bool {
+    match (a, b) {
+        (Coding::Plain { format: a, .. }, Coding::Plain { format: b, .. }) => a == b,
+        (Coding::Scaled { element: a, extent: e, .. }, Coding::Scaled { element: b, extent: f, .. }) => {
+            a == b && e == f
+        }
+        (Coding::Nvfp4 { extent: a, .. }, Coding::Nvfp4 { extent: b, .. }) => a == b,
+        _ => false,
     }
 }
 

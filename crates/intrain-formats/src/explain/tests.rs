@@ -59,6 +59,13 @@ fn a_second_quantization_is_named() {
         );
         assert!(found.switch.iter().any(|change| change.what == "before"), "{:?}", found.switch);
     }
+    // Each code of E2M1 is beside its number under another rule too, which a stochastic rounding would explain.
+    let once = quantized(&x, &shape, "mxfp4@rceil");
+    let twice = once.again().unwrap();
+    assert_ne!(once.codes, twice.codes);
+    let found = with_source(&seen(&once), &seen(&twice), Source { values: &x, shape: &shape });
+    let [change] = &found.switch[..] else { panic!("{:?}", found.switch) };
+    assert_eq!((change.what, &*change.b), ("before", "the other array's values: quantized again"));
 }
 
 #[test]
@@ -103,6 +110,9 @@ fn axis_packing_rounding_and_a_first_rounding_are_named() {
         assert!(found.is_explained(), "{what}");
         assert_eq!(found.switch.iter().map(|change| change.what).collect::<Vec<_>>(), [what]);
     }
+    // Without the numbers too: nothing but the halves of bytes has changed.
+    let alone = without_source(&first, &packed(&base, Order::HighFirst), &shape);
+    assert!(alone.is_explained() && alone.switch[0].what == "packing", "{alone:?}");
     let rounded: Vec<f32> = x
         .iter()
         .map(|x| f32::from_bits((x.to_bits() + 0x7fff + (x.to_bits() >> 16 & 1)) & 0xffff_0000))

@@ -37,7 +37,8 @@ pub(crate) struct QuantizeArgs {
     /// Write the codes of the scales as uint8
     #[arg(long, value_name = "SCALES.npy")]
     pub(crate) scales: Option<PathBuf>,
-    /// What is done about NaN: refuse, propagate (the format's NaN, its block's in blocks) or max (the largest value)
+    /// What is done about NaN: refuse, propagate (the format's NaN, the block's where a profile says so; the largest value
+    /// in a format without NaN) or max (as the array's largest number)
     #[arg(long, value_name = "N", value_parser = ["refuse", "propagate", "max"])]
     pub(crate) nan: Option<String>,
     /// How codes of 4 and 6 bits lie in --out: low-first, high-first, or none (a byte each)

@@ -1,9 +1,10 @@
 //! `intrain explain`: why two quantized arrays differ.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use intrain::formats::explain::{self, Before, Difference, Explanation, Found, Nearest, Source};
+use intrain::formats::explain::{self, Before, Difference, Explanation, Found, Nearest, Seen, Source};
 use intrain::tensors::Arrays;
 use serde_json::{Value, json};
 
@@ -19,6 +20,9 @@ pub(crate) fn run(args: &ExplainArgs, output: &Output) -> anyhow::Result<ExitCod
     let (seen_a, seen_b) = (a.seen(|_| args.scales)?, b.seen(|_| args.scales)?);
     let explanation = if let Some(path) = &args.from {
         let (values, shape) = Arrays::read(path)?.floats()?;
+        for (file, seen) in [(&args.a, &seen_a), (&args.b, &seen_b)] {
+            check_size((path, values.len()), file, seen)?;
+        }
         explain::with_source(&seen_a, &seen_b, Source { values: &values, shape: &shape })
     } else {
         let shape = a.codes_shape().ok_or_else(|| {
@@ -42,6 +46,27 @@ pub(crate) fn run(args: &ExplainArgs, output: &Output) -> anyhow::Result<ExitCod
     let is_explained = explanation.is_explained();
     output.finish(&text(&explanation, args.from.is_some()), &object(&explanation))?;
     Ok(if is_explained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Refuses numbers that are not as many as an array's codes, packed or not, or as its values.
+fn check_size((path, n): (&Path, usize), file: &Path, seen: &Seen) -> Result<(), Usage> {
+    let (len, what) = match (&seen.codes, &seen.values) {
+        (Some(codes), _) => (codes.len(), "codes"),
+        (None, Some(values)) => (values.len(), "values"),
+        (None, None) => return Ok(()),
+    };
+    let packed = [1, 2].map(|by| n.div_ceil(by)).contains(&len) || len == (n * 3).div_ceil(4);
+    if packed && (what == "codes" || len == n) {
+        return Ok(());
+    }
+    let problem = if len < n { "; scales alone are read as such with --scales" } else { "" };
+    Err(Usage(format!(
+        "--from {}: it has {} numbers, and {} has {} {what}; name the numbers that it came from{problem}",
+        path.display(),
+        grouped(n as u64),
+        file.display(),
+        grouped(len as u64)
+    )))
 }
 
 fn text(explanation: &Explanation, has_source: bool) -> String {

@@ -8,21 +8,16 @@ use serde_json::json;
 
 use crate::args::GemmArgs;
 use crate::failure::Usage;
-use crate::output::{Output, facts, grouped, is_one_file, percent};
+use crate::output::file::{self, Kind, Written};
+use crate::output::{Output, facts, grouped, percent};
 
 pub(crate) fn run(args: &GemmArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let how: Accumulate = args
         .accumulate
         .parse()
         .map_err(|error| Usage(format!("--accumulate '{}' is {error}", args.accumulate)))?;
-    if let Some(out) = &args.out
-        && (is_one_file(out, &args.a) || is_one_file(out, &args.b))
-    {
-        return Err(Usage(format!(
-            "--out {}: this is an input, which would be replaced; name another file",
-            out.display()
-        ))
-        .into());
+    if let Some(out) = &args.out {
+        file::check(&[Written { flag: "--out", path: out, kind: Kind::Npy }], &[&args.a, &args.b])?;
     }
     let (a, b) = (Arrays::read(&args.a)?.quantized(None)?, Arrays::read(&args.b)?.quantized(None)?);
     let refused = |error| Usage(format!("{} by {}: {error}", args.a.display(), args.b.display()));

@@ -2,8 +2,6 @@
 
 mod floats;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,9 +13,10 @@ use serde_json::json;
 
 use crate::args::QuantizeArgs;
 use crate::failure::Usage;
-use crate::output::{Output, facts, grouped, is_one_file, percent};
+use crate::output::file::{self, Kind, Written, is_package};
+use crate::output::{Output, facts, grouped, percent};
 
-pub(crate) use floats::{Changed, is_package, with_flags};
+pub(crate) use floats::{Changed, with_flags};
 
 /// Significant bits of a float32 and of a float64.
 const F32_BITS: u32 = 24;
@@ -90,37 +89,22 @@ pub(crate) fn run(args: &QuantizeArgs, output: &Output) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses outputs that would replace the input, each other, or a file that is no array.
+/// Refuses outputs that would replace the input, each other, or a file of another kind.
 fn check_outputs(args: &QuantizeArgs) -> Result<(), Usage> {
-    let files = [("--out", &args.out), ("--payload", &args.payload), ("--scales", &args.scales)];
-    for (flag, path) in files {
-        let Some(path) = path else { continue };
-        if is_one_file(path, &args.input) {
-            let problem = "this is the input, which would be replaced; name another file";
-            return Err(Usage(format!("{flag} {}: {problem}", path.display())));
-        }
-        if is_another_kind(path) {
-            let kind = match path.extension().and_then(|ending| ending.to_str()) {
-                Some("npz") => "NPZ archive",
-                Some("safetensors") => "safetensors file",
-                _ => "NPY array",
-            };
-            let problem =
-                format!("this file is there already and is no {kind}; move it away, or name another file");
-            return Err(Usage(format!("{flag} {}: {problem}", path.display())));
-        }
-    }
-    for (i, (flag, path)) in files.iter().enumerate() {
-        for (other_flag, other) in &files[i + 1..] {
-            if let (Some(path), Some(other)) = (path, other)
-                && is_one_file(path, other)
-            {
-                let (path, other) = (path.display(), other.display());
-                return Err(Usage(format!("{flag} {path} and {other_flag} {other} are one file; name two")));
-            }
-        }
-    }
-    Ok(())
+    let of_values = args.format.starts_with("qtorch");
+    let out_kind = |path: &Path| if is_package(path) && !of_values { Kind::Package } else { Kind::Npy };
+    let files = [
+        ("--out", &args.out, args.out.as_deref().map_or(Kind::Npy, out_kind)),
+        ("--payload", &args.payload, Kind::Npy),
+        ("--scales", &args.scales, Kind::Npy),
+    ];
+    let written = |(flag, path, kind): (&'static str, &'_ Option<PathBuf>, Kind)| {
+        path.as_deref().map(|path| (flag, path.to_owned(), kind))
+    };
+    let files: Vec<_> = files.into_iter().filter_map(written).collect();
+    let files: Vec<Written<'_>> =
+        files.iter().map(|(flag, path, kind)| Written { flag, path, kind: *kind }).collect();
+    file::check(&files, &[&args.input])
 }
 
 /// Refuses flags that mean nothing for a fixed-point format.
@@ -146,23 +130,6 @@ fn refuse_flags_of_blocks(args: &QuantizeArgs) -> Result<(), Usage> {
         return Err(Usage(format!("--out {}: {problem}", out.display())));
     }
     Ok(())
-}
-
-/// Whether a file with something in it does not begin as arrays do.
-fn is_another_kind(path: &Path) -> bool {
-    if !path.is_file() {
-        return false;
-    }
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(9).read_to_end(&mut bytes));
-    let is_kind = match ending {
-        Some("npz") => bytes.starts_with(b"PK"),
-        // The length of the head, then its JSON.
-        Some("safetensors") => bytes.get(8) == Some(&b'{'),
-        _ => bytes.starts_with(b"\x93NUMPY"),
-    };
-    read.is_err() || !(bytes.is_empty() || is_kind)
 }
 
 /// Codes as `--payload` has them: of 32 bits where those of the format fit.

@@ -8,27 +8,15 @@ use intrain::num::block::Coding;
 use intrain::tensors::{self, Arrays, TensorsError};
 use serde_json::json;
 
-use super::quantize::{Changed, is_package, with_flags};
+use super::quantize::{Changed, with_flags};
 use crate::args::RequantizeArgs;
 use crate::failure::Usage;
-use crate::output::{Output, facts, is_one_file};
+use crate::output::file::{self, Kind, Written};
+use crate::output::{Output, facts};
 
 pub(crate) fn run(args: &RequantizeArgs, output: &Output) -> anyhow::Result<ExitCode> {
     if let Some(out) = &args.out {
-        if is_one_file(out, &args.input) {
-            return Err(Usage(format!(
-                "--out {}: this is the input, which would be replaced; name another file",
-                out.display()
-            ))
-            .into());
-        }
-        if !is_package(out) {
-            return Err(Usage(format!(
-                "--out {}: write a name that ends in .npz or .safetensors",
-                out.display()
-            ))
-            .into());
-        }
+        file::check(&[Written { flag: "--out", path: out, kind: Kind::Package }], &[&args.input])?;
     }
     let coding = |flag: &str, text: &str| {
         text.parse::<Coding>().map_err(|error| Usage(format!("{flag} '{text}' has {error}")))
@@ -47,7 +35,10 @@ pub(crate) fn run(args: &RequantizeArgs, output: &Output) -> anyhow::Result<Exit
             let coding = with_flags(text, coding("--as", text)?, &args.blocks)?;
             Way { coding, axis: args.blocks.axis.unwrap_or(before.way.axis), ..before.way }
         }
-        None => Way { coding: with_flags("", before.way.coding, &args.blocks)?, ..before.way },
+        None => {
+            let coding = with_flags("", before.way.coding, &args.blocks)?;
+            Way { coding, axis: args.blocks.axis.unwrap_or(before.way.axis), ..before.way }
+        }
     };
     let after = Quantized::new(&before.values(), &before.shape, &way).map_err(TensorsError::from)?;
     if let Some(path) = &args.out {

@@ -12,6 +12,7 @@ use super::quantize::with_flags;
 use crate::args::{VectorsArgs, VectorsCommand};
 use crate::failure::Usage;
 use crate::output::Output;
+use crate::output::file::{self, Kind, Written};
 
 pub(crate) fn run(args: &VectorsArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let VectorsCommand::Export(args) = &args.action;
@@ -26,6 +27,9 @@ pub(crate) fn run(args: &VectorsArgs, output: &Output) -> anyhow::Result<ExitCod
     let mut rounds: Vec<FloatRound> = rounds.collect::<Result<_, _>>()?;
     if rounds.is_empty() {
         rounds.push(FloatRound::NearestEven);
+    }
+    if let Some(out) = &args.out {
+        file::check(&[Written { flag: "--out", path: out, kind: Kind::Text }], &[])?;
     }
     let cases = cases::cases(&coding, &rounds);
     let text = cases::text(&coding, &cases, format);

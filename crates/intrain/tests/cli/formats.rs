@@ -98,6 +98,125 @@ fn arrays_go_there_and_back() {
     assert!(message.contains("does not say its format"), "{message}");
 }
 
+/// binary32 numbers of their bytes.
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
+}
+
+/// Files of other programs are read by the names that those use, and refused where a number would be guessed.
+#[test]
+fn files_of_others_are_read_by_their_names() {
+    let place = Place::new();
+    save(&place, "x.npy", &[6, 64], &numbers(6 * 64));
+    place.stdout(&[
+        "quantize",
+        "x.npy",
+        "--as",
+        "nvfp4",
+        "--out",
+        "v.npy",
+        "--payload",
+        "c.npy",
+        "--scales",
+        "s.npy",
+    ]);
+    let said = place.json(&["quantize", "x.npy", "--as", "nvfp4", "--out", "q.npz"]);
+    #[allow(clippy::cast_possible_truncation, reason = "a float32")]
+    let factor = said["tensor_scale"].as_f64().unwrap() as f32;
+    let file = |name: &str| fs::read(place.path(name)).unwrap();
+    let number = |x: f32| npy::to_bytes(&[1], npy::Order::C, [x].into_iter()).unwrap();
+    let codes = bytes_of(&place, "c.npy");
+    let packed: Vec<u8> = codes.chunks(2).map(|two| two[0] | two[1] << 4).collect();
+    let packed = npy::to_bytes(&[6, 32], npy::Order::C, packed.into_iter()).unwrap();
+    let mut write = |name: &str, members: &[(&str, Vec<u8>)]| {
+        let members: Vec<(String, Vec<u8>)> =
+            members.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect();
+        fs::write(place.path(name), archive::to_bytes(&members).unwrap()).unwrap();
+    };
+    let scales = file("s.npy");
+    let named = |codes: &'static str, scales_name: &'static str| {
+        [(codes, packed.clone()), (scales_name, scales.clone())]
+    };
+    let with = |codes, scales, factor: (&'static str, f32)| {
+        [named(codes, scales).to_vec(), vec![(factor.0, number(factor.1))]].concat()
+    };
+    // The factor multiplies; compressed-tensors has what divides.
+    let want = floats(&bytes_of(&place, "v.npy"));
+    for (file_name, members) in [
+        ("modelopt.npz", with("l0.weight", "l0.weight_scale", ("l0.weight_scale_2", factor))),
+        ("compressed.npz", with("weight_packed", "weight_scale", ("weight_global_scale", 1.0 / factor))),
+        ("torchao.npz", with("qdata", "scale", ("tensor_scale", factor))),
+    ] {
+        write(file_name, &members);
+        place.stdout(&["requantize", file_name, "--of", "nvfp4", "--as", "binary32", "--out", "r.npz"]);
+        let read = archive::read(&file("r.npz"), "r.npz".as_ref()).unwrap();
+        let codes = read.into_iter().find_map(|(name, bytes)| (name == "codes").then_some(bytes)).unwrap();
+        let read = floats(&npy::parse(&codes, "codes".as_ref()).unwrap().bytes.to_vec());
+        for (got, want) in read.iter().zip(&want) {
+            // A quotient of one is rounded twice.
+            let differs = if file_name == "compressed.npz" {
+                (got - want).abs() > want.abs() * 1e-6
+            } else {
+                got != want
+            };
+            assert!(!differs, "{file_name}: {got} instead of {want}");
+        }
+        assert_eq!(read.len(), 384);
+    }
+    write("no-factor.npz", &named("weight", "weight_scale"));
+    write("two.npz", &[named("a.weight", "a.weight_scale"), named("b.weight", "b.weight_scale")].concat());
+    write("floats.npz", &[("weight", packed.clone()), ("weight_scale", number(2.0))]);
+    for (args, part) in [
+        (&["requantize", "no-factor.npz", "--of", "nvfp4"][..], "no factor of the tensor"),
+        (&["requantize", "two.npz", "--of", "nvfp4"], "several tensors (a.weight, b.weight)"),
+        (&["requantize", "floats.npz", "--of", "mxfp4"], "are float32; scales are codes of 8 bits"),
+        (&["requantize", "q.npz", "--of", "mxfp4"], "says that it is nvfp4@te, not mxfp4@floor"),
+    ] {
+        let message = place.refusal(args);
+        assert!(message.contains(part), "{args:?}: {message}");
+    }
+    place.stdout(&["requantize", "no-factor.npz", "--of", "nvfp4@torchao-1level"]);
+    // An axis is heard without a format, too.
+    let along = place.json(&["requantize", "q.npz", "--axis", "0"]);
+    assert!(along["quantizer"].as_str().unwrap().ends_with("axis 0"), "{along}");
+}
+
+#[test]
+fn no_file_of_another_kind_is_replaced() {
+    let place = Place::new();
+    save(&place, "x.npy", &[6, 64], &numbers(6 * 64));
+    for (file, format) in [("a.npz", "mxfp8"), ("b.npz", "mxfp8"), ("c.npz", "mxfp4")] {
+        place.stdout(&["quantize", "x.npy", "--as", format, "--out", file]);
+    }
+    fs::write(place.path("note.txt"), "mine").unwrap();
+    fs::copy(place.path("x.npy"), place.path("y.npz")).unwrap();
+    let before = |name: &str| fs::read(place.path(name)).unwrap();
+    let files = ["x.npy", "a.npz", "b.npz", "c.npz", "note.txt", "y.npz"].map(|name| (name, before(name)));
+    for args in [
+        &["vectors", "export", "--as", "mxfp4", "--out", "x.npy"][..],
+        &["vectors", "export", "--as", "mxfp4", "--out", "c.npz"],
+        &["gemm", "a.npz", "b.npz", "--out", "note.txt"],
+        &["gemm", "a.npz", "b.npz", "--out", "c.npz"],
+        &["gemm", "a.npz", "b.npz", "--out", "a.npz"],
+        &["quantize", "x.npy", "--as", "mxfp4", "--payload", "c.npz"],
+        &["quantize", "x.npy", "--as", "qtorch<4,3>", "--out", "new.npz"],
+        &["requantize", "a.npz", "--out", "y.npz"],
+        &["requantize", "a.npz", "--out", "new.npy"],
+    ] {
+        let message = place.refusal(args);
+        assert!(
+            message.contains("name another file") || message.contains("write a name"),
+            "{args:?}: {message}"
+        );
+    }
+    for (name, bytes) in files {
+        assert!(before(name) == bytes, "{name} is as it was");
+    }
+    // Text replaces text, and an array an array.
+    place.stdout(&["vectors", "export", "--as", "mxfp4", "--out", "note.txt"]);
+    place.stdout(&["gemm", "a.npz", "b.npz", "--out", "x.npy"]);
+}
+
 #[test]
 fn what_cannot_be_quantized_says_why() {
     let place = Place::new();

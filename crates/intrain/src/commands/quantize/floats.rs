@@ -1,6 +1,5 @@
 //! `intrain quantize` to floats and blocks: codes with scales, values, and what was lost.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use intrain::formats::fixed::{FixedError, Part};
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::args::{BlockArgs, QuantizeArgs};
 use crate::failure::Usage;
+use crate::output::file::is_package;
 use crate::output::{Output, facts, grouped, percent};
 
 /// What `--as` names here.
@@ -178,7 +178,8 @@ fn run_coding(
     let round: FloatRound =
         args.round.parse().map_err(|error| Usage(format!("--round '{}' is {error}", args.round)))?;
     let way = Way { coding, round, axis: args.blocks.axis.unwrap_or(-1), seed: args.seed };
-    settle_nan(args, &mut values)?;
+    check_packing(args, &coding)?;
+    settle_nan(args, &coding, &mut values)?;
     let quantized = Quantized::new(&values, shape, &way).map_err(tensors::TensorsError::from)?;
     let decoded = quantized.values();
     write(args, &quantized, &decoded)?;
@@ -199,6 +200,10 @@ fn run_coding(
         "zeros",
         format!("{}, {} of them from other numbers", share(statistics.zeros, n), grouped(statistics.flushed)),
     ));
+    let lost = values.iter().zip(&decoded).filter(|(x, q)| x.is_nan() && !q.is_nan()).count() as u64;
+    if lost > 0 {
+        lines.push(("NaN", format!("{}, of which {coding} has none: its largest value", grouped(lost))));
+    }
     lines.push(("again", changed.to_string()));
     let mut object = json!({
         "file": args.input.display().to_string(), "n": n, "shape": shape, "quantizer": way.to_string(), "format": coding.to_string(),
@@ -229,19 +234,41 @@ fn with_overflow(coding: Coding, text: &str) -> Result<Coding, Usage> {
     }
 }
 
+/// Refuses an order of codes that changes nothing.
+fn check_packing(args: &QuantizeArgs, coding: &Coding) -> Result<(), Usage> {
+    if args.pack.as_deref() != Some("high-first") {
+        return Ok(());
+    }
+    let problem = match coding.bits() {
+        4 if args.out.as_deref().is_some_and(is_package) => return Ok(()),
+        4 => {
+            "only a file with codes and scales is packed; write --out FILE.npz or FILE.safetensors".to_owned()
+        }
+        6 => format!(
+            "codes of {coding} have 6 bits, which are packed from the lowest on; write low-first or none"
+        ),
+        bits => format!("codes of {coding} have {bits} bits and are not packed; leave it out"),
+    };
+    Err(Usage(format!("--pack high-first: {problem}")))
+}
+
 /// Refuses NaN, or makes it what `--nan` says.
-fn settle_nan(args: &QuantizeArgs, values: &mut [f32]) -> Result<(), Usage> {
+fn settle_nan(args: &QuantizeArgs, coding: &Coding, values: &mut [f32]) -> Result<(), Usage> {
     match args.nan.as_deref() {
         Some("propagate") => Ok(()),
         Some("max") => {
-            values.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = f32::MAX);
+            // A scale is chosen by the largest number, which must not be one that is none.
+            let finite = values.iter().filter(|x| x.is_finite());
+            let largest =
+                if coding.extent().is_none() { f32::MAX } else { finite.fold(0.0f32, |a, x| a.max(x.abs())) };
+            values.iter_mut().filter(|x| x.is_nan()).for_each(|x| *x = largest);
             Ok(())
         }
         _ => match tensors::first_nan(values) {
             None => Ok(()),
             Some(i) => Err(Usage(format!(
-                "{}: element {i} is NaN; replace it, as with numpy.nan_to_num, or write --nan propagate (a block of such \
-                 an element is NaN) or --nan max",
+                "{}: element {i} is NaN; replace it, as with numpy.nan_to_num, or write --nan propagate (NaN where the format \
+                 has it) or --nan max",
                 args.input.display()
             ))),
         },
@@ -282,11 +309,6 @@ fn packing_remedy(error: tensors::TensorsError, quantized: &Quantized) -> anyhow
         return Usage(format!("--out: {error}, or write --pack none")).into();
     }
     error.into()
-}
-
-/// Whether a file gets codes and scales.
-pub(crate) fn is_package(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "npz" || ending == "safetensors")
 }
 
 fn described(n: usize, shape: &[usize]) -> String {
@@ -396,7 +418,7 @@ impl std::fmt::Display for Changed {
         };
         write!(
             f,
-            "quantized again, {} and {} change: keep the scales with the tensor, or take a rule that is idempotent (floor, even)",
+            "quantized again, {} and {} change: keep the scales with the tensor",
             part(self.scales, self.of[0], "scales"),
             part(self.codes, self.of[1], "codes")
         )
