@@ -128,7 +128,7 @@ fn files_of_others_are_read_by_their_names() {
     let codes = bytes_of(&place, "c.npy");
     let packed: Vec<u8> = codes.chunks(2).map(|two| two[0] | two[1] << 4).collect();
     let packed = npy::to_bytes(&[6, 32], npy::Order::C, packed.into_iter()).unwrap();
-    let mut write = |name: &str, members: &[(&str, Vec<u8>)]| {
+    let write = |name: &str, members: &[(&str, Vec<u8>)]| {
         let members: Vec<(String, Vec<u8>)> =
             members.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect();
         fs::write(place.path(name), archive::to_bytes(&members).unwrap()).unwrap();
@@ -151,7 +151,7 @@ fn files_of_others_are_read_by_their_names() {
         place.stdout(&["requantize", file_name, "--of", "nvfp4", "--as", "binary32", "--out", "r.npz"]);
         let read = archive::read(&file("r.npz"), "r.npz".as_ref()).unwrap();
         let codes = read.into_iter().find_map(|(name, bytes)| (name == "codes").then_some(bytes)).unwrap();
-        let read = floats(&npy::parse(&codes, "codes".as_ref()).unwrap().bytes.to_vec());
+        let read = floats(npy::parse(&codes, "codes".as_ref()).unwrap().bytes);
         for (got, want) in read.iter().zip(&want) {
             // A quotient of one is rounded twice.
             let differs = if file_name == "compressed.npz" {

@@ -91,9 +91,17 @@ pub(crate) fn with_flags(text: &str, coding: Coding, args: &BlockArgs) -> Result
                 known.join(", ")
             ))
         })?;
+        if profile.overflow == FloatOverflow::SatNone && coding.extent().is_some() {
+            return Err(Usage(format!(
+                "--profile {name}: it says what floats do, and {coding} is a block; leave it out"
+            )));
+        }
         coding = profile.apply(coding, text.contains('@'));
     }
     if let Some(rule) = &args.scale_rule {
+        if text.contains('@') {
+            return Err(Usage(format!("--scale-rule {rule}: {text} says its rule; leave one of them out")));
+        }
         if matches!(coding, Coding::Plain { .. }) {
             let other = if coding.bits() <= 8 {
                 format!(", or {coding}@{rule} for one scale of the whole tensor")
@@ -110,6 +118,11 @@ pub(crate) fn with_flags(text: &str, coding: Coding, args: &BlockArgs) -> Result
         })?;
     }
     if let Some(tile) = &args.tile {
+        if text.contains('/') {
+            return Err(Usage(format!(
+                "--tile {tile}: {text} says what shares a scale; leave one of them out"
+            )));
+        }
         let extent: Extent = tile.parse().map_err(|error| Usage(format!("--tile '{tile}' is {error}")))?;
         coding = coding.with_extent(extent).map_err(|_| {
             Usage(format!("--tile {tile}: {coding} has no such blocks; nvfp4 has runs of 16 or tiles of 16x16, floats have none"))
