@@ -358,7 +358,8 @@ fn from_npy(name: String, npy: &Npy<'_>, path: &Path) -> Result<NamedArray, Tens
             let integers = npy.integers().filter(|_| !wide).ok_or_else(|| TensorsError::Input {
                 path: path.to_owned(),
                 problem: format!(
-                    "array '{name}' is of {dtype}; codes are integers of 8, 16 or 32 bits, values floats"
+                    "{}{dtype}; codes are integers of 8, 16 or 32 bits, values floats",
+                    if name.is_empty() { "holds ".to_owned() } else { format!("array '{name}' is of ") }
                 ),
             })?;
             let mask = u32::MAX >> (32 - 8 * npy.item_bytes.min(4));

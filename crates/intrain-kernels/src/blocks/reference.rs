@@ -149,7 +149,7 @@ pub struct Statistics {
 /// Compares a tensor with its codes; `decoded` is what [`decode`] makes of them.
 ///
 /// An element counts as clipped where its magnitude is larger than its value and that is the largest of its block's
-/// scale.
+/// scale, or infinite; an infinity that stays one does not.
 ///
 /// # Panics
 /// When lengths differ.
@@ -165,8 +165,8 @@ pub fn statistics(args: &Args<'_>, scales: &[u8], factor: f32, decoded: &[f32]) 
             }
             Coding::Nvfp4 { .. } => value_of(&args.coding, scale, factor)(7),
         };
-        let clipped =
-            places.iter().filter(|i| args.values[**i].abs() > max && decoded[**i].abs() >= max).count();
+        let is_clipped = |(x, q): (f32, f32)| x.abs() > max && q.abs() >= max && q != x;
+        let clipped = places.iter().filter(|i| is_clipped((args.values[**i], decoded[**i]))).count();
         found.blocks += 1;
         found.clipped += clipped as u64;
         found.clipped_blocks += u64::from(clipped > 0);

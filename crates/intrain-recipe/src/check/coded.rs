@@ -9,7 +9,8 @@ use crate::role::{Feedback, Recipe, Role};
 
 /// Refuses small floats where they have no meaning; each message names the remedy.
 pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
-    for role in Role::ALL {
+    // What error.loss is decides what the others may be, so it is seen first.
+    for role in [Role::ErrorAtLoss].into_iter().chain(Role::ALL) {
         for coded in quantizers(recipe.slot(role)).filter_map(|quantizer| quantizer.format.coded()) {
             check_row(recipe, role, coded)?;
         }
@@ -33,7 +34,7 @@ fn is_operand(quantizer: &Quantizer) -> bool {
 
 fn check_row(recipe: &Recipe, role: Role, coded: Coded) -> Result<(), RecipeError> {
     let reason = match role {
-        _ if !recipe.is_float() => format!(
+        _ if !recipe.is_float() && role != Role::ErrorAtLoss => format!(
             "'{coded}' is a small float, and this recipe computes in integers, as its row error.loss is '{}'; write a \
              fixed-point format such as 'unit<8> nearest-even', or start from a recipe with float errors (`intrain recipe \
              show mxfp8 --toml`)",
@@ -90,6 +91,8 @@ mod tests {
     fn small_floats_that_mean_nothing_are_refused() {
         for (spec, role, row, part) in [
             ("wage", Role::Weight, "mxfp4@even", "computes in integers"),
+            ("mxfp4", Role::ErrorAtLoss, "bfloat16", "row 'error.loss': 'bfloat16"),
+            ("mxfp4", Role::ErrorAtLoss, "bfloat16", "cannot stand here"),
             ("gupta", Role::Activation, "bfloat16", "error.loss is 'fixed<2,14>"),
             ("intrain-int8", Role::NormGain, "e4m3@rceil", "computes in integers"),
             ("float32", Role::Master, "mxfp4@even", "in the row 'weight'"),

@@ -6,7 +6,8 @@ use clap::Subcommand;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct QuantizeArgs {
-    /// Array of floats or integers in NumPy's format; for floats and blocks NPZ and safetensors with one array, too
+    /// Array of floats in NumPy's format, of integers too for fixed point; for small floats and blocks also NPZ and
+    /// safetensors with one array, and float64 only where binary32 holds each number
     #[arg(value_name = "IN.npy")]
     pub(crate) input: PathBuf,
     /// Format: fixed<IL,FL> (or QIL.FL), unit<k>, int<k>, each with or without @shift; or a float, mxfp8,

@@ -97,7 +97,7 @@ fn text(explanation: &Explanation, has_source: bool) -> String {
     if let Some(best) = explanation.pairs.first() {
         let _ = writeln!(
             text,
-            "\nFrom the bytes alone: {} elements, and the scale rule {} in A where B has {}.",
+            "\nFrom the bytes alone: {} elements, and most likely the scale rule {} in A where B has {}.",
             best.element, best.a, best.b
         );
         let others: Vec<String> = explanation.pairs[1..]
@@ -106,7 +106,11 @@ fn text(explanation: &Explanation, has_source: bool) -> String {
             .map(|pair| format!("{} and {}", pair.a, pair.b))
             .collect();
         if !others.is_empty() {
-            let _ = writeln!(text, "Less likely, and not excluded by any block: {}.", others.join("; "));
+            let _ = writeln!(
+                text,
+                "Less likely, and not excluded by any block: {}. --from X.npy decides.",
+                others.join("; ")
+            );
         }
     }
     if !explanation.is_explained() {

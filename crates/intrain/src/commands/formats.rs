@@ -98,6 +98,20 @@ fn all(output: &Output) -> anyhow::Result<()> {
 
 fn one(name: &str, codes: bool, output: &Output) -> anyhow::Result<()> {
     let format: FloatFormat = name.parse().map_err(|error| {
+        if name.starts_with("qtorch") {
+            return Usage(format!(
+                "'{name}' is a function of QPyTorch, not a format; `intrain quantize --as {name}` runs it"
+            ));
+        }
+        // What is written as blocks are.
+        if ["mx", "nv", "bfp"].iter().any(|front| name.starts_with(front)) {
+            let nearest = block_names().min_by_key(|known| strsim::damerau_levenshtein(known, name));
+            return Usage(format!(
+                "'{name}' is {}; the nearest name is '{}'",
+                CodingError::Name,
+                nearest.unwrap_or_default()
+            ));
+        }
         let known = NAMES.iter().map(|(name, ..)| *name).chain(block_names());
         let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default();
         Usage(format!("'{name}' is {error}; the nearest name is '{nearest}'"))

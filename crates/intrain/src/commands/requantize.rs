@@ -56,7 +56,7 @@ pub(crate) fn run(args: &RequantizeArgs, output: &Output) -> anyhow::Result<Exit
             if same_format {
                 changed.to_string()
             } else {
-                "another format: codes are not compared".to_owned()
+                "another format or other blocks: nothing to compare, so --check fails".to_owned()
             },
         ),
     ];

@@ -202,6 +202,9 @@ fn run_coding(
     let again = quantized.again().map_err(tensors::TensorsError::from)?;
     let changed = Changed::between(&quantized, &again);
     let mut lines = vec![("values", described(values.len(), shape)), ("quantizer", way.to_string())];
+    if let Coding::Plain { overflow, .. } = coding {
+        lines.push(("overflow", overflow.to_string()));
+    }
     lines.extend(of_blocks(&quantized, &statistics));
     lines.extend(error.lines());
     let share = |count: u64, of: u64| {
