@@ -12,6 +12,7 @@ mod hardware;
 mod instructions;
 mod peers;
 mod picture;
+mod python;
 mod results;
 mod same_bits;
 mod targets;

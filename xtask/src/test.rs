@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::{cargo, deploy, golden, hardware, instructions, picture, targets, tidy, tools};
+use crate::{cargo, deploy, golden, hardware, instructions, picture, python, targets, tidy, tools};
 
 /// A check: what is wrong, in words.
 type Check<'a> = Box<dyn Fn() -> Result<(), String> + 'a>;
@@ -34,6 +34,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         ("README.md", Box::new(|| readme(root))),
         ("export's tools", Box::new(|| deploy::provide(root))),
         ("tests", Box::new(|| tests(root))),
+        ("Python package", Box::new(|| python::run(root))),
     ];
     let (mut summary, mut failed) = (String::new(), Vec::new());
     let began = Instant::now();
@@ -49,7 +50,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         }
     }
     eprint!("\n{summary}{:<24}{:>6.1} s\n", "all", began.elapsed().as_secs_f64());
-    for line in targets::not_checked().into_iter().chain(deploy::not_checked(root)) {
+    let not_checked = targets::not_checked().into_iter().chain(deploy::not_checked(root));
+    for line in not_checked.chain(python::not_checked(root)) {
         eprintln!("{line}");
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }

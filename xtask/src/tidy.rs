@@ -57,7 +57,7 @@ fn check_sources<'a>(presets: impl Iterator<Item = (&'a str, String)>) -> Vec<St
 /// The folders of the workspace's packages, by name.
 fn packages(root: &Path) -> Result<Vec<PathBuf>, String> {
     let mut folders = entries(&root.join("crates"))?;
-    folders.push(root.join("xtask"));
+    folders.extend(["python", "xtask"].map(|folder| root.join(folder)));
     Ok(folders)
 }
 

@@ -16,6 +16,7 @@ pub mod dataset;
 pub mod digits;
 pub mod encoder;
 pub mod error;
+#[cfg(feature = "download")]
 pub mod fetch;
 pub mod folder;
 mod folder_layout;
@@ -49,6 +50,7 @@ pub use catalog::{DataFolders, load, load_for, sources};
 pub use dataset::{Dataset, ImageShape, Part, Split};
 pub use encoder::Encoder;
 pub use error::DataError;
+#[cfg(feature = "download")]
 pub use fetch::{Progress, fetch};
 pub use loader::Loader;
 pub use memory::Images;

@@ -16,7 +16,7 @@
 //! ```
 
 use intrain_kernels::Isa;
-use intrain_kernels::quantize::{self, Args};
+use intrain_kernels::quantize::{self, Args, ValueArgs};
 use intrain_num::quantizer::parse_scaled_format;
 use intrain_num::random::Stream;
 use intrain_num::{Format, Overflow, Quantizer, Real, Scale};
@@ -29,7 +29,7 @@ mod statistics;
 mod tests;
 
 pub use error::{FixedError, Part, Unfit};
-pub use numbers::{CodeInt, Numbers};
+pub use numbers::{CodeInt, Numbers, ValueFloat};
 pub use statistics::{Measured, Statistics};
 
 use statistics::Sums;
@@ -38,7 +38,7 @@ use statistics::Sums;
 const CHUNK: usize = 1 << 16;
 /// Elements between two looks at what to do with them: their codes stay in the nearest cache.
 const PIECE: usize = 1 << 11;
-/// Elements below which no other thread is asked: waking one takes as long.
+/// Elements up to which no other thread is asked: waking one takes as long.
 const FEW: usize = 1 << 14;
 /// The widest codes that 32-bit lanes round with room to see what lies beyond them.
 const NARROW_BITS: u32 = 24;
@@ -118,35 +118,67 @@ impl Fixed {
         Ok(scale_log2)
     }
 
-    /// The values `code * step` of `numbers` as binary32 numbers: exact for codes of up to 25 bits, else rounded to nearest-even.
-    /// With `@shift` the power of two that they were divided by is given and not multiplied back.
+    /// The values `code * step` of `numbers`: exact where `T` has as many significant bits as the code, so with 25 bits for
+    /// binary32 and 54 for binary64, else rounded to nearest-even. With `@shift` the power of two that they were divided by is given and
+    /// not multiplied back.
     ///
     /// # Errors
     /// As [`codes`](Self::codes).
     ///
     /// # Panics
     /// When lengths differ, or a stochastic rounding has no stream.
-    pub fn values(
+    pub fn values<T: ValueFloat>(
         &self,
         numbers: Numbers<'_>,
         stream: Option<Stream>,
-        out: &mut [f32],
+        out: &mut [T],
     ) -> Result<i32, Unfit> {
         let scale_log2 = self.scale_log2(numbers)?;
-        // Exact: a power of two that is a normal number, and codes of few bits.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "as it says above")]
-        let each = |piece: Piece<'_>, out: &mut [f32]| match piece.rounded {
-            Rounded::Narrow(rounded) => {
-                let step = self.step() as f32;
-                self.held(rounded, out, |code| code as f32 * step);
-            }
-            Rounded::Wide(rounded) => {
-                for (out, rounded) in out.iter_mut().zip(rounded) {
-                    *out = self.quantizer.value(self.apply(*rounded)).to_f64() as f32;
-                }
-            }
+        self.each_chunk((numbers, scale_log2, stream), out, |pieces, out: &mut [T]| pieces.values(out))?;
+        Ok(scale_log2)
+    }
+
+    /// The values of floats in place of them: what [`values`](Self::values) gives, in the memory that they lie in.
+    ///
+    /// # Errors
+    /// As [`codes`](Self::codes); nothing has been written then.
+    ///
+    /// # Panics
+    /// When a stochastic rounding has no stream.
+    ///
+    /// ```
+    /// use intrain_formats::fixed::Fixed;
+    ///
+    /// let mut x = [0.3_f32, -9.0];
+    /// Fixed::new("Q4.1", "nearest-even", "saturate")?.values_in_place(&mut x, None)?;
+    /// assert_eq!(x, [0.5, -8.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn values_in_place<T: ValueFloat>(
+        &self,
+        values: &mut [T],
+        stream: Option<Stream>,
+    ) -> Result<i32, Unfit> {
+        let scale_log2 = self.scale_log2(T::numbers(values))?;
+        if let Some(i) = T::numbers(values).first_nan() {
+            return Err(Unfit::Nan(i));
+        }
+        let chunk = |(i, chunk): (usize, &mut [T])| {
+            let copy = chunk.to_vec();
+            let pieces = Pieces {
+                fixed: self,
+                first: i * CHUNK,
+                numbers: T::numbers(&copy),
+                scale_log2,
+                stream: self.checked(stream),
+            };
+            pieces.values(chunk)
         };
-        self.run((numbers, scale_log2, stream), out, each)?;
+        if values.len() <= FEW {
+            values.chunks_mut(CHUNK).enumerate().try_for_each(chunk)?;
+        } else {
+            values.par_chunks_mut(CHUNK).enumerate().try_for_each(chunk)?;
+        }
         Ok(scale_log2)
     }
 
@@ -173,6 +205,28 @@ impl Fixed {
         })?;
         let sums = chunks.into_iter().fold(Sums::default(), Sums::and);
         Ok(Measured { scale_log2, statistics: sums.statistics(n as u64) })
+    }
+
+    #[inline(always)]
+    fn write_values<T: ValueFloat>(&self, piece: &Piece<'_>, out: &mut [T]) {
+        match piece.rounded {
+            Rounded::Narrow(rounded) => {
+                let step = self.step();
+                self.held(rounded, out, |code| T::of_narrow(code, step));
+            }
+            Rounded::Wide(rounded) => {
+                for (out, rounded) in out.iter_mut().zip(rounded) {
+                    *out = T::of_real(self.quantizer.value(self.apply(*rounded)));
+                }
+            }
+        }
+    }
+
+    /// The stream, which a stochastic rounding needs.
+    fn checked(&self, stream: Option<Stream>) -> Option<Stream> {
+        let needs = self.quantizer.round.is_stochastic();
+        assert!(!needs || stream.is_some(), "{} needs random words", self.quantizer.round);
+        stream
     }
 
     /// The step of a code.
@@ -238,8 +292,7 @@ impl Fixed {
         work: impl Fn(Pieces<'_>, &mut [O]) -> Result<R, Unfit> + Sync,
     ) -> Result<Vec<R>, Unfit> {
         assert_eq!(numbers.len(), out.len(), "fixed: numbers and out differ in length");
-        let needs = self.quantizer.round.is_stochastic();
-        assert!(!needs || stream.is_some(), "{} needs random words", self.quantizer.round);
+        let stream = self.checked(stream);
         let chunk = |(i, out): (usize, &mut [O])| {
             let numbers = numbers.part(i * CHUNK, out.len());
             work(Pieces { fixed: self, first: i * CHUNK, numbers, scale_log2, stream }, out)
@@ -278,6 +331,29 @@ enum Rounded<'a> {
 }
 
 impl Pieces<'_> {
+    /// Their values.
+    fn values<T: ValueFloat>(&self, out: &mut [T]) -> Result<(), Unfit> {
+        if let (Numbers::F32(values), Some(out)) = (self.numbers, T::as_f32(out)) {
+            let Quantizer { format, round, overflow, .. } = self.fixed.quantizer;
+            let (min, max) = self.fixed.quantizer.limits();
+            let args = ValueArgs {
+                values,
+                out,
+                frac_bits: format.frac_bits() - self.scale_log2,
+                step_log2: -format.frac_bits(),
+                round,
+                min,
+                max,
+                stream: self.stream,
+                first_element: self.first as u64,
+            };
+            if overflow != Overflow::Wrap && args.is_served() {
+                return quantize::values(Isa::best(), args).map_err(|nan| Unfit::Nan(self.first + nan.0));
+            }
+        }
+        self.each(out, |piece, out| self.fixed.write_values(&piece, out))
+    }
+
     fn each<O>(&self, out: &mut [O], mut each: impl FnMut(Piece<'_>, &mut [O])) -> Result<(), Unfit> {
         let (mut narrow, mut wide) = ([0; PIECE], [0; PIECE]);
         for (i, out) in out.chunks_mut(PIECE).enumerate() {

@@ -19,13 +19,16 @@ pub mod cases;
 pub mod explain;
 pub mod fixed;
 pub mod pack;
+pub mod parts;
 pub mod product;
 mod profile;
 mod qtorch;
 mod quantized;
+pub mod spec;
 mod way;
 
 pub use profile::{PROFILES, Profile};
 pub use qtorch::Qtorch;
 pub use quantized::{Codes, Quantized, ShapeError};
+pub use spec::{Spec, Spelled};
 pub use way::Way;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use intrain_num::qtorch::{block_exponent, block_quantize, float_quantize};
-use intrain_num::random::{Purpose, Stream};
+use intrain_num::random::Stream;
+use rayon::prelude::*;
 
 use crate::ShapeError;
 use crate::quantized::axis_of;
@@ -68,7 +69,7 @@ impl FromStr for Qtorch {
 
 impl Qtorch {
     /// Quantizes an array. A block is, as there, the whole tensor for `dim` -1 and else all elements with one index
-    /// of dimension `dim`. With a seed, stochastic: the word of element `i` is word `i` of the stream (seed, tool, 0, 0).
+    /// of dimension `dim`. With a stream, stochastic: the word of element `i` is its word `i`.
     ///
     /// # Errors
     /// The shape has no such dimension.
@@ -77,16 +78,13 @@ impl Qtorch {
         values: &[f32],
         shape: &[usize],
         dim: i64,
-        seed: Option<u64>,
+        stream: Option<Stream>,
     ) -> Result<Vec<f32>, ShapeError> {
-        let stream = seed.map(|seed| Stream::new(seed, Purpose::Tool, 0, 0));
         let word = |i: usize| stream.map(|stream| stream.word(i as u64));
         match *self {
-            Self::Float { exponent, mantissa } => Ok(values
-                .iter()
-                .enumerate()
-                .map(|(i, x)| float_quantize(*x, exponent, mantissa, word(i)))
-                .collect()),
+            Self::Float { exponent, mantissa } => {
+                Ok(each(values, |i, x| float_quantize(x, exponent, mantissa, word(i))))
+            }
             Self::Block { word_length } => {
                 let (len, inner) = if dim == -1 {
                     (1, values.len().max(1))
@@ -102,12 +100,27 @@ impl Qtorch {
                     *a = if x.abs() > *a || x.is_nan() { x.abs() } else { *a };
                 }
                 let exponents: Vec<_> = largest.into_iter().map(block_exponent).collect();
-                let quantized = |(i, x): (usize, &f32)| match exponents[block(i)] {
-                    Some(exponent) => block_quantize(*x, exponent, word_length, word(i)),
+                Ok(each(values, |i, x| match exponents[block(i)] {
+                    Some(exponent) => block_quantize(x, exponent, word_length, word(i)),
                     None => f32::NAN,
-                };
-                Ok(values.iter().enumerate().map(quantized).collect())
+                }))
             }
         }
     }
+}
+
+/// What `of` makes of each element, by threads where there are many.
+fn each(values: &[f32], of: impl Fn(usize, f32) -> f32 + Sync) -> Vec<f32> {
+    /// Elements that one thread takes at a time.
+    const CHUNK: usize = 1 << 14;
+    let mut out = vec![0.0; values.len()];
+    let chunk = |(c, (out, values)): (usize, (&mut [f32], &[f32]))| {
+        out.iter_mut().zip(values).enumerate().for_each(|(i, (out, x))| *out = of(c * CHUNK + i, *x));
+    };
+    if values.len() <= CHUNK {
+        chunk((0, (&mut out, values)));
+    } else {
+        out.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).enumerate().for_each(chunk);
+    }
+    out
 }

@@ -1,9 +1,8 @@
 //! An array's codes with their scales.
 
 use intrain_kernels::Isa;
-use intrain_kernels::blocks::{self, Args, Axis, Statistics};
+use intrain_kernels::blocks::{self, Axis, Statistics};
 use intrain_num::block::Extent;
-use intrain_num::random::{Purpose, Stream};
 
 use crate::Way;
 
@@ -132,22 +131,15 @@ pub(crate) fn axis_of(shape: &[usize], axis: i64) -> Result<Axis, ShapeError> {
 
 impl Quantized {
     /// Quantizes an array of the sizes `shape`, in C order. The random word of element `i` is word `i` of the stream
-    /// (seed, tool, 0, 0).
+    /// (seed, tool, 0, step).
     ///
     /// # Errors
     /// The shape has no such axis, no second one for tiles, or another number of values.
     pub fn new(values: &[f32], shape: &[usize], way: &Way) -> Result<Self, ShapeError> {
         let axis = check(shape, way)?;
         let want = axis.elements();
-        if values.len() != want {
-            return Err(ShapeError::Length {
-                what: "values",
-                shape: shape.to_vec(),
-                got: values.len(),
-                want,
-            });
-        }
-        let args = args(values, axis, way);
+        check_length("values", (values.len(), want), shape)?;
+        let args = way.args(axis, values);
         let mut scales = vec![0; blocks::scale_count(&way.coding, axis)];
         let isa = Isa::best();
         let (codes, factor) = match way.coding.bits() {
@@ -186,9 +178,7 @@ impl Quantized {
             ("codes", codes.len(), axis.elements()),
             ("scales", scales.len(), blocks::scale_count(&way.coding, axis)),
         ] {
-            if got != want {
-                return Err(ShapeError::Length { what, shape: shape.to_vec(), got, want });
-            }
+            check_length(what, (got, want), shape)?;
         }
         Ok(Self { way, shape: shape.to_vec(), codes, scales, factor })
     }
@@ -219,7 +209,7 @@ impl Quantized {
     /// When `values` are not as many as the codes.
     #[must_use]
     pub fn statistics(&self, values: &[f32], decoded: &[f32]) -> Statistics {
-        blocks::statistics(&args(values, self.axis(), &self.way), &self.scales, self.factor, decoded)
+        blocks::statistics(&self.way.args(self.axis(), values), &self.scales, self.factor, decoded)
     }
 
     /// The same array quantized again from its own values; a way that keeps every code and scale is idempotent there.
@@ -265,7 +255,7 @@ pub(crate) fn scale_shape(shape: &[usize], way: &Way) -> Vec<usize> {
 }
 
 /// The axis, if the way fits the shape.
-fn check(shape: &[usize], way: &Way) -> Result<Axis, ShapeError> {
+pub(crate) fn check(shape: &[usize], way: &Way) -> Result<Axis, ShapeError> {
     let axis = axis_of(shape, way.axis)?;
     if let Some(extent @ Extent::Tile(_)) = way.coding.extent()
         && shape.len() < 2
@@ -275,7 +265,11 @@ fn check(shape: &[usize], way: &Way) -> Result<Axis, ShapeError> {
     Ok(axis)
 }
 
-fn args<'a>(values: &'a [f32], axis: Axis, way: &Way) -> Args<'a> {
-    let stream = Stream::new(way.seed, Purpose::Tool, 0, 0);
-    Args { coding: way.coding, round: way.round, axis, values, stream: Some(stream), first_element: 0 }
+/// Refuses another number of something than the shape has.
+pub(crate) fn check_length(
+    what: &'static str,
+    (got, want): (usize, usize),
+    shape: &[usize],
+) -> Result<(), ShapeError> {
+    if got == want { Ok(()) } else { Err(ShapeError::Length { what, shape: shape.to_vec(), got, want }) }
 }

@@ -150,6 +150,25 @@ impl Recipe {
         Ok(recipe)
     }
 
+    /// The same with another quantizer in a row, `operand` included; exceptions of the row stay.
+    ///
+    /// # Errors
+    /// No row of this name, no quantizer, or one that cannot stand there: see [`RecipeError`].
+    ///
+    /// ```
+    /// let six = intrain_recipe::preset("wage")?.with_row("activation", "unit<6> nearest-even saturate clipped")?;
+    /// assert_eq!(six.activation.base.format.bits(), 6);
+    /// # Ok::<(), intrain_recipe::RecipeError>(())
+    /// ```
+    pub fn with_row(mut self, name: &str, line: &str) -> Result<Self, RecipeError> {
+        let quantizer = parse_row(name, line)?;
+        for role in find_roles(name)? {
+            self.slot_mut(*role).base = quantizer;
+        }
+        self.check()?;
+        Ok(self)
+    }
+
     /// The recipe as TOML that [`Recipe::from_toml`] reads back to the same recipe.
     #[must_use]
     pub fn to_toml(&self) -> String {

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use intrain_data::{Augment, Dataset, ImageShape, LastBatch, TrainBatches};
-use intrain_model::{Model, ModelFile};
+use intrain_model::{Model, ModelFile, Shape};
 use intrain_recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +141,16 @@ fn is_off<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Settings that say a network and a recipe, each the name of a preset or the text of a TOML file, and the data.
+fn keys_of(network: &str, recipe: &str, data: &str) -> Result<toml::Table, TrainError> {
+    let value = |text: &str| match text.contains('\n') {
+        true => parse_table(text).map(toml::Value::from),
+        false => Ok(text.into()),
+    };
+    let keys = [("model", value(network)?), ("recipe", value(recipe)?), ("data", data.into())];
+    Ok(keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
 impl Config {
     /// The data set that a table of keys means, before it is loaded: without a name, the one with images of the model's shape.
     ///
@@ -168,14 +178,20 @@ impl Config {
         dataset: &Dataset,
         sets: &[&str],
     ) -> Result<Self, TrainError> {
-        let value = |text: &str| match text.contains('\n') {
-            true => parse_table(text).map(toml::Value::from),
-            false => Ok(text.into()),
-        };
-        let data = ("data".to_owned(), dataset.name.as_str().into());
-        let keys = [("model".to_owned(), value(network)?), ("recipe".to_owned(), value(recipe)?), data];
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-        Self::resolve_on(keys.into_iter().collect(), &sets, dataset)
+        Self::resolve_on(keys_of(network, recipe, &dataset.name)?, &sets, dataset)
+    }
+
+    /// The same before there is data: for images of the network's own size, in as many classes as it has.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn without_data(network: &str, recipe: &str, sets: &[&str]) -> Result<Self, TrainError> {
+        let keys = keys_of(network, recipe, "arrays")?;
+        let model = network::model(keys.get("model"))?;
+        let Shape { h: height, w: width, c: channels } = model.input.shape;
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        Self::resolve(keys, &sets, ImageShape { height, width, channels }, model.n_classes()?)
     }
 
     /// As [`Config::resolve`], on this data. Where nobody says a batch size and the data has fewer images than the default, a step

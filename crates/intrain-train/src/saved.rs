@@ -90,6 +90,12 @@ fn parameter_parts<'a>(plan: &Plan, parameters: &'a [Parameters]) -> Vec<Part<'a
     parts
 }
 
+/// The tensors of a network as its `model.safetensors` has them: `plan` is its plan.
+#[must_use]
+pub fn model_tensors(plan: &Plan, parameters: &[Parameters]) -> Vec<NamedTensor> {
+    tensors(parameter_parts(plan, parameters))
+}
+
 /// What stands behind the names of a norm's statistics that are not those of training but of the deployed network.
 const DEPLOYED: &str = "deployed";
 
@@ -185,7 +191,7 @@ pub fn write_model(
         metadata.insert(format!("{}.format", block.name), block.weight.master.format.to_string());
         metadata.insert(format!("{}.alpha_log2", block.name), block.weight.alpha_log2.to_string());
     }
-    checkpoint::write_safetensors(path, &metadata, &tensors(parameter_parts(plan, parameters)))?;
+    checkpoint::write_safetensors(path, &metadata, &model_tensors(plan, parameters))?;
     Ok(())
 }
 

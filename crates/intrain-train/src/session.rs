@@ -5,7 +5,6 @@
 //! (`run.rs`) is one; a program that trains without files needs none and passes `&mut ()`.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -20,7 +19,7 @@ use crate::divergence;
 use crate::evaluation::{Evaluation, deploy, estimates_statistics};
 use crate::metrics::Row;
 use crate::microscope::Microscope;
-use crate::saved::{self, OfRun};
+use crate::saved;
 use crate::signs::Signs;
 use crate::silence::Silence;
 use crate::step::Trainer;
@@ -29,6 +28,8 @@ use crate::sums::{Bests, Clock, EpochSums};
 use crate::telemetry;
 use crate::transfer::{self, Taken};
 use crate::verdicts::Verdicts;
+
+mod saving;
 
 pub use crate::context::this_machine;
 pub use crate::evaluation::EVALUATION_BATCH;
@@ -446,28 +447,6 @@ impl Session {
         }
         deploy(&mut self.trainer, &self.config, &self.dataset)?;
         self.trainer.logits(images.chunks(size * EVALUATION_BATCH))
-    }
-
-    /// Writes the network as a run does its `model.safetensors`, in place of what was there; `intrain eval` and
-    /// [`saved::read_model`] read it.
-    ///
-    /// # Errors
-    /// A stored weight that is not finite, and what the system refuses.
-    pub fn save(&mut self, path: &Path) -> Result<(), TrainError> {
-        self.check_weights()?;
-        deploy(&mut self.trainer, &self.config, &self.dataset)?;
-        saved::write_model(path, self.of_run(), self.epoch, self.plan(), self.trainer.deployed())
-    }
-
-    /// Writes a checkpoint to go on from, in place of the one that was there.
-    pub(crate) fn checkpoint(&self, path: &Path) -> Result<(), TrainError> {
-        let fingerprint = self.fingerprint.get_or_init(|| self.dataset.fingerprint());
-        saved::write_checkpoint(path, (self.of_run(), fingerprint), &self.trainer, &self.state())
-    }
-
-    fn of_run(&self) -> OfRun<'_> {
-        let Dataset { class_names, encoder, .. } = &*self.dataset;
-        OfRun { config: &self.config, classes: class_names, encoder: encoder.as_ref() }
     }
 
     /// What is not finite never reaches a checkpoint, the metrics or a model.

@@ -37,13 +37,15 @@
 //! A run with its folder is [`train::Run`]. [`formats`] says what a quantizer does to an [`array`](mod@array), [`verify`] proves
 //! the arithmetic on this machine, [`bench`](mod@bench) measures its speed, [`memory`](mod@memory) says how much it holds,
 //! [`sweep`](mod@sweep) compares recipes, [`deployed`](mod@deployed) brings a trained network into the form that leaves the
-//! house, [`answers`](mod@answers) runs it, [`imported`](mod@imported) brings one of another program into this one. Everything
-//! else is a crate of its own, re-exported here in the order in which a training step goes through them.
+//! house, [`answers`](mod@answers) runs it, [`imported`](mod@imported) brings one of another program into this one. The command line is
+//! the feature `command`, which is on by default. Everything else is a crate of its own, re-exported here in the order in which a training step goes through them.
 #![forbid(unsafe_code)]
 
 pub mod answers;
 pub mod array;
 pub mod bench;
+#[cfg(feature = "command")]
+pub mod command;
 pub mod deployed;
 pub mod imported;
 pub mod memory;

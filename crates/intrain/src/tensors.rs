@@ -310,10 +310,10 @@ impl Arrays {
             |key: &str| self.refused(format!("its {key} '{}' is none; write the file again", text(key)));
         let number = |key: &str, usual: i64| text(key).parse().unwrap_or(usual);
         Ok(Way {
-            coding: text("format").parse::<Coding>().map_err(|_| wrong("format"))?,
             round: text("round").parse().map_err(|_| wrong("round"))?,
             axis: number("axis", -1),
             seed: u64::try_from(number("seed", 1)).unwrap_or(1),
+            ..Way::new(text("format").parse::<Coding>().map_err(|_| wrong("format"))?)
         })
     }
 

@@ -22,7 +22,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("intrain-run", &[]),
     ("intrain-import", &["intrain-model"]),
     ("intrain-deploy", &["intrain-num", "intrain-model", "intrain-plan"]),
-    ("intrain-nn", &["intrain-num", "intrain-kernels", "intrain-recipe", "intrain-model", "intrain-plan"]),
+    (
+        "intrain-nn",
+        &[
+            "intrain-num",
+            "intrain-kernels",
+            "intrain-formats",
+            "intrain-recipe",
+            "intrain-model",
+            "intrain-plan",
+        ],
+    ),
     (
         "intrain-infer",
         &["intrain-num", "intrain-kernels", "intrain-model", "intrain-plan", "intrain-deploy", "intrain-nn"],
@@ -73,6 +83,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "intrain-accel",
         ],
     ),
+    ("intrain-python", &["intrain"]),
     ("xtask", &[GOLDEN, PLOT, "intrain-num", "intrain-recipe"]),
 ];
 

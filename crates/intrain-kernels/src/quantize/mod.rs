@@ -16,6 +16,9 @@ mod body;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod values;
+
+pub use values::{ValueArgs, values};
 
 /// Arguments of [`run`].
 #[derive(Debug)]

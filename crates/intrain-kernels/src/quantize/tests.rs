@@ -2,7 +2,7 @@
 
 use intrain_num::Round;
 
-use super::{Args, NanAt, run};
+use super::{Args, NanAt, ValueArgs, run, values};
 use crate::elementwise::Integer;
 use crate::isa::Isa;
 use crate::requantize::tests::{ROUNDS, STREAM};
@@ -63,6 +63,114 @@ fn beside(x: f32, by: i32) -> f32 {
 fn around(xs: impl IntoIterator<Item = f32>) -> Vec<f32> {
     let beside = xs.into_iter().flat_map(|x| [-1, 0, 1].map(|by| beside(x, by)));
     beside.filter(|x| !x.is_nan()).flat_map(|x| [false, true].map(|sign| signed(x, sign))).collect()
+}
+
+/// Values by every kernel, beside the codes of the reference.
+fn compare_values(
+    x: &[f32],
+    round: Round,
+    (frac_bits, step_log2): (i32, i32),
+    limits: (i64, i64),
+    first: u64,
+) {
+    let stream = round.is_stochastic().then_some(STREAM);
+    let (min, max) = limits;
+    let mut want = vec![0_i32; x.len()];
+    let args = Args { values: x, out: &mut want, frac_bits, round, min, max, stream, first_element: first };
+    run(Isa::Reference, args).unwrap();
+    for isa in Isa::available() {
+        let mut got = vec![f32::NAN; x.len()];
+        let args = ValueArgs {
+            values: x,
+            out: &mut got,
+            frac_bits,
+            step_log2,
+            round,
+            min,
+            max,
+            stream,
+            first_element: first,
+        };
+        values(isa, args).unwrap();
+        // Exact: at most 24 bits.
+        let value = |code: i32| if code == 0 { 0.0 } else { scaled(code as f32, step_log2) };
+        let other = |i: &usize| got[*i].to_bits() != value(want[*i]).to_bits();
+        if let Some(i) = (0..got.len()).find(other) {
+            let (x, got, want) = (x[i].to_bits(), got[i], want[i]);
+            panic!(
+                "{isa:?} {round} {frac_bits} {limits:?}: element {i}, {x:#x}: {got} instead of {want} steps"
+            );
+        }
+    }
+}
+
+/// As `ROUNDS`, with at most 24 random bits.
+fn served_rounds() -> Vec<Round> {
+    let few = |round: Round| match round {
+        Round::Stochastic { bits } => Round::Stochastic { bits: bits.min(24) },
+        Round::StochasticMagnitude { bits } => Round::StochasticMagnitude { bits: bits.min(24) },
+        round => round,
+    };
+    ROUNDS.map(few).to_vec()
+}
+
+#[test]
+fn values_are_those_of_codes() {
+    let leading = |high: u32| f32::from_bits(high << 16 | high.wrapping_mul(0x9e37) & 0xffff);
+    let all = (0..1u32 << 16).map(leading).filter(|x| !x.is_nan());
+    let named = [0.0, f32::MIN_POSITIVE, f32::from_bits(1), f32::MAX, f32::INFINITY];
+    let whole = [1, 2, 3, 126, 127, 128, 255, 32_767, 65_535, (1 << 23) - 1, 1 << 23, 1 << 24];
+    for frac_bits in [0, 1, 7, 12, 23, 24, 31, 60, 126] {
+        let points = whole.into_iter().flat_map(|n| [0, -1].map(|half| scaled(n as f32, half - frac_bits)));
+        let x: Vec<f32> = around(points.chain(named)).into_iter().chain(all.clone()).collect();
+        for round in served_rounds() {
+            for limits in [(-128, 127), (-1 << 24, 1 << 24), (3, 100), (-5, -1)] {
+                compare_values(&x, round, (frac_bits, -(frac_bits % 40)), limits, 5);
+            }
+        }
+    }
+}
+
+#[test]
+fn values_meet_the_last_bit_of_a_word() {
+    for round in served_rounds().into_iter().filter(|round| round.is_stochastic()) {
+        let (Round::Stochastic { bits } | Round::StochasticMagnitude { bits }) = round else { continue };
+        for (first, by) in (0..).zip([-1, 0, 1]) {
+            let meeting = |i: u64| {
+                let word = STREAM.word(first + i) >> (32 - bits);
+                let r = if i & 2 == 0 { word } else { (1 << bits) - word };
+                signed(beside(scaled(r as f32, 3 - bits.cast_signed()), by), i & 1 == 0)
+            };
+            let x: Vec<f32> = (0..5000).map(meeting).collect();
+            for n in (0..40).chain([767, 768, 769, 5000]) {
+                compare_values(&x[..n], round, (7 - 10 + 3, 0), (-100, 100), first);
+            }
+            compare_values(&x, round, (4, -4), (-100, 100), first);
+        }
+    }
+}
+
+#[test]
+fn values_refuse_the_first_nan() {
+    for isa in Isa::available() {
+        for n in [1, 17, 800, 2000] {
+            let (mut x, mut out) = (vec![1.0; n], vec![0.0; n]);
+            x[n - 1] = f32::NAN;
+            x[n / 2] = f32::from_bits(0xff80_0001);
+            let args = ValueArgs {
+                values: &x,
+                out: &mut out,
+                frac_bits: 3,
+                step_log2: -3,
+                round: Round::Floor,
+                min: -100,
+                max: 100,
+                stream: None,
+                first_element: 0,
+            };
+            assert_eq!(values(isa, args), Err(NanAt(n / 2)));
+        }
+    }
 }
 
 #[test]

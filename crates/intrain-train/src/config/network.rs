@@ -1,7 +1,7 @@
 //! The network that the settings name: a preset, a file, or a table among them; and the one for data without a name of one.
 
 use intrain_data::ImageShape;
-use intrain_model::{LayerKind, ModelFile, Shape};
+use intrain_model::{LayerKind, Model, ModelFile, Shape};
 
 use super::defaults::check_model_defaults;
 use super::{in_file, read};
@@ -23,6 +23,12 @@ fn read_model(value: Option<&toml::Value>) -> Result<Option<ModelFile>, TrainErr
             return Err(TrainError::Setting(message));
         }
     }))
+}
+
+/// The network that the key `model` says, as it is.
+pub(super) fn model(value: Option<&toml::Value>) -> Result<Model, TrainError> {
+    let file = read_model(value)?;
+    file.map(|file| file.model).ok_or_else(|| TrainError::Setting("no network is named".to_owned()))
 }
 
 /// The data set that a network was made for, where nobody names one: it has images of that size, and no more classes than the

@@ -1,0 +1,142 @@
+"""Recipes, models and seeds, run one after the other, and what came of them."""
+
+import hashlib
+import json
+import os
+
+from . import datasets
+from ._intrain import ArtefactError
+from ._network import Network
+from ._table import Table
+
+
+class Run:
+    """One run of a sweep: its record, and its history of epochs."""
+
+    def __init__(self, record, history):
+        self.record = record
+        self.history = Table(history, title=", ".join(f"{key} {record[key]}" for key in ("recipe", "model", "seed")))
+
+    def __repr__(self):
+        return f"<Run {self.history.title}>"
+
+
+class Sweep(list):
+    """The runs of a sweep, in order."""
+
+    def table(self):
+        """A record for each run."""
+        return Table([run.record for run in self], "runs")
+
+    def summary(self, key="test_error"):
+        """A record for each recipe and model: mean and standard deviation of a number over the seeds."""
+        groups = {}
+        for run in self:
+            groups.setdefault((run.record["recipe"], run.record["model"]), []).append(run.record[key])
+        rows = []
+        for (recipe, model), values in groups.items():
+            values = [value for value in values if value is not None]
+            mean = sum(values) / len(values) if values else None
+            spread = None
+            if len(values) > 1:
+                spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+            rows.append({"recipe": recipe, "model": model, "seeds": len(values), key: mean, "deviation": spread})
+        return Table(rows, key)
+
+    def plot(self, key="test_error", ax=None):
+        """The number over the epochs, a line for each run, with matplotlib."""
+        import matplotlib.pyplot as plt
+
+        ax = ax or plt.subplots()[1]
+        colours, seen = {}, set()
+        for run in self:
+            name = f"{run.record['recipe']}, {run.record['model']}"
+            colour = colours.setdefault(name, f"C{len(colours) % 10}")
+            points = [(record["epoch"], record[key]) for record in run.history if record.get(key) is not None]
+            label = None if name in seen else name
+            ax.plot(*zip(*points), color=colour, label=label, alpha=0.8)
+            seen.add(name)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(key.replace("_", " "))
+        ax.legend()
+        return ax
+
+    def __repr__(self):
+        return repr(self.summary())
+
+    def _repr_html_(self):
+        return self.summary()._repr_html_()
+
+
+def sweep(recipes, models, data, seeds=(1, 2, 3), *, folder=None, progress=None, **settings):
+    """Trains every recipe on every model with every seed.
+
+    Parameters
+    ----------
+    recipes, models : list of str, Recipe or Model
+    data : str or ((x, y), (x_test, y_test))
+        The name of a data set, or arrays.
+    seeds : iterable of int
+    folder : str or path, optional
+        Where each finished run is kept: a sweep that is started again goes on behind those.
+    progress : bool, optional
+        As `Network.fit` has it.
+    **settings
+        Of each run, such as epochs=5.
+
+    Returns
+    -------
+    Sweep
+    """
+    parts = datasets.load(data) if isinstance(data, str) else data
+    train, test = parts[0], parts[-1] if len(parts) > 1 else None
+    name = data if isinstance(data, str) else "arrays"
+    runs = Sweep()
+    for model in models:
+        for recipe in recipes:
+            for seed in seeds:
+                network = Network(model, recipe, seed=seed, **settings)
+                runs.append(_run(network, seed, (train, test, name), folder, progress))
+    return runs
+
+
+def _run(network, seed, data, folder, progress):
+    (x, y), test, name = data
+    network._begin(x, y, None, test, None, name)
+    path = None
+    if folder is not None:
+        digest = hashlib.sha256()
+        digest.update(network._session.config.encode())
+        digest.update(network._session.fingerprint.encode())
+        path = os.path.join(os.fspath(folder), f"{digest.hexdigest()[:24]}.json")
+        if os.path.exists(path):
+            return _read(path)
+    network.fit(progress=progress)
+    last = network.history[-1] if network.history else {}
+    errors = [record["test_error"] for record in network.history if record["test_error"] is not None]
+    record = {
+        "recipe": network.recipe.label,
+        "model": network.model.name,
+        "seed": seed,
+        "data": name,
+        "train_loss": last.get("train_loss"),
+        "test_error": last.get("test_error"),
+        "best_test_error": min(errors, default=None),
+        "weights_sha256": network.weights_sha256,
+    }
+    if path is not None:
+        os.makedirs(folder, exist_ok=True)
+        part = f"{path}.{os.getpid()}.part"
+        with open(part, "w", encoding="utf-8") as file:
+            json.dump({"record": record, "history": list(network.history)}, file)
+        os.replace(part, path)
+    return Run(record, network.history)
+
+
+def _read(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            kept = json.load(file)
+        return Run(kept["record"], kept["history"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtefactError(f"{path}: not a run of a sweep: {error}; remove it, and it is trained again") from None

@@ -1,0 +1,5 @@
+"""QPyTorch's optimizer."""
+
+from ..torch import OptimLP
+
+__all__ = ["OptimLP"]
