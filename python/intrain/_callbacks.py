@@ -1,5 +1,14 @@
 """What `Network.fit` calls after each epoch: any function of (network, record), or one of these."""
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._network import Network
+
+
 
 class EarlyStop:
     """Ends the training when a number has not fallen for so many epochs.
@@ -13,19 +22,19 @@ class EarlyStop:
         the training loss where nothing is measured.
     """
 
-    def __init__(self, patience, monitor=None):
+    def __init__(self, patience: int, monitor: str | None = None) -> None:
         if patience < 1:
             raise ValueError(f"patience={patience} must be at least 1")
         self.patience = patience
         self.monitor = monitor
         self.begin()
 
-    def begin(self):
+    def begin(self) -> None:
         """Forgets what it saw: called when a training starts anew."""
         self.best = float("inf")
         self.since = 0
 
-    def __call__(self, network, record):
+    def __call__(self, network: Network, record: dict[str, Any]) -> bool:
         value = _monitored(record, self.monitor)
         self.since = 0 if value < self.best else self.since + 1
         self.best = min(self.best, value)
@@ -45,24 +54,26 @@ class Checkpoint:
         As `EarlyStop` has it.
     """
 
-    def __init__(self, path, only_best=True, monitor=None):
+    def __init__(
+        self, path: str | os.PathLike[str], only_best: bool = True, monitor: str | None = None
+    ) -> None:
         self.path = path
         self.only_best = only_best
         self.monitor = monitor
         self.begin()
 
-    def begin(self):
+    def begin(self) -> None:
         """Forgets what it saw: called when a training starts anew."""
         self.best = float("inf")
 
-    def __call__(self, network, record):
+    def __call__(self, network: Network, record: dict[str, Any]) -> None:
         value = _monitored(record, self.monitor)
         if value < self.best or not self.only_best:
-            network.save(str(self.path).replace("{epoch}", str(record["epoch"])))
+            network.save(os.fspath(self.path).replace("{epoch}", str(record["epoch"])))
         self.best = min(self.best, value)
 
 
-def _monitored(record, name):
+def _monitored(record: dict[str, Any], name: str | None) -> float:
     if name is not None:
         if name not in record:
             raise KeyError(f"monitor='{name}' is no key of the record; there are {', '.join(record)}")
@@ -72,4 +83,4 @@ def _monitored(record, name):
             (record[key] for key in ("validation_error", "test_error", "train_loss") if record[key] is not None),
             None,
         )
-    return float("inf") if value is None else value
+    return float("inf") if value is None else float(value)

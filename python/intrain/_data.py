@@ -1,6 +1,12 @@
 """Arrays to what a network reads: images of bytes, and classes from 0 on."""
 
+from __future__ import annotations
+
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ._intrain import DataError
 
@@ -11,7 +17,7 @@ class Encoder:
     One range for all numbers, or one for each feature; a feature with ``low == high`` becomes 0.
     """
 
-    def __init__(self, low, high):
+    def __init__(self, low: ArrayLike, high: ArrayLike) -> None:
         self.low = np.atleast_1d(np.asarray(low, dtype=np.float64))
         self.high = np.atleast_1d(np.asarray(high, dtype=np.float64))
         if self.low.shape != self.high.shape or self.low.ndim != 1:
@@ -20,24 +26,24 @@ class Encoder:
             raise DataError("an encoder's limits are finite, and low is not above high")
 
     @classmethod
-    def measured(cls, x):
+    def measured(cls, x: NDArray[np.float64]) -> Encoder:
         """The least and the greatest value of each feature of ``x`` [n, features]."""
         return cls(x.min(axis=0), x.max(axis=0))
 
     @classmethod
-    def from_toml(cls, text):
+    def from_toml(cls, text: str) -> Encoder:
         """What a file says."""
         lists = dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line)
         return cls(*([float(n) for n in lists[key].strip("[]").split(",")] for key in ("low", "high")))
 
-    def to_toml(self):
+    def to_toml(self) -> str:
         """As a file says it."""
         return "".join(
             f"{key} = [{', '.join(repr(float(n)) for n in limits)}]\n"
             for key, limits in (("low", self.low), ("high", self.high))
         )
 
-    def bytes(self, x):
+    def bytes(self, x: ArrayLike) -> NDArray[np.uint8]:
         """The bytes of an array whose last axis has the features."""
         x = np.asarray(x, dtype=np.float64)
         if len(self.low) > 1 and x.reshape(len(x), -1).shape[1] != len(self.low):
@@ -50,7 +56,9 @@ class Encoder:
         return np.where(span == 0, 0, rounded).astype(np.uint8).reshape(x.shape)
 
 
-def images(x, what="x", encoder=None, learns=False):
+def images(
+    x: ArrayLike, what: str = "x", encoder: Encoder | None = None, learns: bool = False
+) -> tuple[NDArray[np.uint8], Encoder | None]:
     """Pixels [n, height, width, channels] as bytes, and the encoder that made them bytes, if one did.
 
     Bytes are pixels as they are. Floats go through the encoder; where none is given, features of a table [n, features] have the
@@ -82,7 +90,7 @@ def images(x, what="x", encoder=None, learns=False):
     return np.ascontiguousarray(x.reshape(shape)), encoder
 
 
-def classes_of(y):
+def classes_of(y: ArrayLike) -> NDArray[Any]:
     """The classes that labels tell apart: 0 to the largest of whole numbers, else the different labels in order."""
     y = np.asarray(y)
     if y.dtype.kind in "iu":
@@ -92,7 +100,7 @@ def classes_of(y):
     return np.unique(y)
 
 
-def labels(y, classes, what="y"):
+def labels(y: ArrayLike, classes: NDArray[Any], what: str = "y") -> NDArray[np.int64]:
     """Labels as places among the classes."""
     y = np.asarray(y)
     if y.ndim != 1:

@@ -2,11 +2,37 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any, Optional, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+__all__ = [
+    "ArtefactError",
+    "DataError",
+    "Encoded",
+    "Explanation",
+    "IntrainError",
+    "Model",
+    "ModelError",
+    "Recipe",
+    "RecipeError",
+    "Row",
+    "Session",
+    "Trained",
+    "__version__",
+    "command",
+    "decode",
+    "encode",
+    "explain",
+    "load_data",
+    "measure",
+    "plan",
+    "quantize",
+    "row",
+    "set_threads",
+    "threads",
+]
 __version__: str
 
 class IntrainError(ValueError): ...
@@ -15,6 +41,7 @@ class ModelError(IntrainError): ...
 class DataError(IntrainError): ...
 class ArtefactError(IntrainError): ...
 
+@final
 class Encoded:
     @property
     def codes(self) -> NDArray[Any]: ...
@@ -29,6 +56,7 @@ class Encoded:
     @property
     def axis(self) -> int: ...
 
+@final
 class Explanation:
     @property
     def is_explained(self) -> bool: ...
@@ -43,6 +71,7 @@ class Explanation:
     @property
     def first(self) -> list[tuple[str, tuple[int, int, int]]]: ...
 
+@final
 class Recipe:
     def __new__(cls, spec: str) -> Recipe: ...
     @staticmethod
@@ -61,16 +90,30 @@ class Recipe:
     def diff(self, other: Recipe) -> list[tuple[str, str, str]]: ...
     def warnings(self) -> list[str]: ...
     def to_toml(self) -> str: ...
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, value: object, /) -> bool: ...
     def _repr_html_(self) -> str: ...
     def __getnewargs__(self) -> tuple[str]: ...
 
+@final
 class Model:
     def __new__(cls, spec: str) -> Model: ...
     @staticmethod
     def presets() -> list[tuple[str, str]]: ...
     @property
     def name(self) -> str: ...
+    @staticmethod
+    def from_onnx(
+        data: bytes,
+        *,
+        name: str = "imported",
+        pixels: str = "x/255",
+        mean: Optional[list[float]] = None,
+        std: Optional[list[float]] = None,
+    ) -> Model: ...
+    @staticmethod
+    def from_torch(module: Any, input_shape: tuple[int, int, int], **options: Any) -> Model: ...
+    @property
+    def weights(self) -> Optional[bytes]: ...
     @property
     def input_shape(self) -> tuple[int, int, int]: ...
     @property
@@ -78,10 +121,13 @@ class Model:
     @property
     def layers(self) -> list[tuple[str, str, tuple[int, int, int], int]]: ...
     def to_toml(self) -> str: ...
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    @staticmethod
+    def _from_parts(spec: str, weights: Optional[bytes], /) -> Model: ...
     def _repr_html_(self) -> str: ...
-    def __getnewargs__(self) -> tuple[str]: ...
 
+@final
 class Session:
     def __new__(
         cls,
@@ -89,9 +135,9 @@ class Session:
         recipe: Optional[Recipe],
         *,
         name: str,
-        train: tuple[NDArray[np.uint8], list[int]],
-        validation: Optional[tuple[NDArray[np.uint8], list[int]]],
-        test: Optional[tuple[NDArray[np.uint8], list[int]]],
+        train: tuple[NDArray[np.uint8], NDArray[np.int64]],
+        validation: Optional[tuple[NDArray[np.uint8], NDArray[np.int64]]],
+        test: Optional[tuple[NDArray[np.uint8], NDArray[np.int64]]],
         classes: list[str],
         encoder: Optional[str],
         settings: list[str],
@@ -118,6 +164,7 @@ class Session:
     def state_dict(self) -> dict[str, NDArray[Any]]: ...
     def save(self, path: str | os.PathLike[str]) -> None: ...
 
+@final
 class Trained:
     def __new__(cls, bytes: bytes, name: str | os.PathLike[str], threads: int) -> Trained: ...
     @property
@@ -171,6 +218,7 @@ def plan(
 def load_data(
     spec: str, folder: Optional[str | os.PathLike[str]]
 ) -> tuple[str, list[str], list[str], list[tuple[NDArray[np.uint8], NDArray[np.int64]]]]: ...
+@final
 class Row:
     @property
     def text(self) -> str: ...

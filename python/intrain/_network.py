@@ -1,18 +1,41 @@
 """A network: built, trained on arrays, asked, saved, loaded."""
 
+from __future__ import annotations
+
+
 import os
 import subprocess
 import sys
 import tempfile
 import warnings as _warnings
 
+from typing import Any, Callable, Iterable, Protocol, Sequence, TypeVar
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from . import _data
-from ._intrain import ArtefactError, IntrainError, Model, Recipe, Session, Trained
+from ._intrain import ArtefactError, DataError, IntrainError, Model, Recipe, Session, Trained
 from ._intrain import plan as _plan
+from ._progress import Progress
 from ._progress import progress as _progress
 from ._table import Table
+
+_UNTRAINED = "the network has not learned yet; call fit(x, y) first, or load one"
+_Kind = TypeVar("_Kind", Model, Recipe)
+_Part = Sequence[ArrayLike]
+_Callback = Callable[["Network", "dict[str, Any]"], object]
+
+
+class _Answers(Protocol):
+    """What answers: a session, or a network that was loaded."""
+
+    @property
+    def weights_sha256(self) -> str: ...
+
+    def logits(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[Any], int]: ...
+
+    def state_dict(self) -> dict[str, NDArray[Any]]: ...
 
 
 class Network:
@@ -52,7 +75,17 @@ class Network:
     (3,)
     """
 
-    def __init__(self, model, recipe=None, *, seed=1, epochs=None, threads=0, range=None, **settings):
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model,
+        recipe: str | os.PathLike[str] | Recipe | None = None,
+        *,
+        seed: int = 1,
+        epochs: int | None = None,
+        threads: int = 0,
+        range: tuple[float, float] | None = None,
+        **settings: Any,
+    ) -> None:
         self.model = _as(Model, model, "model")
         self.recipe = None if recipe is None else _as(Recipe, recipe, "recipe")
         if epochs is not None:
@@ -60,13 +93,14 @@ class Network:
         self._settings = [f"seed={int(seed)}", *(f"{key}={_toml(value)}" for key, value in settings.items())]
         self._threads = threads
         self._range = None if range is None else _data.Encoder(*range)
-        self._encoder = self._range
-        self._session = None
-        self._trained, self._saved = None, None
-        self.classes_ = None
+        self._encoder: _data.Encoder | None = self._range
+        self._session: Session | None = None
+        self._trained: Trained | None = None
+        self._saved: bytes | None = None
+        self.classes_: NDArray[Any] | None = None
         self.history = Table()
 
-    def plan(self):
+    def plan(self) -> Table:
         """What will run: every operation of a step with its format, whether it is float, and how many bits its sum may need.
 
         Raises
@@ -79,16 +113,16 @@ class Network:
 
     def fit(
         self,
-        x=None,
-        y=None,
+        x: ArrayLike | None = None,
+        y: ArrayLike | None = None,
         *,
-        validation=None,
-        test=None,
-        classes=None,
-        name="arrays",
-        callbacks=(),
-        progress=None,
-    ):
+        validation: _Part | None = None,
+        test: _Part | None = None,
+        classes: Iterable[object] | None = None,
+        name: str = "arrays",
+        callbacks: _Callback | Iterable[_Callback] = (),
+        progress: bool | None = None,
+    ) -> Network:
         """Learns from images and labels, from initial weights on; without them, goes on where it was stopped.
 
         Ctrl-C takes effect behind a step and raises KeyboardInterrupt; the state is kept, and ``fit()`` goes on to the same bits.
@@ -124,59 +158,84 @@ class Network:
         IntrainError
             A setting that is none, and a training whose loss is not finite any more.
         """
-        callbacks = [callbacks] if callable(callbacks) else list(callbacks)
-        for callback in callbacks:
+        called = [callbacks] if callable(callbacks) else list(callbacks)
+        for callback in called:
             if not callable(callback):
                 raise TypeError(f"callbacks has {callback!r}, which cannot be called; give functions of (network, record)")
         if x is not None:
             self._begin(x, y, validation, test, classes, name)
-            for callback in callbacks:
+            for callback in called:
                 getattr(callback, "begin", lambda: None)()
         elif self._session is None:
             raise IntrainError("there is nothing to go on with; give images and labels, as fit(x, y)")
-        self._run(callbacks, _progress(progress))
+        self._run(called, _progress(progress))
         return self
 
-    def _begin(self, x, y, validation, test, classes, name):
+    def _begin(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None,
+        validation: _Part | None,
+        test: _Part | None,
+        classes: Iterable[object] | None,
+        name: str,
+    ) -> Session:
         if y is None:
-            raise _data.DataError("y is missing; give the class of each image")
+            raise DataError("y is missing; give the class of each image")
         pixels, encoder = _data.images(x, "x", self._range, learns=True)
-        self.classes_ = _data.classes_of(y)
-        names = [str(c) for c in (self.classes_ if classes is None else classes)]
-        if len(names) < len(self.classes_):
-            raise _data.DataError(f"classes has {len(names)} names, and y tells {len(self.classes_)} classes apart")
+        known = _data.classes_of(y)
+        names = [str(c) for c in (known if classes is None else classes)]
+        if len(names) < len(known):
+            raise DataError(f"classes has {len(names)} names, and y tells {len(known)} classes apart")
         if np.asarray(y).dtype.kind in "iu":
-            self.classes_ = np.arange(len(names))
+            known = np.arange(len(names))
 
-        def part(given, what):
+        def part(given: _Part | None, what: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
             if given is None:
                 return None
             x, y = given
-            return _data.images(x, f"{what}[0]", encoder)[0], _data.labels(y, self.classes_, f"{what}[1]")
+            return _data.images(x, f"{what}[0]", encoder)[0], _data.labels(y, known, f"{what}[1]")
 
-        self._session = Session(
+        session = Session(
             self.model,
             self.recipe,
             name=name,
-            train=(pixels, _data.labels(y, self.classes_)),
+            train=(pixels, _data.labels(y, known)),
             validation=part(validation, "validation"),
             test=part(test, "test"),
             classes=names,
             encoder=None if encoder is None else encoder.to_toml(),
-            settings=self._settings,
+            settings=[*self._settings, *self._start()],
             threads=self._threads,
         )
+        self._session, self.classes_ = session, known
         self._encoder, self._trained, self._saved = encoder, None, None
         self.history = Table(title=f"{self.model.name} with {self._recipe_name()}")
+        return session
 
-    def _run(self, callbacks, bar):
-        def warned(message):
+    def _start(self) -> list[str]:
+        """The setting that says with which weights it begins, of a model that brings some."""
+        weights = self.model.weights
+        if weights is None:
+            return []
+        # The run reads the file again when its first epoch ends, so it stays as long as the network.
+        self._folder = tempfile.TemporaryDirectory()
+        path = os.path.join(self._folder.name, "model.safetensors")
+        with open(path, "wb") as file:
+            file.write(weights)
+        return [f"init={_toml(path)}"]
+
+    def _run(self, callbacks: list[_Callback], bar: Progress | None) -> None:
+        session = self._session
+        assert session is not None
+
+        def warned(message: str) -> None:
             _warnings.warn(message, stacklevel=4)
 
         told = None if bar is None else bar.step
         try:
-            while not self._session.is_done:
-                record = self._session.fit_epoch(told, warned)
+            while not session.is_done:
+                record = session.fit_epoch(told, warned)
                 if record is None:
                     continue
                 self.history.append(record)
@@ -189,11 +248,11 @@ class Network:
                 bar.end()
 
     @property
-    def is_done(self):
+    def is_done(self) -> bool:
         """Whether all steps are done."""
         return self._trained is not None or (self._session is not None and self._session.is_done)
 
-    def logits(self, x):
+    def logits(self, x: ArrayLike) -> tuple[NDArray[Any], int]:
         """What the network answers, with every rounding as the deployed network has it.
 
         Returns
@@ -207,26 +266,27 @@ class Network:
         logits, frac_bits = network.logits(pixels)
         return logits.reshape(len(pixels), -1), frac_bits
 
-    def predict(self, x):
+    def predict(self, x: ArrayLike) -> NDArray[Any]:
         """The class of each image, as ``y`` named it."""
         logits, _ = self.logits(x)
-        places = logits[:, : len(self.classes_)].argmax(axis=1)
-        return self.classes_[places]
+        assert self.classes_ is not None
+        answers: NDArray[Any] = self.classes_[logits[:, : len(self.classes_)].argmax(axis=1)]
+        return answers
 
-    def score(self, x, y):
+    def score(self, x: ArrayLike, y: ArrayLike) -> float:
         """The share of images whose class is predicted, 0 to 1."""
         return float((self.predict(x) == np.asarray(y)).mean())
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, NDArray[Any]]:
         """The stored tensors by name, in the integers that are stored: what `save` writes."""
         return self._network().state_dict()
 
     @property
-    def weights_sha256(self):
+    def weights_sha256(self) -> str:
         """SHA-256 over the stored weights, as the command prints it."""
         return self._network().weights_sha256
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the network as ``model.safetensors``, whole or not at all; the command and `load` read it."""
         path = os.fspath(path)
         if self._session is not None:
@@ -241,7 +301,7 @@ class Network:
         except OSError as error:
             raise ArtefactError(f"{path}: cannot write: {error.strerror}; name a file in a folder that you may write to") from None
 
-    def export(self, to, out, *flags):
+    def export(self, to: str, out: str | os.PathLike[str], *flags: str) -> None:
         """Brings the network elsewhere, as ``intrain export`` does.
 
         Parameters
@@ -266,42 +326,41 @@ class Network:
             done = subprocess.run([sys.executable, "-m", "intrain", *words], capture_output=True, text=True)
         if done.returncode != 0:
             raise ArtefactError(done.stderr.strip().removeprefix("error: "))
-        return out
 
-    def _bytes(self):
+    def _bytes(self) -> bytes:
         """The bytes of its file."""
-        if self._trained is not None:
+        if self._saved is not None:
             return self._saved
         if self._session is None:
-            self._network()
+            raise IntrainError(_UNTRAINED)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "model.safetensors")
             self._session.save(path)
             with open(path, "rb") as file:
                 return file.read()
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         """A network travels as its file: what comes out answers alike, and learns anew with ``fit(x, y)``."""
-        state = {key: value for key, value in vars(self).items() if key not in ("_session", "_trained", "_saved")}
+        state = {key: value for key, value in vars(self).items() if key not in ("_session", "_trained", "_saved", "_folder")}
         has_learned = self._session is not None or self._trained is not None
         return {**state, "_saved": self._bytes() if has_learned else None}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._session, self._trained = None, None
         if self._saved is not None:
             self._trained = Trained(self._saved, "model.safetensors", self._threads)
 
-    def _network(self):
+    def _network(self) -> _Answers:
         network = self._trained or self._session
         if network is None:
-            raise IntrainError("the network has not learned yet; call fit(x, y) first, or load one")
+            raise IntrainError(_UNTRAINED)
         return network
 
-    def _recipe_name(self):
+    def _recipe_name(self) -> str:
         return self.recipe.label if self.recipe is not None else "its own recipe"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         recipe = f" with '{self.recipe.label}'" if self.recipe is not None else ""
         if self._session is not None:
             state = f"{self._session.step:,} of {self._session.n_steps[0]:,} steps"
@@ -310,7 +369,7 @@ class Network:
         return f"<Network '{self.model.name}'{recipe}, {state}>"
 
 
-def load(path, *, threads=0):
+def load(path: str | os.PathLike[str], *, threads: int = 0) -> Network:
     """A trained network from its ``model.safetensors`` or the folder of a run, to be asked.
 
     Raises
@@ -336,7 +395,7 @@ def load(path, *, threads=0):
     return network
 
 
-def _as(kind, given, what):
+def _as(kind: type[_Kind], given: object, what: str) -> _Kind:
     if isinstance(given, kind):
         return given
     if isinstance(given, (str, os.PathLike)):
@@ -346,7 +405,7 @@ def _as(kind, given, what):
     )
 
 
-def _toml(value):
+def _toml(value: object) -> str:
     """A setting's value as ``--set`` takes it."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -1,11 +1,17 @@
 """Recipes, models and seeds, run one after the other, and what came of them."""
 
+from __future__ import annotations
+
+
 import hashlib
+import itertools
 import json
 import os
 
 from . import datasets
-from ._intrain import ArtefactError
+from typing import Any, Iterable, List, Sequence
+
+from ._intrain import ArtefactError, Model, Recipe
 from ._network import Network
 from ._table import Table
 
@@ -13,24 +19,24 @@ from ._table import Table
 class Run:
     """One run of a sweep: its record, and its history of epochs."""
 
-    def __init__(self, record, history):
+    def __init__(self, record: dict[str, Any], history: Iterable[dict[str, Any]]) -> None:
         self.record = record
         self.history = Table(history, title=", ".join(f"{key} {record[key]}" for key in ("recipe", "model", "seed")))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Run {self.history.title}>"
 
 
-class Sweep(list):
+class Sweep(List[Run]):
     """The runs of a sweep, in order."""
 
-    def table(self):
+    def table(self) -> Table:
         """A record for each run."""
         return Table([run.record for run in self], "runs")
 
-    def summary(self, key="test_error"):
+    def summary(self, key: str = "test_error") -> Table:
         """A record for each recipe and model: mean and standard deviation of a number over the seeds."""
-        groups = {}
+        groups: dict[tuple[str, str], list[Any]] = {}
         for run in self:
             groups.setdefault((run.record["recipe"], run.record["model"]), []).append(run.record[key])
         rows = []
@@ -43,12 +49,14 @@ class Sweep(list):
             rows.append({"recipe": recipe, "model": model, "seeds": len(values), key: mean, "deviation": spread})
         return Table(rows, key)
 
-    def plot(self, key="test_error", ax=None):
+    def plot(self, key: str = "test_error", ax: Any = None) -> Any:
         """The number over the epochs, a line for each run, with matplotlib."""
-        import matplotlib.pyplot as plt
+        if ax is None:
+            import matplotlib.pyplot
 
-        ax = ax or plt.subplots()[1]
-        colours, seen = {}, set()
+            ax = matplotlib.pyplot.subplots()[1]
+        colours: dict[str, str] = {}
+        seen: set[str] = set()
         for run in self:
             name = f"{run.record['recipe']}, {run.record['model']}"
             colour = colours.setdefault(name, f"C{len(colours) % 10}")
@@ -61,14 +69,23 @@ class Sweep(list):
         ax.legend()
         return ax
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(self.summary())
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
 
 
-def sweep(recipes, models, data, seeds=(1, 2, 3), *, folder=None, progress=None, **settings):
+def sweep(
+    recipes: Iterable[str | Recipe],
+    models: Iterable[str | Model],
+    data: str | Sequence[Any],
+    seeds: Iterable[int] = (1, 2, 3),
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    **settings: Any,
+) -> Sweep:
     """Trains every recipe on every model with every seed.
 
     Parameters
@@ -92,22 +109,26 @@ def sweep(recipes, models, data, seeds=(1, 2, 3), *, folder=None, progress=None,
     train, test = parts[0], parts[-1] if len(parts) > 1 else None
     name = data if isinstance(data, str) else "arrays"
     runs = Sweep()
-    for model in models:
-        for recipe in recipes:
-            for seed in seeds:
-                network = Network(model, recipe, seed=seed, **settings)
-                runs.append(_run(network, seed, (train, test, name), folder, progress))
+    for model, recipe, seed in itertools.product(models, recipes, seeds):
+        network = Network(model, recipe, seed=seed, **settings)
+        runs.append(_run(network, seed, (train, test, name), folder, progress))
     return runs
 
 
-def _run(network, seed, data, folder, progress):
+def _run(
+    network: Network,
+    seed: int,
+    data: tuple[Any, Any, str],
+    folder: str | os.PathLike[str] | None,
+    progress: bool | None,
+) -> Run:
     (x, y), test, name = data
-    network._begin(x, y, None, test, None, name)
+    session = network._begin(x, y, None, test, None, name)
     path = None
     if folder is not None:
         digest = hashlib.sha256()
-        digest.update(network._session.config.encode())
-        digest.update(network._session.fingerprint.encode())
+        digest.update(session.config.encode())
+        digest.update(session.fingerprint.encode())
         path = os.path.join(os.fspath(folder), f"{digest.hexdigest()[:24]}.json")
         if os.path.exists(path):
             return _read(path)
@@ -115,7 +136,7 @@ def _run(network, seed, data, folder, progress):
     last = network.history[-1] if network.history else {}
     errors = [record["test_error"] for record in network.history if record["test_error"] is not None]
     record = {
-        "recipe": network.recipe.label,
+        "recipe": network._recipe_name(),
         "model": network.model.name,
         "seed": seed,
         "data": name,
@@ -125,7 +146,7 @@ def _run(network, seed, data, folder, progress):
         "weights_sha256": network.weights_sha256,
     }
     if path is not None:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         part = f"{path}.{os.getpid()}.part"
         with open(part, "w", encoding="utf-8") as file:
             json.dump({"record": record, "history": list(network.history)}, file)
@@ -133,7 +154,7 @@ def _run(network, seed, data, folder, progress):
     return Run(record, network.history)
 
 
-def _read(path):
+def _read(path: str) -> Run:
     try:
         with open(path, encoding="utf-8") as file:
             kept = json.load(file)

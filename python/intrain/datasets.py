@@ -1,13 +1,23 @@
 """Data sets by name, as arrays."""
 
+from __future__ import annotations
+
+
 import os
+
+from typing import Tuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ._intrain import load_data
 
 __all__ = ["load"]
 
+_Part = Tuple[NDArray[np.uint8], NDArray[np.int64]]
 
-def load(name, *, folder=None):
+
+def load(name: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None) -> tuple[_Part, ...]:
     """The images and labels of a data set.
 
     Parameters

@@ -14,19 +14,34 @@ function of seed, step and the element's place, so a module that is saved and lo
 Tensors lie in main memory; float32, float64, bfloat16 and float16 go in and out.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import Any, Callable
 
 import torch
+from torch import Tensor
 
 from ._intrain import quantize as _array
+from ._intrain import Row
 from ._intrain import row as _parsed
 
 __all__ = ["OptimLP", "Quantizer", "quantize", "quantize_"]
 
 _row = functools.lru_cache(maxsize=1024)(_parsed)
+_Quant = Callable[[Tensor], Tensor]
 
 
-def quantize(x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0):
+def quantize(
+    x: Tensor,
+    format: str,
+    rounding: str | None = None,
+    overflow: str | None = None,
+    *,
+    axis: int = -1,
+    seed: int | None = None,
+    step: int = 0,
+) -> Tensor:
     """The values of a tensor in a format: a new tensor of its type, without a gradient (`Quantizer` has one).
 
     Parameters are those of `intrain.quantize`. The number of an element, on which its random bits depend, is its place in the
@@ -36,13 +51,22 @@ def quantize(x, format, rounding=None, overflow=None, *, axis=-1, seed=None, ste
     return _quantized(x, _row(format, rounding, overflow), axis, seed, step)
 
 
-def quantize_(x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0):
+def quantize_(
+    x: Tensor,
+    format: str,
+    rounding: str | None = None,
+    overflow: str | None = None,
+    *,
+    axis: int = -1,
+    seed: int | None = None,
+    step: int = 0,
+) -> Tensor:
     """The same in place of a tensor or a view of one, which it gives."""
     with torch.no_grad():
         return x.copy_(_quantized(x, _row(format, rounding, overflow), axis, seed, step))
 
 
-def _quantized(x, row, axis, seed, step):
+def _quantized(x: Tensor, row: Row, axis: int, seed: int | None, step: int) -> Tensor:
     if x.device.type != "cpu":
         raise ValueError(f"the tensor is on {x.device}; quantizers compute in main memory: use x.cpu()")
     x = x.detach()
@@ -63,9 +87,9 @@ def _quantized(x, row, axis, seed, step):
     return out
 
 
-def _passed(grad, x, row):
+def _passed(grad: Tensor, x: Tensor | None, row: Row | None) -> Tensor:
     """The gradient behind a forward row: what its surrogate makes of it."""
-    if row is None or row.surrogate == "":
+    if row is None or x is None or row.surrogate == "":
         return grad
     low, high = row.limits
     if row.surrogate == "clipped":
@@ -75,20 +99,24 @@ def _passed(grad, x, row):
     return torch.where(x > 0, tailed, torch.zeros((), dtype=grad.dtype))
 
 
-def _back(grad, x, forward, backward, axis, seed, step):
+def _back(
+    grad: Tensor, x: Tensor | None, forward: Row | None, backward: Row | None, axis: int, seed: int, step: int
+) -> Tensor:
     grad = _passed(grad, x, forward)
     return grad if backward is None else _quantized(grad, backward, axis, seed, 2 * step + 1)
 
 
 class _Rounding(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, forward, backward, axis, seed, step):
+    def forward(
+        ctx: Any, x: Tensor, forward: Row | None, backward: Row | None, axis: int, seed: int, step: int
+    ) -> Tensor:
         ctx.how = forward, backward, axis, seed, step
         ctx.save_for_backward(x if forward is not None and forward.surrogate else None)
         return x.view_as(x) if forward is None else _quantized(x, forward, axis, seed, 2 * step)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
         return _back(grad, x, *ctx.how), None, None, None, None, None
 
@@ -106,7 +134,7 @@ def _forward_op(
 
 
 @_forward_op.register_fake
-def _(x, forward, backward, axis, seed, step):
+def _(x: Tensor, forward: str, backward: str, axis: int, seed: int, step: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
@@ -114,22 +142,22 @@ def _(x, forward, backward, axis, seed, step):
 def _backward_op(
     grad: torch.Tensor, x: torch.Tensor, forward: str, backward: str, axis: int, seed: int, step: torch.Tensor
 ) -> torch.Tensor:
-    rows = [_row(text) if text else None for text in (forward, backward)]
-    return _back(grad, x, *rows, axis, seed, int(step)).clone(memory_format=torch.contiguous_format)
+    row, back = (_row(text) if text else None for text in (forward, backward))
+    return _back(grad, x, row, back, axis, seed, int(step)).clone(memory_format=torch.contiguous_format)
 
 
 @_backward_op.register_fake
-def _(grad, x, forward, backward, axis, seed, step):
+def _(grad: Tensor, x: Tensor, forward: str, backward: str, axis: int, seed: int, step: Tensor) -> Tensor:
     return torch.empty_like(grad, memory_format=torch.contiguous_format)
 
 
-def _keep(ctx, inputs, output):
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, *ctx.how, step = inputs
     # The counter goes on behind this call.
     ctx.save_for_backward(x, step.clone())
 
 
-def _derivative(ctx, grad):
+def _derivative(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, step = ctx.saved_tensors
     return _backward_op(grad, x, *ctx.how, step), None, None, None, None, None
 
@@ -160,7 +188,11 @@ class Quantizer(torch.nn.Module):
     ``torch.utils.checkpoint`` a call that is computed anew has the bits that it had.
     """
 
-    def __init__(self, forward=None, backward=None, *, seed=None, axis=-1):
+    calls: Tensor
+
+    def __init__(
+        self, forward: str | None = None, backward: str | None = None, *, seed: int | None = None, axis: int = -1
+    ) -> None:
         super().__init__()
         self.rows = tuple(None if text is None else _row(text) for text in (forward, backward))
         for row in self.rows:
@@ -171,20 +203,22 @@ class Quantizer(torch.nn.Module):
         self._since_backward = 0
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """The tensor, quantized."""
         rows = self.rows if self.training else self._settled()
         if torch.compiler.is_compiling():
             texts = ["" if row is None else _full(row) for row in rows]
-            out = _forward_op(x, *texts, self.axis, self.seed, self.calls)
+            out: Tensor = _forward_op(x, *texts, self.axis, self.seed, self.calls)
             if self.training and self._is_random:
                 self.calls.add_(1)
             return out
         step = int(self.calls) if self._is_random else 0
         if self.training and self._is_random:
             step = self._counted(step)
-        return _Rounding.apply(x, *rows, self.axis, self.seed, step)
+        out = _Rounding.apply(x, *rows, self.axis, self.seed, step)
+        return out
 
-    def _counted(self, calls):
+    def _counted(self, calls: int) -> int:
         """The number of this call, which is counted; of one that a checkpoint computes anew, the number that it had."""
         if torch._C._current_graph_task_id() == -1:
             self._since_backward += 1
@@ -197,24 +231,25 @@ class Quantizer(torch.nn.Module):
             )
         return calls - 1
 
-    def _settled(self):
+    def _settled(self) -> tuple[Row | None, ...]:
         """The rows as they hold outside of training."""
         return tuple(None if row is None else _row(_full(row, row.evaluation)) for row in self.rows)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
+        """Its rows."""
         texts = [f"{name}='{_full(row)}'" for name, row in zip(("forward", "backward"), self.rows) if row is not None]
         return ", ".join([*texts, *([f"seed={self.seed}"] if self._is_random else [])])
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         texts = tuple(None if row is None else _full(row) for row in self.rows)
-        return {**super().__getstate__(), "rows": texts}
+        return {**vars(self), "rows": texts}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         rows = tuple(None if text is None else _row(text) for text in state["rows"])
-        super().__setstate__({**state, "rows": rows})
+        super().__setstate__({**state, "rows": rows})  # type: ignore[no-untyped-call]
 
 
-def _full(row, text=None):
+def _full(row: Row, text: str | None = None) -> str:
     """A row's text with its surrogate."""
     return f"{text or row.text} {row.surrogate}".rstrip()
 
@@ -237,8 +272,14 @@ class OptimLP(torch.optim.Optimizer):
     _MOMENTA = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 
     def __init__(
-        self, optim, weight_quant=None, grad_scaling=1.0, grad_quant=None, momentum_quant=None, acc_quant=None
-    ):
+        self,
+        optim: torch.optim.Optimizer,
+        weight_quant: _Quant | None = None,
+        grad_scaling: float = 1.0,
+        grad_quant: _Quant | None = None,
+        momentum_quant: _Quant | None = None,
+        acc_quant: _Quant | None = None,
+    ) -> None:
         if not isinstance(optim, torch.optim.Optimizer):
             raise TypeError(f"optim is {optim!r}; give an optimizer of torch.optim")
         if not grad_scaling > 0:
@@ -250,15 +291,15 @@ class OptimLP(torch.optim.Optimizer):
         self.grad_scaling = grad_scaling
         self.weight_quant, self.grad_quant = weight_quant, grad_quant
         self.momentum_quant, self.acc_quant = momentum_quant, acc_quant
-        self.weight_acc = {}
+        self.weight_acc: dict[Tensor, Tensor] = {}
         if acc_quant is not None:
             self.weight_acc = {p: p.detach().clone() for p in self._parameters()}
 
-    def _parameters(self):
+    def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One step of the optimizer between quantized tensors."""
         loss = None
         if closure is not None:
@@ -287,21 +328,21 @@ class OptimLP(torch.optim.Optimizer):
                         state[key].copy_(self.momentum_quant(state[key]))
         return loss
 
-    def zero_grad(self, set_to_none=True):
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """As the optimizer's."""
         self.optim.zero_grad(set_to_none)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """The optimizer's, with the weights that it changes, where those are kept."""
         kept = [self.weight_acc[p] for p in self._parameters()] if self.weight_acc else []
         return {"optim": self.optim.state_dict(), "weight_acc": kept}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up what `state_dict` gave."""
         self.optim.load_state_dict(state_dict["optim"])
         self.param_groups, self.state = self.optim.param_groups, self.optim.state
         for p, kept in zip(self._parameters(), state_dict["weight_acc"]):
             self.weight_acc[p].copy_(kept)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"OptimLP: {self.optim!r}"

@@ -95,7 +95,10 @@ impl Encoded {
 /// >>> e.codes, e.scales
 /// (array([ 0, 10,  5,  0], dtype=uint8), array([128], dtype=uint8))
 #[pyfunction]
-#[pyo3(signature = (x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan="raise"))]
+#[pyo3(
+    signature = (x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan="raise"),
+    text_signature = "(x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan='raise')"
+)]
 #[allow(clippy::too_many_arguments, reason = "the words of a call")]
 pub(crate) fn encode<'py>(
     py: Python<'py>,
@@ -227,7 +230,10 @@ pub(crate) fn decode<'py>(py: Python<'py>, encoded: &Encoded) -> PyResult<Bound<
 /// >>> intrain.measure(numpy.float32([0.25, -9.0]), 'Q4.4')['saturated']
 /// 1
 #[pyfunction]
-#[pyo3(signature = (x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan="raise"))]
+#[pyo3(
+    signature = (x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan="raise"),
+    text_signature = "(x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan='raise')"
+)]
 #[allow(clippy::too_many_arguments, reason = "the words of a call")]
 pub(crate) fn measure<'py>(
     py: Python<'py>,

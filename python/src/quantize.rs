@@ -59,7 +59,10 @@ use crate::pool;
 /// >>> intrain.quantize(numpy.float32([0.5, -1.5, 6.5, 0.1]), 'mxfp4@rceil')
 /// array([ 0., -2.,  6.,  0.], dtype=float32)
 #[pyfunction]
-#[pyo3(signature = (x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan="raise", out=None))]
+#[pyo3(
+    signature = (x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan="raise", out=None),
+    text_signature = "(x, format, rounding=None, overflow=None, *, axis=-1, seed=None, step=0, nan='raise', out=None)"
+)]
 #[allow(clippy::too_many_arguments, reason = "the words of a call")]
 pub(crate) fn quantize<'py>(
     py: Python<'py>,

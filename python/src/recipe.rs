@@ -1,10 +1,14 @@
 //! Recipes and networks at rest: tables to look at, to change, and to train with.
 
+use std::sync::Arc;
+
+use intrain::import::{self, Options, Scaling};
+use intrain::imported;
 use intrain::model::{self, ModelFile};
 use intrain::recipe::{self, diff};
 use intrain::train::config::default_recipe;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::{ModelError, Raised, RecipeError};
 
@@ -143,6 +147,9 @@ impl Recipe {
     }
 }
 
+/// What a model travels as: its text and its weights.
+type Parts<'py> = (String, Option<Bound<'py, PyBytes>>);
+
 /// Name, kind, output (height, width, channels) and parameters.
 type LayerRow = (String, &'static str, (usize, usize, usize), usize);
 
@@ -164,6 +171,8 @@ pub(crate) struct Model {
     spec: String,
     model: model::Model,
     default_recipe: String,
+    /// The bytes of the `model.safetensors` that training begins with.
+    weights: Option<Arc<Vec<u8>>>,
 }
 
 impl Model {
@@ -186,7 +195,60 @@ impl Model {
         let file = if spec.contains('\n') { ModelFile::from_toml(&spec) } else { ModelFile::preset(&spec) };
         let file = file.map_err(Raised::raised)?;
         let default_recipe = default_recipe(&file).to_owned();
-        Ok(Self { model: file.model, spec, default_recipe })
+        Ok(Self { model: file.model, spec, default_recipe, weights: None })
+    }
+
+    /// A network with its weights from the bytes of an ONNX file.
+    ///
+    /// `pixels` is what a byte is worth to it, such as 'x/255'; or `mean` and `std` of its channels are given, as they were subtracted and
+    /// divided by. A `Network` of it begins with its weights.
+    #[staticmethod]
+    #[pyo3(signature = (data, *, name="imported", pixels="x/255", mean=None, std=None))]
+    fn from_onnx(
+        py: Python<'_>,
+        data: &[u8],
+        name: &str,
+        pixels: &str,
+        mean: Option<Vec<f64>>,
+        std: Option<Vec<f64>>,
+    ) -> PyResult<Self> {
+        let scaling = match (mean, std) {
+            (Some(mean), Some(std)) => Scaling::Normalized { mean, std },
+            (None, None) => Scaling::Pixels(
+                pixels.parse().map_err(|error| ModelError::new_err(format!("pixels='{pixels}': {error}")))?,
+            ),
+            _ => return Err(ModelError::new_err("mean and std belong together; give both")),
+        };
+        let options = Options { name: name.to_owned(), source: format!("imported from {name}"), scaling };
+        let (spec, weights) = py.detach(|| -> PyResult<(String, Vec<u8>)> {
+            let imported =
+                import::read(data, &options).map_err(|error| ModelError::new_err(error.to_string()))?;
+            imported::files(&imported).map_err(Raised::raised)
+        })?;
+        Ok(Self { weights: Some(Arc::new(weights)), ..Self::new(spec)? })
+    }
+
+    /// A module of PyTorch with its weights and running statistics, for images of `input_shape`, (height, width, channels).
+    ///
+    /// `torch.export` reads it in evaluation; an operator without a counterpart is refused by its name and the line that called it.
+    /// Other arguments are those of `from_onnx`. A `Network` of it begins with its weights.
+    #[staticmethod]
+    #[pyo3(signature = (module, input_shape, **options))]
+    fn from_torch(
+        py: Python<'_>,
+        module: &Bound<'_, PyAny>,
+        input_shape: (usize, usize, usize),
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let data = py.import("intrain._onnx")?.call_method1("to_onnx", (module, input_shape))?;
+        let made = py.get_type::<Self>().call_method("from_onnx", (data,), options)?;
+        Ok(made.cast::<Self>()?.get().clone())
+    }
+
+    /// The bytes of the `model.safetensors` that a network of it begins with, if there are some.
+    #[getter]
+    fn weights<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.weights.as_ref().map(|weights| PyBytes::new(py, weights))
     }
 
     /// The names of the presets, each with what it is.
@@ -229,7 +291,18 @@ impl Model {
     }
 
     fn __eq__(&self, other: &Self) -> bool {
-        self.model == other.model
+        self.model == other.model && self.weights == other.weights
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Parts<'py>)> {
+        let (py, this) = (slf.py(), slf.get());
+        Ok((slf.get_type().getattr("_from_parts")?, (this.spec.clone(), this.weights(py))))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (spec, weights, /))]
+    fn _from_parts(spec: String, weights: Option<Vec<u8>>) -> PyResult<Self> {
+        Ok(Self { weights: weights.map(Arc::new), ..Self::new(spec)? })
     }
 
     fn __repr__(&self) -> String {
@@ -243,10 +316,6 @@ impl Model {
         };
         let rows: Vec<_> = self.layers()?.into_iter().map(row).collect();
         Ok(html(&self.model.name, &["layer", "kind", "output", "parameters"], &rows))
-    }
-
-    fn __getnewargs__(&self) -> (String,) {
-        (self.spec.clone(),)
     }
 }
 

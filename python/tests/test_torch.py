@@ -232,3 +232,101 @@ def test_qpytorchs_quantizer_and_models():
     qt.lower(model, ["linear"], qt.FixedPoint(8, 4), None, "nearest")
     assert torch.equal(model(torch.ones(1, 4)), expected)
     pickle.loads(pickle.dumps(lowered))
+
+
+class Block(torch.nn.Module):
+    def __init__(self, n_in, n_out, stride):
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
+        self.norm1 = torch.nn.BatchNorm2d(n_out)
+        self.conv2 = torch.nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
+        self.norm2 = torch.nn.BatchNorm2d(n_out)
+        self.short = torch.nn.Sequential()
+        if n_in != n_out:
+            self.short = torch.nn.Sequential(
+                torch.nn.Conv2d(n_in, n_out, 1, stride, bias=False), torch.nn.BatchNorm2d(n_out)
+            )
+
+    def forward(self, x):
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.short(x))
+
+
+class ResNet20(torch.nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        stages = [(width, 1), (2 * width, 2), (4 * width, 2)]
+        blocks, n = [], width
+        for n_out, stride in stages:
+            for i in range(3):
+                blocks.append(Block(n, n_out, stride if i == 0 else 1))
+                n = n_out
+        self.start = torch.nn.Sequential(torch.nn.Conv2d(1, width, 3, 1, 1, bias=False), torch.nn.BatchNorm2d(width))
+        self.blocks = torch.nn.Sequential(*blocks)
+        self.fc = torch.nn.Linear(n, 10)
+
+    def forward(self, x):
+        x = self.blocks(torch.relu(self.start(x)))
+        return self.fc(torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def trained_module(module, x, y, steps=30):
+    torch.manual_seed(0)
+    optimizer = torch.optim.SGD(module.parameters(), 0.05, momentum=0.9)
+    images = torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255
+    for i in range(steps):
+        batch = torch.arange(32 * i, 32 * i + 32) % len(x)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(module(images[batch]), torch.from_numpy(y)[batch]).backward()
+        optimizer.step()
+    return module.eval()
+
+
+def lenet():
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 6, 3, padding="same"),
+        torch.nn.ReLU(inplace=True),
+        torch.nn.AvgPool2d(2),
+        torch.nn.Conv2d(6, 8, 3, padding=1),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Dropout(0.1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(32, 10),
+    )
+
+
+@pytest.mark.parametrize("make", [ResNet20, lenet])
+def test_a_module_is_quantized_and_leaves(make, tmp_path, command):
+    (x, y), (xt, yt) = intrain.datasets.load("digits")
+    module = trained_module(make(), x, y)
+    model = intrain.Model.from_torch(module, (8, 8, 1), name="mine")
+    assert pickle.loads(pickle.dumps(model)) == model
+    floats = intrain.Network(model, "float32", epochs=0).fit(x, y, progress=False)
+    logits, _ = floats.logits(xt)
+    expected = module(torch.from_numpy(xt).permute(0, 3, 1, 2).float() / 255).detach().numpy()
+    assert np.abs(logits - expected).max() < 1e-3 * np.abs(expected).max()
+    quantized = intrain.Network(model, "intrain-int8", epochs=0).fit(x, y, progress=False)
+    assert quantized.score(xt, yt) > floats.score(xt, yt) - 0.05
+    tuned = intrain.Network(model, "intrain-int8", epochs=2, batch_size=32).fit(x, y, progress=False)
+    assert tuned.score(xt, yt) > 0.8
+    tuned.export("c", tmp_path / "c")
+    tuned.save(tmp_path / "model.safetensors")
+    command("export", tmp_path / "model.safetensors", "--to", "c", "--out", tmp_path / "again")
+    for path in (tmp_path / "c").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_operators_without_a_counterpart_are_named():
+    for module, part in [
+        (torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.GELU()), "operator 'gelu' at 'gelu'"),
+        (torch.nn.AdaptiveAvgPool2d(3), "to \\[3, 3\\] has no counterpart"),
+        (torch.nn.BatchNorm2d(1, track_running_stats=False), "track_running_stats"),
+    ]:
+        with pytest.raises(intrain.ModelError, match=part):
+            intrain.Model.from_torch(module, (8, 8, 1))
+    with pytest.raises(intrain.ModelError, match="give both"):
+        intrain.Model.from_onnx(b"", mean=[0.5])
+    with pytest.raises(intrain.ModelError, match="ONNX"):
+        intrain.Model.from_onnx(b"no file")

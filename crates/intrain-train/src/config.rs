@@ -178,8 +178,12 @@ impl Config {
         dataset: &Dataset,
         sets: &[&str],
     ) -> Result<Self, TrainError> {
-        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-        Self::resolve_on(keys_of(network, recipe, &dataset.name)?, &sets, dataset)
+        let mut keys = keys_of(network, recipe, &dataset.name)?;
+        // It decides what the rest means: a run that begins with weights looks for formats.
+        let (init, sets): (Vec<&str>, Vec<&str>) = sets.iter().partition(|set| set.starts_with("init="));
+        init.into_iter().try_for_each(|assignment| set(&mut keys, assignment))?;
+        let sets: Vec<String> = sets.into_iter().map(str::to_owned).collect();
+        Self::resolve_on(keys, &sets, dataset)
     }
 
     /// The same before there is data: for images of the network's own size, in as many classes as it has.

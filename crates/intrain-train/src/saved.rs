@@ -19,7 +19,7 @@ use crate::step::Trainer;
 
 use crate::evaluation::estimates_statistics;
 use crate::update::{bias_master, is_float};
-use crate::{ArtefactError, TrainError};
+use crate::{ArtefactError, TrainError, atomic_write};
 
 use self::state::check_identity;
 pub(crate) use self::state::{State, has_other_data, read_checkpoint, write_checkpoint};
@@ -172,6 +172,20 @@ pub fn write_model(
     plan: &Plan,
     parameters: &[Parameters],
 ) -> Result<(), TrainError> {
+    Ok(atomic_write(path, &model_bytes(path, run, epoch, plan, parameters)?)?)
+}
+
+/// The bytes that [`write_model`] writes; `path` is what errors name.
+///
+/// # Errors
+/// A tensor that no file can hold.
+pub fn model_bytes(
+    path: &Path,
+    run: OfRun<'_>,
+    epoch: u32,
+    plan: &Plan,
+    parameters: &[Parameters],
+) -> Result<Vec<u8>, ArtefactError> {
     let OfRun { config, classes, encoder } = run;
     let recipe = config.recipe.at_epoch(epoch);
     let mut metadata = BTreeMap::from([
@@ -191,8 +205,7 @@ pub fn write_model(
         metadata.insert(format!("{}.format", block.name), block.weight.master.format.to_string());
         metadata.insert(format!("{}.alpha_log2", block.name), block.weight.alpha_log2.to_string());
     }
-    checkpoint::write_safetensors(path, &metadata, &model_tensors(plan, parameters))?;
-    Ok(())
+    checkpoint::safetensors_bytes(path, &metadata, &model_tensors(plan, parameters))
 }
 
 /// Reads a `model.safetensors` that [`write_model`] wrote.

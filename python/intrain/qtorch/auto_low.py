@@ -1,15 +1,20 @@
 """QPyTorch's conversion of whole models: a quantizer behind each layer of the types that are named."""
 
+from __future__ import annotations
+
+
 import copy
+from typing import Any, Callable, Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
+from ._number import Number
 from .quant import Quantizer
 
 __all__ = ["lower", "sequential_lower"]
 
 
-def _named(*names):
+def _named(*names: str) -> tuple[type[nn.Module], ...]:
     return tuple(getattr(nn, name) for name in names)
 
 
@@ -45,7 +50,7 @@ _LAYERS = {
 }
 
 
-def _types(layer_types):
+def _types(layer_types: Iterable[str]) -> tuple[type[nn.Module], ...]:
     for name in layer_types:
         if name not in _LAYERS:
             raise AssertionError(f"'{name}' is no type of layers; there are {', '.join(_LAYERS)}")
@@ -55,21 +60,22 @@ def _types(layer_types):
 class _Behind:
     """A layer's forward pass with a quantizer behind it."""
 
-    def __init__(self, forward, quant):
+    def __init__(self, forward: Callable[..., Tensor], quant: Quantizer) -> None:
         self.forward, self.quant = forward, quant
 
-    def __call__(self, *inputs, **named):
-        return self.quant(self.forward(*inputs, **named))
+    def __call__(self, *inputs: Any, **named: Any) -> Tensor:
+        out: Tensor = self.quant(self.forward(*inputs, **named))
+        return out
 
 
 def lower(
-    model,
-    layer_types=(),
-    forward_number=None,
-    backward_number=None,
-    forward_rounding="stochastic",
-    backward_rounding="stochastic",
-):
+    model: nn.Module,
+    layer_types: Iterable[str] = (),
+    forward_number: Number | None = None,
+    backward_number: Number | None = None,
+    forward_rounding: str = "stochastic",
+    backward_rounding: str = "stochastic",
+) -> None:
     """Quantizes behind each layer of these types, in the model itself."""
     quant = Quantizer(forward_number, backward_number, forward_rounding, backward_rounding)
     kinds = _types(layer_types)
@@ -79,19 +85,19 @@ def lower(
 
 
 def sequential_lower(
-    model,
-    layer_types=(),
-    forward_number=None,
-    backward_number=None,
-    forward_rounding="stochastic",
-    backward_rounding="stochastic",
-):
+    model: nn.Module,
+    layer_types: Iterable[str] = (),
+    forward_number: Number | None = None,
+    backward_number: Number | None = None,
+    forward_rounding: str = "stochastic",
+    backward_rounding: str = "stochastic",
+) -> nn.Module:
     """A copy of the model in which each layer of these types is a sequence of itself and a quantizer."""
     quant = Quantizer(forward_number, backward_number, forward_rounding, backward_rounding)
     return _with_quant(copy.deepcopy(model), _types(layer_types), quant)
 
 
-def _with_quant(module, kinds, quant):
+def _with_quant(module: nn.Module, kinds: tuple[type[nn.Module], ...], quant: Quantizer) -> nn.Module:
     children = list(module.named_children())
     for name, child in children:
         setattr(module, name, _with_quant(child, kinds, quant))

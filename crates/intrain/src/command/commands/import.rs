@@ -16,22 +16,11 @@ use crate::train::run::RunDir;
 use crate::train::saved::{OfRun, weights_sha256, write_model};
 use anyhow::Context as _;
 use serde_json::json;
-use toml::{Table, Value};
 
 use crate::command::args::{ImportArgs, ScalingArgs};
 use crate::command::failure::Usage;
 use crate::command::output::{Group, OutFolder, Output, facts, grouped};
 use crate::command::settings::IMPORTED_MODEL;
-
-/// Settings of a run that trains an imported network on: it has learned already.
-const DEFAULTS: &str = "
-epochs = 2
-batch_size = 128
-learning_rate = 0.01
-momentum = 0.9
-weight_decay = 1e-4
-schedule = []
-";
 
 pub(crate) fn run(args: &ImportArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let options = options(&args.file, args.name.as_deref(), &args.scaling)?;
@@ -39,7 +28,7 @@ pub(crate) fn run(args: &ImportArgs, output: &Output) -> anyhow::Result<ExitCode
     let imported = import::read(&read(&args.file)?, &options).with_context(|| name.clone())?;
     let floats = recipe::preset("float32")?;
     let (plan, parameters) = imported::parameters(&imported, &floats).with_context(|| name)?;
-    let config = config(args, &imported)?;
+    let config = imported::config(&imported, args.data.as_deref())?;
     let dir = RunDir(args.out.clone());
     let group = Group::new("model.safetensors", "no weights begin so", [IMPORTED_MODEL.to_owned()]);
     OutFolder::check(&args.out, vec![group], &[&args.file])?.make()?;
@@ -87,21 +76,6 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         }
         _ => Ok(bytes),
     }
-}
-
-/// A run of the network that has no step.
-fn config(args: &ImportArgs, imported: &Imported) -> anyhow::Result<Config> {
-    let model = &imported.model;
-    let defaults: Table = DEFAULTS.parse()?;
-    let table: Table = ModelFile { model: model.clone(), defaults }.to_toml().parse()?;
-    let mut keys =
-        Table::from_iter([("model".to_owned(), Value::from(table)), ("recipe".to_owned(), "float32".into())]);
-    let data =
-        args.data.clone().or_else(|| Config::data_name(&keys).ok()).unwrap_or_else(|| "none".to_owned());
-    keys.insert("data".to_owned(), data.into());
-    let input = model.input.shape;
-    let shape = crate::data::ImageShape { height: input.h, width: input.w, channels: input.c };
-    Ok(Config::resolve(keys, &[], shape, model.n_classes()?)?)
 }
 
 fn text(
