@@ -234,7 +234,8 @@ class Network:
 
         told = None if bar is None else bar.step
         try:
-            while not session.is_done:
+            # A run without a step is evaluated once, as it begins.
+            while not session.is_done or (session.n_steps[0] == 0 and not self.history):
                 record = session.fit_epoch(told, warned)
                 if record is None:
                     continue
@@ -292,14 +293,7 @@ class Network:
         if self._session is not None:
             self._session.save(path)
             return
-        data = self._bytes()
-        part = f"{path}.{os.getpid()}.part"
-        try:
-            with open(part, "xb") as file:
-                file.write(data)
-            os.replace(part, path)
-        except OSError as error:
-            raise ArtefactError(f"{path}: cannot write: {error.strerror}; name a file in a folder that you may write to") from None
+        write_whole(path, self._bytes())
 
     def export(self, to: str, out: str | os.PathLike[str], *flags: str) -> None:
         """Brings the network elsewhere, as ``intrain export`` does.
@@ -393,6 +387,23 @@ def load(path: str | os.PathLike[str], *, threads: int = 0) -> Network:
     numbers = [str(i) for i in range(len(classes))]
     network.classes_ = np.arange(len(classes)) if classes == numbers else np.array(classes)
     return network
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Writes a file whole or not at all."""
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        with open(part, "xb") as file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.unlink(part)
+                raise
+        os.replace(part, path)
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot write: {error.strerror}; name a file in a folder that you may write to") from None
 
 
 def _as(kind: type[_Kind], given: object, what: str) -> _Kind:

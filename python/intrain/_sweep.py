@@ -12,7 +12,7 @@ from . import datasets
 from typing import Any, Iterable, List, Sequence
 
 from ._intrain import ArtefactError, Model, Recipe
-from ._network import Network
+from ._network import Network, write_whole
 from ._table import Table
 
 
@@ -147,10 +147,7 @@ def _run(
     }
     if path is not None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        part = f"{path}.{os.getpid()}.part"
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump({"record": record, "history": list(network.history)}, file)
-        os.replace(part, path)
+        write_whole(path, json.dumps({"record": record, "history": list(network.history)}).encode())
     return Run(record, network.history)
 
 

@@ -91,6 +91,15 @@ def test_a_network_travels(tmp_path, digits):
     assert other.fit(x, y, progress=False).weights_sha256 == net.weights_sha256
 
 
+def test_what_cannot_be_written_is_named(tmp_path, digits):
+    (x, y), _ = digits
+    net = digits_network(epochs=1).fit(x, y, progress=False)
+    for network in (net, pickle.loads(pickle.dumps(net))):
+        with pytest.raises(intrain.ArtefactError, match="nowhere.*cannot"):
+            network.save(tmp_path / "nowhere" / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_it_leaves_as_c(tmp_path, digits):
     (x, y), _ = digits
     net = digits_network().fit(x, y, progress=False)

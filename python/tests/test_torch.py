@@ -303,7 +303,9 @@ def test_a_module_is_quantized_and_leaves(make, tmp_path, command):
     module = trained_module(make(), x, y)
     model = intrain.Model.from_torch(module, (8, 8, 1), name="mine")
     assert pickle.loads(pickle.dumps(model)) == model
-    floats = intrain.Network(model, "float32", epochs=0).fit(x, y, progress=False)
+    floats = intrain.Network(model, "float32", epochs=0).fit(x, y, test=(xt, yt), progress=False)
+    # A run without a step is evaluated once, as it begins.
+    assert [record["test_error"] for record in floats.history] == [pytest.approx(1 - floats.score(xt, yt))]
     logits, _ = floats.logits(xt)
     expected = module(torch.from_numpy(xt).permute(0, 3, 1, 2).float() / 255).detach().numpy()
     assert np.abs(logits - expected).max() < 1e-3 * np.abs(expected).max()
