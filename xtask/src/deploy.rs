@@ -24,7 +24,7 @@ const PYTHON: [&str; 2] = ["onnxruntime==1.32.0", "qonnx==1.0.0"];
 const IMPORTS: &str = "import onnxruntime, qonnx";
 
 /// Whether everything has to be there.
-fn is_required() -> bool {
+pub(crate) fn is_required() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 

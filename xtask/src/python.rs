@@ -5,14 +5,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::deploy::is_required;
 use crate::{cargo, tools};
 
 /// What builds it and what its tests need, each with the version that they are known to pass with.
 const PACKAGES: [&str; 3] = ["maturin==1.16.0", "numpy", "pytest==8.4.2"];
-
-fn is_required() -> bool {
-    std::env::var_os("CI").is_some_and(|value| !value.is_empty())
-}
 
 fn environment(root: &Path) -> PathBuf {
     cargo::target(root).join("python")
