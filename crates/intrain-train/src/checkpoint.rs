@@ -179,18 +179,6 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Checkpoint, ArtefactError> {
     Ok(Checkpoint { header, tensors })
 }
 
-/// Writes a plain `.safetensors` file, in place of what was there; integers stay integers.
-///
-/// # Errors
-/// As [`write()`].
-pub fn write_safetensors(
-    path: &Path,
-    metadata: &BTreeMap<String, String>,
-    tensors: &[NamedTensor],
-) -> Result<(), ArtefactError> {
-    atomic_write(path, &safetensors_bytes(path, metadata, tensors)?)
-}
-
 /// The bytes of a plain `.safetensors` file; `path` is what errors name.
 ///
 /// # Errors
@@ -427,6 +415,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn write_safetensors(
+        path: &Path,
+        metadata: &BTreeMap<String, String>,
+        tensors: &[NamedTensor],
+    ) -> Result<(), ArtefactError> {
+        atomic_write(path, &safetensors_bytes(path, metadata, tensors)?)
+    }
 
     fn tensor(name: &str, shape: &[usize], data: TensorData) -> NamedTensor {
         NamedTensor { name: name.into(), shape: shape.into(), data }
